@@ -1,0 +1,139 @@
+# shellcheck shell=bash
+# PostgreSQL: is one there that lets us in, and a private one when not.
+
+pg_first_port=25432 # below 32768: a retrying client cannot end up connected to itself there
+
+# pg_lets_in PORT USER  A start-up message without a password, answered by AuthenticationOk.
+# No client program needed, so it also works against a server in a container.
+pg_lets_in() {
+  # shellcheck disable=SC2016 # expanded by the inner shell
+  timeout 5 bash -c '
+    exec 3<>"/dev/tcp/127.0.0.1/$0"
+    length=$((4 + 4 + 5 + ${#1} + 1 + 9 + 9 + 1))
+    printf "\0\0\0\x$(printf %x $length)\0\3\0\0user\0%s\0database\0postgres\0\0" "$1" >&3
+    [[ $(head -c 9 <&3 | od -An -v -tx1 | tr -d " \n") == 520000000800000000 ]]
+  ' "$1" "$2" 2>/dev/null
+}
+
+# pg_can_create PORT USER  Whether the role may make databases; believed when there is no psql to ask with.
+pg_can_create() {
+  have psql || return 0
+  local may
+  may=$(PGCONNECT_TIMEOUT=5 psql -XwAt -h 127.0.0.1 -p "$1" -U "$2" -d postgres \
+    -c "SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user" 2>/dev/null) || return 1
+  [[ $may == t ]]
+}
+
+standard_postgres() {
+  local user
+  for user in postgres "$(id -un)"; do
+    if pg_lets_in 5432 "$user" && pg_can_create 5432 "$user"; then
+      say "PostgreSQL: the one at 127.0.0.1:5432, as $user"
+      echo "postgres://$user@127.0.0.1:5432/postgres"
+      return
+    fi
+  done
+  return 1
+}
+
+postgres_installed() { compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; }
+
+# pg_bin CLUSTER  The programs of the version the cluster was made with, else the newest.
+pg_bin() {
+  if [[ -f $1/PG_VERSION ]]; then
+    local bin
+    bin=/usr/lib/postgresql/$(<"$1/PG_VERSION")/bin
+    [[ -x $bin/postgres ]] || die "$1 needs PostgreSQL $(<"$1/PG_VERSION"), which is gone: scripts/services clean"
+    echo "$bin"
+  else
+    compgen -G '/usr/lib/postgresql/*/bin' | sort -V | tail -n 1
+  fi
+}
+
+pg_ctl() { # CLUSTER ARGUMENT...
+  local cluster=$1
+  shift
+  # From / because the user may not be able to enter the directory we were called in.
+  (cd / && run_as postgres "$(pg_bin "$cluster")/pg_ctl" -D "$cluster" "$@" >&2)
+}
+
+pg_running() { [[ -f $1/PG_VERSION ]] && ! pg_dead "$1" && pg_ctl "$1" status >/dev/null 2>&1; }
+pg_port() { sed -n 4p "$1/postmaster.pid"; }
+
+# A killed server whose parent has not collected it (a container's process 1 may never do so) still counts
+# as alive for PostgreSQL, which then refuses to start another.
+pg_dead() {
+  local pid
+  pid=$(head -n 1 "$1/postmaster.pid" 2>/dev/null) && grep -qs '^State:.Z' "/proc/$pid/status"
+}
+
+pg_init() { # CLUSTER
+  say "PostgreSQL: making a private cluster in $1"
+  local new=$1.new
+  rm -rf "$new" # left by a run that was interrupted
+  (cd / && run_as postgres "$(pg_bin "$1")/initdb" -D "$new" -U postgres --auth=trust \
+    --encoding=UTF8 --locale=C.UTF-8 >/dev/null)
+  echo "include_if_exists = 'private.conf'" >>"$new/postgresql.conf"
+  mv "$new" "$1"
+}
+
+pg_settings() { # PORT DIR
+  local socket=$2
+  ((${#socket} < 90)) || socket='' # a longer path does not fit into a socket's address: TCP only
+  cat <<CONF
+# Written by scripts/services at every start.
+listen_addresses = '127.0.0.1'
+port = $1
+unix_socket_directories = '${socket//\'/\'\'}'
+max_connections = 300
+CONF
+}
+
+pg_start() { # CLUSTER LOG
+  if pg_dead "$1"; then rm -f "$1/postmaster.pid"; fi
+  pg_ctl "$1" start --silent --wait --timeout=60 --log="$2" 2>/dev/null
+}
+
+private_postgres() {
+  local dir cluster port
+  dir=$(service_dir postgresql postgres)
+  cluster=$dir/cluster
+  if ! pg_running "$cluster"; then
+    [[ -f $cluster/PG_VERSION ]] || pg_init "$cluster"
+    port=$(free_port "$pg_first_port")
+    say "PostgreSQL: starting a private one at 127.0.0.1:$port, data in $dir"
+    pg_settings "$port" "$dir" >"$cluster/private.conf"
+    chmod a+r "$cluster/private.conf"
+    # More than once: the children of a killed server hold its memory for some moments more.
+    wait_for 20 pg_start "$cluster" "$dir/server.log" ||
+      die "private PostgreSQL did not start, see $dir/server.log"
+  fi
+  port=$(pg_port "$cluster")
+  wait_for 60 pg_lets_in "$port" postgres || die "private PostgreSQL does not answer, see $dir/server.log"
+  say "PostgreSQL: the private one at 127.0.0.1:$port"
+  echo "postgres://postgres@127.0.0.1:$port/postgres"
+}
+
+stop_private_postgres() {
+  local dir
+  dir=$(existing_dir postgresql) || return 0
+  pg_running "$dir/cluster" || return 0
+  say "PostgreSQL: stopping the private one in $dir"
+  pg_ctl "$dir/cluster" stop --silent --mode=fast --wait
+}
+
+status_postgres() {
+  local dir
+  if pg_lets_in 5432 postgres; then
+    echo "PostgreSQL at 127.0.0.1:5432: lets postgres in"
+  elif tcp_open 127.0.0.1 5432; then
+    echo "PostgreSQL at 127.0.0.1:5432: listens, but does not let postgres in without a password"
+  else
+    echo "PostgreSQL at 127.0.0.1:5432: not there"
+  fi
+  if dir=$(existing_dir postgresql) && pg_running "$dir/cluster"; then
+    echo "private PostgreSQL: running at 127.0.0.1:$(pg_port "$dir/cluster"), data in $dir"
+  else
+    echo "private PostgreSQL: not running"
+  fi
+}

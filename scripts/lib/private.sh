@@ -1,0 +1,56 @@
+# shellcheck shell=bash
+# What the two private services have in common: whom they run as and where they keep their data.
+
+data=${data:?source common.sh first}
+
+# run_as USER COMMAND...  PostgreSQL refuses to run as root and RabbitMQ has no need to.
+run_as() {
+  local user=$1
+  shift
+  if [[ $EUID -eq 0 ]]; then
+    setpriv --reuid "$user" --regid "$(id -g "$user")" --init-groups -- "$@"
+  else
+    "$@"
+  fi
+}
+
+# A checkout below a directory that others cannot enter is useless to those users: then /var/tmp.
+fallback_dir() {
+  local hash
+  hash=$(printf '%s' "$data" | sha256sum | cut -c1-12)
+  echo "/var/tmp/unigate-$hash"
+}
+
+# make_dir DIR USER  Makes it and hands it to the user; false when the user cannot work in it.
+make_dir() {
+  mkdir -p "$1" || return 1
+  if [[ $EUID -eq 0 ]]; then chown "$2" "$1"; fi
+  run_as "$2" test -w "$1"
+}
+
+# service_dir NAME USER  The directory of a private service, made if need be.
+service_dir() {
+  local dir=$data/$1 elsewhere
+  if make_dir "$dir" "$2"; then
+    echo "$dir"
+    return
+  fi
+  rmdir "$dir" 2>/dev/null || true
+  elsewhere=$(fallback_dir)
+  mkdir -p "$elsewhere"
+  [[ -O $elsewhere ]] || die "$elsewhere belongs to someone else; set UNIGATE_DATA_DIR"
+  make_dir "$elsewhere/$1" "$2" || die "user $2 can write neither $dir nor $elsewhere/$1"
+  echo "$elsewhere/$1"
+}
+
+# existing_dir NAME  Where a private service has been, if it ever was.
+existing_dir() {
+  local dir
+  for dir in "$data/$1" "$(fallback_dir)/$1"; do
+    if [[ -d $dir ]]; then
+      echo "$dir"
+      return
+    fi
+  done
+  return 1
+}
