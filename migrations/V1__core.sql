@@ -1,0 +1,95 @@
+-- Who we serve and what everybody shares: declarations, the audit log, the events waiting to be published, parked facts.
+-- Overlap of registers is forbidden by an exclusion constraint over (series, range), which needs equality in GiST.
+create extension if not exists btree_gist;
+
+-- Raised by every `apply`; workers compare it with the one they have read and reload when it moved.
+create table declaration_generation (
+    only_row   boolean primary key default true check (only_row),
+    generation bigint not null default 0
+);
+insert into declaration_generation default values;
+
+-- A payee as declared now. Old versions stay: a register is always rendered with the version it was closed under.
+create table payee (
+    payee_id    text primary key check (payee_id ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$'),
+    version     integer not null check (version > 0),
+    gateway     text not null check (gateway in ('registers', 'unikassa', 'databases')),
+    suspended   boolean not null default false,
+    retired     boolean not null default false,
+    declaration jsonb not null,
+    updated_at  timestamptz not null default clock_timestamp()
+);
+
+create table payee_version (
+    payee_id    text not null references payee,
+    version     integer not null check (version > 0),
+    declaration jsonb not null,
+    applied_by  text not null,
+    applied_at  timestamptz not null default clock_timestamp(),
+    primary key (payee_id, version)
+);
+
+create table product (
+    product_id  text primary key check (product_id ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$'),
+    version     integer not null check (version > 0),
+    declaration jsonb not null,
+    updated_at  timestamptz not null default clock_timestamp()
+);
+
+create table terminal (
+    terminal_id text primary key check (terminal_id ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$'),
+    version     integer not null check (version > 0),
+    declaration jsonb not null,
+    updated_at  timestamptz not null default clock_timestamp()
+);
+
+-- Everything an operator does, allowed or denied. Rows are only ever added.
+create table audit (
+    audit_id     bigint generated always as identity primary key,
+    at           timestamptz not null default clock_timestamp(),
+    who          text not null,
+    act          text not null,
+    subject_kind text not null,
+    subject      text not null,
+    reason       text,
+    allowed      boolean not null default true,
+    before       jsonb,
+    after        jsonb
+);
+create index audit_subject on audit (subject_kind, subject);
+
+-- Written in the transaction of what happened, deleted once the broker has confirmed it.
+create table event (
+    sequence    bigint generated always as identity primary key,
+    event_id    uuid not null unique,
+    kind        text not null,
+    occurred_at timestamptz not null default clock_timestamp(),
+    body        text not null,
+    traceparent text
+);
+
+-- A fact without a home: whole, with its reason. `content_hash` is the fingerprint of a readable message, the hash of
+-- the bytes of an unreadable one. States (domain::parked::ParkedState):
+--   parked -> retry (put back, or dead-lettered and to be tried once more alone) -> resolved | parked
+--   parked -> discarded
+create table parked (
+    parked_id      uuid primary key,
+    parked_at      timestamptz not null default clock_timestamp(),
+    routing_key    text not null,
+    payment_id     uuid,
+    reservation_id uuid,
+    content_hash   bytea not null check (octet_length(content_hash) = 32),
+    reason         text not null,
+    detail         text not null default '',
+    body           bytea not null,
+    properties     jsonb not null,
+    corrected_body bytea,
+    state          text not null default 'parked' check (state in ('parked', 'retry', 'resolved', 'discarded')),
+    resolved_at    timestamptz,
+    resolved_by    text,
+    resolution     jsonb,
+    check ((state in ('resolved', 'discarded')) = (resolved_at is not null))
+);
+create unique index parked_once on parked
+    (routing_key, coalesce(payment_id, reservation_id, '00000000-0000-0000-0000-000000000000'::uuid), content_hash);
+create index parked_waiting on parked (routing_key, parked_at) where state in ('parked', 'retry');

@@ -1,0 +1,266 @@
+//! A product: a kind of prepaid card, what it costs, how long it is held and what becomes of one that was shown to a
+//! terminal and not sold.
+
+use std::fmt;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::{Declaration, Findings, check_name, has_repeats, is_false};
+use crate::card::HOLD_LADDER;
+use crate::ids::{PayeeId, ProductId};
+use crate::invalid::Invalid;
+use crate::money::{Amount, Currency, format_minor};
+
+/// The longest grace: thirty days.
+const GRACE_MAX_SECONDS: u32 = 30 * 86_400;
+/// The longest wait in days that a product may name: ten years.
+const DAYS_MAX: u32 = 3_650;
+/// The longest receipt template, in characters.
+const RECEIPT_MAX: usize = 4_000;
+
+/// A product as declared.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Product {
+    /// Its id; never reused for another.
+    pub id: ProductId,
+    /// Its name for people.
+    pub name: String,
+    /// Whose card it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payee: Option<PayeeId>,
+    /// What the card is worth.
+    pub face_value: Amount,
+    /// What the payer pays.
+    pub price: Amount,
+    /// The currency of both.
+    pub currency: Currency,
+    /// How long a card may be held, out of the ladder; the first is the default.
+    #[serde(default = "default_holds_seconds")]
+    pub holds_seconds: Vec<u32>,
+    /// How long after the hold the card is kept for a late sale.
+    #[serde(default = "default_grace_seconds")]
+    pub grace_seconds: u32,
+    /// Whether a card once shown to a terminal may be offered again.
+    #[serde(default)]
+    pub reissue_exposed: Reissue,
+    /// The stock below which `stock.low` is told; 0 = never.
+    #[serde(default)]
+    pub low_stock: u64,
+    /// No cards are reserved.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub suspended: bool,
+    /// How long a sold card can be printed again; 0 = never. Its secrets are shredded afterwards.
+    #[serde(default = "default_reprint_days")]
+    pub reprint_days: u32,
+    /// Whether a payer whose card was sold to another gets a new one by itself.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub replace_on_conflict: bool,
+    /// The groups of terminals it is offered to; none = all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+    /// The text to print; `{serial}`, `{price}`, `{name}` and the card's own fields are put in. None = one line for each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<String>,
+}
+
+/// Whether a card once shown to a terminal may be offered again. Not, unless declared: whoever saw it may still use it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reissue {
+    /// At once.
+    Always,
+    /// Not any more.
+    #[default]
+    Never,
+    /// After so many days.
+    AfterDays(u32),
+}
+
+impl Reissue {
+    /// From when a card that came back may be offered; `None` = never.
+    pub fn offer_after(self, came_back: Timestamp) -> Option<Timestamp> {
+        match self {
+            Self::Always => Some(came_back),
+            Self::Never => None,
+            Self::AfterDays(days) => came_back
+                .checked_add(SignedDuration::from_hours(24 * i64::from(days)))
+                .ok(),
+        }
+    }
+}
+
+impl Serialize for Reissue {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Always => serializer.serialize_bool(true),
+            Self::Never => serializer.serialize_bool(false),
+            Self::AfterDays(days) => serializer.serialize_u32(*days),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Reissue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ReissueVisitor)
+    }
+}
+
+struct ReissueVisitor;
+
+impl de::Visitor<'_> for ReissueVisitor {
+    type Value = Reissue;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("true, false or a number of days")
+    }
+
+    fn visit_bool<E: de::Error>(self, at_once: bool) -> Result<Reissue, E> {
+        Ok(if at_once { Reissue::Always } else { Reissue::Never })
+    }
+
+    fn visit_u64<E: de::Error>(self, days: u64) -> Result<Reissue, E> {
+        u32::try_from(days)
+            .map(Reissue::AfterDays)
+            .map_err(|_| E::custom("is too many days"))
+    }
+
+    fn visit_i64<E: de::Error>(self, days: i64) -> Result<Reissue, E> {
+        u32::try_from(days)
+            .map(Reissue::AfterDays)
+            .map_err(|_| E::custom("must be true, false or a number of days"))
+    }
+}
+
+impl Product {
+    /// Whether a terminal of this group may sell it.
+    pub fn is_offered_to(&self, group: Option<&str>) -> bool {
+        self.groups.is_empty() || group.is_some_and(|group| self.groups.iter().any(|offered| offered == group))
+    }
+
+    /// The text to print. It holds the card's secrets: the caller keeps it like one. What is put in is not looked at
+    /// again, so a card's field cannot name another.
+    pub fn receipt_text(&self, serial: &str, card_fields: &[(&str, &str)]) -> String {
+        let price = format!("{} {}", format_minor(self.price.minor(), self.currency), self.currency);
+        let Some(template) = &self.receipt else {
+            let mut text = format!("{}\nserial: {serial}", self.name);
+            card_fields
+                .iter()
+                .for_each(|(name, value)| text.extend(["\n", name, ": ", value]));
+            return text + "\nprice: " + &price;
+        };
+        fill(template, |name| {
+            let own = card_fields
+                .iter()
+                .find(|(field, _)| *field == name)
+                .map(|(_, value)| *value);
+            own.or(match name {
+                "serial" => Some(serial),
+                "price" => Some(&price),
+                "name" => Some(&self.name),
+                _ => None,
+            })
+        })
+    }
+
+    /// Everything that is wrong with the declaration.
+    pub fn check(&self) -> Result<(), Vec<Invalid>> {
+        let mut found = Findings::default();
+        found.take(check_name("name", &self.name));
+        found.refuse_if(
+            self.holds_seconds.is_empty(),
+            "holds_seconds",
+            "is empty: say at least one hold",
+        );
+        for (at, hold) in self.holds_seconds.iter().enumerate() {
+            let field = format!("holds_seconds[{at}]");
+            found.refuse_if(
+                !HOLD_LADDER.contains(hold),
+                &field,
+                "must be 15, 30, 60, 120, 300, 600, 1800 or 3600",
+            );
+        }
+        found.refuse_if(has_repeats(&self.holds_seconds), "holds_seconds", "names a hold twice");
+        found.refuse_if(
+            self.grace_seconds > GRACE_MAX_SECONDS,
+            "grace_seconds",
+            "must be at most 2592000 (thirty days)",
+        );
+        if let Reissue::AfterDays(days) = self.reissue_exposed {
+            found.refuse_if(
+                !(1..=DAYS_MAX).contains(&days),
+                "reissue_exposed",
+                "must be true, false or 1 to 3650 days",
+            );
+        }
+        found.refuse_if(self.reprint_days > DAYS_MAX, "reprint_days", "must be at most 3650");
+        for (at, group) in self.groups.iter().enumerate() {
+            found.take(check_name(&format!("groups[{at}]"), group));
+        }
+        if let Some(template) = &self.receipt {
+            found.take(check_receipt(template));
+        }
+        found.finish()
+    }
+}
+
+impl Declaration for Product {
+    const KIND: &'static str = "product";
+
+    fn id(&self) -> &str {
+        self.id.as_str()
+    }
+
+    fn check(&self) -> Result<(), Vec<Invalid>> {
+        Product::check(self)
+    }
+}
+
+/// Puts values in for `{names}` in one pass; a name without a value stays as it is, for whoever reads the slip to see.
+fn fill<'v>(template: &str, value_of: impl Fn(&str) -> Option<&'v str>) -> String {
+    let mut text = String::with_capacity(template.len());
+    let mut rest = template;
+    while let Some((before, named)) = rest.split_once('{') {
+        text.push_str(before);
+        let Some((name, after)) = named.split_once('}') else {
+            rest = &rest[before.len()..];
+            break;
+        };
+        match value_of(name) {
+            Some(value) => text.push_str(value),
+            None => text.extend(["{", name, "}"]),
+        }
+        rest = after;
+    }
+    text + rest
+}
+
+fn check_receipt(template: &str) -> Result<(), Invalid> {
+    let refused = |why: &str| Err(Invalid::new("receipt", why));
+    if template.chars().count() > RECEIPT_MAX {
+        return refused("is longer than 4000 characters");
+    }
+    if template.chars().any(|c| c.is_control() && c != '\n') {
+        return refused("holds a control character other than a line feed");
+    }
+    let braces_pair = template
+        .split('{')
+        .skip(1)
+        .all(|named| named.split_once('}').is_some_and(|(name, _)| !name.is_empty()));
+    if !braces_pair || template.matches('{').count() != template.matches('}').count() {
+        return refused("has a brace without its other half; fields are written {serial}");
+    }
+    Ok(())
+}
+
+fn default_holds_seconds() -> Vec<u32> {
+    vec![300]
+}
+
+fn default_grace_seconds() -> u32 {
+    1_800
+}
+
+fn default_reprint_days() -> u32 {
+    30
+}

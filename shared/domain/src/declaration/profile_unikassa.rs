@@ -1,0 +1,259 @@
+//! How an online payee is called: where, in which dialect, how many calls at a time, how long and how often. What the file
+//! leaves out depends on the dialect, so it is asked through methods; the declaration keeps what was written.
+
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use url::{Host, Url};
+
+use super::{Findings, SecretRef, SecretSource, Zone, is_false, is_private_address};
+use crate::limits::{CONCURRENCY_MAX, TIMEOUT_MAX_SECONDS};
+
+/// The longest step of a retry schedule: a day.
+const RETRY_MAX_SECONDS: u32 = 86_400;
+/// The most steps of a retry schedule; the last one repeats anyway.
+const RETRY_STEPS_MAX: usize = 100;
+/// The longest time before a delivery is given up: a year.
+const GIVE_UP_MAX_HOURS: u32 = 8_760;
+/// The longest first interval of the breaker's probes; it doubles up to this anyway.
+const PROBE_MAX_SECONDS: u32 = 600;
+/// How secrets of the Standard Webhooks specification are written.
+const WEBHOOK_SECRET_PREFIX: &str = "whsec_";
+
+/// The `[unikassa]` of a payee.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnikassaProfile {
+    /// The base URL; `/check`, `/pay` and so on are put under it.
+    pub url: Url,
+    /// Which protocol is spoken.
+    #[serde(default)]
+    pub dialect: Dialect,
+    /// What requests are signed with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretRef>,
+    /// The zone of times without one in the dialect.
+    #[serde(default = "Zone::utc")]
+    pub time_zone: Zone,
+    /// As declared; ask `idempotent()`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idempotent: Option<bool>,
+    /// As declared; ask `concurrency()`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u32>,
+    /// How long an answer is waited for.
+    #[serde(default = "default_timeout_seconds")]
+    pub timeout_seconds: u32,
+    /// The waits between attempts; the last one repeats.
+    #[serde(default = "default_retry_seconds")]
+    pub retry_seconds: Vec<u32>,
+    /// How long after acceptance the last attempt is made.
+    #[serde(default = "default_give_up_hours")]
+    pub give_up_hours: u32,
+    /// Whether private and loopback addresses may be called, and `http://` to them.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub allow_private: bool,
+    /// The breaker's first probe interval; it doubles up to ten minutes.
+    #[serde(default = "default_probe_seconds")]
+    pub probe_seconds: u32,
+    /// As declared; ask `offers_status()`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offers_status: Option<bool>,
+    /// As declared; ask `offers_cancel()`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offers_cancel: Option<bool>,
+}
+
+/// Which protocol an online payee speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dialect {
+    /// Our own, for payees that have none.
+    #[default]
+    Unikassa,
+    /// Billing systems that speak the OSMP provider protocol.
+    Osmp,
+}
+
+impl UnikassaProfile {
+    /// Whether the payee credits a number once however often it is sent: only then is a *maybe* sent again by itself.
+    pub fn idempotent(&self) -> bool {
+        self.idempotent.unwrap_or(self.dialect == Dialect::Unikassa)
+    }
+
+    /// How many calls at a time, across all processes.
+    pub fn concurrency(&self) -> u32 {
+        self.concurrency.unwrap_or(match self.dialect {
+            Dialect::Unikassa => 4,
+            Dialect::Osmp => 1,
+        })
+    }
+
+    /// Whether the payee can be asked what became of a number.
+    pub fn offers_status(&self) -> bool {
+        self.offers_status.unwrap_or(self.dialect == Dialect::Unikassa)
+    }
+
+    /// Whether the payee can be asked to take a payment back. Not unless declared: `/cancel` is optional in the protocol.
+    pub fn offers_cancel(&self) -> bool {
+        self.offers_cancel.unwrap_or(false)
+    }
+
+    /// The URL of one request (`pay`, `status`, …) under the base URL.
+    pub fn endpoint(&self, request: &str) -> Url {
+        let mut url = self.url.clone();
+        // `check` refuses URLs that cannot have a path, so this always finds one to extend.
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().push(request);
+        }
+        url
+    }
+
+    pub(super) fn check(&self) -> Findings {
+        let mut found = Findings::default();
+        self.check_url(&mut found);
+        self.check_secret(&mut found);
+        found.refuse_if(
+            self.dialect == Dialect::Osmp,
+            "dialect",
+            "osmp is known but not served by this version yet; unikassa is",
+        );
+        let concurrency = self.concurrency();
+        found.refuse_if(
+            !(1..=CONCURRENCY_MAX).contains(&concurrency),
+            "concurrency",
+            "must be from 1 to 1000",
+        );
+        let timeout = self.timeout_seconds;
+        found.refuse_if(
+            !(1..=TIMEOUT_MAX_SECONDS).contains(&timeout),
+            "timeout_seconds",
+            "must be from 1 to 60",
+        );
+        found.refuse_if(
+            self.retry_seconds.is_empty(),
+            "retry_seconds",
+            "is empty: say at least one wait",
+        );
+        found.refuse_if(
+            self.retry_seconds.len() > RETRY_STEPS_MAX,
+            "retry_seconds",
+            "has more than 100 steps",
+        );
+        for (at, wait) in self.retry_seconds.iter().enumerate() {
+            let field = format!("retry_seconds[{at}]");
+            found.refuse_if(
+                !(1..=RETRY_MAX_SECONDS).contains(wait),
+                &field,
+                "must be from 1 to 86400",
+            );
+        }
+        let give_up = self.give_up_hours;
+        found.refuse_if(
+            !(1..=GIVE_UP_MAX_HOURS).contains(&give_up),
+            "give_up_hours",
+            "must be from 1 to 8760",
+        );
+        let probe = self.probe_seconds;
+        found.refuse_if(
+            !(1..=PROBE_MAX_SECONDS).contains(&probe),
+            "probe_seconds",
+            "must be from 1 to 600",
+        );
+        found
+    }
+
+    fn check_url(&self, found: &mut Findings) {
+        let url = &self.url;
+        let plain = url.scheme() == "http";
+        found.refuse_if(
+            !plain && url.scheme() != "https",
+            "url",
+            "must begin with https:// (or http:// to a private address)",
+        );
+        found.refuse_if(
+            plain && !self.allow_private,
+            "url",
+            "must begin with https://; http:// goes only to private addresses, with allow_private = true",
+        );
+        found.refuse_if(
+            url.cannot_be_a_base() || url.host().is_none(),
+            "url",
+            "must name a host",
+        );
+        found.refuse_if(
+            !url.username().is_empty() || url.password().is_some(),
+            "url",
+            "must not carry a user or a password: URLs are logged",
+        );
+        found.refuse_if(
+            url.query().is_some() || url.fragment().is_some(),
+            "url",
+            "must end with its path: /pay and the others are put under it",
+        );
+        // What a name resolves to is judged when it is called; an address can be judged here.
+        if let Some(inside) = is_inside(url) {
+            found.refuse_if(
+                inside && !self.allow_private,
+                "url",
+                "is a private address: say allow_private = true to call it",
+            );
+            found.refuse_if(
+                !inside && plain,
+                "url",
+                "must begin with https://; http:// goes only to private addresses",
+            );
+        }
+    }
+
+    fn check_secret(&self, found: &mut Findings) {
+        let needed = self.dialect == Dialect::Unikassa;
+        found.refuse_if(
+            needed && self.secret.is_none(),
+            "secret",
+            "is missing: requests of dialect unikassa are signed",
+        );
+        if let (true, Some(SecretSource::Value(value))) = (needed, self.secret.as_ref().map(SecretRef::source)) {
+            // Several stand side by side while a secret rotates.
+            let written_right = |one: &str| {
+                one.strip_prefix(WEBHOOK_SECRET_PREFIX).is_some_and(|rest| {
+                    !rest.is_empty()
+                        && rest
+                            .bytes()
+                            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'='))
+                })
+            };
+            let right = value.expose_secret().split(' ').all(written_right);
+            found.refuse_if(
+                !right,
+                "secret",
+                "must be written whsec_<base64>, or refer to one by env:NAME or file:PATH",
+            );
+        }
+    }
+}
+
+/// Whether a URL's host is a private address; `None` when it is a name that has to be resolved first.
+fn is_inside(url: &Url) -> Option<bool> {
+    match url.host()? {
+        Host::Ipv4(v4) => Some(is_private_address(v4.into())),
+        Host::Ipv6(v6) => Some(is_private_address(v6.into())),
+        Host::Domain(name) if name == "localhost" || name.ends_with(".localhost") => Some(true),
+        Host::Domain(_) => None,
+    }
+}
+
+fn default_timeout_seconds() -> u32 {
+    30
+}
+
+fn default_retry_seconds() -> Vec<u32> {
+    vec![10, 30, 120, 600, 1800, 3600, 10_800, 21_600]
+}
+
+fn default_give_up_hours() -> u32 {
+    72
+}
+
+fn default_probe_seconds() -> u32 {
+    30
+}

@@ -1,0 +1,222 @@
+//! What follows from a call to an online payee: `plan(history, profile, end)` says the payment's next state and what is done
+//! next, and when. It is the whole rule of delivery; couriers and stores only carry it out.
+//!
+//! Two promises are kept here whatever happens. A payment that may have been credited never becomes `refused` or `failed`
+//! without the payee's own word about its number. And once a `pay` may have reached a payee that is not idempotent, no plan
+//! says `pay` again: only an operator can, with a certainty of his own.
+//!
+//! `status` and `cancel` leave the state as it is while they are open; only an open `pay` makes it `delivering`.
+
+mod planner;
+mod revoke;
+
+pub use planner::plan;
+pub use revoke::{Revocation, RevokeVerdict, resolve_revoke};
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::declaration::UnikassaProfile;
+use crate::payment::{Act, PaymentState};
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// No byte of the request left us.
+    NotSent,
+    /// The payee answered.
+    Answered(Verdict),
+    /// Bytes went out and no answer that could be read came back: it may have been done.
+    Maybe {
+        /// The payee said itself that it did not take the request (408, 425, 429): a repetition is safe for all.
+        retry_safe: bool,
+    },
+}
+
+/// What the payee answered to the act it was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Credited.
+    Accepted,
+    /// Credited before.
+    AlreadyAccepted,
+    /// Taken, and not decided yet.
+    Pending,
+    /// No, for good.
+    Refused,
+    /// The number is known with another content.
+    NumberConflict,
+    /// Any other 2xx, 3xx or 4xx: it is about the request, not about the payment.
+    Concerning,
+    /// The number is not known.
+    NotFound,
+    /// Taken back.
+    Cancelled,
+}
+
+/// The payment and its calls, as they stand when a call has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct History {
+    /// The payment's state.
+    pub state: PaymentState,
+    /// What was asked in the call that ended.
+    pub act: Act,
+    /// Calls so far, this one included.
+    pub attempts: u32,
+    /// How often it may have been credited: `pay` calls that ended as *maybe* or *pending* and are not settled.
+    pub maybes: u32,
+    /// How often in a row the payee did not know the number, where that counts.
+    pub not_found: u32,
+    /// The next step of the retry schedule.
+    pub step: u32,
+    /// When the latest `pay` began.
+    pub last_pay_at: Option<Timestamp>,
+    /// When the call that ended began.
+    pub asked_at: Timestamp,
+    /// Now, by the database's clock.
+    pub now: Timestamp,
+    /// When the last attempt is made.
+    pub give_up_at: Timestamp,
+}
+
+/// What matters about the payee.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Profile<'a> {
+    /// A number is credited once however often it is sent.
+    pub idempotent: bool,
+    /// It can be asked what became of a number.
+    pub offers_status: bool,
+    /// It can be asked to take a payment back.
+    pub offers_cancel: bool,
+    /// How long an answer is waited for.
+    pub timeout_seconds: u32,
+    /// The waits between attempts; the last one repeats.
+    pub retry_seconds: &'a [u32],
+}
+
+impl<'a> From<&'a UnikassaProfile> for Profile<'a> {
+    fn from(profile: &'a UnikassaProfile) -> Self {
+        Self {
+            idempotent: profile.idempotent(),
+            offers_status: profile.offers_status(),
+            offers_cancel: profile.offers_cancel(),
+            timeout_seconds: profile.timeout_seconds,
+            retry_seconds: &profile.retry_seconds,
+        }
+    }
+}
+
+/// The end of a call.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CallEnd {
+    /// How it ended.
+    pub ending: Ending,
+    /// What the payee's `Retry-After` asked for; honoured between the schedule's step and an hour.
+    pub retry_after_seconds: Option<u32>,
+    /// A share from -0.2 to 0.2 by which waits are moved.
+    pub jitter: f64,
+}
+
+/// What to write and what to do next.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Plan {
+    /// The payment's state from now on.
+    pub state: PaymentState,
+    /// What is done next by itself and in how long; `None` = nothing.
+    pub next: Option<(Act, Duration)>,
+    /// The step of the retry schedule from now on.
+    pub step: u32,
+    /// How often it may have been credited, from now on.
+    pub maybes: u32,
+    /// How often in a row the number was not known, from now on.
+    pub not_found: u32,
+    /// What the world is told.
+    pub event: Option<PaymentEvent>,
+    /// What a person should look at.
+    pub flag: Option<Flag>,
+    /// Why, in words for an operator.
+    pub reason: &'static str,
+}
+
+/// The events a plan can call for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PaymentEvent {
+    /// The payee has credited it.
+    Delivered,
+    /// The payee said no, for good.
+    Refused,
+    /// It may have been credited.
+    Unknown,
+    /// Certainly not credited, and the retries ran out.
+    Failed,
+    /// Taken back.
+    Revoked,
+    /// The revocation came to nothing.
+    RevokeRefused,
+}
+
+impl PaymentEvent {
+    /// The routing key.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Delivered => "payment.delivered",
+            Self::Refused => "payment.refused",
+            Self::Unknown => "payment.unknown",
+            Self::Failed => "payment.failed",
+            Self::Revoked => "payment.revoked",
+            Self::RevokeRefused => "payment.revoke_refused",
+        }
+    }
+
+    /// The event of entering a state, where there is one.
+    fn of_entering(state: PaymentState) -> Option<Self> {
+        match state {
+            PaymentState::Delivered => Some(Self::Delivered),
+            PaymentState::Refused => Some(Self::Refused),
+            PaymentState::Unknown => Some(Self::Unknown),
+            PaymentState::Failed => Some(Self::Failed),
+            PaymentState::Revoked => Some(Self::Revoked),
+            _ => None,
+        }
+    }
+}
+
+/// What a person should look at: it stays on the payment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flag {
+    /// The payee knew the number before we ever sent it.
+    AlreadyOnFirstAttempt,
+    /// The payee knows the number with another content.
+    NumberConflict,
+    /// The payee credited a payment that had been revoked.
+    CreditedAfterRevoke,
+    /// The payee denies a payment that it had credited.
+    PayeeDenies,
+}
+
+impl Flag {
+    /// The word of `payment.flags`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AlreadyOnFirstAttempt => "already_on_first_attempt",
+            Self::NumberConflict => "number_conflict",
+            Self::CreditedAfterRevoke => "credited_after_revoke",
+            Self::PayeeDenies => "payee_denies",
+        }
+    }
+}
+
+/// What a late answer changes: one that comes after its attempt was closed as *maybe*. Only good news counts, and not while
+/// another call is open or a revocation is under way: their ends will tell.
+pub fn late_answer(state: PaymentState, verdict: Verdict) -> Option<(PaymentState, PaymentEvent)> {
+    use PaymentState as S;
+    let credited = matches!(verdict, Verdict::Accepted | Verdict::AlreadyAccepted);
+    let waits_for_it = matches!(state, S::Waiting | S::Unknown | S::Refused | S::Failed | S::Stopped);
+    (credited && waits_for_it).then_some((S::Delivered, PaymentEvent::Delivered))
+}
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_model;

@@ -1,0 +1,391 @@
+//! The rule case by case, as DESIGN and contract tell it.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::*;
+use crate::payment::{Act, PaymentState as S};
+
+const SCHEDULE: [u32; 4] = [10, 30, 600, 3600];
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::UNIX_EPOCH + SignedDuration::from_secs(1_000_000 + second)
+}
+
+fn profile(idempotent: bool) -> Profile<'static> {
+    Profile {
+        idempotent,
+        offers_status: true,
+        offers_cancel: true,
+        timeout_seconds: 30,
+        retry_seconds: &SCHEDULE,
+    }
+}
+
+fn history(state: S, act: Act) -> History {
+    History {
+        state,
+        act,
+        attempts: 1,
+        maybes: 0,
+        not_found: 0,
+        step: 0,
+        last_pay_at: Some(at(0)),
+        asked_at: at(0),
+        now: at(1),
+        give_up_at: at(100_000),
+    }
+}
+
+fn end(ending: Ending) -> CallEnd {
+    CallEnd {
+        ending,
+        retry_after_seconds: None,
+        jitter: 0.0,
+    }
+}
+
+fn answered(verdict: Verdict) -> CallEnd {
+    end(Ending::Answered(verdict))
+}
+
+fn maybe(retry_safe: bool) -> CallEnd {
+    end(Ending::Maybe { retry_safe })
+}
+
+fn after(act: Act, seconds: u64) -> Option<(Act, Duration)> {
+    Some((act, Duration::from_secs(seconds)))
+}
+
+#[test]
+fn a_first_pay() {
+    let first = history(S::Delivering, Act::Pay);
+    for (idempotent, end, state, next, maybes) in [
+        (true, answered(Verdict::Accepted), S::Delivered, None, 0),
+        (true, answered(Verdict::Pending), S::Waiting, after(Act::Status, 10), 1),
+        (true, answered(Verdict::Refused), S::Refused, None, 0),
+        (true, answered(Verdict::NumberConflict), S::Unknown, None, 0),
+        (true, answered(Verdict::Concerning), S::Waiting, after(Act::Pay, 600), 0),
+        (true, end(Ending::NotSent), S::Waiting, after(Act::Pay, 10), 0),
+        (true, maybe(false), S::Waiting, after(Act::Pay, 10), 1),
+        (true, maybe(true), S::Waiting, after(Act::Pay, 10), 1),
+        (false, answered(Verdict::Pending), S::Waiting, after(Act::Status, 10), 1),
+        (false, end(Ending::NotSent), S::Waiting, after(Act::Pay, 10), 0),
+        (false, maybe(true), S::Waiting, after(Act::Pay, 10), 1),
+        (false, maybe(false), S::Unknown, after(Act::Status, 10), 1),
+        // A payee that answers a pay as if it had been a cancel cannot be understood.
+        (
+            false,
+            answered(Verdict::Cancelled),
+            S::Unknown,
+            after(Act::Status, 10),
+            1,
+        ),
+    ] {
+        let plan = plan(&first, &profile(idempotent), &end);
+        assert_eq!(
+            (plan.state, plan.next, plan.maybes),
+            (state, next, maybes),
+            "{idempotent} {end:?}"
+        );
+        assert_eq!(plan.event, PaymentEvent::of_entering(state), "{end:?}");
+    }
+}
+
+#[test]
+fn credited_before_is_success_and_on_a_first_attempt_suspicious() {
+    let first = history(S::Delivering, Act::Pay);
+    let suspicious = plan(&first, &profile(true), &answered(Verdict::AlreadyAccepted));
+    assert_eq!(
+        (suspicious.state, suspicious.flag),
+        (S::Delivered, Some(Flag::AlreadyOnFirstAttempt))
+    );
+    let later = History {
+        attempts: 2,
+        maybes: 1,
+        ..first
+    };
+    let usual = plan(&later, &profile(true), &answered(Verdict::AlreadyAccepted));
+    assert_eq!((usual.state, usual.flag), (S::Delivered, None));
+}
+
+#[test]
+fn a_refusal_after_a_maybe_is_unknown_until_the_payee_says_so() {
+    let after_maybe = History {
+        attempts: 2,
+        maybes: 1,
+        step: 1,
+        ..history(S::Delivering, Act::Pay)
+    };
+    let unknown = plan(&after_maybe, &profile(true), &answered(Verdict::Refused));
+    assert_eq!((unknown.state, unknown.next), (S::Unknown, after(Act::Status, 30)));
+    let asked = History {
+        maybes: 1,
+        ..history(S::Unknown, Act::Status)
+    };
+    let refused = plan(&asked, &profile(true), &answered(Verdict::Refused));
+    assert_eq!(
+        (refused.state, refused.maybes, refused.event),
+        (S::Refused, 0, Some(PaymentEvent::Refused))
+    );
+    let cannot_ask = Profile {
+        offers_status: false,
+        ..profile(true)
+    };
+    assert_eq!(plan(&after_maybe, &cannot_ask, &answered(Verdict::Refused)).next, None);
+}
+
+#[test]
+fn giving_up_is_failed_only_when_nothing_can_have_been_credited() {
+    let late = History {
+        now: at(100_000),
+        ..history(S::Delivering, Act::Pay)
+    };
+    let after_maybe = History { maybes: 1, ..late };
+    for (end, certain, uncertain) in [
+        (end(Ending::NotSent), S::Failed, S::Unknown),
+        (answered(Verdict::Concerning), S::Failed, S::Unknown),
+        (maybe(true), S::Unknown, S::Unknown),
+        (maybe(false), S::Unknown, S::Unknown),
+        (answered(Verdict::Pending), S::Unknown, S::Unknown),
+    ] {
+        for (history, state) in [(late, certain), (after_maybe, uncertain)] {
+            let plan = plan(&history, &profile(true), &end);
+            assert_eq!((plan.state, plan.next), (state, None), "{end:?}");
+        }
+    }
+    let asked = History {
+        maybes: 1,
+        now: at(100_000),
+        ..history(S::Unknown, Act::Status)
+    };
+    let left = plan(&asked, &profile(false), &end(Ending::NotSent));
+    assert_eq!((left.state, left.next, left.event), (S::Unknown, None, None));
+}
+
+#[test]
+fn not_found_is_believed_when_asked_late_enough_and_twice() {
+    let too_early = History {
+        maybes: 1,
+        asked_at: at(40),
+        now: at(41),
+        ..history(S::Unknown, Act::Status)
+    };
+    let early = plan(&too_early, &profile(false), &answered(Verdict::NotFound));
+    assert_eq!(
+        (early.state, early.not_found, early.next),
+        (S::Unknown, 0, after(Act::Status, 19))
+    );
+    let in_time = History {
+        asked_at: at(60),
+        now: at(61),
+        ..too_early
+    };
+    let once = plan(&in_time, &profile(false), &answered(Verdict::NotFound));
+    assert_eq!(
+        (once.state, once.not_found, once.next),
+        (S::Unknown, 1, after(Act::Status, 10))
+    );
+    let again = History {
+        not_found: 1,
+        ..in_time
+    };
+    let failed = plan(&again, &profile(false), &answered(Verdict::NotFound));
+    assert_eq!((failed.state, failed.next, failed.maybes), (S::Failed, None, 0));
+    let paid_again = plan(&again, &profile(true), &answered(Verdict::NotFound));
+    assert_eq!((paid_again.state, paid_again.next), (S::Waiting, after(Act::Pay, 0)));
+    let revoked = plan(
+        &History {
+            state: S::Revoking,
+            ..again
+        },
+        &profile(true),
+        &answered(Verdict::NotFound),
+    );
+    assert_eq!(
+        (revoked.state, revoked.event),
+        (S::Revoked, Some(PaymentEvent::Revoked))
+    );
+}
+
+#[test]
+fn waits_are_jittered_lengthened_on_request_and_cut_at_the_end() {
+    let first = history(S::Delivering, Act::Pay);
+    let wait = |history: &History, retry_after_seconds, jitter| {
+        let end = CallEnd {
+            ending: Ending::Maybe { retry_safe: true },
+            retry_after_seconds,
+            jitter,
+        };
+        plan(history, &profile(true), &end).next.unwrap().1.as_secs()
+    };
+    assert_eq!(wait(&first, None, 0.2), 12);
+    assert_eq!(wait(&first, Some(5), 0.0), 10);
+    assert_eq!(wait(&first, Some(120), 0.0), 120);
+    assert_eq!(wait(&first, Some(86_400), 0.0), 3600);
+    assert_eq!(wait(&History { step: 9, ..first }, None, 0.0), 3600);
+    assert_eq!(
+        wait(
+            &History {
+                step: 9,
+                give_up_at: at(101),
+                ..first
+            },
+            None,
+            0.0
+        ),
+        100
+    );
+}
+
+#[test]
+fn revoking_while_a_pay_is_open() {
+    let open = history(S::Revoking, Act::Pay);
+    let no_cancel = Profile {
+        offers_cancel: false,
+        ..profile(true)
+    };
+    let nothing = Profile {
+        offers_status: false,
+        ..no_cancel
+    };
+    let refused = Some(PaymentEvent::RevokeRefused);
+    for (profile, end, state, next, event) in [
+        (
+            profile(true),
+            end(Ending::NotSent),
+            S::Revoked,
+            None,
+            Some(PaymentEvent::Revoked),
+        ),
+        (
+            profile(true),
+            answered(Verdict::Refused),
+            S::Revoked,
+            None,
+            Some(PaymentEvent::Revoked),
+        ),
+        (
+            profile(true),
+            answered(Verdict::Accepted),
+            S::Revoking,
+            after(Act::Cancel, 0),
+            None,
+        ),
+        (profile(true), maybe(false), S::Revoking, after(Act::Cancel, 10), None),
+        (no_cancel, answered(Verdict::Accepted), S::Delivered, None, refused),
+        (no_cancel, maybe(false), S::Revoking, after(Act::Status, 10), None),
+        (nothing, maybe(false), S::Unknown, None, refused),
+    ] {
+        let plan = plan(&open, &profile, &end);
+        assert_eq!(
+            (plan.state, plan.next, plan.event),
+            (state, next, event),
+            "{profile:?} {end:?}"
+        );
+    }
+}
+
+#[test]
+fn the_end_of_a_revocation_is_told() {
+    let cancel = History {
+        maybes: 1,
+        ..history(S::Revoking, Act::Cancel)
+    };
+    let taken_back = plan(&cancel, &profile(true), &answered(Verdict::Cancelled));
+    assert_eq!(
+        (taken_back.state, taken_back.event),
+        (S::Revoked, Some(PaymentEvent::Revoked))
+    );
+    let kept = plan(&cancel, &profile(true), &answered(Verdict::Refused));
+    assert_eq!((kept.state, kept.next), (S::Unknown, after(Act::Status, 0)));
+    assert_eq!(kept.event, Some(PaymentEvent::RevokeRefused));
+    let silent = plan(&cancel, &profile(true), &maybe(false));
+    assert_eq!(
+        (silent.state, silent.next, silent.maybes),
+        (S::Revoking, after(Act::Cancel, 10), 1)
+    );
+    let for_ever = plan(
+        &History {
+            now: at(100_000),
+            ..cancel
+        },
+        &profile(true),
+        &maybe(false),
+    );
+    assert_eq!(
+        (for_ever.state, for_ever.event),
+        (S::Unknown, Some(PaymentEvent::RevokeRefused))
+    );
+    let status = History {
+        act: Act::Status,
+        ..cancel
+    };
+    let no_cancel = Profile {
+        offers_cancel: false,
+        ..profile(true)
+    };
+    let credited = plan(&status, &no_cancel, &answered(Verdict::Accepted));
+    assert_eq!(
+        (credited.state, credited.event),
+        (S::Delivered, Some(PaymentEvent::RevokeRefused))
+    );
+}
+
+#[test]
+fn what_comes_after_the_end_changes_little() {
+    let late = |state, act, verdict| plan(&history(state, act), &profile(true), &answered(verdict));
+    assert_eq!(late(S::Failed, Act::Pay, Verdict::Accepted).state, S::Delivered);
+    assert_eq!(
+        late(S::Revoked, Act::Pay, Verdict::Accepted).flag,
+        Some(Flag::CreditedAfterRevoke)
+    );
+    assert_eq!(late(S::Revoked, Act::Pay, Verdict::Accepted).state, S::Revoked);
+    let denied = late(S::Delivered, Act::Status, Verdict::NotFound);
+    assert_eq!(
+        (denied.state, denied.flag, denied.next),
+        (S::Delivered, Some(Flag::PayeeDenies), None)
+    );
+    assert_eq!(
+        late_answer(S::Unknown, Verdict::Accepted),
+        Some((S::Delivered, PaymentEvent::Delivered))
+    );
+    assert_eq!(late_answer(S::Unknown, Verdict::Refused), None);
+    assert_eq!(late_answer(S::Delivering, Verdict::Accepted), None);
+}
+
+#[test]
+fn a_revocation_is_judged_by_what_may_have_gone_out() {
+    let online = Some(profile(true));
+    let status_only = Some(Profile {
+        offers_cancel: false,
+        ..profile(true)
+    });
+    let neither = Some(Profile {
+        offers_status: false,
+        offers_cancel: false,
+        ..profile(true)
+    });
+    for (state, maybes, profile, word) in [
+        (None, 0, None, Ok("revoked")),
+        (Some(S::Accepted), 0, online, Ok("revoked")),
+        (Some(S::Accepted), 0, None, Ok("revoked")),
+        (Some(S::Registered), 0, None, Err("not_revocable")),
+        (Some(S::Waiting), 0, neither, Ok("revoked")),
+        (Some(S::Waiting), 1, online, Ok("revoking")),
+        (Some(S::Unknown), 1, status_only, Ok("revoking")),
+        (Some(S::Unknown), 1, neither, Err("not_revocable")),
+        (Some(S::Delivering), 0, neither, Ok("revoking")),
+        (Some(S::Revoking), 1, online, Ok("revoking")),
+        (Some(S::Revoked), 0, online, Ok("already_revoked")),
+        (Some(S::Delivered), 0, online, Err("already_delivered")),
+        (Some(S::Failed), 0, online, Ok("revoked")),
+    ] {
+        assert_eq!(
+            resolve_revoke(&Revocation { state, maybes, profile }).word(),
+            word,
+            "{state:?} {maybes}"
+        );
+    }
+}

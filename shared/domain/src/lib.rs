@@ -1,0 +1,26 @@
+//! The trade itself: ids, money, texts, declarations, states and their legal transitions, and the plans that decide what
+//! happens next (retry, delivery, register cut-offs, what a sale of a card means).
+//!
+//! Everything here is pure: no input or output, no async, no clock but the one passed in (and `clock::now` for what is not
+//! judged). Past these types there is no bare `Uuid`, `i64` or `String` for an id, an amount or an account. What a rule
+//! refuses, it refuses with an [`invalid::Invalid`] that names the field at fault by its path.
+
+pub mod card;
+pub mod clock;
+pub mod declaration;
+pub mod delivery;
+pub mod fingerprint;
+pub mod ids;
+pub mod invalid;
+pub mod limits;
+pub mod money;
+pub mod parked;
+pub mod payment;
+pub mod register;
+pub mod retry;
+pub mod text;
+
+pub use ids::{AttemptId, Number, ParkedId, PayeeId, PaymentId, ProductId, RegisterId, ReservationId, TerminalId};
+pub use invalid::Invalid;
+pub use money::{Amount, Currency, Fee};
+pub use text::{Account, Fields, ReceiptNumber};
