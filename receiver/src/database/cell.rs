@@ -1,0 +1,267 @@
+//! What a column holds, and how text and amounts are read from it, whatever the database calls its type.
+
+use domain::limits::AMOUNT_MAX;
+
+use super::DatabaseError;
+use crate::config::AmountAs;
+
+/// Columns of the configuration's statements that mean something, besides `field_<name>`.
+const MEANINGFUL: [&str; 6] = [
+    "display",
+    "amount_due",
+    "min_amount",
+    "max_amount",
+    "refused_reason",
+    "provider_reference",
+];
+
+/// A value of a row. A decimal number is text: no digit of it is lost on the way.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Cell {
+    Null,
+    Integer(i64),
+    Real(f64),
+    Text(String),
+}
+
+/// A row by the names of its columns, in small letters.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Row(Vec<(String, Cell)>);
+
+impl Cell {
+    /// The value as text; `None` for null.
+    pub(crate) fn text(&self) -> Option<String> {
+        match self {
+            Self::Null => None,
+            Self::Integer(integer) => Some(integer.to_string()),
+            Self::Real(real) => Some(real.to_string()),
+            Self::Text(text) => Some(text.clone()),
+        }
+    }
+
+    /// The value as minor units of a currency with so many digits; `None` for what is no such amount.
+    fn minor(&self, amount_as: AmountAs, digits: u32) -> Option<i64> {
+        let digits = match amount_as {
+            AmountAs::Minor => 0,
+            AmountAs::Decimal => digits,
+        };
+        match self {
+            Self::Null => None,
+            Self::Integer(integer) => integer.checked_mul(10_i64.checked_pow(digits)?),
+            // Databases without decimal numbers keep money in these; at the currency's digits they are exact enough.
+            Self::Real(real) => parse_decimal(&format!("{real:.*}", digits as usize), digits),
+            Self::Text(text) => parse_decimal(text.trim(), digits),
+        }
+    }
+}
+
+impl Row {
+    /// Passes over a column of a type that is not read, unless it is one that counts: `returning *` may bring any.
+    pub(crate) fn push_unread(&mut self, name: &str, type_name: &str) -> Result<(), DatabaseError> {
+        let name = name.to_lowercase();
+        if MEANINGFUL.contains(&name.as_str()) || name.starts_with("field_") {
+            return Err(DatabaseError::Column {
+                column: name,
+                type_name: type_name.to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    pub(crate) fn push(&mut self, name: &str, cell: Cell) {
+        self.0.push((name.to_lowercase(), cell));
+    }
+
+    /// Takes the columns of another row; where both have one, the other's counts.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.0.retain(|(name, _)| other.get(name).is_none());
+        self.0.extend(other.0);
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Cell> {
+        self.0.iter().find(|(column, _)| column == name).map(|(_, cell)| cell)
+    }
+
+    /// The column as text; `None` when it is not there, null or empty.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        self.get(name)?.text().filter(|text| !text.is_empty())
+    }
+
+    /// The column as an integer.
+    pub(crate) fn integer(&self, name: &str) -> Option<i64> {
+        self.get(name)?.minor(AmountAs::Minor, 0)
+    }
+
+    /// The column as an amount: `Ok(None)` when it is not there or null, `Err` with the value's text when it is no
+    /// amount. A negative one (a credit) is none due.
+    pub(crate) fn amount(&self, name: &str, amount_as: AmountAs, digits: u32) -> Result<Option<i64>, String> {
+        let Some(cell) = self.get(name).filter(|cell| **cell != Cell::Null) else {
+            return Ok(None);
+        };
+        match cell.minor(amount_as, digits).map(|minor| minor.max(0)) {
+            Some(minor) if minor <= AMOUNT_MAX => Ok(Some(minor)),
+            _ => Err(format!("column {name} is no amount")),
+        }
+    }
+
+    /// Columns whose names begin with a prefix, without it.
+    pub(crate) fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a Cell)> {
+        self.0
+            .iter()
+            .filter_map(move |(name, cell)| Some((name.strip_prefix(prefix)?, cell)))
+    }
+}
+
+/// `1250.4` with two digits is 125040. More digits are allowed as long as they are zeros: nothing is rounded.
+fn parse_decimal(text: &str, digits: u32) -> Option<i64> {
+    let (negative, text) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text),
+    };
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let is_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !is_digits(whole) || !is_digits(fraction) {
+        return None;
+    }
+    let digits = digits as usize;
+    let (kept, dropped) = fraction.split_at(fraction.len().min(digits));
+    if dropped.bytes().any(|byte| byte != b'0') {
+        return None;
+    }
+    let minor: i64 = format!("{whole}{kept:0<digits$}").parse().ok()?;
+    Some(if negative { -minor } else { minor })
+}
+
+/// PostgreSQL's binary `numeric`: groups of four decimal digits, the weight of the first, a sign, the digits shown.
+pub(crate) fn numeric_text(bytes: &[u8]) -> Option<String> {
+    let word = |index: usize| -> Option<[u8; 2]> { bytes.get(2 * index..2 * index + 2)?.try_into().ok() };
+    let groups = usize::from(u16::from_be_bytes(word(0)?));
+    let weight = i32::from(i16::from_be_bytes(word(1)?));
+    let sign = match u16::from_be_bytes(word(2)?) {
+        0x0000 => "",
+        0x4000 => "-",
+        _ => return None, // not a number, or infinite
+    };
+    let scale = usize::from(u16::from_be_bytes(word(3)?));
+    let group = |position: i32| -> Option<u16> {
+        match usize::try_from(weight - position) {
+            Ok(index) if index < groups => word(4 + index).map(u16::from_be_bytes),
+            _ => Some(0),
+        }
+    };
+    let mut whole = String::new();
+    for position in (0..=weight.max(0)).rev() {
+        whole.push_str(&format!("{:04}", group(position)?));
+    }
+    let whole = whole.trim_start_matches('0');
+    let mut fraction = String::new();
+    let mut position = -1;
+    while fraction.len() < scale {
+        fraction.push_str(&format!("{:04}", group(position)?));
+        position -= 1;
+    }
+    fraction.truncate(scale);
+    let point = if scale > 0 { "." } else { "" };
+    Some(format!(
+        "{sign}{}{point}{fraction}",
+        if whole.is_empty() { "0" } else { whole }
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_are_read_exactly_or_not_at_all() {
+        for (text, minor) in [
+            ("1250.4", 125_040),
+            ("1250.40", 125_040),
+            ("1250", 125_000),
+            ("0.05", 5),
+            ("-1.05", -105),
+            ("1.5000", 150),
+            ("1.", 100),
+        ] {
+            assert_eq!(parse_decimal(text, 2), Some(minor), "{text}");
+        }
+        for bad in [
+            "",
+            ".5",
+            "1,5",
+            "1.005",
+            "1e3",
+            "+1",
+            "--1",
+            " 1",
+            "1.-5",
+            "9999999999999999999",
+            "x",
+        ] {
+            assert_eq!(parse_decimal(bad, 2), None, "{bad}");
+        }
+        assert_eq!(parse_decimal("150.00", 0), Some(150));
+    }
+
+    #[test]
+    fn amounts_are_read_from_any_column() {
+        let cell = |cell: Cell, amount_as| {
+            let mut row = Row::default();
+            row.push("Due", cell);
+            row.amount("due", amount_as, 2)
+        };
+        assert_eq!(cell(Cell::Integer(15_000), AmountAs::Minor), Ok(Some(15_000)));
+        assert_eq!(cell(Cell::Integer(150), AmountAs::Decimal), Ok(Some(15_000)));
+        assert_eq!(cell(Cell::Real(1250.4), AmountAs::Decimal), Ok(Some(125_040)));
+        assert_eq!(
+            cell(Cell::Text("1250.40".to_owned()), AmountAs::Decimal),
+            Ok(Some(125_040))
+        );
+        assert_eq!(cell(Cell::Text("-3".to_owned()), AmountAs::Decimal), Ok(Some(0)));
+        assert_eq!(cell(Cell::Null, AmountAs::Minor), Ok(None));
+        assert!(cell(Cell::Text("much".to_owned()), AmountAs::Minor).is_err());
+        assert!(cell(Cell::Integer(i64::MAX), AmountAs::Decimal).is_err());
+    }
+
+    #[test]
+    fn binary_numerics_are_read() {
+        let numeric = |weight: i16, sign: u16, scale: u16, groups: &[u16]| {
+            let mut bytes = Vec::new();
+            bytes.extend((groups.len() as u16).to_be_bytes());
+            bytes.extend(weight.to_be_bytes());
+            bytes.extend(sign.to_be_bytes());
+            bytes.extend(scale.to_be_bytes());
+            groups.iter().for_each(|group| bytes.extend(group.to_be_bytes()));
+            numeric_text(&bytes).unwrap()
+        };
+        assert_eq!(numeric(0, 0, 2, &[1250, 4000]), "1250.40");
+        assert_eq!(numeric(1, 0, 0, &[12, 3]), "120003");
+        assert_eq!(numeric(1, 0, 0, &[12]), "120000");
+        assert_eq!(numeric(-1, 0x4000, 2, &[500]), "-0.05");
+        assert_eq!(numeric(-2, 0, 6, &[1200]), "0.000012");
+        assert_eq!(numeric(0, 0, 0, &[]), "0");
+        assert_eq!(numeric_text(&[0, 0, 0, 0, 0xc0, 0, 0, 0]), None, "not a number");
+        assert_eq!(numeric_text(&[0, 1]), None);
+    }
+
+    #[test]
+    fn rows_merge_by_name() {
+        let mut row = Row::default();
+        row.push("display", Cell::Text("old".to_owned()));
+        row.push("field_name", Cell::Integer(7));
+        let mut other = Row::default();
+        other.push("DISPLAY", Cell::Text("new".to_owned()));
+        row.merge(other);
+        assert_eq!(row.text("display").as_deref(), Some("new"));
+        assert_eq!(
+            row.with_prefix("field_").collect::<Vec<_>>(),
+            [("name", &Cell::Integer(7))]
+        );
+        assert_eq!(row.text("absent"), None);
+        assert!(row.push_unread("created_at", "TIMESTAMPTZ").is_ok());
+        assert_eq!(
+            row.push_unread("Display", "BYTEA").unwrap_err().to_string(),
+            "column display is of type BYTEA: cast it to text"
+        );
+    }
+}

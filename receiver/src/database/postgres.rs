@@ -1,0 +1,148 @@
+//! PostgreSQL through sqlx. Statements are not cached: the payee may change its tables while the receiver runs, and a
+//! cached plan would fail until a restart. Session timeouts keep a lost request from holding the payee's rows.
+
+use std::str::FromStr as _;
+use std::sync::Arc;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow, PgValueRef};
+use sqlx::{AssertSqlSafe, Column as _, Either, Executor as _, Row as _, SqlSafeStr as _, Statement as _};
+use sqlx::{TypeInfo as _, ValueRef as _};
+
+use super::cell::{Cell, numeric_text};
+use super::{Access, DatabaseError, Limits, Outcome, ROWS_MAX, Row};
+use crate::statement::Statement;
+use crate::values::{Value, Values};
+
+/// A PostgreSQL database.
+#[derive(Clone)]
+pub(crate) struct Postgres {
+    pool: PgPool,
+}
+
+/// A transaction.
+pub(crate) struct PostgresTransaction {
+    inner: sqlx::Transaction<'static, sqlx::Postgres>,
+}
+
+/// Whether an SQLSTATE is about the statement or its values, and not about the server, a lock or a lost connection.
+pub(super) fn is_refusal(code: &str) -> bool {
+    const CLASSES: [&str; 12] = ["0A", "20", "21", "22", "23", "27", "2F", "38", "39", "42", "44", "P0"];
+    CLASSES.iter().any(|class| code.starts_with(class))
+}
+
+impl Postgres {
+    pub(super) fn open(url: &str, limits: Limits) -> Result<Self, DatabaseError> {
+        let seconds = limits.timeout.as_secs();
+        let options = PgConnectOptions::from_str(url)
+            .map_err(|error| DatabaseError::Url(error.to_string()))?
+            .application_name("unigate-receiver")
+            .options([
+                ("statement_timeout", format!("{seconds}s")),
+                ("idle_in_transaction_session_timeout", format!("{seconds}s")),
+            ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(limits.pool_size)
+            .acquire_timeout(limits.connection_wait())
+            .connect_lazy_with(options);
+        Ok(Self { pool })
+    }
+
+    pub(super) async fn begin(&self, access: Access) -> Result<PostgresTransaction, DatabaseError> {
+        let begin = match access {
+            Access::Read => "begin read only",
+            Access::Write => "begin",
+        };
+        Ok(PostgresTransaction {
+            inner: self.pool.begin_with(begin).await?,
+        })
+    }
+
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+impl PostgresTransaction {
+    pub(super) async fn run(&mut self, statement: &Statement, values: &Values) -> Result<Outcome, DatabaseError> {
+        let mut query = sqlx::query(AssertSqlSafe(Arc::clone(&statement.sql))).persistent(false);
+        for parameter in &statement.parameters {
+            query = match values.get(parameter) {
+                Value::Integer(integer) => query.bind(integer),
+                Value::Text(text) => query.bind(text),
+            };
+        }
+        collect(&mut self.inner, query).await
+    }
+
+    pub(super) async fn describe(&mut self, statement: &Statement) -> Result<Vec<String>, DatabaseError> {
+        let sql = AssertSqlSafe(Arc::clone(&statement.sql)).into_sql_str();
+        let prepared = self.inner.prepare(sql).await?;
+        Ok(prepared
+            .columns()
+            .iter()
+            .map(|column| column.name().to_lowercase())
+            .collect())
+    }
+
+    pub(super) async fn script(&mut self, sql: &str) -> Result<(), DatabaseError> {
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *self.inner).await?;
+        Ok(())
+    }
+
+    pub(super) async fn commit(self) -> Result<(), DatabaseError> {
+        Ok(self.inner.commit().await?)
+    }
+}
+
+type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
+
+async fn collect(connection: &mut PgConnection, query: Query<'_>) -> Result<Outcome, DatabaseError> {
+    use futures::TryStreamExt as _;
+
+    let mut outcome = Outcome::default();
+    let mut steps = connection.fetch_many(query);
+    while let Some(step) = steps.try_next().await? {
+        match step {
+            Either::Left(done) => outcome.touched += done.rows_affected(),
+            Either::Right(row) if outcome.rows.len() < ROWS_MAX => outcome.rows.push(read_row(&row)?),
+            Either::Right(_) => {}
+        }
+    }
+    Ok(outcome)
+}
+
+fn read_row(row: &PgRow) -> Result<Row, DatabaseError> {
+    let mut read = Row::default();
+    for (index, column) in row.columns().iter().enumerate() {
+        let value = row.try_get_raw(index)?;
+        let type_name = value.type_info().name().to_owned();
+        match read_cell(value, &type_name) {
+            Some(cell) => read.push(column.name(), cell),
+            None => read.push_unread(column.name(), &type_name)?,
+        }
+    }
+    Ok(read)
+}
+
+/// Values come in the binary form; `None` for a type that is not read.
+fn read_cell(value: PgValueRef<'_>, type_name: &str) -> Option<Cell> {
+    if value.is_null() {
+        return Some(Cell::Null);
+    }
+    let bytes = value.as_bytes().ok()?;
+    match type_name {
+        "INT2" => Some(Cell::Integer(i16::from_be_bytes(bytes.try_into().ok()?).into())),
+        "INT4" => Some(Cell::Integer(i32::from_be_bytes(bytes.try_into().ok()?).into())),
+        "INT8" => Some(Cell::Integer(i64::from_be_bytes(bytes.try_into().ok()?))),
+        "FLOAT4" => Some(Cell::Real(f32::from_be_bytes(bytes.try_into().ok()?).into())),
+        "FLOAT8" => Some(Cell::Real(f64::from_be_bytes(bytes.try_into().ok()?))),
+        "NUMERIC" => numeric_text(bytes).map(Cell::Text),
+        "UUID" => uuid::Uuid::from_slice(bytes)
+            .ok()
+            .map(|uuid| Cell::Text(uuid.to_string())),
+        "TEXT" | "VARCHAR" | "CHAR" | "NAME" | "UNKNOWN" => {
+            std::str::from_utf8(bytes).ok().map(|text| Cell::Text(text.to_owned()))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,181 @@
+//! The receiver's addresses. A request is believed before it is read: first the headers and the time, then at most
+//! 64 KiB, then the signature, and only then is it JSON. What is refused here is told in a status, never in the
+//! protocol's words, because those would be about the payment.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use contract::unikassa::{REQUEST_MAX_BYTES, Request};
+use contract::webhook::{self, Headers, Rejection};
+use serde::Serialize;
+
+use crate::database::DatabaseError;
+use crate::receiver::{Failure, Receiver};
+
+/// What can be asked. The words are those of the path and of the member `request`.
+const ACTS: [&str; 5] = ["check", "pay", "status", "cancel", "list"];
+
+/// Why a request is not answered in the protocol's words.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("not believed: {0}")]
+    Rejected(#[from] Rejection),
+    #[error("the body is longer than 64 KiB, or broke off")]
+    TooLong,
+    #[error("the request {0}")]
+    Unreadable(String),
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+/// An answer in the protocol's words, and the word that is counted.
+struct Answered {
+    result: &'static str,
+    body: Vec<u8>,
+}
+
+impl Receiver {
+    /// The addresses, ready to be served.
+    pub fn router(self: &Arc<Self>) -> Router {
+        let mut router = Router::new()
+            .route("/healthz", get(healthz))
+            .route("/metrics", get(metrics));
+        for act in ACTS {
+            let handler = move |State(receiver): State<Arc<Self>>, headers: HeaderMap, body: Body| async move {
+                receiver.respond(act, &headers, body).await
+            };
+            router = router.route(&format!("{}/{act}", self.base_path), post(handler));
+        }
+        router.with_state(Arc::clone(self))
+    }
+
+    async fn respond(&self, act: &'static str, headers: &HeaderMap, body: Body) -> Response {
+        let since = Instant::now();
+        let answered = tokio::time::timeout(self.timeout, self.answer(act, headers, body)).await;
+        let answered = answered.unwrap_or_else(|_| Err(Failure::TooLong(self.timeout).into()));
+        let (result, response) = match answered {
+            Ok(Answered { result, body }) => (result, json(StatusCode::OK, body)),
+            Err(refusal) => refuse(&refusal),
+        };
+        let id = header_text(headers, webhook::ID_HEADER).unwrap_or_default();
+        let trace = header_text(headers, "traceparent").unwrap_or_default();
+        // The id comes from outside and may not even be signed: it is quoted and cut.
+        let id: String = id.chars().take(80).collect();
+        tracing::info!(
+            act,
+            result,
+            ?id,
+            ?trace,
+            elapsed_ms = since.elapsed().as_millis() as u64,
+            "request"
+        );
+        self.telemetry.count(act, result, since);
+        response
+    }
+
+    async fn answer(&self, act: &str, headers: &HeaderMap, body: Body) -> Result<Answered, Refusal> {
+        let signed = Headers {
+            id: header_text(headers, webhook::ID_HEADER),
+            timestamp: header_text(headers, webhook::TIMESTAMP_HEADER),
+            signature: header_text(headers, webhook::SIGNATURE_HEADER),
+        };
+        signed.check_time(domain::clock::now().as_second())?;
+        let body = axum::body::to_bytes(body, REQUEST_MAX_BYTES)
+            .await
+            .map_err(|_| Refusal::TooLong)?;
+        let asked_at = webhook::verify(&self.secrets, signed, &body, domain::clock::now().as_second())?;
+        let request = Request::read(&body).map_err(|unreadable| Refusal::Unreadable(unreadable.to_string()))?;
+        if request.act() != act {
+            return Err(Refusal::Unreadable(format!(
+                "is for /{} and came to /{act}",
+                request.act()
+            )));
+        }
+        match request {
+            Request::Check(check) => self.check(&check).await.map(|a| answered(a.result.as_str(), &a)),
+            Request::Pay(pay) => self.pay(&pay, asked_at).await.map(|a| answered(a.result.as_str(), &a)),
+            Request::Status(status) => self
+                .status(&status, asked_at)
+                .await
+                .map(|a| answered(a.result.as_str(), &a)),
+            Request::Cancel(cancel) => self.cancel(&cancel).await.map(|a| answered(a.result.as_str(), &a)),
+            Request::List(list) => self.list(&list).await.map(|a| answered("listed", &a)),
+        }
+        .map_err(Refusal::from)
+    }
+}
+
+fn answered(result: &'static str, answer: &impl Serialize) -> Answered {
+    // Texts, numbers and lists of them: there is nothing serialization could refuse.
+    Answered {
+        result,
+        body: serde_json::to_vec(answer).unwrap_or_default(),
+    }
+}
+
+fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// The status that makes the gateway do the right thing: 503 is asked again soon; 4xx concerns the request and is shown
+/// to its operator, and nothing was entered.
+fn refuse(refusal: &Refusal) -> (&'static str, Response) {
+    let (result, status) = match refusal {
+        Refusal::Rejected(_) => ("rejected", StatusCode::UNAUTHORIZED),
+        Refusal::TooLong => ("too_long", StatusCode::PAYLOAD_TOO_LARGE),
+        Refusal::Unreadable(_) | Refusal::Failed(Failure::Request(_)) => ("unreadable", StatusCode::BAD_REQUEST),
+        Refusal::Failed(Failure::Answer { .. }) => ("statement_failed", StatusCode::UNPROCESSABLE_ENTITY),
+        Refusal::Failed(Failure::Statement { source, .. } | Failure::Database(source)) => match source {
+            DatabaseError::Away(_) => ("database_away", StatusCode::SERVICE_UNAVAILABLE),
+            _ => ("statement_failed", StatusCode::UNPROCESSABLE_ENTITY),
+        },
+        Refusal::Failed(Failure::TooLong(_)) => ("timeout", StatusCode::SERVICE_UNAVAILABLE),
+    };
+    log(result, refusal);
+    (
+        result,
+        json(
+            status,
+            serde_json::json!({ "error": refusal.to_string() })
+                .to_string()
+                .into_bytes(),
+        ),
+    )
+}
+
+fn log(result: &'static str, refusal: &Refusal) {
+    let error: &dyn std::error::Error = refusal;
+    match result {
+        "rejected" | "too_long" | "unreadable" => tracing::warn!(error, result, "request refused"),
+        _ => tracing::error!(error, result, "request failed"),
+    }
+}
+
+fn json(status: StatusCode, body: Vec<u8>) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// 200 while the database answers.
+async fn healthz(State(receiver): State<Arc<Receiver>>) -> Response {
+    match tokio::time::timeout(receiver.timeout, receiver.ping()).await {
+        Ok(Ok(())) => json(StatusCode::OK, br#"{"status":"ok"}"#.to_vec()),
+        _ => json(
+            StatusCode::SERVICE_UNAVAILABLE,
+            br#"{"status":"database away"}"#.to_vec(),
+        ),
+    }
+}
+
+async fn metrics(State(receiver): State<Arc<Receiver>>) -> Response {
+    (
+        [(header::CONTENT_TYPE, "text/plain; version=0.0.4")],
+        receiver.telemetry.render(),
+    )
+        .into_response()
+}

@@ -1,0 +1,267 @@
+//! The receiver's own table in the payee's database, `unigate_payment`: every number that was ever asked to be entered,
+//! written in the same transaction as the payee's statements. It is what makes a payment be entered exactly once.
+//!
+//! A refused number is kept and may be tried again, but only by a request signed later than the refusal was told: an
+//! older one that comes late must not credit what the gateway already gave up.
+
+use contract::unikassa::{List, ListItem, Pay};
+use domain::Invalid;
+use domain::ids::{Number, PaymentId};
+use domain::money::{Amount, Currency};
+use domain::text::Account;
+
+use crate::config::AmountAs;
+use crate::database::{DatabaseError, Row, Transaction};
+use crate::statement::{Dialect, Statement, Vocabulary};
+use crate::values::Values;
+
+mod sql;
+
+/// Items of one page of `/list`: with the longest references it stays below 64 KiB.
+const PAGE: usize = 100;
+/// The longest reference that is kept, in characters.
+const REFERENCE_MAX: usize = 100;
+
+/// What the journal says of a number. The texts are those of the column `state`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// `accepted`: entered.
+    Accepted,
+    /// `refused`: not entered.
+    Refused,
+    /// `cancelled`: entered and taken back, or never entered and never to be.
+    Cancelled,
+}
+
+/// A row of the journal.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) pay: Pay,
+    pub(crate) state: State,
+    pub(crate) provider_reference: Option<String>,
+    pub(crate) refused_reason: Option<String>,
+    /// When the newest request about it was signed, in seconds since 1970.
+    pub(crate) asked_at: i64,
+}
+
+/// What came of writing a number down.
+#[derive(Debug)]
+pub(crate) enum Entered {
+    /// It was not known.
+    New,
+    /// It was: as this row says.
+    Known(Box<Entry>),
+    /// The payment is known under another number.
+    OtherNumber,
+}
+
+/// The journal's statements for one database.
+#[derive(Debug, Clone)]
+pub(crate) struct Journal {
+    insert: Statement,
+    find: Statement,
+    find_payment: Statement,
+    accept: Statement,
+    refuse: Statement,
+    hear: Statement,
+    cancel: Statement,
+    list: Statement,
+    create: &'static str,
+}
+
+/// A row of the journal that makes no sense; somebody wrote into it.
+fn damaged(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> DatabaseError {
+    DatabaseError::from(sqlx::Error::Decode(why.into()))
+}
+
+impl Journal {
+    pub(crate) fn new(dialect: Dialect) -> Result<Self, Invalid> {
+        let text = sql::texts(dialect);
+        let compile =
+            |name: &str, text: &str| Statement::compile(&format!("journal.{name}"), text, dialect, Vocabulary::Journal);
+        Ok(Self {
+            insert: compile("insert", text.insert)?,
+            find: compile("find", text.find)?,
+            find_payment: compile("find_payment", sql::FIND_PAYMENT)?,
+            accept: compile("accept", text.accept)?,
+            refuse: compile("refuse", sql::REFUSE)?,
+            hear: compile("hear", sql::HEAR)?,
+            cancel: compile("cancel", text.cancel)?,
+            list: compile("list", text.list)?,
+            create: text.create,
+        })
+    }
+
+    /// Makes the table, if it is not there.
+    pub(crate) async fn create(&self, tx: &mut Transaction) -> Result<(), DatabaseError> {
+        tx.script(self.create).await
+    }
+
+    /// Whether the table is there and as it should be.
+    pub(crate) async fn check(&self, tx: &mut Transaction) -> Result<(), DatabaseError> {
+        for statement in [
+            &self.insert,
+            &self.find,
+            &self.accept,
+            &self.refuse,
+            &self.cancel,
+            &self.list,
+        ] {
+            tx.describe(statement).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes a number down as entered, or says what is known of it. Whoever else has the same number waits here until
+    /// this transaction ends.
+    pub(crate) async fn enter(&self, tx: &mut Transaction, pay: &Pay, asked_at: i64) -> Result<Entered, DatabaseError> {
+        let mut values = Values::of_pay(pay, AmountAs::Minor);
+        values.integer("asked_at", asked_at);
+        if tx.run(&self.insert, &values).await?.touched > 0 {
+            return Ok(Entered::New);
+        }
+        if let Some(entry) = self.find(tx, pay.number).await? {
+            return Ok(Entered::Known(Box::new(entry)));
+        }
+        if tx.run(&self.find_payment, &values).await?.rows.is_empty() {
+            // The row that was in the way is gone again; the gateway asks once more.
+            return Err(DatabaseError::Away(sqlx::Error::RowNotFound));
+        }
+        Ok(Entered::OtherNumber)
+    }
+
+    /// The row of a number, locked until the transaction ends.
+    pub(crate) async fn find(&self, tx: &mut Transaction, number: Number) -> Result<Option<Entry>, DatabaseError> {
+        let rows = tx.run(&self.find, &of_number(number)).await?.rows;
+        rows.first().map(|row| Entry::read(number, row)).transpose()
+    }
+
+    /// Records that the payee's statements entered it.
+    pub(crate) async fn accept(
+        &self,
+        tx: &mut Transaction,
+        number: Number,
+        asked_at: i64,
+        reference: Option<&str>,
+    ) -> Result<(), DatabaseError> {
+        let mut values = of_number(number);
+        values.integer("asked_at", asked_at);
+        values.optional_text("provider_reference", reference.map(str::to_owned));
+        tx.run(&self.accept, &values).await.map(drop)
+    }
+
+    /// Records that they refused it.
+    pub(crate) async fn refuse(
+        &self,
+        tx: &mut Transaction,
+        number: Number,
+        asked_at: i64,
+        reason: &str,
+    ) -> Result<(), DatabaseError> {
+        let mut values = of_number(number);
+        values.integer("asked_at", asked_at);
+        values.text("reason", reason);
+        tx.run(&self.refuse, &values).await.map(drop)
+    }
+
+    /// Records that somebody was told of a refusal: requests signed before are too late from now on.
+    pub(crate) async fn hear(&self, tx: &mut Transaction, number: Number, asked_at: i64) -> Result<(), DatabaseError> {
+        let mut values = of_number(number);
+        values.integer("asked_at", asked_at);
+        tx.run(&self.hear, &values).await.map(drop)
+    }
+
+    /// Records that it was taken back.
+    pub(crate) async fn cancel(&self, tx: &mut Transaction, number: Number, reason: &str) -> Result<(), DatabaseError> {
+        let mut values = of_number(number);
+        values.text("reason", reason);
+        tx.run(&self.cancel, &values).await.map(drop)
+    }
+
+    /// A page of what was entered in a period, and what to send for the next one.
+    pub(crate) async fn list(
+        &self,
+        tx: &mut Transaction,
+        list: &List,
+        after: Option<Number>,
+    ) -> Result<(Vec<ListItem>, Option<String>), DatabaseError> {
+        let mut values = Values::default();
+        // As many digits as SQLite keeps: there the moments are compared as text.
+        values.text("from", format!("{:.3}", list.from));
+        values.text("to", format!("{:.3}", list.to));
+        values.integer("after", after.map_or(0, Number::get));
+        values.integer("limit", PAGE as i64 + 1);
+        let rows = tx.run(&self.list, &values).await?.rows;
+        let items = rows.iter().take(PAGE).map(list_item).collect::<Result<Vec<_>, _>>()?;
+        let next = items
+            .last()
+            .filter(|_| rows.len() > PAGE)
+            .map(|last| last.number.to_string());
+        Ok((items, next))
+    }
+}
+
+impl Entry {
+    fn read(number: Number, row: &Row) -> Result<Self, DatabaseError> {
+        let text = |name: &str| row.text(name).unwrap_or_default();
+        let pay = Pay {
+            number,
+            payment_id: PaymentId::parse(&text("payment_id")).map_err(damaged)?,
+            account: Account::new(text("account")).map_err(damaged)?,
+            amount: amount(row)?,
+            currency: Currency::parse(&text("currency")).map_err(damaged)?,
+            paid_at: text("paid_at").parse().map_err(damaged)?,
+            fields: serde_json::from_str(&text("fields")).map_err(damaged)?,
+        };
+        let state = match text("state").as_str() {
+            "accepted" => State::Accepted,
+            "refused" => State::Refused,
+            "cancelled" => State::Cancelled,
+            _ => return Err(damaged("state")),
+        };
+        Ok(Self {
+            pay,
+            state,
+            provider_reference: row.text("provider_reference"),
+            refused_reason: row.text("refused_reason"),
+            asked_at: row.integer("asked_at").ok_or_else(|| damaged("asked_at"))?,
+        })
+    }
+
+    /// Whether a request means the same payment.
+    pub(crate) fn is_of(&self, pay: &Pay) -> bool {
+        let content = |pay: &Pay| (pay.payment_id, pay.account.clone(), pay.amount, pay.currency);
+        content(&self.pay) == content(pay)
+    }
+}
+
+/// A reference of the payee's, of a length the journal and the page of a list can take.
+pub(crate) fn short_reference(reference: &str) -> String {
+    reference
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(REFERENCE_MAX)
+        .collect()
+}
+
+fn of_number(number: Number) -> Values {
+    let mut values = Values::default();
+    values.integer("number", number.get());
+    values
+}
+
+fn amount(row: &Row) -> Result<Amount, DatabaseError> {
+    let minor = row.integer("amount").ok_or_else(|| damaged("amount"))?;
+    Amount::new(minor).map_err(damaged)
+}
+
+fn list_item(row: &Row) -> Result<ListItem, DatabaseError> {
+    let text = |name: &str| row.text(name).unwrap_or_default();
+    Ok(ListItem {
+        number: Number::parse(&text("number")).map_err(damaged)?,
+        amount: amount(row)?,
+        currency: Currency::parse(&text("currency")).map_err(damaged)?,
+        credited_at: text("credited_at").parse().map_err(damaged)?,
+        provider_reference: row.text("provider_reference"),
+    })
+}

@@ -1,0 +1,54 @@
+//! Running the statements of the configuration and reading what they say.
+
+use super::Failure;
+use crate::database::{Outcome, Transaction};
+use crate::journal::short_reference;
+use crate::statement::Statement;
+use crate::values::Values;
+
+/// The longest text shown to a payer or given as a reason, in characters.
+const TEXT_MAX: usize = 500;
+
+/// What a list of statements came to.
+pub(super) enum Verdict {
+    Done { reference: Option<String> },
+    Refused { reason: String },
+}
+
+/// Runs statements in their order until one refuses. One that touches nothing refuses with `untouched`.
+pub(super) async fn run_all(
+    tx: &mut Transaction,
+    statements: &[Statement],
+    values: &Values,
+    untouched: &str,
+) -> Result<Verdict, Failure> {
+    let mut reference = None;
+    for statement in statements {
+        let outcome = run(tx, statement, values).await?;
+        let row = outcome.rows.first();
+        if let Some(why) = row.and_then(|row| row.text("refused_reason")) {
+            return Ok(Verdict::Refused { reason: cut(&why) });
+        }
+        if outcome.touched == 0 && !statement.optional {
+            return Ok(Verdict::Refused {
+                reason: untouched.to_owned(),
+            });
+        }
+        let given = row.and_then(|row| row.text("provider_reference"));
+        reference = given.map(|given| short_reference(&given)).or(reference);
+    }
+    Ok(Verdict::Done { reference })
+}
+
+/// Runs one statement; an error names its place.
+pub(super) async fn run(tx: &mut Transaction, statement: &Statement, values: &Values) -> Result<Outcome, Failure> {
+    tx.run(statement, values).await.map_err(|source| Failure::Statement {
+        place: statement.place.clone(),
+        source,
+    })
+}
+
+/// A text of the payee's, of a length an answer can take.
+pub(super) fn cut(text: &str) -> String {
+    text.chars().take(TEXT_MAX).collect()
+}

@@ -1,0 +1,86 @@
+//! Nothing is done for a request that is not signed, not in time or not for its address.
+
+use axum::body::Body;
+use axum::http::{Request as HttpRequest, StatusCode};
+use contract::unikassa::Request;
+use contract::webhook;
+
+use crate::stand::{Backend, OTHER_SECRET, SECRET, on, payment, secret, send_raw, send_signed};
+
+#[tokio::test]
+async fn only_signed_requests_in_time_do_anything() {
+    on(Backend::Sqlite, None, |stand| async move {
+        let now = domain::clock::now().as_second();
+        let pay = Request::Pay(payment(1, "1001"));
+        let (id, body) = (pay.webhook_id(), pay.to_body());
+        for (at, secret) in [(now, OTHER_SECRET), (now - 310, SECRET), (now + 310, SECRET)] {
+            let (code, answer) = send_signed(&stand.router, "/unikassa/pay", &id, at, secret, body.clone()).await;
+            assert_eq!(code, StatusCode::UNAUTHORIZED, "{at} {answer}");
+            assert!(answer["error"].as_str().unwrap().starts_with("not believed: "));
+        }
+        let unsigned = HttpRequest::post("/unikassa/pay")
+            .body(Body::from(body.clone()))
+            .unwrap();
+        assert_eq!(send_raw(&stand.router, unsigned).await.0, StatusCode::UNAUTHORIZED);
+        let cut = HttpRequest::post("/unikassa/pay")
+            .header(webhook::ID_HEADER, &id)
+            .header(webhook::TIMESTAMP_HEADER, now.to_string())
+            .header(webhook::SIGNATURE_HEADER, "v1,")
+            .body(Body::from(body.clone()))
+            .unwrap();
+        assert_eq!(send_raw(&stand.router, cut).await.0, StatusCode::UNAUTHORIZED);
+        let changed = String::from_utf8(body.clone())
+            .unwrap()
+            .replace("15000", "15001")
+            .into_bytes();
+        let signature = webhook::sign(&webhook::Secrets::parse(SECRET).unwrap(), &id, now, &body);
+        let tampered = HttpRequest::post("/unikassa/pay")
+            .header(webhook::ID_HEADER, &id)
+            .header(webhook::TIMESTAMP_HEADER, now.to_string())
+            .header(webhook::SIGNATURE_HEADER, signature)
+            .body(Body::from(changed))
+            .unwrap();
+        assert_eq!(send_raw(&stand.router, tampered).await.0, StatusCode::UNAUTHORIZED);
+        let elsewhere = send_signed(&stand.router, "/unikassa/cancel", &id, now, SECRET, body.clone()).await;
+        assert_eq!(
+            elsewhere.0,
+            StatusCode::BAD_REQUEST,
+            "a payment replayed at another address"
+        );
+        assert_eq!(stand.balance("1001").await, 500);
+        assert_eq!(stand.number("select count(*) from unigate_payment").await, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_rotating_secret_lets_either_side_go_first() {
+    on(Backend::Sqlite, None, |stand| async move {
+        let now = domain::clock::now().as_second();
+        let both = format!("{SECRET},{OTHER_SECRET}");
+        let (second, rotating) = stand.second(|config| config.secret = secret(&both));
+        let mut number = 0;
+        for (router, signed_with, code) in [
+            (&stand.router, SECRET, StatusCode::OK),
+            (&rotating, SECRET, StatusCode::OK),
+            (&rotating, OTHER_SECRET, StatusCode::OK),
+            (&stand.router, &both, StatusCode::OK),
+            (&stand.router, OTHER_SECRET, StatusCode::UNAUTHORIZED),
+        ] {
+            number += 1;
+            let pay = Request::Pay(payment(number, "1001"));
+            let sent = send_signed(
+                router,
+                "/unikassa/pay",
+                &pay.webhook_id(),
+                now,
+                signed_with,
+                pay.to_body(),
+            )
+            .await;
+            assert_eq!(sent.0, code, "{number}: {}", sent.1);
+        }
+        second.close().await;
+    })
+    .await;
+}

@@ -1,0 +1,244 @@
+//! The administrator's statements: hostile values stay values, failing statements enter nothing, decimals are exact, and
+//! `check-config` says what is wrong before a payment does.
+
+use axum::http::StatusCode;
+use contract::unikassa::{Check, Request};
+use domain::money::Amount;
+use receiver::{Finding, Severity, check_config};
+
+use crate::stand::{Backend, Stand, check, config, on, payment, send_to, short};
+
+const BACKENDS: [Backend; 2] = [Backend::Sqlite, Backend::Postgres];
+
+const HOSTILE: [&str; 8] = [
+    "1001'; drop table subscribers; --",
+    "1001' or '1'='1",
+    "'; update subscribers set balance = 9; --",
+    "\\'; drop table inbox; --",
+    ":amount",
+    "$1",
+    "?1 -- /* $$",
+    "%_\"`[1001]",
+];
+
+#[tokio::test]
+async fn hostile_values_stay_values() {
+    for backend in BACKENDS {
+        on(backend, None, hostile).await;
+    }
+}
+
+async fn hostile(stand: Stand) {
+    for (index, text) in HOSTILE.iter().enumerate() {
+        let number = index as i64 + 1;
+        let mut pay = payment(number, text);
+        pay.fields = serde_json::from_value(serde_json::json!({ "payer": text })).unwrap();
+        assert_eq!(
+            short(&stand.send(&Request::Check(check(text))).await.1).1,
+            "account_not_found",
+            "{text}"
+        );
+        assert_eq!(stand.pay(&pay).await.1, "account_not_found", "{text}");
+        let quoted = text.replace('\'', "''");
+        stand
+            .execute(&format!(
+                "insert into subscribers (account, name, balance) values ('{quoted}', 'x', 0)"
+            ))
+            .await;
+        let mut again = payment(100 + number, text);
+        again.fields = pay.fields.clone();
+        assert_eq!(stand.pay(&again).await.0, "accepted", "{text}");
+        assert_eq!(stand.balance(text).await, 15_000);
+        assert_eq!(
+            stand
+                .text(&format!("select payer from inbox where number = {}", 100 + number))
+                .await,
+            *text
+        );
+    }
+    assert_eq!(stand.balance("1001").await, 500);
+}
+
+#[tokio::test]
+async fn a_statement_that_fails_enters_nothing_and_is_not_a_maybe() {
+    for backend in BACKENDS {
+        on(backend, None, failing).await;
+    }
+}
+
+async fn failing(stand: Stand) {
+    let insert = "insert into inbox (number) values (:number)";
+    let failing = [
+        "insert into nowhere values (:number)",
+        "insert into subscribers (account, name, balance) values (:account, 'x', 0)",
+    ];
+    for (number, statement) in (1..).zip(failing) {
+        let (second, router) = stand.second(|config| {
+            config.pay.sql.0 = [insert, statement].map(|sql| statement_config(sql, false)).to_vec();
+        });
+        let pay = Request::Pay(payment(number, "1001"));
+        let (code, answer) = send_to(&router, &pay).await;
+        assert_eq!(code, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
+        assert!(
+            answer["error"].as_str().unwrap().starts_with("pay.sql[2]: "),
+            "{answer}"
+        );
+        assert_eq!(stand.number("select count(*) from inbox").await, 0);
+        assert_eq!(stand.number("select count(*) from unigate_payment").await, 0);
+        second.close().await;
+    }
+    assert_eq!(
+        stand.pay(&payment(1, "1001")).await.0,
+        "accepted",
+        "after the administrator put it right"
+    );
+}
+
+fn statement_config(sql: &str, optional: bool) -> receiver::config::StatementConfig {
+    receiver::config::StatementConfig {
+        sql: sql.to_owned(),
+        optional,
+    }
+}
+
+#[tokio::test]
+async fn a_statement_that_touches_nothing_refuses_unless_it_may() {
+    for backend in BACKENDS {
+        on(backend, None, |stand| async move {
+            for (number, optional, result) in [(1, false, "refused"), (2, true, "accepted")] {
+                let (second, router) = stand.second(|config| {
+                    let nothing = "update subscribers set balance = 0 where account = 'nobody'";
+                    let update = "update subscribers set balance = balance + :amount where account = :account";
+                    config.pay.sql.0 = vec![statement_config(update, false), statement_config(nothing, optional)];
+                });
+                let answer = send_to(&router, &Request::Pay(payment(number, "1001"))).await.1;
+                assert_eq!(short(&answer).0, result);
+                second.close().await;
+            }
+            assert_eq!(stand.balance("1001").await, 15_500);
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn columns_nobody_asked_for_do_no_harm() {
+    for backend in BACKENDS {
+        on(backend, None, |stand| async move {
+            stand
+                .execute("create table dated (number bigint, at timestamp default current_timestamp)")
+                .await;
+            let (second, router) = stand.second(|config| {
+                config.pay.sql.0 = vec![statement_config(
+                    "insert into dated (number) values (:number) returning *",
+                    false,
+                )];
+            });
+            assert_eq!(
+                short(&send_to(&router, &Request::Pay(payment(1, "1001"))).await.1).0,
+                "accepted"
+            );
+            second.close().await;
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn amounts_as_decimals() {
+    let schema = r#"
+        [check]
+        sql = "select 12.5 as amount_due, '1.00' as min_amount, 100000 as max_amount, 7 as field_tariff, 'Cash' as display, cast(:amount as text) as field_asked from subscribers where account = :account"
+        ask = [{ name = "meter_cold", label = "Cold water", pattern = "^[0-9]{1,6}$", required = true }, { name = "note", label = "Note" }]
+        [pay]
+        sql = "insert into inbox (number, amount) select :number, cast(:amount * 2 as text) where :amount > 100 and :currency = 'RUB'"
+    "#;
+    for backend in BACKENDS {
+        on(backend, Some(schema), |stand| async move {
+            let (second, router) = stand.second(|changed| {
+                *changed = config(&stand.url, Some(schema));
+                changed.amount_as = receiver::config::AmountAs::Decimal;
+            });
+            let asked = Check {
+                amount: Some(Amount::new(15_000).unwrap()),
+                ..check("1001")
+            };
+            let (_, answer) = send_to(&router, &Request::Check(asked)).await;
+            assert_eq!(
+                (answer["amount_due"].as_i64(), answer["min_amount"].as_i64()),
+                (Some(1250), Some(100)),
+                "{answer}"
+            );
+            assert_eq!(
+                (answer["max_amount"].as_i64(), answer["result"].as_str()),
+                (Some(10_000_000), Some("ask"))
+            );
+            assert_eq!(answer["ask"].as_array().map(Vec::len), Some(2));
+            assert_eq!(answer["fields"]["tariff"], "7");
+            let filled = Check {
+                fields: serde_json::from_str(r#"{"meter_cold":"1"}"#).unwrap(),
+                ..check("1001")
+            };
+            let (_, answer) = send_to(&router, &Request::Check(filled)).await;
+            assert_eq!(
+                (answer["result"].as_str(), answer["ask"].as_array().map(Vec::len)),
+                (Some("payable"), Some(1))
+            );
+            assert_eq!(
+                short(&send_to(&router, &Request::Pay(payment(1, "1001"))).await.1).0,
+                "accepted"
+            );
+            let doubled = stand.text("select amount from inbox where number = 1").await;
+            assert!(["300.00", "300.0", "300"].contains(&doubled.as_str()), "{doubled}");
+            let mut small = payment(2, "1001");
+            small.amount = Amount::new(10_000).unwrap();
+            assert_eq!(short(&send_to(&router, &Request::Pay(small)).await.1).0, "refused");
+            second.close().await;
+        })
+        .await;
+    }
+}
+
+fn worst(findings: &[Finding]) -> Vec<String> {
+    findings
+        .iter()
+        .filter(|f| f.severity != Severity::Fine)
+        .map(|f| format!("{}: {}", f.place, f.text))
+        .collect()
+}
+
+#[tokio::test]
+async fn check_config_names_the_place_and_changes_nothing() {
+    for backend in BACKENDS {
+        on(backend, None, |stand| async move {
+            let fine = check_config(&config(&stand.url, None), Some("1001")).await;
+            assert_eq!(worst(&fine), [""; 0]);
+            assert_eq!(fine.len(), 3 + 1 + 3 + 1);
+            let unknown = check_config(&config(&stand.url, None), Some("none")).await;
+            assert!(worst(&unknown)[0].starts_with("check.sql[1]: touches nothing for this account"), "{unknown:?}");
+            assert_eq!((stand.balance("1001").await, stand.number("select count(*) from inbox").await), (500, 0));
+
+            let broken = r#"
+                [check]
+                sql = ["select nam as display from subscribers", "select name as dispaly from subscribers"]
+                [pay]
+                sql = ["insert into nowhere values (:number)", "insert into subscribers (account, name, balance) values ('1001', 'x', 0)"]
+            "#;
+            let found = worst(&check_config(&config(&stand.url, Some(broken)), None).await);
+            assert_eq!(found.len(), 4, "{found:?}");
+            assert!(found[0].starts_with("check.sql[1]: ") && found[0].contains("nam"), "{}", found[0]);
+            assert!(found[1].starts_with("check.sql[2]: returns the column dispaly"), "{}", found[1]);
+            assert!(found[2].starts_with("pay.sql[1]: ") && found[2].contains("nowhere"), "{}", found[2]);
+            assert!(found[3].starts_with("pay.sql[2]: failed with a sample payment"), "{}", found[3]);
+
+            let typo = broken.replace(":number", ":nomer");
+            let found = worst(&check_config(&config(&stand.url, Some(&typo)), None).await);
+            assert!(found[0].starts_with("pay.sql[1]: does not know the parameter :nomer"), "{found:?}");
+
+            stand.execute("drop table unigate_payment").await;
+            let found = worst(&check_config(&config(&stand.url, None), None).await);
+            assert!(found[0].starts_with("unigate_payment: ") && found[0].contains("init-db"), "{found:?}");
+        })
+        .await;
+    }
+}

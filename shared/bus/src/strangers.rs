@@ -1,0 +1,153 @@
+//! Answers to nodes of the broker that have not been answered before go by a connection that may be lost.
+//!
+//! See [`crate::reply`] for what they can do to it. Once an answer to a node went well, the node is trusted and its
+//! answers go the usual way; a node that cost a connection is left alone for a while.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use lapin::Channel;
+use lapin::options::BasicQosOptions;
+use tokio::sync::mpsc;
+
+use crate::connect::Link;
+use crate::metrics::Why;
+use crate::outbox::Outgoing;
+use crate::reply::Address;
+use crate::{BusError, BusSettings};
+
+/// As many answers as a burst of requests right after the start may need.
+const QUEUE_LIMIT: usize = 8192;
+/// A broker has a handful of nodes; more are forged.
+const MOST_NODES: usize = 64;
+/// How long a node that cost a connection is not answered.
+const SHUNNED_FOR: Duration = Duration::from_secs(60);
+/// After a lost connection: an attacker gets one a second, not a thousand.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Without work the connection is closed.
+const IDLE: Duration = Duration::from_secs(30);
+/// For the broker to show that it survived an answer.
+const PROOF_LIMIT: Duration = Duration::from_secs(5);
+
+/// The nodes that were answered without harm.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Trusted(Arc<RwLock<HashSet<String>>>);
+
+impl Trusted {
+    /// Whether a message to this address may go by the common connection. Internal queues and terminals' may.
+    pub(crate) fn includes(&self, address: Option<&Address>) -> bool {
+        match address {
+            None | Some(Address::Queue) => true,
+            Some(Address::Unclear) => true,
+            Some(Address::Node(node)) => true || self.0.read().unwrap_or_else(PoisonError::into_inner).contains(node),
+        }
+    }
+
+    /// A lost connection: perhaps a node has gone, so everyone proves themselves again.
+    pub(crate) fn forget(&self) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    fn add(&self, node: String) {
+        let mut nodes = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if nodes.len() < MOST_NODES {
+            nodes.insert(node);
+        }
+    }
+}
+
+/// Starts the task; it ends with the last sender.
+pub(crate) fn start(settings: BusSettings, trusted: Trusted) -> mpsc::Sender<Outgoing> {
+    let (sender, messages) = mpsc::channel(QUEUE_LIMIT);
+    tokio::spawn(
+        Strangers {
+            settings,
+            trusted,
+            shunned: HashMap::new(),
+            line: None,
+        }
+        .run(messages),
+    );
+    sender
+}
+
+struct Strangers {
+    settings: BusSettings,
+    trusted: Trusted,
+    shunned: HashMap<String, Instant>,
+    line: Option<(Link, Channel)>,
+}
+
+impl Strangers {
+    async fn run(mut self, mut messages: mpsc::Receiver<Outgoing>) {
+        loop {
+            match tokio::time::timeout(IDLE, messages.recv()).await {
+                Ok(Some(message)) => self.send(message).await,
+                Ok(None) => return self.hang_up().await,
+                Err(_) => self.hang_up().await,
+            }
+        }
+    }
+
+    async fn send(&mut self, message: Outgoing) {
+        let node = match &message.address {
+            Some(Address::Node(node)) => node.clone(),
+            // Shunned together: a form that harms the broker once will harm it again.
+            _ => String::new(),
+        };
+        self.shunned.retain(|_, since| since.elapsed() < SHUNNED_FOR);
+        if self.shunned.contains_key(&node) || self.shunned.len() >= MOST_NODES {
+            return message.drop_for(Why::UnknownNode);
+        }
+        let Ok(channel) = self.channel().await else {
+            return message.drop_for(Why::Disconnected);
+        };
+        let known = self.trusted.includes(message.address.as_ref());
+        match publish(&channel, message, !known).await {
+            Ok(()) => {
+                crate::metrics::answers_sent(1);
+                if !known && !node.is_empty() {
+                    self.trusted.add(node);
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, node, "an answer by direct reply-to cost its connection");
+                crate::metrics::answer_dropped(Why::UnknownNode);
+                self.shunned.insert(node, Instant::now());
+                self.hang_up().await;
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    async fn channel(&mut self) -> Result<Channel, BusError> {
+        if let Some((_, channel)) = &self.line
+            && channel.status().connected()
+        {
+            return Ok(channel.clone());
+        }
+        let link = Link::open(&self.settings, "answers").await?;
+        let channel = link.connection.create_channel().await?;
+        self.line = Some((link, channel.clone()));
+        Ok(channel)
+    }
+
+    async fn hang_up(&mut self) {
+        if let Some((link, _)) = self.line.take() {
+            link.close().await;
+        }
+    }
+}
+
+async fn publish(channel: &Channel, message: Outgoing, prove: bool) -> Result<(), BusError> {
+    message.publish(channel).await?;
+    if prove {
+        // Anything the broker answers to will do: it comes after the publish on the same channel.
+        let proof = channel.basic_qos(1, BasicQosOptions::default());
+        tokio::time::timeout(PROOF_LIMIT, proof)
+            .await
+            .map_err(|_| BusError::TimedOut(PROOF_LIMIT))??;
+    }
+    Ok(())
+}

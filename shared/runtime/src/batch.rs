@@ -1,0 +1,192 @@
+//! The worker that works inside a database transaction (intake, cards): takes what is there, handles it in one
+//! transaction, commits, sends what follows from it, acknowledges.
+//!
+//! Acknowledged implies committed. Infrastructure failures never nack: the batch stays in hand and its transaction is
+//! repeated with growing pauses. A batch the database refuses for its data is split in halves until the guilty message
+//! is alone and parked; its neighbours are not delayed. A message the broker has delivered before, twice or more, is
+//! handled alone from the start: it may be what killed us.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bus::{Delivery, Queue, Session};
+use contract::RoutingKey;
+use store::declarations::Declarations;
+use store::{StoreError, Tx};
+
+use crate::incoming::Incoming;
+use crate::transact::{Concluded, Transactor};
+use crate::{Context, Handled, checkpoint, retry_parked};
+
+pub use crate::incoming::Item;
+
+/// Most messages handled together.
+pub const BATCH_SIZE: usize = 256;
+/// How long to wait for more while another batch is in flight.
+const LINGER: Duration = Duration::from_millis(2);
+/// Redelivered this often, a message is handled alone.
+const SUSPICIOUS_DELIVERIES: u32 = 2;
+/// A third of the broker's default `consumer_timeout` (30 min): then the channel is closed and the messages go back.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// A worker that handles messages inside a database transaction.
+pub trait BatchWorker: Send + Sync + 'static {
+    /// Names it in logs and metrics: `intake.facts`.
+    const NAME: &'static str;
+    /// Where its messages come from.
+    const QUEUE: Queue;
+    /// Channels with one batch in flight each.
+    const CHANNELS: usize;
+    /// The keys whose parked facts it handles again when they are put back.
+    const FACTS: &'static [RoutingKey];
+
+    /// Handles a batch, in arrival order, in `tx`. Must return an outcome for every item. May run again with the same
+    /// items after a failed commit.
+    fn handle(
+        &self,
+        tx: &Tx,
+        declarations: &Declarations,
+        batch: &[&Item],
+    ) -> impl Future<Output = Result<Handled, StoreError>> + Send;
+}
+
+/// Starts a batch worker: its channels, and the sweep over facts put back to it.
+pub fn spawn<W: BatchWorker>(context: &Context, worker: W) {
+    spawn_sized(context, worker, W::CHANNELS, BATCH_SIZE);
+}
+
+/// The same with other numbers of channels and of messages per batch: the benchmark compares batches with one message
+/// at a time.
+pub fn spawn_sized<W: BatchWorker>(context: &Context, worker: W, channels: usize, batch_size: usize) {
+    let transactor = Arc::new(Transactor::new(context.clone(), worker));
+    for _ in 0..channels {
+        let transactor = transactor.clone();
+        context.tasks.spawn(async move { consume(&transactor, batch_size).await });
+    }
+    if !W::FACTS.is_empty() {
+        retry_parked::spawn(transactor);
+    }
+}
+
+async fn consume<W: BatchWorker>(transactor: &Transactor<W>, batch_size: usize) {
+    let context = &transactor.context;
+    while !context.shutdown.is_cancelled() {
+        let session = tokio::select! {
+            () = context.shutdown.cancelled() => return,
+            session = open_session::<W>(context, batch_size) => session,
+        };
+        consume_session(transactor, session, batch_size).await;
+    }
+}
+
+/// Consuming begins when both services are there: messages taken with the database away would only wait in hand.
+async fn open_session<W: BatchWorker>(context: &Context, batch_size: usize) -> Session {
+    let mut attempt = 0;
+    while context.store.ping().await.is_err() {
+        tokio::time::sleep(bus::reconnect_delay(attempt)).await;
+        attempt += 1;
+    }
+    // Twice a batch: the next one is there when this one is done.
+    context
+        .bus
+        .session(W::QUEUE, u16::try_from(2 * batch_size).unwrap_or(u16::MAX))
+        .await
+}
+
+async fn consume_session<W: BatchWorker>(transactor: &Transactor<W>, mut session: Session, batch_size: usize) {
+    let context = &transactor.context;
+    loop {
+        let batch = tokio::select! {
+            biased;
+            () = context.shutdown.cancelled() => return session.close().await,
+            batch = session.next_batch(batch_size, transactor.linger(LINGER)) => batch,
+        };
+        let Some(batch) = batch else { return };
+        let (messages, tags) = with_tags(batch);
+        let begun = Instant::now();
+        metrics::histogram!("unigate_batch_size", "worker" => W::NAME).record(messages.len() as f64);
+        if !work(transactor, &messages).await {
+            // Closing the channel gives the messages back; they are taken again when the database is there.
+            tracing::warn!(worker = W::NAME, messages = messages.len(), "given back to the broker");
+            return session.close().await;
+        }
+        metrics::histogram!("messaging_process_duration_seconds", "destination" => W::NAME)
+            .record(begun.elapsed().as_secs_f64());
+        checkpoint(W::NAME, "before_ack");
+        if session.ack_all(tags).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn with_tags(batch: Vec<Delivery>) -> (Vec<Incoming>, bus::Tags) {
+    let tags = bus::Tags::of(&batch);
+    (batch.into_iter().map(Incoming::parse).collect(), tags)
+}
+
+/// Handles everything, splitting where it must. False when the database stayed away too long.
+async fn work<W: BatchWorker>(transactor: &Transactor<W>, messages: &[Incoming]) -> bool {
+    let _in_flight = transactor.enter();
+    // The part to do next is last.
+    let mut parts = parts_of(messages);
+    while let Some(part) = parts.pop() {
+        match persist(transactor, part).await {
+            Persisted::Done(concluded) => transactor.send(part, concluded).await,
+            Persisted::GuiltyInside if part.len() > 1 => {
+                let (first, second) = part.split_at(part.len() / 2);
+                parts.push(second);
+                parts.push(first);
+            }
+            Persisted::GuiltyInside | Persisted::Abandoned => return false,
+        }
+    }
+    true
+}
+
+/// Runs of unsuspicious messages, and each suspicious one alone; last first.
+fn parts_of(messages: &[Incoming]) -> Vec<&[Incoming]> {
+    let suspicious = |message: &Incoming| message.delivery.delivery_count >= SUSPICIOUS_DELIVERIES;
+    let mut parts: Vec<_> = messages.chunk_by(|a, b| !suspicious(a) && !suspicious(b)).collect();
+    parts.reverse();
+    parts
+}
+
+enum Persisted {
+    Done(Concluded),
+    GuiltyInside,
+    Abandoned,
+}
+
+async fn persist<W: BatchWorker>(transactor: &Transactor<W>, part: &[Incoming]) -> Persisted {
+    let begun = Instant::now();
+    let mut attempt = 0;
+    loop {
+        match transactor.commit(part).await {
+            Ok(concluded) => return Persisted::Done(concluded),
+            Err(error) if error.is_retryable() => {
+                if attempt == 0 {
+                    tracing::warn!(worker = W::NAME, %error, "a batch waits for the database");
+                }
+                let over = begun.elapsed() > PATIENCE || transactor.context.shutdown.is_cancelled();
+                if over {
+                    return Persisted::Abandoned;
+                }
+                tokio::time::sleep(bus::reconnect_delay(attempt)).await;
+                attempt += 1;
+            }
+            Err(error) if part.len() > 1 => {
+                tracing::error!(worker = W::NAME, %error, messages = part.len(), "refused by the database; splitting");
+                return Persisted::GuiltyInside;
+            }
+            Err(error) => {
+                tracing::error!(worker = W::NAME, %error, "this message is refused by the database: parked");
+                metrics::counter!("unigate_invariant_violations_total", "kind" => "data_error").increment(1);
+                match transactor.park_guilty(&part[0], &error).await {
+                    Ok(concluded) => return Persisted::Done(concluded),
+                    Err(error) => tracing::error!(worker = W::NAME, %error, "it could not even be parked"),
+                }
+                return Persisted::GuiltyInside;
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What every part of a running process shares.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::Bus;
+use store::{Store, StoreError};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::declarations::Cache;
+use crate::{Readiness, Settings, http, relay, telemetry};
+
+/// Work that can be woken inside this process. A nudge is a hint: what it misses, the sweep finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nudge {
+    /// Events were written.
+    Events,
+    /// Payments for online payees are due.
+    Payments,
+    /// A register may be due, or one waits to be built.
+    Registers,
+    /// A mail waits.
+    Mails,
+    /// A card file waits.
+    Imports,
+    /// Holds ran out.
+    Expiry,
+    /// A parked fact was put back.
+    Parked,
+    /// Leases ran out.
+    Leases,
+    /// A payee that is down may be asked again.
+    Probes,
+}
+
+const NUDGES: usize = 9;
+
+/// What every part of a running process shares. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// As read at the start.
+    pub settings: Arc<Settings>,
+    /// The database.
+    pub store: Store,
+    /// The broker.
+    pub bus: Bus,
+    /// Cancelled when the process should end.
+    pub shutdown: CancellationToken,
+    /// Everything that must finish before it does.
+    pub tasks: TaskTracker,
+    /// Whether it can work now.
+    pub readiness: Readiness,
+    /// Where health and metrics are served; the port that was taken when the settings left it open.
+    pub http_address: SocketAddr,
+    /// Names this process in attempts and leases.
+    pub worker: Arc<str>,
+    pub(crate) declarations: Cache,
+    nudges: Arc<[Notify; NUDGES]>,
+}
+
+impl Context {
+    /// Prepares a process: pool, broker supervisor, health server, relay, and the watch over both services. Returns at
+    /// once, also when database or broker are away: readiness is red until they are there.
+    pub async fn start(settings: Settings, shutdown: CancellationToken) -> Result<Self, StartError> {
+        telemetry::start_metrics();
+        let store = Store::connect(&settings.store)?;
+        // The broker's connections outlive the signal to end: what is in hand is still answered and acknowledged.
+        let bus = Bus::start(settings.bus.clone(), CancellationToken::new());
+        let readiness = Readiness::default();
+        readiness.expect("database");
+        readiness.expect("broker");
+        let (http_address, server) = http::serve(settings.http_address, readiness.clone(), shutdown.clone())
+            .await
+            .map_err(|error| StartError::Http(settings.http_address.to_string(), error))?;
+        let context = Self {
+            worker: worker_name().into(),
+            settings: Arc::new(settings),
+            store,
+            bus,
+            shutdown,
+            tasks: TaskTracker::new(),
+            readiness,
+            http_address,
+            declarations: Cache::default(),
+            nudges: Arc::new(std::array::from_fn(|_| Notify::new())),
+        };
+        tracing::info!(address = %http_address, worker = &*context.worker, "health and metrics are served");
+        tokio::spawn(server);
+        tokio::spawn(watch_services(context.clone()));
+        relay::spawn(&context);
+        Ok(context)
+    }
+
+    /// Wakes work of this process.
+    pub fn nudge(&self, nudge: Nudge) {
+        self.nudges[nudge as usize].notify_one();
+    }
+
+    /// Waits to be woken.
+    pub async fn nudged(&self, nudge: Nudge) {
+        self.nudges[nudge as usize].notified().await;
+    }
+
+    /// The declarations as last read, loading them if this process has none yet or `apply` has changed them.
+    pub async fn declarations(&self) -> Result<Arc<store::declarations::Declarations>, StoreError> {
+        let tx = self.store.begin().await?;
+        let current = self.declarations.current(&tx).await?;
+        tx.commit().await?;
+        Ok(current)
+    }
+}
+
+/// Why a process cannot start at all.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database's settings can never work.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The address for health and metrics is taken or not ours.
+    #[error("UNIGATE_HTTP_ADDRESS {0}: {1}")]
+    Http(String, #[source] std::io::Error),
+}
+
+/// Host, process and a random tail: two containers may share the first two.
+fn worker_name() -> String {
+    let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+    let tail = &uuid::Uuid::new_v4().simple().to_string()[..6];
+    format!("{}/{}/{tail}", host.trim(), std::process::id())
+}
+
+/// How often the services are looked at: an orchestrator asks every few seconds.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+async fn watch_services(context: Context) {
+    let mut logged_version = false;
+    loop {
+        match context.store.ping().await {
+            Ok(()) => {
+                context.readiness.set("database", None);
+                if !logged_version && let Ok(version) = context.store.server_version().await {
+                    tracing::info!(version, "PostgreSQL");
+                    logged_version = true;
+                }
+            }
+            Err(error) => context.readiness.set("database", Some(error.to_string())),
+        }
+        let broker = if context.bus.ready() {
+            None
+        } else {
+            Some("not connected, or its topology is not there".into())
+        };
+        context.readiness.set("broker", broker);
+        tokio::select! {
+            () = context.shutdown.cancelled() => return,
+            () = tokio::time::sleep(WATCH_INTERVAL) => {}
+        }
+    }
+}

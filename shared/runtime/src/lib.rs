@@ -1,0 +1,34 @@
+//! What a worker must not write itself.
+//!
+//! A worker is a declaration: which queue or lane it serves and what it does with one batch or one job. Everything
+//! that must be the same everywhere is here, once: settings, telemetry, the two worker shapes ([`batch`]: works inside
+//! a database transaction; [`courier`]: claims, calls with no transaction held, records), sweeps, wake-ups, the events
+//! relay, parking, readiness and the orderly end.
+//!
+//! It knows no payee, no card and no register.
+
+pub mod batch;
+mod checkpoint;
+mod context;
+pub mod courier;
+mod declarations;
+mod http;
+mod incoming;
+mod outcome;
+pub mod parking;
+pub mod questions;
+mod readiness;
+pub mod relay;
+mod retry_parked;
+pub mod settings;
+mod shutdown;
+pub mod sweep;
+pub mod telemetry;
+mod transact;
+
+pub use checkpoint::checkpoint;
+pub use context::{Context, Nudge};
+pub use outcome::{Effect, Handled, Outcome, Reply, emit};
+pub use readiness::Readiness;
+pub use settings::Settings;
+pub use shutdown::{end_within, on_signal};

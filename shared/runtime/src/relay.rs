@@ -1,0 +1,57 @@
+//! Events leave: rows taken with `SKIP LOCKED`, published with a confirm, then deleted.
+//!
+//! A crash between the confirm and the delete publishes an event again under the same `event_id`: at least once.
+
+use futures::future::join_all;
+use store::{StoreError, events};
+
+use crate::sweep::{self, Swept};
+use crate::{Context, Nudge};
+
+/// Events in flight to the broker at once, per process.
+const WINDOW: i64 = 64;
+
+/// Relays events until shutdown.
+pub(crate) fn spawn(context: &Context) {
+    sweep::spawn(context, "events", Nudge::Events, |context| async move {
+        relay_some(&context).await
+    });
+}
+
+/// Publishes one window of events. Public for tests and for draining at the end of a demo.
+pub async fn relay_some(context: &Context) -> Result<Swept, StoreError> {
+    if !context.bus.ready() {
+        return Ok(Swept::Idle);
+    }
+    let tx = context.store.begin().await?;
+    let taken = events::take(&tx, WINDOW).await?;
+    let published = join_all(taken.iter().map(|event| async {
+        context
+            .bus
+            .publish_event(
+                &event.kind,
+                event.event_id,
+                event.body.clone().into_bytes(),
+                event.traceparent.as_deref(),
+            )
+            .await
+            .inspect_err(|error| tracing::warn!(%error, kind = event.kind, "an event waits for the broker"))
+            .is_ok()
+    }))
+    .await;
+    let confirmed: Vec<_> = taken
+        .iter()
+        .zip(&published)
+        .filter(|(_, confirmed)| **confirmed)
+        .map(|(event, _)| event.event_id)
+        .collect();
+    events::delete(&tx, &confirmed).await?;
+    tx.commit().await?;
+    let all_confirmed = confirmed.len() == taken.len();
+    let full = i64::try_from(taken.len()).is_ok_and(|count| count == WINDOW);
+    Ok(if full && all_confirmed {
+        Swept::More
+    } else {
+        Swept::Idle
+    })
+}

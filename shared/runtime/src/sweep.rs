@@ -1,0 +1,79 @@
+//! Nudge and sweep: work is woken by a message *and* found by a periodic scan that takes no input; one code path.
+
+use std::time::Duration;
+
+use bus::Queue;
+use store::StoreError;
+
+use crate::{Context, Nudge};
+
+/// What one round of a sweep found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Swept {
+    /// Nothing more to do until nudged or the interval is over.
+    Idle,
+    /// There is more: look again at once.
+    More,
+    /// Nothing now, but something falls due this far ahead; look again then if the interval is longer.
+    Next(Duration),
+}
+
+/// Runs `round` whenever nudged, and at least once per sweep interval, until shutdown. A failed round is logged and
+/// taken up again after the interval; rounds never overlap within a process.
+pub fn spawn<F, R>(context: &Context, name: &'static str, nudge: Nudge, round: F)
+where
+    F: Fn(Context) -> R + Send + 'static,
+    R: Future<Output = Result<Swept, StoreError>> + Send,
+{
+    let context = context.clone();
+    context.tasks.clone().spawn(async move {
+        while !context.shutdown.is_cancelled() {
+            let wait = match round(context.clone()).await {
+                Ok(Swept::More) => continue,
+                Ok(Swept::Idle) => context.settings.sweep_interval,
+                Ok(Swept::Next(due)) => context.settings.sweep_interval.min(due),
+                Err(error) => {
+                    report(&context, name, &error);
+                    context.settings.sweep_interval
+                }
+            };
+            tokio::select! {
+                () = context.shutdown.cancelled() => return,
+                () = context.nudged(nudge) => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    });
+}
+
+fn report(context: &Context, name: &'static str, error: &StoreError) {
+    metrics::counter!("unigate_sweep_failures_total", "sweep" => name).increment(1);
+    // While the database is away readiness says so once; a line per sweep and interval would bury it.
+    if context.readiness.is_part_ready("database") || !error.is_retryable() {
+        tracing::warn!(sweep = name, %error, "a sweep failed and will be repeated");
+    }
+}
+
+/// Turns messages of a wake-up queue into nudges. They are acknowledged at once: a lost one costs a sweep interval.
+pub fn on_wake_up(context: &Context, queue: Queue, nudge: Nudge) {
+    let context = context.clone();
+    context.tasks.clone().spawn(async move {
+        loop {
+            let mut session = tokio::select! {
+                () = context.shutdown.cancelled() => return,
+                session = context.bus.session(queue, 64) => session,
+            };
+            loop {
+                let batch = tokio::select! {
+                    () = context.shutdown.cancelled() => return session.close().await,
+                    batch = session.next_batch(64, Duration::ZERO) => batch,
+                };
+                let Some(batch) = batch else { break };
+                context.nudge(nudge);
+                if session.ack_all(&batch).await.is_err() {
+                    break;
+                }
+            }
+        }
+    });
+}

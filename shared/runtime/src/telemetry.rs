@@ -1,0 +1,61 @@
+//! Logs and metrics of a process: structured lines, and one recorder that `/metrics` renders.
+
+use std::sync::OnceLock;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+/// lapin logs a returned message whole, which may hold what a payer entered (our supervisor says what it finds); lettre logs passwords and mails at debug.
+const QUIET: &str = "lapin=off,lettre=info";
+
+/// Starts the log. `UNIGATE_LOG` is a filter (`info`, `debug`, `info,unikassa=debug`), `UNIGATE_LOG_FORMAT` is `text` or
+/// `json`. Lines go to standard error: standard output belongs to what a command prints.
+pub fn start_log(filter: Option<&str>, json: bool) {
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(env_filter(filter))
+        .with_writer(std::io::stderr);
+    // A second start (tests) changes nothing.
+    let _ = if json {
+        builder.json().flatten_event(true).try_init()
+    } else {
+        builder.try_init()
+    };
+}
+
+/// Starts the log in a file, for a command that draws on the terminal while workers run in its process.
+pub fn start_log_in(file: std::fs::File, filter: Option<&str>) {
+    let writer = std::sync::Mutex::new(file);
+    let builder = tracing_subscriber::fmt().with_env_filter(env_filter(filter)).with_ansi(false);
+    let _ = builder.with_writer(writer).try_init();
+}
+
+fn env_filter(filter: Option<&str>) -> EnvFilter {
+    let directives = format!("{},{QUIET}", filter.unwrap_or("info"));
+    EnvFilter::try_new(&directives).unwrap_or_else(|_| EnvFilter::new(format!("info,{QUIET}")))
+}
+
+/// Starts the recorder, once per process.
+pub fn start_metrics() {
+    recorder();
+}
+
+/// What has been measured, in the Prometheus text format.
+pub fn render_metrics() -> String {
+    recorder().map_or_else(String::new, |handle| handle.render())
+}
+
+fn recorder() -> Option<&'static PrometheusHandle> {
+    static RECORDER: OnceLock<Option<PrometheusHandle>> = OnceLock::new();
+    RECORDER
+        .get_or_init(|| {
+            let seconds = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0];
+            let sizes = [1.0, 4.0, 16.0, 64.0, 256.0];
+            PrometheusBuilder::new()
+                .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &seconds)
+                .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_size".into()), &sizes))
+                .and_then(PrometheusBuilder::install_recorder)
+                .inspect_err(|error| tracing::error!(%error, "no metrics"))
+                .ok()
+        })
+        .as_ref()
+}

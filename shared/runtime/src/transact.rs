@@ -1,0 +1,184 @@
+//! One transaction over some messages: admit, handle, settle what was refused, commit; then send.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use contract::Refusal;
+use store::declarations::Declarations;
+use store::{StoreError, Tx};
+
+use crate::batch::{BatchWorker, Item};
+use crate::incoming::{Incoming, may_speak};
+use crate::outcome::{Effect, Outcome, Reply};
+use crate::{Context, Nudge, checkpoint, parking};
+
+/// Why a message that met a bug of ours is parked.
+pub(crate) const INTERNAL_ERROR: &str = "internal_error";
+
+/// A worker with the process it runs in.
+pub(crate) struct Transactor<W> {
+    pub(crate) context: Context,
+    pub(crate) worker: W,
+    pub(crate) in_flight: AtomicUsize,
+}
+
+/// What a committed transaction leaves to be sent: an answer (or none) per message, and the effects.
+pub(crate) struct Concluded {
+    pub(crate) answers: Vec<Option<Reply>>,
+    pub(crate) effects: Vec<Effect>,
+}
+
+/// Counts a batch in flight until dropped.
+pub(crate) struct InFlight<'a>(&'a AtomicUsize);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl<W: BatchWorker> Transactor<W> {
+    pub(crate) fn new(context: Context, worker: W) -> Self {
+        Self {
+            context,
+            worker,
+            in_flight: AtomicUsize::new(0),
+        }
+    }
+
+    pub(crate) fn enter(&self) -> InFlight<'_> {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(&self.in_flight)
+    }
+
+    /// Waiting for more pays only while another batch keeps the database busy.
+    pub(crate) fn linger(&self, most: Duration) -> Duration {
+        if self.in_flight.load(Ordering::Relaxed) > 0 {
+            most
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    /// Handles messages in one transaction and commits it.
+    pub(crate) async fn commit(&self, messages: &[Incoming]) -> Result<Concluded, StoreError> {
+        let tx = self.context.store.begin().await?;
+        let (outcomes, effects) = self.run(&tx, messages).await?;
+        let mut answers = Vec::with_capacity(messages.len());
+        for (message, outcome) in messages.iter().zip(outcomes) {
+            answers.push(match outcome {
+                Outcome::Answered(answer) => Some(answer),
+                Outcome::Silent => None,
+                Outcome::Refused(refusal) => Some(self.refuse(&tx, message, refusal).await?),
+            });
+        }
+        checkpoint(W::NAME, "before_commit");
+        tx.commit().await?;
+        checkpoint(W::NAME, "after_commit");
+        Ok(Concluded { answers, effects })
+    }
+
+    /// Parks a message that the database refuses whatever is done: a bug of ours, but the money is kept in sight.
+    pub(crate) async fn park_guilty(&self, message: &Incoming, error: &StoreError) -> Result<Concluded, StoreError> {
+        let tx = self.context.store.begin().await?;
+        if message.may_carry_money() {
+            parking::park(&tx, message, INTERNAL_ERROR, &error.to_string(), false).await?;
+        }
+        tx.commit().await?;
+        // No answer: it is not final, and a fact is safe with us.
+        Ok(Concluded {
+            answers: vec![None],
+            effects: Vec::new(),
+        })
+    }
+
+    /// Lets the worker handle what may be handled; the rest has its outcome already.
+    pub(crate) async fn run(&self, tx: &Tx, messages: &[Incoming]) -> Result<(Vec<Outcome>, Vec<Effect>), StoreError> {
+        let declarations = self.context.declarations.current(tx).await?;
+        let mut outcomes: Vec<_> = messages
+            .iter()
+            .map(|message| self.admit(&declarations, message))
+            .collect();
+        let places: Vec<usize> = (0..messages.len()).filter(|&place| outcomes[place].is_none()).collect();
+        let admitted: Vec<&Item> = places
+            .iter()
+            .filter_map(|&place| messages[place].content.as_ref().ok())
+            .collect();
+        let mut effects = Vec::new();
+        if !admitted.is_empty() {
+            let handled = self.worker.handle(tx, &declarations, &admitted).await?;
+            if handled.outcomes.len() != admitted.len() {
+                return Err(StoreError::Unreadable(format!("{}: an outcome is missing", W::NAME)));
+            }
+            for (&place, outcome) in places.iter().zip(handled.outcomes) {
+                outcomes[place] = Some(outcome);
+            }
+            // The worker counts places among the admitted.
+            effects = handled
+                .effects
+                .into_iter()
+                .map(|effect| moved_to(effect, &places))
+                .collect();
+        }
+        Ok((
+            outcomes
+                .into_iter()
+                .map(|outcome| outcome.unwrap_or(Outcome::Silent))
+                .collect(),
+            effects,
+        ))
+    }
+
+    fn admit(&self, declarations: &Declarations, message: &Incoming) -> Option<Outcome> {
+        if message.is_overdue() {
+            metrics::counter!("unigate_questions_overdue_total", "worker" => W::NAME).increment(1);
+            return Some(Outcome::Silent);
+        }
+        let item = match &message.content {
+            Ok(item) => item,
+            Err(refusal) => return Some(refusal.clone().into()),
+        };
+        let open = self.context.settings.terminals_open;
+        let user = message.delivery.user_id.as_deref();
+        may_speak(declarations, open, item.message.terminal(), user)
+            .err()
+            .map(Outcome::from)
+    }
+
+    /// The answer to a refused message. A fact is parked first, or found parked and settled since.
+    async fn refuse(&self, tx: &Tx, message: &Incoming, refusal: Refusal) -> Result<Reply, StoreError> {
+        if !message.may_carry_money() {
+            return Ok(Reply::refused(&refusal));
+        }
+        parking::settle_refused(tx, message, refusal).await
+    }
+
+    /// Sends what follows from a committed transaction. None of it is awaited from the broker.
+    pub(crate) async fn send(&self, messages: &[Incoming], concluded: Concluded) {
+        let bus = &self.context.bus;
+        for (message, answer) in messages.iter().zip(&concluded.answers) {
+            let outcome = answer.as_ref().map_or("none", Reply::outcome);
+            metrics::counter!("unigate_messages_total", "worker" => W::NAME, "outcome" => outcome.to_owned())
+                .increment(1);
+            if let Some(answer) = answer {
+                bus.answer(&message.delivery, answer.body().to_vec());
+            }
+        }
+        for effect in concluded.effects {
+            match effect {
+                Effect::Wake(queue) => bus.wake(queue, Vec::new()),
+                Effect::Delay(queue, body) => bus.wake(queue, body),
+                Effect::Forward(queue, place) => bus.forward(queue, &messages[place].delivery),
+                Effect::Nudge(nudge) => self.context.nudge(nudge),
+            }
+        }
+        self.context.nudge(Nudge::Events);
+    }
+}
+
+fn moved_to(effect: Effect, places: &[usize]) -> Effect {
+    match effect {
+        Effect::Forward(queue, place) => Effect::Forward(queue, places[place]),
+        other => other,
+    }
+}

@@ -1,0 +1,107 @@
+//! Cards: taking them out of stock, counting them, setting them aside. Their details are ciphertext here.
+//!
+//! Nothing in this module can open a card, and nothing returns one to the fresh pool.
+
+mod stock;
+mod take;
+
+use domain::card::CardState;
+use domain::ids::{ProductId, ReservationId};
+use tokio_postgres::Row;
+
+use crate::audit::{self, Act};
+use crate::{Store, StoreError, Tx};
+
+pub use stock::{Available, SaleRow, Stock, available, low_crossing, report, shred, stock};
+pub use take::{Want, Watermarks, take};
+
+/// A card as stored: everything but the details is in the open.
+#[derive(Clone, Debug)]
+pub struct Card {
+    /// Its row.
+    pub card_id: i64,
+    /// What it is a card of.
+    pub product: ProductId,
+    /// Its place in the order of selling; part of what its seal is bound to.
+    pub pos: i64,
+    /// The imported file it came in, whose key opens it.
+    pub batch_id: i64,
+    /// By which people name it; no secret.
+    pub serial: String,
+    /// The details, sealed; gone once they were shredded.
+    pub sealed: Option<Vec<u8>>,
+    /// Where it is in its life.
+    pub state: CardState,
+    /// Who has it, or had it last.
+    pub reservation_id: Option<ReservationId>,
+}
+
+pub(crate) const COLUMNS: &str = "card.card_id, card.product_id, card.pos, card.batch_id, card.serial, card.sealed, card.state, \
+     card.reservation_id";
+
+pub(crate) fn card_of(row: &Row, from: usize) -> Result<Card, StoreError> {
+    Ok(Card {
+        card_id: row.get(from),
+        product: ProductId::parse(row.get(from + 1))?,
+        pos: row.get(from + 2),
+        batch_id: row.get(from + 3),
+        serial: row.get(from + 4),
+        sealed: row.get(from + 5),
+        state: CardState::parse(row.get(from + 6))?,
+        reservation_id: row.get::<_, Option<_>>(from + 7).map(ReservationId::from_uuid),
+    })
+}
+
+/// Takes cards that cannot be opened out of stock: their rows are damaged, and no terminal can be given them.
+pub async fn mark_faulty(tx: &Tx, card_ids: &[i64]) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE card SET state = 'faulty', updated_at = clock_timestamp() WHERE card_id = ANY($1) AND state <> 'sold'",
+        &[&card_ids],
+    )
+    .await
+    .map(drop)
+}
+
+/// An operator takes a card out: `faulty` or `withdrawn`. A live reservation keeps it, and paid still beats everything.
+pub async fn set_aside(
+    store: &Store,
+    product: &ProductId,
+    serial: &str,
+    state: CardState,
+    who: &str,
+    reason: &str,
+) -> Result<(), StoreError> {
+    let tx = store.begin().await?;
+    let row = tx
+        .query_opt(
+            "SELECT state FROM card WHERE product_id = $1 AND serial = $2 FOR UPDATE",
+            &[&product.as_str(), &serial],
+        )
+        .await?
+        .ok_or_else(|| StoreError::Changed(format!("product {product} has no card with this serial")))?;
+    let before = CardState::parse(row.get(0))?;
+    let aside = matches!(state, CardState::Faulty | CardState::Withdrawn);
+    if !aside || !before.may_become(state) {
+        return Err(StoreError::Changed(format!(
+            "a card that is {} cannot become {}",
+            before.as_str(),
+            state.as_str()
+        )));
+    }
+    tx.execute(
+        "UPDATE card SET state = $3, updated_at = clock_timestamp() WHERE product_id = $1 AND serial = $2",
+        &[&product.as_str(), &serial, &state.as_str()],
+    )
+    .await?;
+    let act = Act {
+        who,
+        act: "cards set-aside",
+        subject_kind: "card",
+        subject: &format!("{product}/{serial}"),
+        reason: Some(reason),
+        before: Some(before.as_str().into()),
+        after: Some(state.as_str().into()),
+    };
+    audit::record(&tx, &act).await?;
+    tx.commit().await
+}

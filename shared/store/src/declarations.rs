@@ -1,0 +1,332 @@
+//! Payees, products and terminals as declared, and the snapshot of them that workers decide by.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use domain::declaration::{Payee, Product, Terminal};
+use domain::ids::{PayeeId, ProductId, TerminalId};
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::audit::{self, Act};
+use crate::{Store, StoreError, Tx};
+
+/// A declaration with its version, counted from 1.
+#[derive(Clone, Debug)]
+pub struct Declared<T> {
+    /// Raised by every change.
+    pub version: i32,
+    /// What was declared.
+    pub value: Arc<T>,
+}
+
+/// Everything declared at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Declarations {
+    /// Raised by every `apply` that changed something.
+    pub generation: i64,
+    /// By id.
+    pub payees: HashMap<PayeeId, Declared<Payee>>,
+    /// By id.
+    pub products: HashMap<ProductId, Declared<Product>>,
+    /// By id.
+    pub terminals: HashMap<TerminalId, Declared<Terminal>>,
+}
+
+/// What applying a declaration did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It was not there before.
+    Created,
+    /// It replaced another version.
+    Changed,
+    /// It said what was there already.
+    Unchanged,
+}
+
+/// The generation of the declarations, read inside the caller's transaction.
+pub async fn generation(tx: &Tx) -> Result<i64, StoreError> {
+    Ok(tx
+        .query_one("SELECT generation FROM declaration_generation", &[])
+        .await?
+        .get(0))
+}
+
+/// Everything declared, as one consistent snapshot.
+pub async fn load(store: &Store) -> Result<Declarations, StoreError> {
+    let tx = store.begin().await?;
+    let loaded = load_in(&tx).await?;
+    tx.commit().await?;
+    Ok(loaded)
+}
+
+/// Everything declared, as this transaction sees it.
+pub async fn load_in(tx: &Tx) -> Result<Declarations, StoreError> {
+    // A share lock keeps an `apply` from committing between the four reads.
+    let row = tx
+        .query_one("SELECT generation FROM declaration_generation FOR SHARE", &[])
+        .await?;
+    let payees = rows_of::<Payee>(tx, "SELECT version, declaration FROM payee").await?;
+    let products = rows_of::<Product>(tx, "SELECT version, declaration FROM product").await?;
+    let terminals = rows_of::<Terminal>(tx, "SELECT version, declaration FROM terminal").await?;
+    Ok(Declarations {
+        generation: row.get(0),
+        payees: payees
+            .into_iter()
+            .map(|declared| (declared.value.id.clone(), declared))
+            .collect(),
+        products: products
+            .into_iter()
+            .map(|declared| (declared.value.id.clone(), declared))
+            .collect(),
+        terminals: terminals
+            .into_iter()
+            .map(|declared| (declared.value.id.clone(), declared))
+            .collect(),
+    })
+}
+
+/// A payee as it was declared in one version: registers are rendered with the version they were closed under.
+pub async fn payee_version(store: &Store, payee: &PayeeId, version: i32) -> Result<Payee, StoreError> {
+    let row = store
+        .query_one(
+            "SELECT declaration FROM payee_version WHERE payee_id = $1 AND version = $2",
+            &[&payee.as_str(), &version],
+        )
+        .await?;
+    Ok(serde_json::from_value(row.get(0))?)
+}
+
+/// Declares a payee: a new version if anything changed. Its series and lane follow.
+///
+/// The caller closes the open range of a register payee first (`registers::close_before_change`).
+pub async fn apply_payee(tx: &Tx, payee: &Payee, who: &str) -> Result<Applied, StoreError> {
+    let gateway = payee.gateway.as_str();
+    let before = lock_current(
+        tx,
+        "SELECT version, declaration FROM payee WHERE payee_id = $1 FOR UPDATE",
+        payee.id.as_str(),
+    )
+    .await?;
+    let declaration = serde_json::to_value(payee)?;
+    let Some((applied, version)) = next_version(&before, &declaration) else {
+        return Ok(Applied::Unchanged);
+    };
+    if let Some((_, old)) = &before
+        && old["gateway"] != gateway
+    {
+        return Err(StoreError::Changed(format!(
+            "payee {}: the gateway cannot change from {} to {gateway}; ids are never reused for another thing",
+            payee.id, old["gateway"]
+        )));
+    }
+    tx.execute(
+        "INSERT INTO payee (payee_id, version, gateway, suspended, retired, declaration) VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (payee_id) DO UPDATE SET version = excluded.version, suspended = excluded.suspended,
+             retired = excluded.retired, declaration = excluded.declaration, updated_at = clock_timestamp()",
+        &[&payee.id.as_str(), &version, &gateway, &payee.suspended, &payee.retired, &declaration],
+    )
+    .await?;
+    tx.execute(
+        "INSERT INTO payee_version (payee_id, version, declaration, applied_by) VALUES ($1, $2, $3, $4)",
+        &[&payee.id.as_str(), &version, &declaration, &who],
+    )
+    .await?;
+    if payee.register.is_some() {
+        tx.execute(
+            "INSERT INTO series (payee_id) VALUES ($1) ON CONFLICT DO NOTHING",
+            &[&payee.id.as_str()],
+        )
+        .await?;
+    }
+    if let Some(profile) = &payee.unikassa {
+        set_lane(
+            tx,
+            payee.id.as_str(),
+            i32::try_from(profile.concurrency()).unwrap_or(1),
+            payee.suspended,
+        )
+        .await?;
+    }
+    finish(
+        tx,
+        "payees apply",
+        "payee",
+        payee.id.as_str(),
+        who,
+        before.map(|(_, old)| masked(old)),
+        masked(declaration),
+    )
+    .await?;
+    Ok(applied)
+}
+
+/// Declares a product.
+pub async fn apply_product(tx: &Tx, product: &Product, who: &str) -> Result<Applied, StoreError> {
+    let before = lock_current(
+        tx,
+        "SELECT version, declaration FROM product WHERE product_id = $1 FOR UPDATE",
+        product.id.as_str(),
+    )
+    .await?;
+    let declaration = serde_json::to_value(product)?;
+    let Some((applied, version)) = next_version(&before, &declaration) else {
+        return Ok(Applied::Unchanged);
+    };
+    tx.execute(
+        "INSERT INTO product (product_id, version, declaration) VALUES ($1, $2, $3)
+         ON CONFLICT (product_id) DO UPDATE SET version = excluded.version, declaration = excluded.declaration,
+             updated_at = clock_timestamp()",
+        &[&product.id.as_str(), &version, &declaration],
+    )
+    .await?;
+    finish(
+        tx,
+        "products apply",
+        "product",
+        product.id.as_str(),
+        who,
+        before.map(|(_, old)| old),
+        declaration,
+    )
+    .await?;
+    Ok(applied)
+}
+
+/// Declares a terminal.
+pub async fn apply_terminal(tx: &Tx, terminal: &Terminal, who: &str) -> Result<Applied, StoreError> {
+    let before = lock_current(
+        tx,
+        "SELECT version, declaration FROM terminal WHERE terminal_id = $1 FOR UPDATE",
+        terminal.id.as_str(),
+    )
+    .await?;
+    let declaration = serde_json::to_value(terminal)?;
+    let Some((applied, version)) = next_version(&before, &declaration) else {
+        return Ok(Applied::Unchanged);
+    };
+    tx.execute(
+        "INSERT INTO terminal (terminal_id, version, declaration) VALUES ($1, $2, $3)
+         ON CONFLICT (terminal_id) DO UPDATE SET version = excluded.version, declaration = excluded.declaration,
+             updated_at = clock_timestamp()",
+        &[&terminal.id.as_str(), &version, &declaration],
+    )
+    .await?;
+    finish(
+        tx,
+        "terminals apply",
+        "terminal",
+        terminal.id.as_str(),
+        who,
+        before.map(|(_, old)| old),
+        declaration,
+    )
+    .await?;
+    Ok(applied)
+}
+
+/// Serialises every `apply`: taken first, so two of them never wait for each other in a circle.
+pub async fn lock_for_apply(tx: &Tx) -> Result<(), StoreError> {
+    tx.query_one("SELECT generation FROM declaration_generation FOR UPDATE", &[])
+        .await
+        .map(drop)
+}
+
+/// When a payee, product or terminal was last changed, for the lists: (kind-specific id, version, time).
+pub async fn updated(store: &Store, kind: &str) -> Result<Vec<(String, i32, Timestamp)>, StoreError> {
+    let sql = match kind {
+        "payee" => "SELECT payee_id, version, updated_at FROM payee ORDER BY 1",
+        "product" => "SELECT product_id, version, updated_at FROM product ORDER BY 1",
+        _ => "SELECT terminal_id, version, updated_at FROM terminal ORDER BY 1",
+    };
+    Ok(store
+        .query(sql, &[])
+        .await?
+        .iter()
+        .map(|row| (row.get(0), row.get(1), row.get(2)))
+        .collect())
+}
+
+async fn rows_of<T: DeserializeOwned>(tx: &Tx, sql: &str) -> Result<Vec<Declared<T>>, StoreError> {
+    tx.query(sql, &[])
+        .await?
+        .iter()
+        .map(|row| {
+            Ok(Declared {
+                version: row.get(0),
+                value: Arc::new(serde_json::from_value(row.get(1))?),
+            })
+        })
+        .collect()
+}
+
+type Before = Option<(i32, Value)>;
+
+async fn lock_current(tx: &Tx, sql: &str, id: &str) -> Result<Before, StoreError> {
+    Ok(tx.query_opt(sql, &[&id]).await?.map(|row| (row.get(0), row.get(1))))
+}
+
+fn next_version(before: &Before, declaration: &Value) -> Option<(Applied, i32)> {
+    match before {
+        None => Some((Applied::Created, 1)),
+        Some((_, old)) if old == declaration => None,
+        Some((version, _)) => Some((Applied::Changed, version + 1)),
+    }
+}
+
+async fn set_lane(tx: &Tx, lane: &str, slots: i32, paused: bool) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO lane (lane_id, slots, paused) VALUES ($1, $2, $3)
+         ON CONFLICT (lane_id) DO UPDATE SET slots = excluded.slots, paused = excluded.paused",
+        &[&lane, &slots, &paused],
+    )
+    .await?;
+    tx.execute(
+        "INSERT INTO lane_slot (lane_id, slot) SELECT $1, generate_series(1, $2) ON CONFLICT DO NOTHING",
+        &[&lane, &slots],
+    )
+    .await?;
+    // A slot in use is left to end; claims look only at slots up to the limit.
+    tx.execute(
+        "DELETE FROM lane_slot WHERE lane_id = $1 AND slot > $2 AND lease_until < clock_timestamp()",
+        &[&lane, &slots],
+    )
+    .await
+    .map(drop)
+}
+
+async fn finish(
+    tx: &Tx,
+    act: &str,
+    kind: &str,
+    id: &str,
+    who: &str,
+    before: Option<Value>,
+    after: Value,
+) -> Result<(), StoreError> {
+    tx.execute("UPDATE declaration_generation SET generation = generation + 1", &[])
+        .await?;
+    let act = Act {
+        who,
+        act,
+        subject_kind: kind,
+        subject: id,
+        reason: None,
+        before,
+        after: Some(after),
+    };
+    audit::record(tx, &act).await
+}
+
+/// A payee's secret may stand in its declaration as a value; the audit log never repeats it.
+fn masked(mut declaration: Value) -> Value {
+    if let Some(secret) = declaration.pointer_mut("/unikassa/secret")
+        && secret
+            .as_str()
+            .is_some_and(|text| !text.starts_with("env:") && !text.starts_with("file:"))
+    {
+        *secret = Value::from("(a literal secret)");
+    }
+    declaration
+}

@@ -1,0 +1,116 @@
+//! Deliveries: which payments of online payees are due, the claim of each call, and the record of what came of it.
+//!
+//! The attempt's row is written before the call, so nothing goes out that nobody knows of. A record is fenced by the
+//! attempt: what comes twice changes nothing, what comes after its lease ran out is kept as late.
+
+mod act;
+mod claim;
+mod record;
+
+pub use act::{Requeue, Requeued, attempts, requeue, requeue_candidates};
+pub use claim::{Claimed, claim, expired, lanes_due};
+pub use record::{AttemptEnd, Locked, Next, apply, lock};
+
+use domain::ids::{AttemptId, Number, PaymentId};
+use domain::payment::{Act, PaymentState};
+use jiff::Timestamp;
+
+/// Everything a call and the plan after it need to know of a payment.
+#[derive(Clone, Debug)]
+pub struct Due {
+    /// Which.
+    pub payment_id: PaymentId,
+    /// What the payee sees.
+    pub number: Number,
+    /// Who gets the money.
+    pub payee: String,
+    /// Who took it.
+    pub terminal: String,
+    /// Whose account.
+    pub account: String,
+    /// Minor units.
+    pub amount: i64,
+    /// Minor units.
+    pub fee: i64,
+    /// ISO 4217.
+    pub currency: String,
+    /// What the payer entered.
+    pub fields: serde_json::Value,
+    /// By the terminal's clock.
+    pub paid_at: Timestamp,
+    /// Its state before this call.
+    pub state: PaymentState,
+    /// The step of the retry schedule.
+    pub step: i32,
+    /// Calls made before this one.
+    pub attempts: i32,
+    /// Calls that may have been credited.
+    pub maybes: i32,
+    /// Times the payee said that it does not know the number, since the last payment went out.
+    pub not_found: i32,
+    /// When retries end.
+    pub give_up_at: Option<Timestamp>,
+    /// When it was last called to pay.
+    pub last_call_at: Option<Timestamp>,
+    /// W3C trace context of the terminal's message.
+    pub traceparent: Option<String>,
+}
+
+/// One call to a payee, as operators read it.
+#[derive(Clone, Debug)]
+pub struct AttemptRow {
+    /// Which.
+    pub attempt_id: AttemptId,
+    /// Counted from 1 within the payment.
+    pub ordinal: i32,
+    /// `pay`, `status` or `cancel`.
+    pub act: Act,
+    /// Which process made it.
+    pub worker: String,
+    /// Or an operator asked for it.
+    pub automatic: bool,
+    /// When.
+    pub started_at: Timestamp,
+    /// `open`, `not_sent`, `answered` or `maybe`.
+    pub ending: String,
+    /// When.
+    pub ended_at: Option<Timestamp>,
+    /// The answer came after the lease had run out.
+    pub late: bool,
+    /// The payee's word: `accepted`, `refused`, …
+    pub result: Option<String>,
+    /// What went wrong.
+    pub error: Option<String>,
+    /// The HTTP status, if there was one.
+    pub http_status: Option<i32>,
+    /// What was sent, without secrets.
+    pub request: Option<String>,
+    /// What came back, cut.
+    pub response: Option<String>,
+}
+
+const DUE_COLUMNS: &str = "payment_id, number, payee_id, terminal_id, account, amount, fee, currency, fields, paid_at, \
+     state, step, attempts, maybes, not_found, give_up_at, last_call_at, traceparent";
+
+fn due_of(row: &tokio_postgres::Row) -> Result<Due, crate::StoreError> {
+    Ok(Due {
+        payment_id: PaymentId::from_uuid(row.get(0)),
+        number: Number::new(row.get(1))?,
+        payee: row.get(2),
+        terminal: row.get(3),
+        account: row.get(4),
+        amount: row.get(5),
+        fee: row.get(6),
+        currency: row.get(7),
+        fields: row.get(8),
+        paid_at: row.get(9),
+        state: PaymentState::parse(row.get(10))?,
+        step: row.get(11),
+        attempts: row.get(12),
+        maybes: row.get(13),
+        not_found: row.get(14),
+        give_up_at: row.get(15),
+        last_call_at: row.get(16),
+        traceparent: row.get(17),
+    })
+}

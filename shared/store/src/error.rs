@@ -1,0 +1,106 @@
+//! What can go wrong with the database, in the two kinds a worker must tell apart.
+
+use tokio_postgres::error::SqlState;
+
+/// A failed call to the database.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database is away, overloaded, restarting, or asked us to try again (deadlock, lock timeout): the same work
+    /// will succeed later and nothing was committed as far as we know.
+    #[error("the database cannot be used now: {0}")]
+    Infrastructure(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The statement was refused for what it carried. The edge types refuse whatever SQL would refuse, so this is a
+    /// bug; a batch that meets it is split until the guilty message is alone.
+    #[error("the database refused the data: {0}")]
+    Data(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A row does not hold what this version of the program can read.
+    #[error("stored data cannot be read: {0}")]
+    Unreadable(String),
+    /// The state moved between looking and acting; the caller looks again.
+    #[error("{0}")]
+    Changed(String),
+}
+
+impl StoreError {
+    /// Whether doing the same again later can succeed.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Infrastructure(_))
+    }
+
+    /// For values read back that the domain types refuse.
+    pub fn unreadable(what: impl std::fmt::Display) -> Self {
+        Self::Unreadable(what.to_string())
+    }
+}
+
+impl From<tokio_postgres::Error> for StoreError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let data = match error.code() {
+            None => false,
+            Some(code) => is_about_data(code),
+        };
+        let source = Box::new(DatabaseError(error));
+        if data {
+            Self::Data(source)
+        } else {
+            Self::Infrastructure(source)
+        }
+    }
+}
+
+impl From<deadpool_postgres::PoolError> for StoreError {
+    fn from(error: deadpool_postgres::PoolError) -> Self {
+        match error {
+            deadpool_postgres::PoolError::Backend(error) => error.into(),
+            other => Self::Infrastructure(Box::new(other)),
+        }
+    }
+}
+
+impl From<serde_json::Error> for StoreError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Unreadable(error.to_string())
+    }
+}
+
+impl From<domain::Invalid> for StoreError {
+    fn from(error: domain::Invalid) -> Self {
+        Self::Unreadable(error.to_string())
+    }
+}
+
+/// Classes 22 (data exception), 23 (constraint), P0 (raised by us), 42 (a bug in a statement) but for a missing table or
+/// column: the migrations have not run yet, and will.
+fn is_about_data(code: &SqlState) -> bool {
+    let missing_schema = [
+        SqlState::UNDEFINED_TABLE,
+        SqlState::UNDEFINED_COLUMN,
+        SqlState::INSUFFICIENT_PRIVILEGE,
+    ];
+    if missing_schema.contains(code) {
+        return false;
+    }
+    matches!(&code.code()[..2], "22" | "23" | "42" | "P0")
+}
+
+/// tokio-postgres prints only "db error"; what the server said is what an operator needs.
+#[derive(Debug)]
+struct DatabaseError(tokio_postgres::Error);
+
+impl std::fmt::Display for DatabaseError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0.as_db_error() {
+            // The detail of a constraint repeats the row's values; it stays in the source for whoever debugs.
+            Some(db) => write!(f, "{} ({})", db.message(), db.code().code()),
+            None => write!(f, "{}{}", self.0, cause(&self.0)),
+        }
+    }
+}
+
+fn cause(error: &tokio_postgres::Error) -> String {
+    std::error::Error::source(error)
+        .map(|source| format!(": {source}"))
+        .unwrap_or_default()
+}
+
+impl std::error::Error for DatabaseError {}

@@ -1,0 +1,12 @@
+//! Payments from acceptance to their end: identity, numbers, positions, revocation and what operators read.
+//!
+//! The order of locks is always the same: identities (sorted by id), then payments, then the ledger row or a series. A
+//! batch therefore never waits for another one in a circle.
+
+mod accept;
+mod read;
+mod revoke;
+
+pub use accept::{Acceptance, NewPayment, accept, known_identities};
+pub use read::{Filter, PaymentRow, Status, clock, count_by_state, count_identities, find, list, status};
+pub use revoke::{Revoked, revoke};

@@ -1,0 +1,238 @@
+//! Connections and transactions.
+//!
+//! A session that lost its client must stop nobody: every session runs with a statement timeout, a lock timeout, an
+//! idle-in-transaction timeout and TCP keepalives, and every wait for a connection is bounded.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::{Hook, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
+use rustls::pki_types::pem::PemObject;
+use secrecy::{ExposeSecret, SecretString};
+use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{NoTls, Row};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use crate::StoreError;
+
+/// How to reach the database.
+#[derive(Clone, Debug)]
+pub struct StoreSettings {
+    /// `postgres://user:password@host:port/database`. Without `sslmode`, TLS is required for any host but loopback.
+    pub url: SecretString,
+    /// Connections this process may hold at once, 1 or more.
+    pub pool_size: usize,
+    /// Certificates to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Shown in `pg_stat_activity`.
+    pub application_name: String,
+}
+
+/// A pool of sessions. Cheap to clone; connects when first used.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pool: Pool,
+}
+
+/// How long to wait for a connection, in seconds: long enough for a restart of the server not to matter to the caller's
+/// own retries, short enough that nobody waits for ever.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Held by every session; the reasons are in the module's documentation.
+const SESSION_OPTIONS: &str = "-c statement_timeout=60000 -c lock_timeout=10000 \
+     -c idle_in_transaction_session_timeout=15000 -c TimeZone=UTC -c jit=off";
+
+impl Store {
+    /// Prepares the pool. Fails only on settings that can never work; an absent server is found on first use.
+    pub fn connect(settings: &StoreSettings) -> Result<Self, StoreError> {
+        let config = session_config(settings)?;
+        let manager_config = ManagerConfig {
+            recycling_method: RecyclingMethod::Verified,
+        };
+        let manager = if config.get_ssl_mode() == SslMode::Disable {
+            Manager::from_config(config, NoTls, manager_config)
+        } else {
+            Manager::from_config(config, tls(settings)?, manager_config)
+        };
+        let pool = Pool::builder(manager)
+            .max_size(settings.pool_size.max(1))
+            .timeouts(Timeouts {
+                wait: Some(CONNECT_TIMEOUT),
+                create: Some(CONNECT_TIMEOUT),
+                recycle: Some(CONNECT_TIMEOUT),
+            })
+            .runtime(Runtime::Tokio1)
+            .post_create(Hook::sync_fn(|_, _| {
+                metrics::counter!("unigate_database_connections_total").increment(1);
+                Ok(())
+            }))
+            .build()
+            .map_err(|error| StoreError::Infrastructure(Box::new(error)))?;
+        Ok(Self { pool })
+    }
+
+    /// Begins a transaction (read committed). Dropped without [`Tx::commit`], it is rolled back by closing its session.
+    pub async fn begin(&self) -> Result<Tx, StoreError> {
+        let client = self.pool.get().await?;
+        client.batch_execute("BEGIN").await?;
+        Ok(Tx { client: Some(client) })
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.query_one("SELECT 1", &[]).await.map(drop)
+    }
+
+    /// The server's version, for `doctor` and the log.
+    pub async fn server_version(&self) -> Result<String, StoreError> {
+        Ok(self.query_one("SHOW server_version", &[]).await?.get(0))
+    }
+
+    pub(crate) async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
+        let client = self.pool.get().await?;
+        let statement = client.prepare_cached(sql).await?;
+        Ok(client.query(&statement, params).await?)
+    }
+
+    pub(crate) async fn query_one(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Row, StoreError> {
+        let client = self.pool.get().await?;
+        let statement = client.prepare_cached(sql).await?;
+        Ok(client.query_one(&statement, params).await?)
+    }
+
+    pub(crate) async fn query_opt(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, StoreError> {
+        let client = self.pool.get().await?;
+        let statement = client.prepare_cached(sql).await?;
+        Ok(client.query_opt(&statement, params).await?)
+    }
+
+    pub(crate) async fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, StoreError> {
+        let client = self.pool.get().await?;
+        let statement = client.prepare_cached(sql).await?;
+        Ok(client.execute(&statement, params).await?)
+    }
+
+    /// A session for SQL by a test's hand.
+    #[cfg(feature = "scratch")]
+    pub(crate) async fn session(&self) -> Result<Object, StoreError> {
+        Ok(self.pool.get().await?)
+    }
+}
+
+/// A transaction with the session it runs in.
+#[derive(Debug)]
+pub struct Tx {
+    // Taken on commit; still there on drop means the transaction is open and the session is closed with it.
+    client: Option<Object>,
+}
+
+impl Tx {
+    /// Makes it all true. An error leaves open whether it became true; every caller's work can be done again.
+    pub async fn commit(mut self) -> Result<(), StoreError> {
+        self.client().batch_execute("COMMIT").await?;
+        // Only now is the session fit for the pool again.
+        drop(self.client.take());
+        Ok(())
+    }
+
+    /// Undoes it all and keeps the session, for dry runs.
+    pub async fn rollback(mut self) -> Result<(), StoreError> {
+        self.client().batch_execute("ROLLBACK").await?;
+        drop(self.client.take());
+        Ok(())
+    }
+
+    pub(crate) async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
+        let statement = self.client().prepare_cached(sql).await?;
+        Ok(self.client().query(&statement, params).await?)
+    }
+
+    pub(crate) async fn query_one(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Row, StoreError> {
+        let statement = self.client().prepare_cached(sql).await?;
+        Ok(self.client().query_one(&statement, params).await?)
+    }
+
+    pub(crate) async fn query_opt(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, StoreError> {
+        let statement = self.client().prepare_cached(sql).await?;
+        Ok(self.client().query_opt(&statement, params).await?)
+    }
+
+    pub(crate) async fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, StoreError> {
+        let statement = self.client().prepare_cached(sql).await?;
+        Ok(self.client().execute(&statement, params).await?)
+    }
+
+    fn client(&self) -> &Object {
+        // `client` is None only inside `commit` and `rollback`, which consume the transaction.
+        self.client.as_ref().expect("a transaction is used only until it ends")
+    }
+}
+
+impl Drop for Tx {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            // Out of the pool: the server rolls back when the session closes, and nobody inherits an open transaction.
+            drop(Object::take(client));
+        }
+    }
+}
+
+/// The connection settings of the URL with what every session of ours runs under.
+pub(crate) fn session_config(settings: &StoreSettings) -> Result<tokio_postgres::Config, StoreError> {
+    let url = settings.url.expose_secret();
+    let mut config: tokio_postgres::Config = url
+        .parse()
+        .map_err(|_| StoreError::Unreadable("UNIGATE_DATABASE_URL is not a PostgreSQL URL".into()))?;
+    if !url.contains("sslmode=") {
+        config.ssl_mode(if is_local(&config) {
+            SslMode::Disable
+        } else {
+            SslMode::Require
+        });
+    }
+    config
+        .options(SESSION_OPTIONS)
+        .application_name(&settings.application_name)
+        .connect_timeout(CONNECT_TIMEOUT)
+        .keepalives_idle(Duration::from_secs(30))
+        .keepalives_interval(Duration::from_secs(10))
+        .keepalives_retries(3)
+        .tcp_user_timeout(Duration::from_secs(30));
+    Ok(config)
+}
+
+fn is_local(config: &tokio_postgres::Config) -> bool {
+    config.get_hosts().iter().all(|host| match host {
+        Host::Tcp(name) => {
+            name == "localhost"
+                || name
+                    .parse::<std::net::IpAddr>()
+                    .is_ok_and(|address| address.is_loopback())
+        }
+        #[cfg(unix)]
+        Host::Unix(_) => true,
+    })
+}
+
+pub(crate) fn tls(settings: &StoreSettings) -> Result<MakeRustlsConnect, StoreError> {
+    let mut roots = rustls::RootCertStore::empty();
+    if let Some(path) = &settings.ca_file {
+        let unreadable = |error: &dyn std::fmt::Display| StoreError::Unreadable(format!("{}: {error}", path.display()));
+        let pem = rustls::pki_types::CertificateDer::pem_file_iter(path).map_err(|error| unreadable(&error))?;
+        for certificate in pem {
+            roots
+                .add(certificate.map_err(|error| unreadable(&error))?)
+                .map_err(|error| unreadable(&error))?;
+        }
+    } else {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| StoreError::Infrastructure(Box::new(error)))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(MakeRustlsConnect::new(config))
+}

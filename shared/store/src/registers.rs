@@ -1,0 +1,79 @@
+//! Registers: a series' payments in ranges of positions, each closed once, built into a file, mailed, and copied on
+//! request.
+//!
+//! Closing, building and recording are separate short transactions. What a range holds is settled when it is closed:
+//! positions up to the series' `last_hi` can neither be revoked nor land in another range, so a build may read them in
+//! pages, days later and more than once, and always find the same.
+
+mod building;
+mod closing;
+mod copies;
+mod listing;
+mod series;
+
+use domain::{PayeeId, RegisterId};
+use jiff::Timestamp;
+use tokio_postgres::Row;
+
+use crate::StoreError;
+
+pub use building::{
+    Build, RegisterRow, builds_due_in, claim_build, record_build_failed, record_built, release_build, renew_build,
+    requeue_build, rows_after,
+};
+pub use closing::{advance_clock, close_before_change, close_due, close_now, series_due, series_due_in};
+pub use copies::{CopyRequest, resend};
+pub use listing::{Listed, SavedFile, file_of, find, list};
+
+/// What everybody is told about a register: events, mails, lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Its id.
+    pub register_id: RegisterId,
+    /// Whose payments it holds.
+    pub payee: PayeeId,
+    /// The series' name, `main` unless configured.
+    pub series: String,
+    /// Whether it is a copy, a re-send of payments that are in regular registers.
+    pub is_copy: bool,
+    /// Counted from 1 within the series; copies are counted apart.
+    pub sequence: i32,
+    /// Acceptance of its first payment.
+    pub first_accepted_at: Timestamp,
+    /// Acceptance of its last payment.
+    pub last_accepted_at: Timestamp,
+    /// Payments in it, revoked ones not counted.
+    pub count: i64,
+    /// Their sum in minor units.
+    pub total: i64,
+    /// Their currency's code.
+    pub currency: String,
+}
+
+impl Summary {
+    /// `regular` or `copy`.
+    pub fn kind(&self) -> &'static str {
+        if self.is_copy { "copy" } else { "regular" }
+    }
+}
+
+/// The columns of [`Summary`], of `register r` joined with `series s`; [`summary_of`] reads them from the row's start.
+pub(crate) const SUMMARY_COLUMNS: &str = "r.register_id, r.payee_id, s.name, r.kind = 'copy', r.sequence, \
+     r.first_accepted_at, r.last_accepted_at, r.payment_count, r.total, r.currency";
+/// How many columns [`SUMMARY_COLUMNS`] has.
+pub(crate) const SUMMARY_WIDTH: usize = 10;
+
+pub(crate) fn summary_of(row: &Row) -> Result<Summary, StoreError> {
+    Ok(Summary {
+        register_id: RegisterId::from_uuid(row.get(0)),
+        payee: PayeeId::parse(row.get(1))?,
+        series: row.get(2),
+        is_copy: row.get(3),
+        sequence: row.get(4),
+        first_accepted_at: row.get(5),
+        last_accepted_at: row.get(6),
+        count: row.get(7),
+        total: row.get(8),
+        currency: row.get(9),
+    })
+}

@@ -1,0 +1,105 @@
+//! What operators see of registers.
+
+use domain::{PayeeId, RegisterId};
+use jiff::Timestamp;
+use tokio_postgres::Row;
+
+use super::{SUMMARY_COLUMNS, SUMMARY_WIDTH, Summary, summary_of};
+use crate::{Store, StoreError};
+
+/// A register as the command line lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// What everybody is told.
+    pub summary: Summary,
+    /// `frozen`, `built`, `mailed` or `failed`.
+    pub state: String,
+    /// The file's name, once built.
+    pub file: Option<String>,
+    /// The file's SHA-256, once built.
+    pub sha256: Option<Vec<u8>>,
+    /// The file's size, once built.
+    pub bytes: Option<i64>,
+    /// When the last recipient's server had taken it.
+    pub mailed_at: Option<Timestamp>,
+    /// The range's end.
+    pub cutoff: Timestamp,
+    /// Revoked payments in the range; they are not in the file.
+    pub revoked: i64,
+    /// `schedule`, `change` or who asked for it.
+    pub requested_by: String,
+    /// The version of the payee it is rendered with.
+    pub payee_version: i32,
+    /// Why it could not be built or mailed.
+    pub last_error: Option<String>,
+}
+
+/// A built file to be read with [`crate::artifacts::read`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SavedFile {
+    /// Its name.
+    pub name: String,
+    /// Its SHA-256, which it is found by.
+    pub sha256: Vec<u8>,
+    /// Its size.
+    pub bytes: i64,
+}
+
+const DETAILS: &str = "r.state, r.file_name, r.sha256, r.bytes, r.mailed_at, r.cutoff, r.revoked_count, r.requested_by, \
+     r.payee_version, r.last_error FROM register r JOIN series s USING (series_id)";
+
+/// All registers, or a payee's, oldest first.
+pub async fn list(store: &Store, payee: Option<&PayeeId>) -> Result<Vec<Listed>, StoreError> {
+    let sql = format!(
+        "SELECT {SUMMARY_COLUMNS}, {DETAILS} WHERE $1::text IS NULL OR r.payee_id = $1 ORDER BY r.closed_at, r.register_id"
+    );
+    store
+        .query(&sql, &[&payee.map(PayeeId::as_str)])
+        .await?
+        .iter()
+        .map(listed_of)
+        .collect()
+}
+
+/// One register.
+pub async fn find(store: &Store, register: RegisterId) -> Result<Option<Listed>, StoreError> {
+    let sql = format!("SELECT {SUMMARY_COLUMNS}, {DETAILS} WHERE r.register_id = $1");
+    store
+        .query_opt(&sql, &[&register.as_uuid()])
+        .await?
+        .as_ref()
+        .map(listed_of)
+        .transpose()
+}
+
+/// A register's file. Refused while there is none, with the reason.
+pub async fn file_of(store: &Store, register: RegisterId) -> Result<SavedFile, StoreError> {
+    let Some(found) = find(store, register).await? else {
+        return Err(StoreError::Changed(format!("register {register} is unknown")));
+    };
+    match (found.file, found.sha256, found.bytes) {
+        (Some(name), Some(sha256), Some(bytes)) => Ok(SavedFile { name, sha256, bytes }),
+        _ => Err(StoreError::Changed(format!(
+            "register {register} has no file: it is {}{}",
+            found.state,
+            found.last_error.map(|error| format!(" ({error})")).unwrap_or_default()
+        ))),
+    }
+}
+
+fn listed_of(row: &Row) -> Result<Listed, StoreError> {
+    let at = |offset: usize| SUMMARY_WIDTH + offset;
+    Ok(Listed {
+        summary: summary_of(row)?,
+        state: row.get(at(0)),
+        file: row.get(at(1)),
+        sha256: row.get(at(2)),
+        bytes: row.get(at(3)),
+        mailed_at: row.get(at(4)),
+        cutoff: row.get(at(5)),
+        revoked: row.get(at(6)),
+        requested_by: row.get(at(7)),
+        payee_version: row.get(at(8)),
+        last_error: row.get(at(9)),
+    })
+}

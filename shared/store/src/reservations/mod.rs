@@ -1,0 +1,229 @@
+//! Reservations: what is known of one, locking and writing many at once.
+//!
+//! Locks are always taken in this order: reservations by id (with the live reservations of the same cards), then cards by
+//! id. Cards in stock are taken with `SKIP LOCKED`, which waits for nobody. What a message means for what was locked is
+//! decided by `domain::card`; this reads and writes.
+
+mod expiry;
+mod hold;
+mod write;
+
+use std::collections::{BTreeMap, HashMap};
+
+use domain::card::ReservationState;
+use domain::ids::{ProductId, ReservationId, TerminalId};
+use jiff::Timestamp;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use crate::cards::{self, Card, card_of};
+use crate::{StoreError, Tx};
+
+pub use expiry::{Ended, GraceRule, end_grace, expire, expire_due, next_due};
+pub use hold::{NewHold, hold, remember_released};
+pub use write::{CardChange, Case, Written, insert_sold, replacements, write};
+
+/// A reservation as stored.
+#[derive(Clone, Debug)]
+pub struct Reservation {
+    /// Chosen by the terminal.
+    pub reservation_id: ReservationId,
+    /// Of what; none for a release that came before its reservation.
+    pub product: Option<ProductId>,
+    /// Whose.
+    pub terminal: TerminalId,
+    /// Of the `card.reserve` that made it.
+    pub fingerprint: Option<Vec<u8>>,
+    /// Its card.
+    pub card_id: Option<i64>,
+    /// As last written; [`Reservation::state_at`] is the state by the clock.
+    pub state: ReservationState,
+    /// End of the hold.
+    pub held_until: Option<Timestamp>,
+    /// End of the grace.
+    pub grace_until: Option<Timestamp>,
+    /// What was answered, in minor units.
+    pub price: Option<i64>,
+    /// What was answered, in minor units.
+    pub face_value: Option<i64>,
+    /// Of both.
+    pub currency: Option<String>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// By what: `sale`, `release`, `grace`, `superseded`, `replacement`.
+    pub ended_by: Option<String>,
+    /// The sale, as the terminal told it.
+    pub sale: Option<SaleTold>,
+}
+
+/// A sale as a terminal told it, and what became of it.
+#[derive(Clone, Debug)]
+pub struct SaleTold {
+    /// Equal fingerprints are the same sale.
+    pub fingerprint: Vec<u8>,
+    /// By the terminal's clock.
+    pub paid_at: Option<Timestamp>,
+    /// In minor units.
+    pub amount: Option<i64>,
+    /// On the payer's receipt.
+    pub receipt_number: Option<String>,
+    /// The hold was over.
+    pub late: bool,
+    /// Paid above the price, in minor units.
+    pub surplus: i64,
+}
+
+impl Reservation {
+    /// The state by the clock, whether or not a sweep has come by.
+    pub fn state_at(&self, now: Timestamp) -> ReservationState {
+        match (self.held_until, self.grace_until) {
+            (Some(held), Some(grace)) => self.state.as_of(held, grace, now),
+            _ => self.state,
+        }
+    }
+}
+
+/// What was found under the locks, and when.
+#[derive(Debug)]
+pub struct Locked {
+    /// The database's clock, read once the locks were held: everything in this transaction is judged by it.
+    pub now: Timestamp,
+    /// Asked for and found, and the live reservations of the same cards.
+    pub reservations: BTreeMap<ReservationId, Reservation>,
+    /// Their cards.
+    pub cards: HashMap<i64, Card>,
+}
+
+const COLUMNS: &str = "r.reservation_id, r.product_id, r.terminal_id, r.fingerprint, r.card_id, r.state, r.held_until, \
+     r.grace_until, r.price, r.face_value, r.currency, r.ended_at, r.ended_by, r.sale_fingerprint, r.paid_at, r.amount, \
+     r.receipt_number, coalesce(r.late, false), coalesce(r.surplus, 0)";
+
+fn reservation_of(row: &Row) -> Result<Reservation, StoreError> {
+    let sale = row.get::<_, Option<Vec<u8>>>(13).map(|fingerprint| SaleTold {
+        fingerprint,
+        paid_at: row.get(14),
+        amount: row.get(15),
+        receipt_number: row.get(16),
+        late: row.get(17),
+        surplus: row.get(18),
+    });
+    Ok(Reservation {
+        reservation_id: ReservationId::from_uuid(row.get(0)),
+        product: row.get::<_, Option<&str>>(1).map(ProductId::parse).transpose()?,
+        terminal: TerminalId::parse(row.get(2))?,
+        fingerprint: row.get(3),
+        card_id: row.get(4),
+        state: ReservationState::parse(row.get(5))?,
+        held_until: row.get(6),
+        grace_until: row.get(7),
+        price: row.get(8),
+        face_value: row.get(9),
+        currency: row.get(10),
+        ended_at: row.get(11),
+        ended_by: row.get(12),
+        sale,
+    })
+}
+
+/// Locks reservations alone and reads their cards: enough for whoever does not change the cards of existing ones.
+pub async fn lock(tx: &Tx, ids: &[ReservationId]) -> Result<Locked, StoreError> {
+    let reservations = select(tx, &uuids(ids), "FOR UPDATE OF r").await?;
+    let cards = select_cards(tx, &reservations, "").await?;
+    Ok(Locked {
+        now: clock(tx).await?,
+        reservations,
+        cards,
+    })
+}
+
+/// Reads reservations and their cards without locking them: for answers that change nothing.
+pub async fn read(tx: &Tx, ids: &[ReservationId]) -> Result<Locked, StoreError> {
+    let reservations = select(tx, &uuids(ids), "").await?;
+    let cards = select_cards(tx, &reservations, "").await?;
+    Ok(Locked {
+        now: clock(tx).await?,
+        reservations,
+        cards,
+    })
+}
+
+/// Locks reservations, the live reservations of the same cards, and the cards.
+pub async fn lock_with_cards(tx: &Tx, ids: &[ReservationId]) -> Result<Locked, StoreError> {
+    let mut all = uuids(ids);
+    all.extend(live_of_same_cards(tx, &all).await?);
+    let mut reservations = select(tx, &all, "FOR UPDATE OF r").await?;
+    let cards = select_cards(tx, &reservations, "FOR UPDATE OF card").await?;
+    // Somebody may have reserved one of the cards between the two locks. The order of locks is broken here, once in a
+    // great while; a deadlock is found by the server and the batch is done again.
+    let card_ids: Vec<i64> = cards.keys().copied().collect();
+    let live: Vec<Uuid> = tx
+        .query(
+            "SELECT reservation_id FROM reservation WHERE card_id = ANY($1) AND state IN ('held', 'lapsed')",
+            &[&card_ids],
+        )
+        .await?
+        .iter()
+        .map(|row| row.get(0))
+        .filter(|id| !reservations.contains_key(&ReservationId::from_uuid(*id)))
+        .collect();
+    if !live.is_empty() {
+        reservations.extend(select(tx, &live, "FOR UPDATE OF r").await?);
+    }
+    Ok(Locked {
+        now: clock(tx).await?,
+        reservations,
+        cards,
+    })
+}
+
+async fn live_of_same_cards(tx: &Tx, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
+    let rows = tx
+        .query(
+            "SELECT DISTINCT live.reservation_id FROM reservation own
+             JOIN reservation live ON live.card_id = own.card_id AND live.state IN ('held', 'lapsed')
+             WHERE own.reservation_id = ANY($1) AND live.reservation_id <> own.reservation_id",
+            &[&ids],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+async fn select(tx: &Tx, ids: &[Uuid], lock: &str) -> Result<BTreeMap<ReservationId, Reservation>, StoreError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM reservation r WHERE r.reservation_id = ANY($1) ORDER BY r.reservation_id {lock}"
+    );
+    let rows = tx.query(&sql, &[&ids]).await?;
+    rows.iter()
+        .map(|row| reservation_of(row).map(|found| (found.reservation_id, found)))
+        .collect()
+}
+
+async fn select_cards(
+    tx: &Tx,
+    reservations: &BTreeMap<ReservationId, Reservation>,
+    lock: &str,
+) -> Result<HashMap<i64, Card>, StoreError> {
+    let ids: Vec<i64> = reservations
+        .values()
+        .filter_map(|reservation| reservation.card_id)
+        .collect();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let sql = format!(
+        "SELECT {} FROM card WHERE card_id = ANY($1) ORDER BY card_id {lock}",
+        cards::COLUMNS
+    );
+    let rows = tx.query(&sql, &[&ids]).await?;
+    rows.iter()
+        .map(|row| card_of(row, 0).map(|card| (card.card_id, card)))
+        .collect()
+}
+
+async fn clock(tx: &Tx) -> Result<Timestamp, StoreError> {
+    Ok(tx.query_one("SELECT clock_timestamp()", &[]).await?.get(0))
+}
+
+pub(crate) fn uuids(ids: &[ReservationId]) -> Vec<Uuid> {
+    ids.iter().map(|id| id.as_uuid()).collect()
+}

@@ -1,0 +1,201 @@
+//! Writing what a batch of sales and releases came to: one statement per table.
+
+use domain::card::{CardState, CaseKind};
+use domain::ids::{ReservationId, TerminalId};
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{Reservation, SaleTold};
+use crate::cards::Card;
+use crate::{StoreError, Tx};
+
+/// A card that changed.
+#[derive(Clone, Debug)]
+pub struct CardChange {
+    /// Which.
+    pub card_id: i64,
+    /// Where it is now.
+    pub state: CardState,
+    /// Whose it is now; an available card is nobody's.
+    pub reservation_id: Option<ReservationId>,
+    /// For a card that came back: from when it may be offered again, none = never.
+    pub offer_after: Option<Timestamp>,
+}
+
+/// Something an operator has to settle.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// What.
+    pub kind: CaseKind,
+    /// The sale it is about.
+    pub reservation_id: ReservationId,
+    /// The card it is about.
+    pub card_id: i64,
+    /// The reservation under which another card was given instead.
+    pub replacement: Option<ReservationId>,
+}
+
+/// Everything a batch came to.
+#[derive(Debug, Default)]
+pub struct Written<'a> {
+    /// Reservations that changed, as they are now.
+    pub reservations: Vec<&'a Reservation>,
+    /// Cards that changed, as they are now.
+    pub cards: Vec<CardChange>,
+    /// New cases.
+    pub cases: Vec<Case>,
+}
+
+/// Writes what a batch came to. The caller holds the locks on all of it.
+pub async fn write(tx: &Tx, written: &Written<'_>) -> Result<(), StoreError> {
+    if !written.reservations.is_empty() {
+        update_reservations(tx, &written.reservations).await?;
+    }
+    if !written.cards.is_empty() {
+        update_cards(tx, &written.cards).await?;
+    }
+    if !written.cases.is_empty() {
+        insert_cases(tx, &written.cases).await?;
+    }
+    Ok(())
+}
+
+async fn update_reservations(tx: &Tx, changed: &[&Reservation]) -> Result<(), StoreError> {
+    fn told<'a, T>(changed: &[&'a Reservation], of: impl Fn(&'a SaleTold) -> T) -> Vec<Option<T>> {
+        changed
+            .iter()
+            .map(|reservation| reservation.sale.as_ref().map(&of))
+            .collect()
+    }
+    let ids: Vec<Uuid> = changed
+        .iter()
+        .map(|reservation| reservation.reservation_id.as_uuid())
+        .collect();
+    let states: Vec<&str> = changed.iter().map(|reservation| reservation.state.as_str()).collect();
+    let ended_at: Vec<Option<Timestamp>> = changed.iter().map(|reservation| reservation.ended_at).collect();
+    let ended_by: Vec<Option<&str>> = changed
+        .iter()
+        .map(|reservation| reservation.ended_by.as_deref())
+        .collect();
+    let fingerprints = told(changed, |sale| sale.fingerprint.as_slice());
+    let paid: Vec<Option<Timestamp>> = changed
+        .iter()
+        .map(|r| r.sale.as_ref().and_then(|sale| sale.paid_at))
+        .collect();
+    let amounts: Vec<Option<i64>> = changed
+        .iter()
+        .map(|r| r.sale.as_ref().and_then(|sale| sale.amount))
+        .collect();
+    let receipts: Vec<Option<&str>> = changed
+        .iter()
+        .map(|r| r.sale.as_ref().and_then(|sale| sale.receipt_number.as_deref()))
+        .collect();
+    let late = told(changed, |sale| sale.late);
+    let surplus = told(changed, |sale| sale.surplus);
+    tx.execute(
+        "UPDATE reservation r
+         SET state = u.state, ended_at = u.ended_at, ended_by = u.ended_by, sale_fingerprint = u.fingerprint,
+             paid_at = u.paid_at, amount = u.amount, receipt_number = u.receipt_number, late = u.late, surplus = u.surplus
+         FROM UNNEST($1::uuid[], $2::text[], $3::timestamptz[], $4::text[], $5::bytea[], $6::timestamptz[], $7::bigint[],
+                     $8::text[], $9::boolean[], $10::bigint[])
+              AS u (id, state, ended_at, ended_by, fingerprint, paid_at, amount, receipt_number, late, surplus)
+         WHERE r.reservation_id = u.id",
+        &[&ids, &states, &ended_at, &ended_by, &fingerprints, &paid, &amounts, &receipts, &late, &surplus],
+    )
+    .await
+    .map(drop)
+}
+
+async fn update_cards(tx: &Tx, changed: &[CardChange]) -> Result<(), StoreError> {
+    let ids: Vec<i64> = changed.iter().map(|change| change.card_id).collect();
+    let states: Vec<&str> = changed.iter().map(|change| change.state.as_str()).collect();
+    let owners: Vec<Option<Uuid>> = changed
+        .iter()
+        .map(|change| change.reservation_id.map(|id| id.as_uuid()))
+        .collect();
+    let offers: Vec<Option<Timestamp>> = changed.iter().map(|change| change.offer_after).collect();
+    // Whatever leaves a terminal unsold has been shown: it comes back to the second pool, never to the fresh one.
+    tx.execute(
+        "UPDATE card SET state = u.state, reservation_id = u.owner, updated_at = clock_timestamp(),
+                pool = CASE WHEN u.state = 'available' THEN 'returned' ELSE pool END,
+                offer_after = CASE WHEN u.state = 'available' THEN coalesce(u.offer, 'infinity') ELSE offer_after END
+         FROM UNNEST($1::bigint[], $2::text[], $3::uuid[], $4::timestamptz[]) AS u (id, state, owner, offer)
+         WHERE card.card_id = u.id",
+        &[&ids, &states, &owners, &offers],
+    )
+    .await
+    .map(drop)
+}
+
+async fn insert_cases(tx: &Tx, cases: &[Case]) -> Result<(), StoreError> {
+    let ids: Vec<Uuid> = cases.iter().map(|_| Uuid::now_v7()).collect();
+    let kinds: Vec<&str> = cases.iter().map(|case| case.kind.as_str()).collect();
+    let reservations: Vec<Uuid> = cases.iter().map(|case| case.reservation_id.as_uuid()).collect();
+    let cards: Vec<i64> = cases.iter().map(|case| case.card_id).collect();
+    let instead: Vec<Option<Uuid>> = cases
+        .iter()
+        .map(|case| case.replacement.map(|id| id.as_uuid()))
+        .collect();
+    tx.execute(
+        "INSERT INTO card_case (case_id, kind, reservation_id, card_id, replacement_reservation_id)
+         SELECT * FROM UNNEST($1::uuid[], $2::text[], $3::uuid[], $4::bigint[], $5::uuid[])
+         ON CONFLICT (kind, reservation_id) DO NOTHING",
+        &[&ids, &kinds, &reservations, &cards, &instead],
+    )
+    .await
+    .map(drop)
+}
+
+/// Sells a card that this transaction has taken to the payer of a conflict, under a reservation of its own.
+pub async fn insert_sold(tx: &Tx, id: ReservationId, instead_of: &Reservation, card: &Card) -> Result<(), StoreError> {
+    let terminal: &TerminalId = &instead_of.terminal;
+    tx.execute(
+        "INSERT INTO reservation (reservation_id, product_id, terminal_id, fingerprint, card_id, state, created_at,
+                                  held_until, grace_until, price, face_value, currency, ended_at, ended_by,
+                                  sale_fingerprint, paid_at, amount, receipt_number, late, surplus)
+         SELECT $1, $2, $3, o.fingerprint, $4, 'sold', $7, $7, $7, o.price, o.face_value, o.currency, $7, 'replacement',
+                $6, $8, $9, $10, true, $11
+         FROM reservation o WHERE o.reservation_id = $5",
+        &[
+            &id.as_uuid(),
+            &card.product.as_str(),
+            &terminal.as_str(),
+            &card.card_id,
+            &instead_of.reservation_id.as_uuid(),
+            &instead_of.sale.as_ref().map(|sale| sale.fingerprint.as_slice()),
+            &instead_of.ended_at,
+            &instead_of.sale.as_ref().and_then(|sale| sale.paid_at),
+            &instead_of.sale.as_ref().and_then(|sale| sale.amount),
+            &instead_of.sale.as_ref().and_then(|sale| sale.receipt_number.as_deref()),
+            &instead_of.sale.as_ref().map(|sale| sale.surplus),
+        ],
+    )
+    .await?;
+    tx.execute(
+        "UPDATE card SET state = 'sold', exposed = true, reservation_id = $2, updated_at = clock_timestamp()
+         WHERE card_id = $1",
+        &[&card.card_id, &id.as_uuid()],
+    )
+    .await
+    .map(drop)
+}
+
+/// The replacements given in these conflicts: the conflict's reservation and the one of its replacement.
+pub async fn replacements(tx: &Tx, ids: &[ReservationId]) -> Result<Vec<(ReservationId, ReservationId)>, StoreError> {
+    let rows = tx
+        .query(
+            "SELECT reservation_id, replacement_reservation_id FROM card_case
+             WHERE kind = 'conflict' AND reservation_id = ANY($1) AND replacement_reservation_id IS NOT NULL",
+            &[&super::uuids(ids)],
+        )
+        .await?;
+    Ok(rows
+        .iter()
+        .map(|row| {
+            (
+                ReservationId::from_uuid(row.get(0)),
+                ReservationId::from_uuid(row.get(1)),
+            )
+        })
+        .collect())
+}

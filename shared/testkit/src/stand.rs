@@ -1,0 +1,120 @@
+//! The stand: a database and a broker namespace of its own for every test, so that all of them run at once on the
+//! machine's services and touch nothing that is not theirs.
+//!
+//! Databases are cloned from a template that is migrated once per set of migrations. The stand removes both when it is
+//! dropped, also after a failed test.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use bus::frontend::Frontend;
+use bus::{BusSettings, topology};
+use runtime::Settings;
+use secrecy::{ExposeSecret, SecretString};
+use store::{Store, StoreSettings};
+
+/// A database and a namespace, made for one test.
+#[derive(Debug)]
+pub struct Stand {
+    settings: Settings,
+    keep: bool,
+}
+
+impl Stand {
+    /// Makes the database and the topology. `UNIGATE_DATABASE_URL` and `UNIGATE_BROKER_URL` say on which services.
+    ///
+    /// # Panics
+    /// When a service is not there: a test that needs it cannot say anything.
+    pub async fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let random = uuid::Uuid::new_v4().simple().to_string();
+        let name = format!("unigate_test_{}_{}", &random[..12], COUNT.fetch_add(1, Ordering::Relaxed));
+        let mut settings = Settings::load().expect("the environment's settings");
+        settings.store = with_database(&settings.store, &name);
+        settings.store.pool_size = 8;
+        settings.bus.namespace.clone_from(&name);
+        settings.bus.apply_topology = true;
+        settings.http_address = ([127, 0, 0, 1], 0).into();
+        settings.terminals_open = true;
+        settings.sweep_interval = Duration::from_millis(200);
+        settings.smtp_url = None;
+        settings.vault_identity_file = std::env::temp_dir().join(format!("{name}.identity"));
+        store::create_from_template(&settings.store).await.expect("a database for the test");
+        topology::apply(&settings.bus).await.expect("a topology for the test");
+        Self { settings, keep: false }
+    }
+
+    /// The settings of a process of this stand; a test may change its copy.
+    pub fn settings(&self) -> Settings {
+        self.settings.clone()
+    }
+
+    /// The stand's database.
+    pub fn store(&self) -> Store {
+        Store::connect(&self.settings.store).expect("the stand's settings are usable")
+    }
+
+    /// The stand's broker.
+    pub fn bus(&self) -> &BusSettings {
+        &self.settings.bus
+    }
+
+    /// A front-end that publishes to it.
+    ///
+    /// # Panics
+    /// When the broker is away.
+    pub async fn frontend(&self) -> Frontend {
+        Frontend::connect(&self.settings.bus).await.expect("the broker is there")
+    }
+
+    /// The environment that makes a process of its own belong to this stand.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let text = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        vec![
+            text("UNIGATE_DATABASE_URL", self.settings.store.url.expose_secret()),
+            text("UNIGATE_BROKER_URL", self.settings.bus.url.expose_secret()),
+            text("UNIGATE_BROKER_NAMESPACE", &self.settings.bus.namespace),
+            text("UNIGATE_HTTP_ADDRESS", "127.0.0.1:0"),
+            text("UNIGATE_TERMINALS_OPEN", "true"),
+            text("UNIGATE_SWEEP_SECONDS", "0.2"),
+            text("UNIGATE_VAULT_IDENTITY_FILE", &self.settings.vault_identity_file.display().to_string()),
+        ]
+    }
+
+    /// Leaves everything in place when dropped, to look at a failure.
+    pub fn keep(&mut self) {
+        self.keep = true;
+    }
+}
+
+impl Drop for Stand {
+    fn drop(&mut self) {
+        if self.keep {
+            return;
+        }
+        let settings = self.settings.clone();
+        // The test's own runtime may be gone or single-threaded: a thread with a runtime of its own cleans up.
+        let cleaning = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(async {
+                let _ = topology::delete(&settings.bus).await;
+                let _ = store::drop_database(&settings.store).await;
+                let _ = std::fs::remove_file(&settings.vault_identity_file);
+            });
+            std::io::Result::Ok(())
+        });
+        let _ = cleaning.join();
+    }
+}
+
+/// The same server, another database.
+pub fn with_database(settings: &StoreSettings, name: &str) -> StoreSettings {
+    let url = settings.url.expose_secret();
+    let (url, options) = url.split_once('?').map_or((url, None), |(url, options)| (url, Some(options)));
+    let server = match url.splitn(4, '/').collect::<Vec<_>>()[..] {
+        [scheme, "", host, ..] => format!("{scheme}//{host}"),
+        _ => url.to_owned(),
+    };
+    let options = options.map(|options| format!("?{options}")).unwrap_or_default();
+    StoreSettings { url: SecretString::from(format!("{server}/{name}{options}")), ..settings.clone() }
+}

@@ -1,0 +1,79 @@
+//! What keeps a dead relay from being asked for every mail that waits: while it is down, one mail knocks now and then.
+//!
+//! It is this process's own view of one relay, so it lives in memory; what it costs at worst is a connection per process
+//! and minute.
+
+use std::time::{Duration, Instant};
+
+/// Waits after so many failures in a row, in seconds; the last one repeats.
+const RESTS_SECONDS: [u32; 6] = [1, 2, 5, 15, 30, 60];
+
+/// Open, or shut until a moment.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    failures: u32,
+    shut_until: Option<Instant>,
+}
+
+impl Gate {
+    /// How long the relay is left alone from now on.
+    pub(crate) fn shut_for(&self, now: Instant) -> Duration {
+        self.shut_until
+            .map_or(Duration::ZERO, |until| until.saturating_duration_since(now))
+    }
+
+    /// How many mails may knock: one while nobody has answered since the last failure.
+    pub(crate) fn admits(&self, most: usize, now: Instant) -> usize {
+        match (self.shut_for(now).is_zero(), self.failures) {
+            (false, _) => 0,
+            (true, 0) => most,
+            (true, _) => most.min(1),
+        }
+    }
+
+    /// The relay answered, whatever it said. Returns whether it had been down.
+    pub(crate) fn answered(&mut self) -> bool {
+        let was_down = self.failures > 0;
+        *self = Self::default();
+        was_down
+    }
+
+    /// The relay could not be reached. Returns whether that is news.
+    pub(crate) fn failed(&mut self, now: Instant) -> bool {
+        let is_news = self.failures == 0;
+        // Mails that were under way together failed together: that is one failure.
+        if self.shut_for(now).is_zero() {
+            let rest = domain::retry::retry_delay(&RESTS_SECONDS, self.failures, 0.0);
+            self.shut_until = Some(now + rest);
+            self.failures += 1;
+        }
+        is_news
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dead_relay_is_knocked_at_more_and_more_rarely() {
+        let mut now = Instant::now();
+        let mut gate = Gate::default();
+        assert_eq!(gate.admits(8, now), 8);
+        assert!(gate.failed(now));
+        assert!(!gate.failed(now), "failed together: once");
+        assert_eq!((gate.admits(8, now), gate.shut_for(now)), (0, Duration::from_secs(1)));
+        now += Duration::from_secs(1);
+        assert_eq!(gate.admits(8, now), 1);
+        gate.failed(now);
+        assert_eq!(gate.shut_for(now), Duration::from_secs(2));
+        for _ in 0..10 {
+            now += Duration::from_secs(60);
+            gate.failed(now);
+        }
+        assert_eq!(gate.shut_for(now), Duration::from_secs(60));
+        assert!(gate.answered());
+        assert_eq!(gate.admits(8, now), 8);
+        assert!(!gate.answered());
+    }
+}

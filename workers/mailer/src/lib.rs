@@ -1,0 +1,26 @@
+//! Mails built registers to their payees. The only crate that speaks SMTP.
+//!
+//! One mailing per register and recipient, kept in the database with the moment of its next try; all of them, on every
+//! try, are the same bytes under the same Message-ID. This crate never builds a register and never changes one.
+
+mod clean;
+mod courier;
+mod gate;
+pub mod message;
+pub mod relay;
+mod told;
+
+use bus::Queue;
+use runtime::{Context, Nudge, sweep};
+
+pub use courier::{Job, MailCourier, Report};
+use relay::{Relay, RelayUrlError};
+
+/// Starts the worker. Refuses a `UNIGATE_SMTP_URL` that cannot be read; without one it says so once, and mails wait.
+pub fn start(context: &Context) -> Result<(), RelayUrlError> {
+    let relay = context.settings.smtp_url.as_ref().map(Relay::from_url).transpose()?;
+    sweep::on_wake_up(context, Queue::MailerWake, Nudge::Mails);
+    let courier = MailCourier::new(context.store.clone(), relay, context.settings.mail_from.clone());
+    runtime::courier::spawn(context, courier);
+    Ok(())
+}

@@ -1,0 +1,29 @@
+//! Closing what is due, of all series.
+
+use domain::RegisterId;
+use store::registers;
+use store::{Store, StoreError};
+
+/// Closes everything that is due now and says which registers that made. Several closers at once take turns.
+pub async fn close_all_due(store: &Store) -> Result<Vec<RegisterId>, StoreError> {
+    let due = registers::series_due(store).await?;
+    if due.is_empty() {
+        return Ok(Vec::new());
+    }
+    // Once for all: every cut-off up to here has passed by the ledger's clock.
+    let until = registers::advance_clock(store).await?;
+    let mut closed = Vec::new();
+    for series in due {
+        match registers::close_due(store, series, until).await {
+            Ok(registers) => closed.extend(registers),
+            // One series that cannot be closed must not keep the others open.
+            Err(error) if !error.is_retryable() => {
+                tracing::error!(series, %error, "a series cannot be closed");
+                metrics::counter!("unigate_registers_failed_total", "stage" => "close").increment(1);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    metrics::counter!("unigate_registers_closed_total").increment(closed.len() as u64);
+    Ok(closed)
+}

@@ -1,0 +1,64 @@
+//! Why a register could not be built, in the two kinds that matter: what passes by itself, and what does not.
+
+use store::StoreError;
+
+/// A build that did not end in a file.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The lease ran out under way; somebody else builds it now.
+    #[error("the lease ran out under way")]
+    LeaseLost,
+    /// The rows ended before their end.
+    #[error("the rows broke off")]
+    BrokenOff,
+    /// The file does not hold what was frozen. Somebody changed payments of a closed range.
+    #[error("the file would hold {count} payments of {total} in all, but {frozen_count} of {frozen_total} were frozen")]
+    Disagrees {
+        /// Payments read.
+        count: i64,
+        /// Their sum, in minor units.
+        total: i64,
+        /// Payments counted when the range was closed.
+        frozen_count: i64,
+        /// Their sum, in minor units.
+        frozen_total: i64,
+    },
+    /// The payee's version has no `[register]`.
+    #[error("the payee was closed under a version without [register]")]
+    NoProfile,
+    /// Nothing can be encrypted to this.
+    #[error("age_recipients: {0} is not a recipient: {1}")]
+    Recipient(String, &'static str),
+    /// The encryption refused its recipients.
+    #[error("encryption: {0}")]
+    Encryption(#[from] age::EncryptError),
+    /// The archive cannot be written.
+    #[error("archive: {0}")]
+    Archive(#[from] zip::result::ZipError),
+    /// The text cannot be written.
+    #[error("text: {0}")]
+    Text(#[from] csv::Error),
+    /// The file cannot be written.
+    #[error("file: {0}")]
+    Write(#[source] std::io::Error),
+    /// The archive outgrew its memory; it is streamed instead. Never leaves the builder.
+    #[error("the archive is too large to be held in memory")]
+    TooLargeToHold,
+    /// The thread that writes the file died.
+    #[error("the writing thread died: {0}")]
+    Thread(#[from] tokio::task::JoinError),
+}
+
+impl BuildError {
+    /// Whether the next try may succeed without a person.
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_retryable(),
+            Self::LeaseLost | Self::BrokenOff => true,
+            _ => false,
+        }
+    }
+}

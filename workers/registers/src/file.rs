@@ -1,0 +1,84 @@
+//! What a register's file is called and wrapped in, and the identity of the mails that carry it.
+
+use std::str::FromStr;
+
+use age::x25519::Recipient;
+use domain::declaration::Payee;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use store::registers::{Build, Summary};
+
+use crate::BuildError;
+
+/// Everything the file depends on besides its rows.
+pub(crate) struct FileSpec {
+    /// The name of the text itself; inside the archive, if there is one.
+    pub(crate) inner_name: String,
+    /// The file's name.
+    pub(crate) name: String,
+    /// The payee's fields, in declared order.
+    pub(crate) fields: Vec<String>,
+    pub(crate) zone: TimeZone,
+    pub(crate) zip: bool,
+    pub(crate) recipients: Vec<Recipient>,
+    /// The date of the archive's entry.
+    pub(crate) dated: Timestamp,
+}
+
+impl FileSpec {
+    pub(crate) fn of(build: &Build) -> Result<Self, BuildError> {
+        let Payee {
+            register: Some(profile),
+            field,
+            ..
+        } = &build.payee
+        else {
+            return Err(BuildError::NoProfile);
+        };
+        let recipients = profile
+            .age_recipients
+            .iter()
+            .map(|text| Recipient::from_str(text).map_err(|why| BuildError::Recipient(text.clone(), why)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let inner_name = format!("{}.{}", stem(&build.summary), profile.format.as_str());
+        let mut name = inner_name.clone();
+        if profile.zip {
+            name.push_str(".zip");
+        }
+        if !recipients.is_empty() {
+            name.push_str(".age");
+        }
+        Ok(Self {
+            inner_name,
+            name,
+            fields: field.iter().map(|rule| rule.name.clone()).collect(),
+            zone: profile.time_zone.tz().clone(),
+            zip: profile.zip,
+            recipients,
+            dated: build.closed_at,
+        })
+    }
+}
+
+/// `gorvodokanal-main-000042`, or `gorvodokanal-main-COPY-000003`: copies are counted apart.
+fn stem(summary: &Summary) -> String {
+    let copy = if summary.is_copy { "COPY-" } else { "" };
+    format!("{}-{}-{copy}{:06}", summary.payee, summary.series, summary.sequence)
+}
+
+/// The Message-ID of all mails of a register: `<register@domain of the sender>`.
+pub(crate) fn message_id(summary: &Summary, mail_from: &str) -> String {
+    let domain = mail_from
+        .rsplit_once('@')
+        .map_or("", |(_, domain)| domain)
+        .trim_end_matches('>');
+    let fits = !domain.is_empty()
+        && domain
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte));
+    format!(
+        "<{}@{}>",
+        summary.register_id,
+        if fits { domain } else { "unigate.invalid" }
+    )
+}

@@ -1,0 +1,22 @@
+//! Registers: closes ranges of payments at their cut-offs and builds each into a file.
+//!
+//! Closing, building and recording are three short transactions (`store::registers`); in between rows are read in pages
+//! and become text, archive, ciphertext and chunks in bounded memory. The file must hold exactly what was frozen: a
+//! build that disagrees fails loudly and is never mailed. This crate sends no mail and knows no broker's message but
+//! wake-ups.
+
+mod builder;
+mod chunks;
+mod clean;
+mod closer;
+mod error;
+mod file;
+mod pack;
+mod render;
+mod told;
+mod worker;
+
+pub use builder::{Builder, Built};
+pub use closer::close_all_due;
+pub use error::BuildError;
+pub use worker::start;

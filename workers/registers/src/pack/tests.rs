@@ -1,0 +1,157 @@
+//! Every wrapping, read back by readers that are not ours.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+
+use age::x25519::Identity;
+use domain::{Currency, Number};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use sha2::{Digest, Sha256};
+
+use super::*;
+
+const HELD: Archive = Archive::Held(1024 * 1024);
+
+fn spec(zip: bool, recipients: Vec<age::x25519::Recipient>) -> FileSpec {
+    FileSpec {
+        inner_name: "gvk-main-000001.csv".to_owned(),
+        name: String::new(),
+        fields: vec!["meter_cold".to_owned(), "payer".to_owned()],
+        zone: TimeZone::get("Europe/Moscow").unwrap(),
+        zip,
+        recipients,
+        dated: "2026-11-23T21:00:00Z".parse().unwrap(),
+    }
+}
+
+fn row(number: i64) -> RegisterRow {
+    let at: Timestamp = "2026-11-23T07:02:11.5Z".parse().unwrap();
+    RegisterRow {
+        position: number,
+        number: Number::new(number).unwrap(),
+        accepted_at: at,
+        paid_at: at,
+        account: "1920679795".to_owned(),
+        amount: 15_000,
+        currency: Currency::parse("RUB").unwrap(),
+        receipt_number: Some("000124".to_owned()),
+        fields: BTreeMap::from([("payer".to_owned(), "Иванов; И. \"И.\"".to_owned())]),
+    }
+}
+
+/// Packs rows and returns the file with what was said about it.
+fn packed(spec: FileSpec, archive: Archive, rows: i64) -> Result<(Vec<u8>, Tally, Finished), BuildError> {
+    let (pages_in, pages) = tokio::sync::mpsc::channel(1);
+    let (chunks_in, mut chunks) = tokio::sync::mpsc::channel::<Bytes>(1);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            for first in (1..=rows).step_by(100) {
+                let page = (first..=rows.min(first + 99)).map(row).collect();
+                if pages_in.blocking_send(Page::Rows(page)).is_err() {
+                    return;
+                }
+            }
+            let _ = pages_in.blocking_send(Page::End);
+        });
+        let file = scope.spawn(move || {
+            let mut file = Vec::new();
+            while let Some(chunk) = chunks.blocking_recv() {
+                file.extend_from_slice(&chunk);
+            }
+            file
+        });
+        let (tally, finished) = pack(&spec, archive, pages, chunks_in)?;
+        Ok((file.join().unwrap(), tally, finished))
+    })
+}
+
+fn csv(rows: i64) -> String {
+    let mut text = "number;accepted_at;paid_at;account;amount;currency;receipt_number;meter_cold;payer\r\n".to_owned();
+    for number in 1..=rows {
+        text.push_str(&format!(
+            "{number};2026-11-23T10:02:11+03:00;2026-11-23T10:02:11+03:00;1920679795;150.00;RUB;000124;;\"Иванов; И. \"\"И.\"\"\"\r\n"
+        ));
+    }
+    text
+}
+
+fn unzipped(file: Vec<u8>) -> String {
+    let mut archive = zip::ZipArchive::new(Cursor::new(file)).unwrap();
+    assert_eq!(archive.len(), 1);
+    let mut entry = archive.by_index(0).unwrap();
+    assert_eq!(entry.name().unwrap(), "gvk-main-000001.csv");
+    assert_eq!(entry.last_modified().unwrap().to_string(), "2026-11-24 00:00:00");
+    let mut text = String::new();
+    entry.read_to_string(&mut text).unwrap();
+    text
+}
+
+/// Bit 3 of the first entry's flags: the sizes follow the data.
+fn has_descriptor(file: &[u8]) -> bool {
+    file[6] & 8 != 0
+}
+
+#[test]
+fn the_default_register() {
+    let (file, tally, finished) = packed(spec(false, vec![]), HELD, 2).unwrap();
+    assert_eq!(String::from_utf8(file.clone()).unwrap(), csv(2));
+    assert_eq!(
+        tally,
+        Tally {
+            count: 2,
+            total: 30_000
+        }
+    );
+    assert_eq!(finished.sha256, <[u8; 32]>::from(Sha256::digest(&file)));
+    assert_eq!(finished.bytes, file.len() as i64);
+}
+
+#[test]
+fn a_held_archive_tells_its_sizes_first_and_is_the_same_every_time() {
+    let (file, ..) = packed(spec(true, vec![]), HELD, 3).unwrap();
+    assert!(!has_descriptor(&file));
+    // Version needed to extract: 2.0, the first with deflate.
+    assert_eq!(file[4..6], [20, 0]);
+    assert_eq!(unzipped(file.clone()), csv(3));
+    assert_eq!(packed(spec(true, vec![]), HELD, 3).unwrap().0, file);
+}
+
+#[test]
+fn an_archive_too_large_to_hold_is_given_up_and_streamed() {
+    let refused = packed(spec(true, vec![]), Archive::Held(100), 3000);
+    assert!(matches!(refused, Err(BuildError::TooLargeToHold)), "{refused:?}");
+    let (file, ..) = packed(spec(true, vec![]), Archive::Streamed, 3000).unwrap();
+    assert!(has_descriptor(&file));
+    assert_eq!(unzipped(file), csv(3000));
+}
+
+#[test]
+fn every_recipient_opens_what_is_encrypted_and_nobody_else() {
+    let (one, two, other) = (Identity::generate(), Identity::generate(), Identity::generate());
+    let (file, ..) = packed(spec(true, vec![one.to_public(), two.to_public()]), HELD, 1).unwrap();
+    assert!(file.starts_with(b"age-encryption.org/v1"));
+    for identity in [one, two] {
+        assert_eq!(unzipped(age::decrypt(&identity, &file).unwrap()), csv(1));
+    }
+    assert!(age::decrypt(&other, &file).is_err());
+}
+
+#[test]
+fn large_files_are_cut_into_whole_chunks() {
+    let (file, tally, finished) = packed(spec(false, vec![]), HELD, 20_000).unwrap();
+    assert_eq!(tally.count, 20_000);
+    assert!(file.len() > 2 * store::artifacts::CHUNK_BYTES);
+    assert_eq!(file, csv(20_000).into_bytes());
+    assert_eq!(finished.sha256, <[u8; 32]>::from(Sha256::digest(&file)));
+}
+
+#[test]
+fn rows_that_break_off_make_no_file() {
+    let (pages_in, pages) = tokio::sync::mpsc::channel(1);
+    let (chunks_in, _chunks) = tokio::sync::mpsc::channel(1);
+    pages_in.blocking_send(Page::Rows(vec![row(1)])).unwrap();
+    drop(pages_in);
+    let broken_off = pack(&spec(false, vec![]), HELD, pages, chunks_in);
+    assert!(matches!(broken_off, Err(BuildError::BrokenOff)), "{broken_off:?}");
+}

@@ -1,0 +1,102 @@
+//! The worker: one loop closes, another builds. A build may take minutes; closing never waits for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bus::Queue;
+use runtime::sweep::{self, Swept};
+use runtime::{Context, Nudge};
+use store::{StoreError, registers};
+use tokio::sync::{Notify, Semaphore};
+
+use crate::{Builder, closer};
+
+/// Builds at once in one process: each takes a core while it runs.
+const BUILDS_AT_ONCE: usize = 2;
+/// How often leftovers of lost builds are looked for.
+const ORPHANS_INTERVAL: Duration = Duration::from_secs(600);
+
+/// Starts the worker: woken by messages, by what closes here, and by sweep.
+pub fn start(context: &Context) {
+    let to_build = Arc::new(Notify::new());
+    sweep::on_wake_up(context, Queue::RegistersWake, Nudge::Registers);
+    let closed = to_build.clone();
+    sweep::spawn(context, "registers", Nudge::Registers, move |context| {
+        let closed = closed.clone();
+        async move {
+            let swept = close(&context).await;
+            // Also when nothing closed here: a command may have frozen a register and woken us to build it.
+            closed.notify_one();
+            swept
+        }
+    });
+    context.tasks.spawn(build_all(context.clone(), to_build));
+}
+
+async fn close(context: &Context) -> Result<Swept, StoreError> {
+    let closed = closer::close_all_due(&context.store).await?;
+    if !closed.is_empty() {
+        // There may be more than one look takes.
+        return Ok(Swept::More);
+    }
+    let next = registers::series_due_in(&context.store).await?;
+    // A cut-off that has passed and closed nothing is somebody else's at the moment.
+    Ok(next.filter(|next| !next.is_zero()).map_or(Swept::Idle, Swept::Next))
+}
+
+async fn build_all(context: Context, woken: Arc<Notify>) {
+    let builder = Builder::new(context.store.clone(), context.settings.mail_from.clone());
+    let room = Arc::new(Semaphore::new(BUILDS_AT_ONCE));
+    let mut orphans_swept: Option<tokio::time::Instant> = None;
+    while !context.shutdown.is_cancelled() {
+        if orphans_swept.is_none_or(|at| at.elapsed() >= ORPHANS_INTERVAL) && builder.sweep_orphans().await.is_ok() {
+            orphans_swept = Some(tokio::time::Instant::now());
+        }
+        let begun = begin_builds(&context, &builder, &room, &woken).await;
+        let due_in = match begun {
+            Ok(()) => registers::builds_due_in(&context.store).await.ok().flatten(),
+            Err(error) => {
+                if context.readiness.is_part_ready("database") || !error.is_retryable() {
+                    tracing::warn!(%error, "looking for registers to build failed and will be repeated");
+                }
+                None
+            }
+        };
+        // Due already, but not begun: others are at it, or there is no room; both end with a wake-up or a sweep.
+        let longest = context.settings.sweep_interval;
+        let wait = due_in
+            .filter(|due| !due.is_zero())
+            .map_or(longest, |due| due.min(longest));
+        tokio::select! {
+            () = context.shutdown.cancelled() => return,
+            () = woken.notified() => {}
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+/// Begins as many builds as there is room and work for.
+async fn begin_builds(
+    context: &Context,
+    builder: &Builder,
+    room: &Arc<Semaphore>,
+    woken: &Arc<Notify>,
+) -> Result<(), StoreError> {
+    while let Ok(permit) = room.clone().try_acquire_owned() {
+        let Some(build) = builder.claim().await? else {
+            return Ok(());
+        };
+        let (context, builder, woken) = (context.clone(), builder.clone(), woken.clone());
+        context.tasks.clone().spawn(async move {
+            if let Err(error) = builder.build(&build).await {
+                tracing::warn!(register = %build.summary.register_id, %error, "a build waits for its lease to run out");
+            }
+            drop(permit);
+            woken.notify_one();
+            context.nudge(Nudge::Events);
+            context.nudge(Nudge::Mails);
+            context.bus.wake(Queue::MailerWake, Vec::new());
+        });
+    }
+    Ok(())
+}

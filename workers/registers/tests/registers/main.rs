@@ -1,0 +1,6 @@
+//! Registers against a real PostgreSQL, one database per test.
+
+mod building;
+mod closing;
+mod copies;
+mod stand;
