@@ -93,3 +93,5 @@ create table parked (
 create unique index parked_once on parked
     (routing_key, coalesce(payment_id, reservation_id, '00000000-0000-0000-0000-000000000000'::uuid), content_hash);
 create index parked_waiting on parked (routing_key, parked_at) where state in ('parked', 'retry');
+-- Swept every few seconds, however many wait for an operator.
+create index parked_retry on parked (parked_at) where state = 'retry';

@@ -53,7 +53,7 @@ create table payment (
     paid_at        timestamptz not null,
     accepted_at    timestamptz not null,
     series_id      bigint references series,
-    position       bigint unique,
+    position       bigint,
     state          text not null default 'accepted' check (state in ('accepted', 'delivering', 'waiting', 'delivered',
                        'refused', 'unknown', 'failed', 'stopped', 'revoking', 'revoked')),
     -- Raised by every operator's act; an act on a generation that has moved on is "changed meanwhile".
@@ -81,10 +81,11 @@ create table payment (
     check (due_at is null or state in ('accepted', 'waiting', 'unknown', 'revoking'))
 );
 create index payment_due on payment (payee_id, due_at, number) where due_at is not null;
-create index payment_series on payment (series_id, position) where position is not null;
-create index payment_number_key on payment (number);
+create unique index payment_series on payment (series_id, position) where position is not null;
 create index payment_account on payment (payee_id, account);
-create index payment_accepted on payment (accepted_at);
+-- Rows arrive in the order of their acceptance, so a summary per block finds a period; a number is looked up through
+-- payment_identity. Every B-tree less is a tenth of what an insert costs.
+create index payment_accepted on payment using brin (accepted_at) with (pages_per_range = 16);
 create index payment_in_trouble on payment (state, payee_id) where state in ('unknown', 'failed', 'stopped', 'refused', 'waiting', 'delivering', 'revoking');
 
 -- A payee's delivery limits and its breaker ('mail' is the lane of the mail relay).

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use lapin::BasicProperties;
 use lapin::types::ShortString;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -54,7 +54,10 @@ impl Bus {
         let strangers = strangers::start(settings.clone(), trusted.clone());
         let outbox = Outbox::start(publish.subscribe(), trusted.clone(), strangers);
         let consume = watch::Sender::new(None);
+        let (suspicion, sighted) = (Notify::new(), Notify::new());
         let supervisor = Supervisor {
+            suspicion,
+            sighted,
             settings,
             publish,
             consume,
@@ -96,16 +99,14 @@ impl Bus {
         }
     }
 
-    /// Consumes from `queue`, as soon as that is possible; declares it again if somebody deleted it. Waits for ever
-    /// after [`close`](Self::close): select it against your own shutdown.
+    /// Consumes from `queue`, as soon as that is possible and answers can be sent too; declares it again if somebody
+    /// deleted it. Waits for ever after [`close`](Self::close): select it against your own shutdown.
     pub async fn session(&self, queue: Queue, prefetch: u16) -> Session {
-        let mut consume = self.0.supervisor.consume.subscribe();
         let mut attempt = 0;
         loop {
-            let link = match consume.wait_for(Option::is_some).await {
-                Ok(link) => link.clone(),
-                Err(_) => None,
-            };
+            self.wait_ready().await;
+            let link = self.0.supervisor.consume.borrow().clone();
+            // Gone again in this very moment.
             let Some(link) = link else { continue };
             match Session::open(link, self.namespace(), queue, prefetch).await {
                 Ok(session) => return session,

@@ -30,6 +30,9 @@ pub enum BusError {
     /// No queue took the message, though one must.
     #[error("no queue takes `{0}`")]
     Unroutable(String),
+    /// What the topology lacks could not be declared.
+    #[error("the topology is not in order")]
+    OutOfOrder,
     /// A name or property longer than the protocol's 255 bytes.
     #[error("too long for AMQP: {0}")]
     TooLong(&'static str),

@@ -79,9 +79,11 @@ impl PublishLine {
                 .await
                 .map_err(BusError::from)
         };
-        let confirmation = tokio::time::timeout(CONFIRM_LIMIT, publish)
-            .await
-            .inspect_err(|_| self.fail());
+        let confirmation = tokio::time::timeout(CONFIRM_LIMIT, publish).await;
+        if confirmation.is_err() && !self.link.connection.status().blocked() {
+            // A broker in need of memory says so, and a new connection would be blocked as well.
+            self.fail();
+        }
         match confirmation.map_err(|_| BusError::TimedOut(CONFIRM_LIMIT))? {
             Ok(Confirmation::Ack(_)) => Ok(()),
             // `NotRequested` would mean that the channel does not confirm: as good as refused, and rebuilt.

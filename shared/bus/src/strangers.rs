@@ -23,7 +23,7 @@ const QUEUE_LIMIT: usize = 8192;
 const MOST_NODES: usize = 64;
 /// How long a node that cost a connection is not answered.
 const SHUNNED_FOR: Duration = Duration::from_secs(60);
-/// After a lost connection: an attacker gets one a second, not a thousand.
+/// After a lost connection: an attacker gets one a second. After none: what waits is dropped rather than sent late.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Without work the connection is closed.
 const IDLE: Duration = Duration::from_secs(30);
@@ -39,8 +39,8 @@ impl Trusted {
     pub(crate) fn includes(&self, address: Option<&Address>) -> bool {
         match address {
             None | Some(Address::Queue) => true,
-            Some(Address::Unclear) => true,
-            Some(Address::Node(node)) => true || self.0.read().unwrap_or_else(PoisonError::into_inner).contains(node),
+            Some(Address::Unclear) => false,
+            Some(Address::Node(node)) => self.0.read().unwrap_or_else(PoisonError::into_inner).contains(node),
         }
     }
 
@@ -66,6 +66,7 @@ pub(crate) fn start(settings: BusSettings, trusted: Trusted) -> mpsc::Sender<Out
             trusted,
             shunned: HashMap::new(),
             line: None,
+            not_before: None,
         }
         .run(messages),
     );
@@ -77,6 +78,7 @@ struct Strangers {
     trusted: Trusted,
     shunned: HashMap<String, Instant>,
     line: Option<(Link, Channel)>,
+    not_before: Option<Instant>,
 }
 
 impl Strangers {
@@ -127,7 +129,11 @@ impl Strangers {
         {
             return Ok(channel.clone());
         }
-        let link = Link::open(&self.settings, "answers").await?;
+        if self.not_before.is_some_and(|at| Instant::now() < at) {
+            return Err(BusError::NotConnected);
+        }
+        let opened = Link::open(&self.settings, "answers").await;
+        let link = opened.inspect_err(|_| self.not_before = Some(Instant::now() + PAUSE))?;
         let channel = link.connection.create_channel().await?;
         self.line = Some((link, channel.clone()));
         Ok(channel)

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use futures::{Stream, StreamExt};
 use lapin::Event;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::connect::Link;
@@ -27,6 +27,8 @@ const PROVEN_AFTER: Duration = Duration::from_secs(10);
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const COMPLAIN_INTERVAL: Duration = Duration::from_secs(10);
 
+/// How often what nobody would notice is looked for.
+const CARE_INTERVAL: Duration = Duration::from_secs(30);
 /// Opening may take its time; a line that is open sees the end itself and says goodbye.
 const OPENING_GRACE: Duration = Duration::from_secs(3);
 
@@ -67,6 +69,10 @@ pub(crate) struct Supervisor {
     pub(crate) publish: watch::Sender<Option<Arc<PublishLine>>>,
     pub(crate) consume: watch::Sender<Option<Arc<Link>>>,
     pub(crate) trusted: Trusted,
+    /// Publishing failed: something may have been deleted.
+    pub(crate) suspicion: Notify,
+    /// One of the two has connected: the other need not sit out its pause.
+    pub(crate) sighted: Notify,
     /// Hang up now.
     pub(crate) stop: CancellationToken,
     /// Do not connect again.
@@ -105,13 +111,14 @@ impl Supervisor {
     /// Connects, and returns when that connection has ended.
     async fn publish_once(&self) -> Result<(), BusError> {
         let line = Arc::new(PublishLine::open(&self.settings).await?);
+        self.sighted.notify_waiters();
         let events = pin!(line.link.connection.events_listener());
         tracing::info!(broker = %line.link.broker, "connected to publish");
         self.publish.send_replace(Some(line.clone()));
         metrics::connected("publish", true);
         tokio::select! {
             () = self.stop.cancelled() => {}
-            () = line.failure() => {}
+            () = line.failure() => self.suspicion.notify_one(),
             () = ended(events, || line.is_alive()) => {}
         }
         self.publish.send_replace(None);
@@ -125,6 +132,7 @@ impl Supervisor {
     /// Connects, waits for the topology, and returns when that connection has ended.
     async fn consume_once(&self, was_in_order: &mut bool) -> Result<(), BusError> {
         let link = Arc::new(Link::open(&self.settings, "consume").await?);
+        self.sighted.notify_waiters();
         let events = pin!(link.connection.events_listener());
         let outcome = tokio::select! {
             () = self.stop.cancelled() => Ok(()),
@@ -142,7 +150,28 @@ impl Supervisor {
         tracing::info!(broker = %link.broker, "connected to consume; the topology is in order");
         self.consume.send_replace(Some(link.clone()));
         metrics::connected("consume", true);
-        std::future::pending().await
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(CARE_INTERVAL) => {}
+                () = self.suspicion.notified() => {}
+            }
+            self.care_for_topology(link).await?;
+        }
+    }
+
+    /// An exchange that somebody deleted ends no session and no connection: it has to be looked for.
+    async fn care_for_topology(&self, link: &Link) -> Result<(), BusError> {
+        let missing = topology::limited(topology::missing_on(link, &self.settings.namespace)).await?;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        tracing::error!(?missing, "deleted by somebody: declared again");
+        let report = self.look(link, true).await?;
+        if report.in_order() {
+            Ok(())
+        } else {
+            Err(BusError::OutOfOrder)
+        }
     }
 
     fn may_connect(&self) -> bool {
@@ -163,6 +192,7 @@ impl Supervisor {
         tokio::select! {
             () = self.stop.cancelled() => {}
             () = tokio::time::sleep(delay) => {}
+            () = self.sighted.notified() => {}
         }
     }
 
@@ -191,12 +221,12 @@ impl Supervisor {
     async fn look(&self, link: &Link, may_apply: bool) -> Result<Report, BusError> {
         let namespace = &self.settings.namespace;
         if may_apply {
-            match topology::apply_on(link, namespace).await {
+            match topology::limited(topology::apply_on(link, namespace)).await {
                 Err(error) if error.is_access_refused() => {}
                 outcome => return outcome,
             }
         }
-        topology::check_arguments_on(link, namespace).await
+        topology::limited(topology::check_arguments_on(link, namespace)).await
     }
 }
 

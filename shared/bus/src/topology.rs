@@ -4,6 +4,7 @@
 //! change gets another name. Everything is durable and names its type, because defaults differ between 3.10 and 4.x.
 
 mod declare;
+mod queue;
 mod report;
 mod table;
 
@@ -12,9 +13,10 @@ use std::time::Duration;
 use crate::connect::Link;
 use crate::{BusError, BusSettings, Greeting};
 
-pub(crate) use declare::{PROBE, apply_on, check_arguments_on, ensure_queue_on};
+pub(crate) use declare::{PROBE, apply_on, check_arguments_on, ensure_queue_on, missing_on};
+pub use queue::{HOLDS_SECONDS, Queue};
 pub use report::{Difference, Report};
-pub use table::{Flag, HOLDS_SECONDS, Queue, Row, Value, rows};
+pub use table::{Flag, Row, Value, rows};
 
 pub(crate) use table::{events_exchange, terminal_exchange};
 
@@ -47,9 +49,14 @@ pub async fn greet(settings: &BusSettings) -> Result<Greeting, BusError> {
 }
 
 async fn finish<T>(link: &Link, work: impl Future<Output = Result<T, BusError>>) -> Result<T, BusError> {
-    let outcome = tokio::time::timeout(LIMIT, work)
-        .await
-        .unwrap_or(Err(BusError::TimedOut(LIMIT)));
+    let outcome = limited(work).await;
     link.close().await;
     outcome
+}
+
+/// A queue without a leader can keep a declaration waiting for ever.
+pub(crate) async fn limited<T>(work: impl Future<Output = Result<T, BusError>>) -> Result<T, BusError> {
+    tokio::time::timeout(LIMIT, work)
+        .await
+        .unwrap_or(Err(BusError::TimedOut(LIMIT)))
 }

@@ -15,6 +15,7 @@ use store::declarations::Declarations;
 use store::{StoreError, Tx};
 
 use crate::incoming::Incoming;
+use crate::survive::survive;
 use crate::transact::{Concluded, Transactor};
 use crate::{Context, Handled, checkpoint, retry_parked};
 
@@ -61,7 +62,9 @@ pub fn spawn_sized<W: BatchWorker>(context: &Context, worker: W, channels: usize
     let transactor = Arc::new(Transactor::new(context.clone(), worker));
     for _ in 0..channels {
         let transactor = transactor.clone();
-        context.tasks.spawn(async move { consume(&transactor, batch_size).await });
+        context
+            .tasks
+            .spawn(async move { consume(&transactor, batch_size).await });
     }
     if !W::FACTS.is_empty() {
         retry_parked::spawn(transactor);
@@ -75,7 +78,13 @@ async fn consume<W: BatchWorker>(transactor: &Transactor<W>, batch_size: usize) 
             () = context.shutdown.cancelled() => return,
             session = open_session::<W>(context, batch_size) => session,
         };
-        consume_session(transactor, session, batch_size).await;
+        // After a panic the session is gone and its messages come again, counted as delivered before: soon each alone.
+        if survive(W::NAME, consume_session(transactor, session, batch_size))
+            .await
+            .is_none()
+        {
+            tokio::time::sleep(bus::reconnect_delay(0)).await;
+        }
     }
 }
 
@@ -171,7 +180,11 @@ async fn persist<W: BatchWorker>(transactor: &Transactor<W>, part: &[Incoming]) 
                 if over {
                     return Persisted::Abandoned;
                 }
-                tokio::time::sleep(bus::reconnect_delay(attempt)).await;
+                tokio::select! {
+                    // One more try at once, and then it is given back: an end has no time for long pauses.
+                    () = transactor.context.shutdown.cancelled() => {}
+                    () = tokio::time::sleep(bus::reconnect_delay(attempt)) => {}
+                }
                 attempt += 1;
             }
             Err(error) if part.len() > 1 => {

@@ -18,5 +18,7 @@ pub fn checkpoint(worker: &str, point: &str) {
 #[cfg(debug_assertions)]
 fn armed() -> Option<&'static str> {
     static ARMED: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
-    ARMED.get_or_init(|| crate::settings::environment("UNIGATE_TEST_DIE_AT")).as_deref()
+    ARMED
+        .get_or_init(|| crate::settings::environment("UNIGATE_TEST_DIE_AT"))
+        .as_deref()
 }

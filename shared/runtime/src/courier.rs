@@ -72,7 +72,17 @@ async fn dispatch<C: Courier>(context: &Context, courier: &Arc<C>, room: &Arc<Se
         if most == 0 {
             break;
         }
-        for job in courier.claim(&due.lane, most).await? {
+        let jobs = match courier.claim(&due.lane, most).await {
+            Ok(jobs) => jobs,
+            Err(error) if error.is_retryable() => return Err(error),
+            Err(error) => {
+                // One lane's bad row must not keep the lanes behind it waiting.
+                tracing::error!(courier = C::NAME, lane = due.lane, %error, "nothing of this lane can be claimed");
+                metrics::counter!("unigate_invariant_violations_total", "kind" => "unclaimable").increment(1);
+                continue;
+            }
+        };
+        for job in jobs {
             // Only this task takes permits, and it claimed no more than there were.
             if let Ok(permit) = room.clone().acquire_owned().await {
                 start(context, courier, job, permit);

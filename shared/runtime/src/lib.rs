@@ -22,8 +22,10 @@ pub mod relay;
 mod retry_parked;
 pub mod settings;
 mod shutdown;
+mod survive;
 pub mod sweep;
 pub mod telemetry;
+mod told;
 mod transact;
 
 pub use checkpoint::checkpoint;
@@ -32,3 +34,4 @@ pub use outcome::{Effect, Handled, Outcome, Reply, emit};
 pub use readiness::Readiness;
 pub use settings::Settings;
 pub use shutdown::{end_within, on_signal};
+pub use told::tell_register;

@@ -44,6 +44,10 @@ impl std::fmt::Debug for Reply {
     }
 }
 
+/// Outcomes that a repetition is told as `already_…`.
+const DONE_ONCE: [&str; 4] = ["accepted", "revoked", "sold", "released"];
+/// Members of answers that hold a card's secrets.
+const SECRET_MEMBERS: [&str; 4] = ["card", "sealed_card", "receipt", "replacement"];
 /// Every answer begins with its outcome.
 const OUTCOME: &[u8] = br#"{"outcome":""#;
 
@@ -59,13 +63,20 @@ impl Reply {
     }
 
     /// The answer to a fact that was settled before, from what was answered then: `accepted` is `already_accepted` now.
-    pub(crate) fn repeated(mut resolution: Value) -> Option<Self> {
-        let outcome = resolution.get("outcome")?.as_str()?;
-        if !outcome.starts_with("already_") && outcome != "revoking" {
-            resolution["outcome"] = Value::from(format!("already_{outcome}"));
+    pub(crate) fn repeated(resolution: Value) -> Option<Self> {
+        let Value::Object(mut members) = resolution else {
+            return None;
+        };
+        let mut outcome = members.remove("outcome")?.as_str()?.to_owned();
+        if DONE_ONCE.contains(&outcome.as_str()) {
+            outcome.insert_str(0, "already_");
         }
+        // The database's order of members is not ours: every answer begins with its outcome.
+        let mut answer = serde_json::Map::new();
+        answer.insert("outcome".to_owned(), outcome.into());
+        answer.extend(members);
         Some(Self {
-            body: serde_json::to_vec(&resolution).ok()?,
+            body: serde_json::to_vec(&answer).ok()?,
         })
     }
 
@@ -81,8 +92,13 @@ impl Reply {
         &self.body
     }
 
-    pub(crate) fn to_json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or(Value::Null)
+    /// The answer as it may be stored: without what only the terminal may read.
+    pub(crate) fn to_stored(&self) -> Value {
+        let mut answer: Value = serde_json::from_slice(&self.body).unwrap_or(Value::Null);
+        if let Some(members) = answer.as_object_mut() {
+            members.retain(|name, _| !SECRET_MEMBERS.contains(&name.as_str()));
+        }
+        answer
     }
 }
 
@@ -145,13 +161,24 @@ mod tests {
     fn a_settled_fact_is_answered_as_done_before() {
         let again = |value| Reply::repeated(value).map(|reply| reply.outcome().to_owned());
         assert_eq!(
-            again(json!({"outcome": "accepted", "number": "7"})).as_deref(),
+            again(json!({"number": "7", "outcome": "accepted"})).as_deref(),
             Some("already_accepted")
         );
         assert_eq!(
             again(json!({"outcome": "already_sold"})).as_deref(),
             Some("already_sold")
         );
+        assert_eq!(again(json!({"outcome": "conflict"})).as_deref(), Some("conflict"));
         assert_eq!(again(json!(null)), None);
+    }
+
+    #[test]
+    fn no_secret_is_stored_with_an_answer() {
+        let body = json!({"outcome": "conflict", "replacement": {"card": {"fields": {"pin": "8231"}}}}).to_string();
+        let stored = Reply {
+            body: body.into_bytes(),
+        }
+        .to_stored();
+        assert_eq!(stored, json!({"outcome": "conflict"}));
     }
 }

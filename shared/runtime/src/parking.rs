@@ -20,20 +20,12 @@ const TAKEN: usize = 32;
 
 /// Parks a refused fact, unless this very content was settled meanwhile; then that is the answer.
 pub(crate) async fn settle_refused(tx: &Tx, message: &Incoming, refusal: Refusal) -> Result<Reply, StoreError> {
-    let fate = parked::fate(
-        tx,
-        &message.delivery.routing_key,
-        message.subject(),
-        &message.content_hash,
-    )
-    .await?;
+    let fate = fate(tx, message).await?;
+    if let Some(settled) = fate.clone().and_then(settled) {
+        return Ok(settled);
+    }
     Ok(match fate {
-        Some(Fate::Discarded) => Reply::refused(&Refusal::new(
-            Reason::SettledByOperator,
-            "an operator has settled it by hand",
-        )),
-        Some(Fate::Resolved(resolution)) => Reply::repeated(resolution).unwrap_or_else(|| Reply::refused(&refusal)),
-        Some(Fate::Waiting) => Reply::refused(&refusal),
+        Some(_) => Reply::refused(&refusal),
         // Refused for having been settled: there is no money in it any more.
         None if refusal.reason == Reason::SettledByOperator => Reply::refused(&refusal),
         None => {
@@ -41,6 +33,24 @@ pub(crate) async fn settle_refused(tx: &Tx, message: &Incoming, refusal: Refusal
             Reply::refused(&refusal)
         }
     })
+}
+
+/// What became of this very content, under the key as it is stored.
+async fn fate(tx: &Tx, message: &Incoming) -> Result<Option<Fate>, StoreError> {
+    let key = printable(&message.delivery.routing_key);
+    parked::fate(tx, &key, message.subject(), &message.content_hash).await
+}
+
+/// The answer to content that was parked and has come to an end since.
+fn settled(fate: Fate) -> Option<Reply> {
+    match fate {
+        Fate::Waiting => None,
+        Fate::Resolved(resolution) => Reply::repeated(resolution),
+        Fate::Discarded => {
+            let why = "an operator has settled it by hand";
+            Some(Reply::refused(&Refusal::new(Reason::SettledByOperator, why)))
+        }
+    }
 }
 
 /// Writes the parked row and its event. With `retry` its worker tries it once more, alone, before an operator has to.
@@ -57,7 +67,7 @@ pub(crate) async fn park(
         reservation_id: message.reservation_id.map(|id| id.as_uuid()),
         content_hash: message.content_hash,
         reason: reason.to_owned(),
-        detail: detail.to_owned(),
+        detail: printable(detail),
         body: message.delivery.body.clone(),
         properties: storable(&message.delivery.headers_json),
         retry,
@@ -83,9 +93,10 @@ fn storable(properties: &Value) -> Value {
     match properties {
         Value::String(text) => Value::from(printable(text)),
         Value::Array(items) => items.iter().map(storable).collect(),
-        Value::Object(members) => {
-            members.iter().map(|(name, value)| (printable(name), storable(value))).collect()
-        }
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, value)| (printable(name), storable(value)))
+            .collect(),
         other => other.clone(),
     }
 }
@@ -114,11 +125,10 @@ pub fn spawn(context: &Context) {
                     batch = session.next_batch(TAKEN, Duration::ZERO) => batch,
                 };
                 let Some(batch) = batch else { break };
-                let tags = Tags::of(&batch);
-                if !take_in(&context, batch).await {
+                let Some(stored) = take_in(&context, batch).await else {
                     return session.close().await;
-                }
-                if session.ack_all(tags).await.is_err() {
+                };
+                if session.ack_all(stored).await.is_err() {
                     break;
                 }
             }
@@ -126,23 +136,34 @@ pub fn spawn(context: &Context) {
     });
 }
 
-/// False when the process is to end before everything is stored.
-async fn take_in(context: &Context, batch: Vec<Delivery>) -> bool {
-    for delivery in batch {
-        let message = Incoming::parse(original(delivery));
+/// What is stored and may be acknowledged. None when the process is to end before everything is stored.
+async fn take_in(context: &Context, mut batch: Vec<Delivery>) -> Option<Tags> {
+    let mut unstorable = Vec::new();
+    for (place, delivery) in batch.iter().enumerate() {
+        let message = Incoming::parse(original(delivery.clone()));
         let mut attempt = 0;
         while let Err(error) = take_in_one(context, &message).await {
+            if !error.is_retryable() {
+                // A bug of ours. It stays unacknowledged and in the queue, and the others do not wait for it.
+                tracing::error!(%error, "a message for the parking lot cannot be stored");
+                metrics::counter!("unigate_invariant_violations_total", "kind" => "unparkable").increment(1);
+                unstorable.push(place);
+                break;
+            }
             if attempt == 0 {
                 tracing::warn!(%error, "a message for the parking lot waits for the database");
             }
             if context.shutdown.is_cancelled() {
-                return false;
+                return None;
             }
             tokio::time::sleep(bus::reconnect_delay(attempt)).await;
             attempt += 1;
         }
     }
-    true
+    for place in unstorable.into_iter().rev() {
+        batch.remove(place);
+    }
+    Some(Tags::of(&batch))
 }
 
 /// A dead-lettered message is taken for what it was before its queue gave it up.
@@ -160,23 +181,7 @@ async fn take_in_one(context: &Context, message: &Incoming) -> Result<(), StoreE
     }
     let tx = context.store.begin().await?;
     let answer = match &message.content {
-        // Its worker answers it after the one more try.
-        Ok(_) => {
-            let why = message
-                .delivery
-                .death
-                .as_ref()
-                .map_or("unroutable", |death| death.reason.as_str());
-            park(
-                &tx,
-                message,
-                "undeliverable",
-                &format!("the broker gave it up: {why}"),
-                true,
-            )
-            .await?;
-            None
-        }
+        Ok(_) => give_one_more_try(&tx, message).await?,
         Err(refusal) => Some(settle_refused(&tx, message, refusal.clone()).await?),
     };
     tx.commit().await?;
@@ -186,6 +191,18 @@ async fn take_in_one(context: &Context, message: &Incoming) -> Result<(), StoreE
     context.nudge(Nudge::Events);
     context.nudge(Nudge::Parked);
     Ok(())
+}
+
+/// Its worker answers it after the one more try; content that was settled before is answered here.
+async fn give_one_more_try(tx: &Tx, message: &Incoming) -> Result<Option<Reply>, StoreError> {
+    if let Some(settled) = fate(tx, message).await?.and_then(settled) {
+        return Ok(Some(settled));
+    }
+    let death = message.delivery.death.as_ref();
+    let why = death.map_or("unroutable", |death| death.reason.as_str());
+    let detail = format!("the broker gave it up: {why}");
+    park(tx, message, "undeliverable", &detail, true).await?;
+    Ok(None)
 }
 
 #[cfg(test)]

@@ -57,15 +57,19 @@ async fn conclude<W: BatchWorker>(
         transactor.run(tx, std::slice::from_ref(message)).await?;
     let answer = match outcomes.pop() {
         Some(Outcome::Answered(answer)) => {
-            let by = row.resolved_by.as_deref().unwrap_or("put back");
-            parked::resolve(tx, row.parked_id, by, &answer.to_json()).await?;
+            let by = row.resolved_by.as_deref().unwrap_or("dead-lettered");
+            parked::resolve(tx, row.parked_id, by, &answer.to_stored()).await?;
             Some(answer)
         }
         Some(Outcome::Refused(refusal)) => {
             parked::refuse_again(tx, row.parked_id, refusal.reason.as_str(), &refusal.detail).await?;
             Some(Reply::refused(&refusal))
         }
-        Some(Outcome::Silent) | None => None,
+        // No fact is handled in silence. One that is must not be tried for ever.
+        Some(Outcome::Silent) | None => {
+            parked::refuse_again(tx, row.parked_id, INTERNAL_ERROR, "its worker said nothing about it").await?;
+            None
+        }
     };
     Ok(Concluded {
         answers: vec![answer],

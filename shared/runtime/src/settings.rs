@@ -30,7 +30,7 @@ pub struct Settings {
     pub vault_identity_file: PathBuf,
     /// `UNIGATE_TERMINALS_OPEN`: undeclared terminals are served and `user_id` is optional. For demo and tests.
     pub terminals_open: bool,
-    /// `UNIGATE_SWEEP_SECONDS`: how often the database is searched for what no message woke, 1 to 60, default 2.
+    /// `UNIGATE_SWEEP_SECONDS`: how often the database is searched for what no message woke, 0.05 to 60, default 2.
     pub sweep_interval: Duration,
 }
 

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Context;
 
 /// Longest an end may take; a supervisor that waits 30 s never has to kill.
-const PATIENCE: Duration = Duration::from_secs(25);
+const PATIENCE: Duration = Duration::from_secs(22);
 
 /// Cancels `shutdown` on SIGTERM or SIGINT.
 pub fn on_signal(shutdown: CancellationToken) -> std::io::Result<()> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bus::Queue;
 use store::StoreError;
 
+use crate::survive::survive;
 use crate::{Context, Nudge};
 
 /// What one round of a sweep found.
@@ -28,11 +29,11 @@ where
     let context = context.clone();
     context.tasks.clone().spawn(async move {
         while !context.shutdown.is_cancelled() {
-            let wait = match round(context.clone()).await {
-                Ok(Swept::More) => continue,
-                Ok(Swept::Idle) => context.settings.sweep_interval,
-                Ok(Swept::Next(due)) => context.settings.sweep_interval.min(due),
-                Err(error) => {
+            let wait = match survive(name, round(context.clone())).await {
+                Some(Ok(Swept::More)) => continue,
+                Some(Ok(Swept::Next(due))) => context.settings.sweep_interval.min(due),
+                Some(Ok(Swept::Idle)) | None => context.settings.sweep_interval,
+                Some(Err(error)) => {
                     report(&context, name, &error);
                     context.settings.sweep_interval
                 }

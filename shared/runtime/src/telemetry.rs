@@ -1,5 +1,6 @@
 //! Logs and metrics of a process: structured lines, and one recorder that `/metrics` renders.
 
+use std::io::IsTerminal as _;
 use std::sync::OnceLock;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -13,7 +14,8 @@ const QUIET: &str = "lapin=off,lettre=info";
 pub fn start_log(filter: Option<&str>, json: bool) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(env_filter(filter))
-        .with_writer(std::io::stderr);
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     // A second start (tests) changes nothing.
     let _ = if json {
         builder.json().flatten_event(true).try_init()
@@ -25,7 +27,9 @@ pub fn start_log(filter: Option<&str>, json: bool) {
 /// Starts the log in a file, for a command that draws on the terminal while workers run in its process.
 pub fn start_log_in(file: std::fs::File, filter: Option<&str>) {
     let writer = std::sync::Mutex::new(file);
-    let builder = tracing_subscriber::fmt().with_env_filter(env_filter(filter)).with_ansi(false);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(env_filter(filter))
+        .with_ansi(false);
     let _ = builder.with_writer(writer).try_init();
 }
 
@@ -37,6 +41,7 @@ fn env_filter(filter: Option<&str>) -> EnvFilter {
 /// Starts the recorder, once per process.
 pub fn start_metrics() {
     recorder();
+    bus::describe_metrics();
 }
 
 /// What has been measured, in the Prometheus text format.

@@ -61,7 +61,7 @@ pub async fn load(store: &Store) -> Result<Declarations, StoreError> {
     Ok(loaded)
 }
 
-/// Everything declared, as this transaction sees it.
+/// Everything declared that can be read, as this transaction sees it.
 pub async fn load_in(tx: &Tx) -> Result<Declarations, StoreError> {
     // A share lock keeps an `apply` from committing between the four reads.
     let row = tx
@@ -249,16 +249,26 @@ pub async fn updated(store: &Store, kind: &str) -> Result<Vec<(String, i32, Time
 }
 
 async fn rows_of<T: DeserializeOwned>(tx: &Tx, sql: &str) -> Result<Vec<Declared<T>>, StoreError> {
-    tx.query(sql, &[])
-        .await?
-        .iter()
-        .map(|row| {
-            Ok(Declared {
-                version: row.get(0),
-                value: Arc::new(serde_json::from_value(row.get(1))?),
-            })
-        })
-        .collect()
+    let rows = tx.query(sql, &[]).await?;
+    Ok(rows.iter().filter_map(readable).collect())
+}
+
+/// One declaration that this version of the program cannot read (a newer one applied it) must not stop everybody else's
+/// work: it counts as not declared here, and loudly so. This happens once per generation, not per batch.
+fn readable<T: DeserializeOwned>(row: &tokio_postgres::Row) -> Option<Declared<T>> {
+    let (version, declaration): (i32, Value) = (row.get(0), row.get(1));
+    let id = declaration["id"].as_str().unwrap_or_default().to_owned();
+    match serde_json::from_value(declaration) {
+        Ok(value) => Some(Declared {
+            version,
+            value: Arc::new(value),
+        }),
+        Err(error) => {
+            tracing::error!(id, version, %error, "a declaration cannot be read by this version: treated as not declared");
+            metrics::counter!("unigate_unreadable_declarations_total").increment(1);
+            None
+        }
+    }
 }
 
 type Before = Option<(i32, Value)>;

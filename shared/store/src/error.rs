@@ -36,7 +36,7 @@ impl StoreError {
 impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
         let data = match error.code() {
-            None => false,
+            None => is_our_mistake(&error),
             Some(code) => is_about_data(code),
         };
         let source = Box::new(DatabaseError(error));
@@ -69,8 +69,24 @@ impl From<domain::Invalid> for StoreError {
     }
 }
 
-/// Classes 22 (data exception), 23 (constraint), P0 (raised by us), 42 (a bug in a statement) but for a missing table or
-/// column: the migrations have not run yet, and will.
+/// Errors of the client library that come again however often the same is tried: a row that is not there where one must
+/// be, a value that cannot be written. They have no code, as a lost connection has none, and the library tells them apart
+/// only in words (pinned by a test).
+fn is_our_mistake(error: &tokio_postgres::Error) -> bool {
+    let text = error.to_string();
+    [
+        "query returned an unexpected number of rows",
+        "error serializing parameter",
+        "error encoding message",
+        "expected ",
+    ]
+    .iter()
+    .any(|beginning| text.starts_with(beginning))
+}
+
+/// Classes 21 (more rows than one, or one row changed twice), 22 (data exception), 23 (constraint), 54 (too large for an
+/// index or a row), P0 (raised by us), 42 (a bug in a statement) but for a missing table or column: the migrations have
+/// not run yet, and will.
 fn is_about_data(code: &SqlState) -> bool {
     let missing_schema = [
         SqlState::UNDEFINED_TABLE,
@@ -80,7 +96,7 @@ fn is_about_data(code: &SqlState) -> bool {
     if missing_schema.contains(code) {
         return false;
     }
-    matches!(&code.code()[..2], "22" | "23" | "42" | "P0")
+    matches!(&code.code()[..2], "21" | "22" | "23" | "42" | "54" | "P0")
 }
 
 /// tokio-postgres prints only "db error"; what the server said is what an operator needs.

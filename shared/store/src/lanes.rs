@@ -67,7 +67,9 @@ pub async fn take_for_question(store: &Store, lane: &str, call: Duration) -> Res
             "UPDATE lane_slot SET token = $3, lease_until = clock_timestamp() + make_interval(secs => $4)
              WHERE lane_id = $1 AND slot = (
                  SELECT slot FROM lane_slot WHERE lane_id = $1 AND slot <= $2 AND lease_until < clock_timestamp()
-                 ORDER BY slot LIMIT 1 FOR UPDATE SKIP LOCKED)",
+                 ORDER BY slot LIMIT least(1, greatest(0, $2 - (
+                     SELECT count(*) FROM lane_slot WHERE lane_id = $1 AND lease_until >= clock_timestamp())))
+                 FOR UPDATE SKIP LOCKED)",
             &[&lane, &row.get::<_, i32>(1), &token, &lease_seconds(call)],
         )
         .await?;
@@ -131,11 +133,13 @@ pub async fn note(
     let row = tx
         .query_opt(
             "UPDATE lane SET failures = failures + 1, last_error = $2,
-                    breaker = CASE WHEN failures + 1 >= $3 THEN 'open' ELSE breaker END,
-                    opened_at = CASE WHEN failures + 1 >= $3 THEN coalesce(opened_at, clock_timestamp()) END,
-                    probe_at = CASE WHEN failures + 1 >= $3
+                    breaker = CASE WHEN opens THEN 'open' ELSE breaker END,
+                    opened_at = CASE WHEN opens THEN coalesce(opened_at, clock_timestamp()) END,
+                    probe_at = CASE WHEN opens
                                     THEN coalesce(probe_at, clock_timestamp() + make_interval(secs => $4)) END
-             WHERE lane_id = $1 RETURNING breaker = 'open' AND failures = $3",
+             FROM (SELECT breaker AS was, breaker = 'open' OR failures + 1 >= $3 AS opens
+                   FROM lane WHERE lane_id = $1 FOR UPDATE) before
+             WHERE lane_id = $1 RETURNING opens AND was = 'closed'",
             &[&lane, &error, &FAILURES_TO_OPEN, &probe.as_secs_f64()],
         )
         .await?;
@@ -146,11 +150,20 @@ pub async fn note(
     })
 }
 
-/// A payee that is back gets what waits at once, oldest first, at its lane's own rate.
+/// Most payments made due at once when a payee is back: the record that notices it must stay a short transaction. What is
+/// beyond that comes at its own time.
+const PULLED_FORWARD: i64 = 10_000;
+
+/// A payee that is back gets the payments that wait for a retry at once, oldest first (one moment for all, so their
+/// numbers decide), at its lane's own rate. Questions about payments (`status`, `cancel`) keep their time: asked too
+/// early, a `not_found` does not count. Those somebody works on at this moment are left to him.
 async fn pull_forward(tx: &Tx, lane: &str) -> Result<(), StoreError> {
     tx.execute(
-        "UPDATE payment SET due_at = clock_timestamp() WHERE payee_id = $1 AND due_at > clock_timestamp()",
-        &[&lane],
+        "UPDATE payment SET due_at = statement_timestamp() WHERE payment_id = ANY(ARRAY(
+             SELECT payment_id FROM payment
+             WHERE payee_id = $1 AND due_at > statement_timestamp() AND state = 'waiting' AND next_act = 'pay'
+             ORDER BY due_at, number LIMIT $2 FOR UPDATE SKIP LOCKED))",
+        &[&lane, &PULLED_FORWARD],
     )
     .await
     .map(drop)
@@ -161,8 +174,8 @@ async fn pull_forward(tx: &Tx, lane: &str) -> Result<(), StoreError> {
 pub struct Probe {
     /// Whose.
     pub lane: String,
-    /// The number last sent to it.
-    pub last_number: Option<i64>,
+    /// A number it can be asked about: that of the payment that waits longest. None when none waits.
+    pub number: Option<i64>,
 }
 
 /// Claims the probes that are due; each is ours for as long as a call can last. The pauses double up to ten minutes.
@@ -171,8 +184,8 @@ pub async fn claim_probes(store: &Store, first: impl Fn(&str) -> Duration) -> Re
     let rows = tx
         .query(
             "SELECT lane_id, probe_count,
-                    (SELECT number FROM payment WHERE payee_id = lane_id AND last_call_at IS NOT NULL
-                     ORDER BY last_call_at DESC LIMIT 1)
+                    (SELECT number FROM payment WHERE payee_id = lane_id AND due_at IS NOT NULL
+                     ORDER BY due_at, number LIMIT 1)
              FROM lane WHERE breaker = 'open' AND probe_at <= clock_timestamp() FOR UPDATE SKIP LOCKED",
             &[],
         )
@@ -192,7 +205,7 @@ pub async fn claim_probes(store: &Store, first: impl Fn(&str) -> Duration) -> Re
         .await?;
         probes.push(Probe {
             lane,
-            last_number: row.get(2),
+            number: row.get(2),
         });
     }
     tx.commit().await?;

@@ -202,18 +202,19 @@ pub async fn find(store: &Store, parked_id: Uuid) -> Result<Option<Parked>, Stor
 
 /// Hands a parked fact, perhaps with a corrected body, to its worker again. The id inside may not have changed; the
 /// caller has checked that.
-pub async fn put_back(tx: &Tx, parked_id: Uuid, corrected_body: Option<&[u8]>) -> Result<(), StoreError> {
+pub async fn put_back(tx: &Tx, parked_id: Uuid, by: &str, corrected_body: Option<&[u8]>) -> Result<(), StoreError> {
     let changed = tx
         .execute(
-            "UPDATE parked SET state = 'retry', corrected_body = coalesce($2, corrected_body)
+            "UPDATE parked SET state = 'retry', corrected_body = coalesce($2, corrected_body), resolved_by = $3
              WHERE parked_id = $1 AND state = 'parked'",
-            &[&parked_id, &corrected_body],
+            &[&parked_id, &corrected_body, &by],
         )
         .await?;
     changed_one(changed)
 }
 
-/// Ends a parked fact by hand. Its payment id, if it never became a payment, is refused from now on.
+/// Ends a parked fact by hand. Its payment id, if it never became a payment, is refused from now on; but for a parked
+/// revocation, which says nothing about the payment's money: that may still be on its way.
 pub async fn discard(tx: &Tx, parked_id: Uuid, by: &str, reason: &str) -> Result<(), StoreError> {
     let changed = tx
         .execute(
@@ -227,6 +228,7 @@ pub async fn discard(tx: &Tx, parked_id: Uuid, by: &str, reason: &str) -> Result
     tx.execute(
         "INSERT INTO payment_identity (payment_id, disposition)
          SELECT payment_id, 'settled' FROM parked WHERE parked_id = $1 AND payment_id IS NOT NULL
+             AND routing_key <> 'payment.revoke'
          ON CONFLICT DO NOTHING",
         &[&parked_id],
     )

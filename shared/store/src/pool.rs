@@ -74,9 +74,13 @@ impl Store {
 
     /// Begins a transaction (read committed). Dropped without [`Tx::commit`], it is rolled back by closing its session.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        let client = self.pool.get().await?;
-        client.batch_execute("BEGIN").await?;
-        Ok(Tx { client: Some(client) })
+        let tx = Tx {
+            client: Some(self.pool.get().await?),
+        };
+        // Through `tx`: a caller that is cancelled right here must not leave a begun session in the pool, where
+        // somebody's single statements would then never be committed.
+        tx.client().batch_execute("BEGIN").await?;
+        Ok(tx)
     }
 
     /// Whether the database answers.

@@ -5,6 +5,7 @@
 mod door;
 pub mod mail;
 pub mod payee;
+pub mod process;
 pub mod proxy;
 pub mod register_file;
 pub mod stand;

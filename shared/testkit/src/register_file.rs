@@ -26,7 +26,10 @@ impl Key {
         let reader = age::armor::ArmoredReader::new(sealed);
         let decryptor = age::Decryptor::new_buffered(reader).map_err(refused)?;
         let mut opened = Vec::new();
-        decryptor.decrypt(std::iter::once(&self.0 as &dyn age::Identity)).map_err(refused)?.read_to_end(&mut opened)?;
+        decryptor
+            .decrypt(std::iter::once(&self.0 as &dyn age::Identity))
+            .map_err(refused)?
+            .read_to_end(&mut opened)?;
         Ok(opened)
     }
 }
@@ -63,7 +66,8 @@ mod tests {
     #[test]
     fn every_layer_is_peeled_off_by_name() {
         let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
-        zip.start_file("a.csv", zip::write::SimpleFileOptions::default()).unwrap();
+        zip.start_file("a.csv", zip::write::SimpleFileOptions::default())
+            .unwrap();
         zip.write_all(b"number\r\n").unwrap();
         let archive = zip.finish().unwrap().into_inner();
         let key = Key::new();

@@ -28,10 +28,14 @@ impl Stand {
     pub async fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let random = uuid::Uuid::new_v4().simple().to_string();
-        let name = format!("unigate_test_{}_{}", &random[..12], COUNT.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "unigate_test_{}_{}",
+            &random[..12],
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
         let mut settings = Settings::load().expect("the environment's settings");
         settings.store = with_database(&settings.store, &name);
-        settings.store.pool_size = 8;
+        settings.store.pool_size = 5;
         settings.bus.namespace.clone_from(&name);
         settings.bus.apply_topology = true;
         settings.http_address = ([127, 0, 0, 1], 0).into();
@@ -39,7 +43,9 @@ impl Stand {
         settings.sweep_interval = Duration::from_millis(200);
         settings.smtp_url = None;
         settings.vault_identity_file = std::env::temp_dir().join(format!("{name}.identity"));
-        store::create_from_template(&settings.store).await.expect("a database for the test");
+        store::create_from_template(&settings.store)
+            .await
+            .expect("a database for the test");
         topology::apply(&settings.bus).await.expect("a topology for the test");
         Self { settings, keep: false }
     }
@@ -64,7 +70,9 @@ impl Stand {
     /// # Panics
     /// When the broker is away.
     pub async fn frontend(&self) -> Frontend {
-        Frontend::connect(&self.settings.bus).await.expect("the broker is there")
+        Frontend::connect(&self.settings.bus)
+            .await
+            .expect("the broker is there")
     }
 
     /// The environment that makes a process of its own belong to this stand.
@@ -74,10 +82,14 @@ impl Stand {
             text("UNIGATE_DATABASE_URL", self.settings.store.url.expose_secret()),
             text("UNIGATE_BROKER_URL", self.settings.bus.url.expose_secret()),
             text("UNIGATE_BROKER_NAMESPACE", &self.settings.bus.namespace),
+            text("UNIGATE_DATABASE_POOL", "5"),
             text("UNIGATE_HTTP_ADDRESS", "127.0.0.1:0"),
             text("UNIGATE_TERMINALS_OPEN", "true"),
             text("UNIGATE_SWEEP_SECONDS", "0.2"),
-            text("UNIGATE_VAULT_IDENTITY_FILE", &self.settings.vault_identity_file.display().to_string()),
+            text(
+                "UNIGATE_VAULT_IDENTITY_FILE",
+                &self.settings.vault_identity_file.display().to_string(),
+            ),
         ]
     }
 
@@ -110,11 +122,16 @@ impl Drop for Stand {
 /// The same server, another database.
 pub fn with_database(settings: &StoreSettings, name: &str) -> StoreSettings {
     let url = settings.url.expose_secret();
-    let (url, options) = url.split_once('?').map_or((url, None), |(url, options)| (url, Some(options)));
+    let (url, options) = url
+        .split_once('?')
+        .map_or((url, None), |(url, options)| (url, Some(options)));
     let server = match url.splitn(4, '/').collect::<Vec<_>>()[..] {
         [scheme, "", host, ..] => format!("{scheme}//{host}"),
         _ => url.to_owned(),
     };
     let options = options.map(|options| format!("?{options}")).unwrap_or_default();
-    StoreSettings { url: SecretString::from(format!("{server}/{name}{options}")), ..settings.clone() }
+    StoreSettings {
+        url: SecretString::from(format!("{server}/{name}{options}")),
+        ..settings.clone()
+    }
 }

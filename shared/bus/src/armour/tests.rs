@@ -1,3 +1,5 @@
+//! Frames that a client library chokes on, mended before it sees them.
+
 use super::*;
 
 fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {

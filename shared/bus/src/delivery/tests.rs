@@ -1,3 +1,5 @@
+//! Properties and headers as they come off the wire, well-formed or not.
+
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldArray, FieldTable, LongString, ShortString};
 

@@ -87,6 +87,24 @@ pub(crate) async fn check_arguments_on(link: &Link, namespace: &str) -> Result<R
     Ok(report)
 }
 
+/// Looks for what is gone, and for nothing else: cheap enough to be done now and then.
+pub(crate) async fn missing_on(link: &Link, namespace: &str) -> Result<Vec<String>, BusError> {
+    let mut scratch = Scratch::new(link);
+    let mut missing = Vec::new();
+    for exchange in table::exchanges(namespace) {
+        if !scratch.exchange_exists(&exchange.name).await? {
+            missing.push(exchange.name);
+        }
+    }
+    for queue in Queue::all() {
+        let name = queue.name(namespace);
+        if !scratch.queue_exists(&name).await? {
+            missing.push(name);
+        }
+    }
+    Ok(missing)
+}
+
 /// Makes sure that a queue that was there before is there again, with everything that leads to it.
 pub(crate) async fn ensure_queue_on(link: &Link, namespace: &str, queue: Queue) -> Result<(), BusError> {
     let name = queue.name(namespace);

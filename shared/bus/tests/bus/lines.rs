@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bus::frontend::Message;
 use bus::{Bus, BusError, BusSettings, Queue, topology};
+use lapin::options::ExchangeDeleteOptions;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -103,6 +104,29 @@ async fn a_topology_deleted_while_disconnected_is_restored() {
     proxy.set_open(true);
     within(bus.wait_ready()).await;
     assert!(topology::check(&stand.settings).await.unwrap().in_order());
+}
+
+#[tokio::test]
+async fn an_exchange_deleted_by_somebody_comes_back() {
+    let stand = Stand::new().await;
+    let bus = stand.ready().await;
+    let broker = stand.broker().await;
+    let (events, terminal) = (stand.name("events"), stand.name("terminal"));
+    for exchange in [&events, &terminal] {
+        broker
+            .channel
+            .exchange_delete(exchange.as_str().into(), ExchangeDeleteOptions::default())
+            .await
+            .unwrap();
+    }
+    // The relay publishes again until it is confirmed.
+    let event = async || {
+        bus.publish_event("stock.low", uuid::Uuid::now_v7(), Vec::new(), None)
+            .await
+    };
+    assert!(event().await.is_err());
+    wait_for(async || event().await.is_ok()).await;
+    wait_for(async || topology::check(&stand.settings).await.unwrap().in_order()).await;
 }
 
 #[tokio::test]

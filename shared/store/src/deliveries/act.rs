@@ -61,6 +61,12 @@ pub async fn requeue(tx: &Tx, seen: &PaymentRow, how: Requeue, give_up_hours: i3
         Requeue::Pay => Act::Pay,
         Requeue::Status => Act::Status,
     };
+    // Locked in a statement of its own: the one that decides then sees every call that was opened before.
+    tx.query_opt(
+        "SELECT 1 FROM payment WHERE payment_id = $1 FOR UPDATE",
+        &[&seen.payment_id.as_uuid()],
+    )
+    .await?;
     let sql = format!(
         "UPDATE payment SET generation = generation + 1, next_act = $4, due_at = clock_timestamp(), step = 0,
                 not_found = 0, give_up_at = clock_timestamp() + make_interval(hours => $5),

@@ -66,7 +66,8 @@ pub async fn claim(
     Ok(claimed)
 }
 
-/// Free slots of a lane that may be called. While a question waits, one of them is left for it.
+/// Free slots of a lane that may be called. While a question waits, one of them is left for it. Calls on slots above the
+/// limit, from before it was lowered, count against it until they end.
 async fn free_slots(tx: &Tx, lane: &str, most: i64) -> Result<Vec<i32>, StoreError> {
     let row = tx
         .query_opt(
@@ -80,7 +81,9 @@ async fn free_slots(tx: &Tx, lane: &str, most: i64) -> Result<Vec<i32>, StoreErr
     let rows = tx
         .query(
             "SELECT slot FROM lane_slot WHERE lane_id = $1 AND slot <= $2 AND lease_until < clock_timestamp()
-             ORDER BY slot LIMIT $3 FOR UPDATE SKIP LOCKED",
+             ORDER BY slot LIMIT greatest(0, least($3, $2 - (
+                 SELECT count(*) FROM lane_slot WHERE lane_id = $1 AND lease_until >= clock_timestamp())))
+             FOR UPDATE SKIP LOCKED",
             &[&lane, &slots, &(most + i64::from(kept))],
         )
         .await?;
@@ -91,9 +94,14 @@ async fn free_slots(tx: &Tx, lane: &str, most: i64) -> Result<Vec<i32>, StoreErr
 
 async fn take_due(tx: &Tx, lane: &str, most: usize) -> Result<Vec<(Due, Act)>, StoreError> {
     let sql = format!(
-        "SELECT {DUE_COLUMNS}, next_act FROM payment WHERE payee_id = $1 AND due_at <= clock_timestamp()
+        "SELECT {DUE_COLUMNS}, next_act FROM payment p
+         WHERE payee_id = $1 AND due_at <= statement_timestamp()
+           AND NOT EXISTS (SELECT FROM attempt a WHERE a.payment_id = p.payment_id AND a.ending = 'open')
          ORDER BY due_at, number LIMIT $2 FOR UPDATE SKIP LOCKED"
     );
+    // `statement_timestamp`, since a bound that moves while the index is read (`clock_timestamp`) is no bound to it: every
+    // payment that waits would be looked at. One whose call is open (it was revoked while its payee was asked) is left to
+    // that call's record.
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     tx.query(&sql, &[&lane, &most])
         .await?
@@ -112,7 +120,8 @@ async fn open_attempt(
     call: Duration,
 ) -> Result<Claimed, StoreError> {
     let attempt_id = AttemptId::random();
-    // `unknown` and `revoking` stay what they are while the payee is asked: they say more than `delivering`.
+    // Only a payment on its way is `delivering`; while the payee is asked about one, its state stays what it is, and so
+    // do `unknown` and `revoking`, which say more.
     let row = tx
         .query_one(
             "WITH attempted AS (
@@ -121,7 +130,8 @@ async fn open_attempt(
                  RETURNING started_at, lease_until),
              moved AS (
                  UPDATE payment SET attempts = $3, due_at = NULL, next_act = NULL, updated_at = clock_timestamp(),
-                        state = CASE WHEN state IN ('unknown', 'revoking') THEN state ELSE 'delivering' END,
+                        state = CASE WHEN $4 <> 'pay' OR state IN ('unknown', 'revoking') THEN state
+                                     ELSE 'delivering' END,
                         last_call_at = CASE WHEN $4 = 'pay' THEN clock_timestamp() ELSE last_call_at END
                  WHERE payment_id = $2),
              taken AS (
@@ -153,18 +163,37 @@ async fn open_attempt(
     })
 }
 
-/// Open attempts whose lease ran out, with their payee: their process died or sleeps, and the call may have been
-/// credited.
-pub async fn expired(store: &Store, most: i64) -> Result<Vec<(AttemptId, String)>, StoreError> {
+/// An open attempt whose lease ran out: its process died or sleeps, and the call may have been credited.
+#[derive(Clone, Debug)]
+pub struct Expired {
+    /// Which.
+    pub attempt_id: AttemptId,
+    /// Whose lane it was called on.
+    pub payee: String,
+    /// When its lease ran out.
+    pub lease_until: Timestamp,
+}
+
+/// Up to `most` attempts whose lease ran out, the oldest first. `after` is the last one of the page before: one that
+/// cannot be closed must not hide those behind it.
+pub async fn expired(store: &Store, after: Option<&Expired>, most: i64) -> Result<Vec<Expired>, StoreError> {
+    let (lease_until, attempt_id) = after.map_or((Timestamp::UNIX_EPOCH, Uuid::nil()), |last| {
+        (last.lease_until, last.attempt_id.as_uuid())
+    });
     let rows = store
         .query(
-            "SELECT attempt_id, lane_id FROM attempt WHERE ending = 'open' AND lease_until < clock_timestamp()
-             ORDER BY lease_until LIMIT $1",
-            &[&most],
+            "SELECT attempt_id, lane_id, lease_until FROM attempt
+             WHERE ending = 'open' AND lease_until < statement_timestamp() AND (lease_until, attempt_id) > ($1, $2)
+             ORDER BY lease_until, attempt_id LIMIT $3",
+            &[&lease_until, &attempt_id, &most],
         )
         .await?;
     Ok(rows
         .iter()
-        .map(|row| (AttemptId::from_uuid(row.get::<_, Uuid>(0)), row.get(1)))
+        .map(|row| Expired {
+            attempt_id: AttemptId::from_uuid(row.get::<_, Uuid>(0)),
+            payee: row.get(1),
+            lease_until: row.get(2),
+        })
         .collect())
 }

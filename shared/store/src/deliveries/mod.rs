@@ -8,7 +8,7 @@ mod claim;
 mod record;
 
 pub use act::{Requeue, Requeued, attempts, requeue, requeue_candidates};
-pub use claim::{Claimed, claim, expired, lanes_due};
+pub use claim::{Claimed, Expired, claim, expired, lanes_due};
 pub use record::{AttemptEnd, Locked, Next, apply, lock};
 
 use domain::ids::{AttemptId, Number, PaymentId};

@@ -29,8 +29,13 @@ pub async fn check_all(store: &Store) -> Result<Vec<Finding>, StoreError> {
     let mut findings = Vec::with_capacity(CHECKS.len());
     for Check { invariant, what, sql } in CHECKS {
         let row = store.query_one(sql, &[]).await?;
-        let finding =
-            Finding { invariant: *invariant, what, looked_at: row.get(0), broken: row.get(1), example: row.get(2) };
+        let finding = Finding {
+            invariant: *invariant,
+            what,
+            looked_at: row.get(0),
+            broken: row.get(1),
+            example: row.get(2),
+        };
         findings.push(finding);
     }
     Ok(findings)

@@ -197,7 +197,8 @@ pub async fn list(store: &Store, filter: &Filter) -> Result<Vec<PaymentRow>, Sto
     let sql = format!(
         "SELECT {COLUMNS} FROM payment_view
          WHERE ($1::text IS NULL OR payee_id = $1) AND ($2::text IS NULL OR shown_state = $2)
-           AND ($3::text IS NULL OR account = $3) AND ($4::int8 IS NULL OR number = $4)
+           AND ($3::text IS NULL OR account = $3) AND ($4::int8 IS NULL
+                OR payment_id = (SELECT payment_id FROM payment_identity i WHERE i.number = $4))
            AND ($5::text IS NULL OR terminal_id = $5)
            AND ($6::timestamptz IS NULL OR accepted_at >= $6) AND ($7::timestamptz IS NULL OR accepted_at < $7)
            AND (NOT $8 OR gateway <> 'registers')
@@ -241,7 +242,10 @@ pub async fn count_by_state(store: &Store) -> Result<Vec<(String, String, i64)>,
 
 /// How many payment ids have been seen.
 pub async fn count_identities(store: &Store) -> Result<u64, StoreError> {
-    let count: i64 = store.query_one("SELECT count(*) FROM payment_identity", &[]).await?.get(0);
+    let count: i64 = store
+        .query_one("SELECT count(*) FROM payment_identity", &[])
+        .await?
+        .get(0);
     Ok(u64::try_from(count).unwrap_or(0))
 }
 

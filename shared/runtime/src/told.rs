@@ -1,4 +1,4 @@
-//! What everybody is told of a register.
+//! What everybody is told of a register: written by the worker that builds it and by the one that mails it.
 
 use contract::event::{Events, RegisterEvent, RegisterItem, RegisterKind};
 use domain::Currency;
@@ -6,7 +6,7 @@ use store::registers::Summary;
 use store::{StoreError, Tx};
 
 /// Writes an event about a register, in the transaction of what happened to it.
-pub(crate) async fn tell(tx: &Tx, kind: RegisterEvent, of: &Summary, error: Option<&str>) -> Result<(), StoreError> {
+pub async fn tell_register(tx: &Tx, kind: RegisterEvent, of: &Summary, error: Option<&str>) -> Result<(), StoreError> {
     let item = RegisterItem {
         register_id: of.register_id,
         payee: of.payee.clone(),
@@ -26,5 +26,5 @@ pub(crate) async fn tell(tx: &Tx, kind: RegisterEvent, of: &Summary, error: Opti
     };
     let mut events = Events::new(domain::clock::now());
     events.push(kind, &item);
-    runtime::emit(tx, events, None).await
+    crate::emit(tx, events, None).await
 }
