@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use contract::event::RegisterEvent;
 use futures::TryStreamExt;
 use jiff::tz::TimeZone;
-use runtime::Nudge;
 use runtime::courier::{Courier, LaneDue};
+use runtime::{Nudge, tell_register};
 use store::mailings::{self, Kept, Mailing};
 use store::{Store, StoreError, artifacts};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -19,7 +19,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::gate::Gate;
 use crate::message::RegisterMail;
 use crate::relay::{Relay, SendError, Sending, Stage};
-use crate::told;
 
 /// Mails in hand per process: each holds its file in memory.
 const IN_HAND: usize = 8;
@@ -141,7 +140,7 @@ impl MailCourier {
         let tx = self.store.begin().await?;
         let mailed = mailings::record_sent(&tx, mailing).await?;
         if mailed {
-            told::tell(&tx, RegisterEvent::Mailed, &mailing.summary, None).await?;
+            tell_register(&tx, RegisterEvent::Mailed, &mailing.summary, None).await?;
         }
         tx.commit().await?;
         tracing::info!(register = %mailing.summary.register_id, mailed, "a register's mail was taken by the relay");
@@ -163,7 +162,7 @@ impl MailCourier {
             Report::Refused(error) => (mailings::record_failed(&tx, mailing, error).await?, error),
         };
         if kept == Kept::Failed {
-            told::tell(&tx, RegisterEvent::Failed, &mailing.summary, Some(error)).await?;
+            tell_register(&tx, RegisterEvent::Failed, &mailing.summary, Some(error)).await?;
             metrics::counter!("unigate_registers_failed_total", "stage" => "mail").increment(1);
             tracing::error!(%register, error, "a register cannot be mailed");
         }

@@ -8,7 +8,6 @@ mod courier;
 mod gate;
 pub mod message;
 pub mod relay;
-mod told;
 
 use bus::Queue;
 use runtime::{Context, Nudge, sweep};

@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use contract::event::RegisterEvent;
+use runtime::tell_register;
 use store::artifacts::{self, Finished};
 use store::registers::{self, Build};
 use store::{Store, StoreError};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
+use crate::BuildError;
 use crate::file::{FileSpec, message_id};
 use crate::pack::{Archive, Page, pack};
 use crate::render::Tally;
-use crate::{BuildError, told};
 
 /// How long a build is somebody's without a sign of life. A killed builder's register waits this long.
 const LEASE: Duration = Duration::from_secs(60);
@@ -72,7 +73,10 @@ impl Builder {
     pub async fn build(&self, build: &Build) -> Result<Built, StoreError> {
         let register = build.summary.register_id;
         let outcome = match self.write(build).await {
-            Ok((spec, finished)) => self.record(build, &spec, &finished).await,
+            Ok((spec, finished)) => {
+                runtime::checkpoint("registers", "before_record");
+                self.record(build, &spec, &finished).await
+            }
             Err(error) => Err(error),
         };
         let error = match outcome {
@@ -113,7 +117,7 @@ impl Builder {
             tx.rollback().await?;
             return Ok(Built::Later);
         }
-        told::tell(&tx, RegisterEvent::Failed, &build.summary, Some(&text)).await?;
+        tell_register(&tx, RegisterEvent::Failed, &build.summary, Some(&text)).await?;
         tx.commit().await?;
         tracing::error!(%register, payee = %build.summary.payee, %error, "a register cannot be built");
         metrics::counter!("unigate_registers_failed_total", "stage" => "build").increment(1);
@@ -214,7 +218,7 @@ impl Builder {
         if !registers::record_built(&tx, build, &spec.name, finished, &message_id).await? {
             return Err(BuildError::LeaseLost);
         }
-        told::tell(&tx, RegisterEvent::Built, &build.summary, None).await?;
+        tell_register(&tx, RegisterEvent::Built, &build.summary, None).await?;
         tx.commit().await?;
         metrics::counter!("unigate_registers_built_total").increment(1);
         Ok(())

@@ -13,7 +13,6 @@ mod error;
 mod file;
 mod pack;
 mod render;
-mod told;
 mod worker;
 
 pub use builder::{Builder, Built};

@@ -36,6 +36,7 @@ pub fn start(context: &Context) {
 async fn close(context: &Context) -> Result<Swept, StoreError> {
     let closed = closer::close_all_due(&context.store).await?;
     if !closed.is_empty() {
+        runtime::checkpoint("registers", "after_freeze");
         // There may be more than one look takes.
         return Ok(Swept::More);
     }

@@ -1,0 +1,151 @@
+//! What both card workers share: the vault, the watermarks of the stock, and the way from a stored card to what a terminal
+//! is shown.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use contract::answer::{CardDetails, CardInHand, Offer};
+use domain::declaration::{Product, Reissue};
+use domain::ids::{ProductId, TerminalId};
+use domain::money::{Amount, Currency};
+use secrecy::{ExposeSecret, SecretString};
+use store::cards::{Card, Want, Watermarks};
+use store::declarations::Declarations;
+use store::reservations::Reservation;
+use store::{StoreError, Tx};
+
+use crate::availability::Counts;
+use crate::receipt::receipt;
+use crate::vault::{CardPlace, Details, Vault, seal_for_terminal};
+
+/// What both card workers share.
+#[derive(Debug)]
+pub struct Desk {
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) watermarks: Watermarks,
+    pub(crate) counts: Counts,
+}
+
+impl Desk {
+    /// A desk with an opened vault.
+    pub fn new(vault: Arc<Vault>) -> Self {
+        Self {
+            vault,
+            watermarks: Watermarks::default(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Opens cards. One that was shredded, or does not open under its batch's key, is not in the result; a batch's key that
+    /// does not open is an error of the whole vault.
+    pub(crate) async fn open_cards(&self, tx: &Tx, cards: &[&Card]) -> Result<HashMap<i64, Details>, StoreError> {
+        let batches: HashSet<i64> = cards.iter().map(|card| card.batch_id).collect();
+        let keys = self.vault.batch_keys(tx, &batches).await?;
+        let mut opened = HashMap::with_capacity(cards.len());
+        for card in cards {
+            let Some((key, sealed)) = keys.get(&card.batch_id).zip(card.sealed.as_ref()) else {
+                continue;
+            };
+            let place = CardPlace {
+                batch_id: card.batch_id,
+                pos: card.pos,
+            };
+            match key.open(place, sealed) {
+                Ok(details) => {
+                    opened.insert(card.card_id, details);
+                }
+                Err(error) => {
+                    metrics::counter!("unigate_invariant_violations_total", "kind" => "unopenable_card").increment(1);
+                    tracing::error!(product = %card.product, serial = card.serial, %error, "a damaged card");
+                }
+            }
+        }
+        Ok(opened)
+    }
+
+    /// Takes cards that open. Damaged ones are taken out of stock on the way.
+    pub(crate) async fn take_opened(&self, tx: &Tx, wants: &[Want]) -> Result<Taken, StoreError> {
+        loop {
+            let mut taken = store::cards::take(tx, &self.watermarks, wants).await?;
+            let all: Vec<&Card> = taken.values().flatten().collect();
+            let mut opened = self.open_cards(tx, &all).await?;
+            let damaged: Vec<i64> = all
+                .iter()
+                .map(|card| card.card_id)
+                .filter(|card_id| !opened.contains_key(card_id))
+                .collect();
+            if damaged.is_empty() {
+                let pair = |card: Card| opened.remove(&card.card_id).map(|details| (card, details));
+                let mut pair = pair;
+                return Ok(taken
+                    .drain()
+                    .map(|(product, cards)| {
+                        let mut cards: Vec<_> = cards.into_iter().filter_map(&mut pair).collect();
+                        // Popped from the end.
+                        cards.reverse();
+                        (product, cards)
+                    })
+                    .collect());
+            }
+            store::cards::mark_faulty(tx, &damaged).await?;
+        }
+    }
+}
+
+/// Cards that were taken, by product; the next to give is last.
+pub(crate) type Taken = HashMap<ProductId, Vec<(Card, Details)>>;
+
+/// What is wanted of a product as declared.
+pub(crate) fn want(product: &Product, count: usize) -> Want {
+    Want {
+        product: product.id.clone(),
+        count,
+        returned_too: product.reissue_exposed != Reissue::Never,
+    }
+}
+
+/// What was offered at a reservation: an answer repeats it, whatever the product costs now.
+pub(crate) fn offer_of(reservation: &Reservation) -> Result<Offer, StoreError> {
+    let missing = || StoreError::unreadable("a reservation with a card has no product, price or currency");
+    Ok(Offer {
+        product: reservation.product.clone().ok_or_else(missing)?,
+        face_value: Amount::new(reservation.face_value.ok_or_else(missing)?)?,
+        price: Amount::new(reservation.price.ok_or_else(missing)?)?,
+        currency: Currency::parse(reservation.currency.as_deref().ok_or_else(missing)?)?,
+    })
+}
+
+/// What a terminal is shown of a card: everything in the open, or, if it has a key of its own, sealed for it alone.
+pub(crate) fn in_hand(
+    declarations: &Declarations,
+    terminal: &TerminalId,
+    offer: Offer,
+    serial: &str,
+    details: Details,
+) -> Result<CardInHand, StoreError> {
+    let product = declarations.products.get(&offer.product);
+    let text: Option<SecretString> = product.map(|product| receipt(&product.value, &offer, serial, &details));
+    let card = CardDetails {
+        serial: serial.to_owned(),
+        fields: details,
+    };
+    let key = declarations
+        .terminals
+        .get(terminal)
+        .and_then(|terminal| terminal.value.age_recipient.as_deref());
+    match key {
+        Some(key) => Ok(CardInHand::sealed(
+            offer,
+            seal_for_terminal(key, &card.to_be_sealed(text.as_ref()))?,
+        )),
+        None => Ok(CardInHand::open(offer, card, text)),
+    }
+}
+
+/// The fields of a card in the open, for its receipt.
+pub(crate) fn exposed(details: &Details) -> Vec<(&str, &str)> {
+    details
+        .iter()
+        .map(|(name, value)| (name, value.expose_secret()))
+        .collect()
+}

@@ -1,0 +1,187 @@
+//! Ends of holds and of graces.
+//!
+//! A hold's end comes as a message that waited out the hold, and a sweep finds what no message woke. Both are hints: the
+//! due time stands in the row and is judged by the database's clock.
+
+use std::time::Duration;
+
+use bus::Queue;
+use contract::event::{CardEvent, CardItem, Events};
+use domain::declaration::Reissue;
+use domain::ids::ReservationId;
+use jiff::Timestamp;
+use runtime::sweep::{self, Swept};
+use runtime::{Context, Nudge};
+use serde::{Deserialize, Serialize};
+use store::declarations::Declarations;
+use store::reservations::{self, Ended, GraceRule};
+use store::{Store, StoreError};
+
+/// The version of the message; another one is left to the sweep.
+const VERSION: u32 = 1;
+/// Rows ended in one transaction.
+const AT_ONCE: i64 = 512;
+/// A due row that somebody has locked is looked for again after this long, not at once.
+const SOON: Duration = Duration::from_millis(100);
+
+#[derive(Serialize, Deserialize)]
+struct Due {
+    version: u32,
+    reservations: Vec<ReservationId>,
+}
+
+/// The message that waits out a hold.
+pub(crate) fn message(ids: &[ReservationId]) -> Vec<u8> {
+    // Numbers and ids always have a JSON form.
+    serde_json::to_vec(&Due {
+        version: VERSION,
+        reservations: ids.to_vec(),
+    })
+    .unwrap_or_default()
+}
+
+/// The reservations of a message; none if it is not one of ours, and the sweep will find them.
+fn reservations_of(body: &[u8]) -> Vec<ReservationId> {
+    let due = serde_json::from_slice::<Due>(body)
+        .ok()
+        .filter(|due| due.version == VERSION);
+    due.map(|due| due.reservations).unwrap_or_default()
+}
+
+/// Starts the consumer and the sweep.
+pub(crate) fn spawn(context: &Context) {
+    let consumer = context.clone();
+    context.tasks.spawn(async move { consume(&consumer).await });
+    sweep::spawn(context, "cards.expiry", Nudge::Expiry, |context| async move {
+        round(&context).await
+    });
+}
+
+async fn consume(context: &Context) {
+    while !context.shutdown.is_cancelled() {
+        let mut session = tokio::select! {
+            () = context.shutdown.cancelled() => return,
+            session = context.bus.session(Queue::CardsExpiry, 64) => session,
+        };
+        loop {
+            let batch = tokio::select! {
+                () = context.shutdown.cancelled() => return session.close().await,
+                batch = session.next_batch(64, Duration::ZERO) => batch,
+            };
+            let Some(batch) = batch else { break };
+            let ids: Vec<ReservationId> = batch
+                .iter()
+                .flat_map(|delivery| reservations_of(&delivery.body))
+                .collect();
+            match expire(&context.store, &ids).await {
+                Ok(0) => {}
+                Ok(_) => context.nudge(Nudge::Events),
+                // Acknowledged all the same: what this message would have woken, the sweep finds.
+                Err(error) => tracing::debug!(%error, "left to the sweep"),
+            }
+            if session.ack_all(&batch).await.is_err() {
+                break;
+            }
+        }
+    }
+}
+
+/// Ends the holds among these that are due. Returns how many.
+pub async fn expire(store: &Store, ids: &[ReservationId]) -> Result<usize, StoreError> {
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    let tx = store.begin().await?;
+    let ended = reservations::expire(&tx, ids).await?;
+    tell(&tx, &ended).await?;
+    tx.commit().await?;
+    count("lapsed", "message", ended.len());
+    Ok(ended.len())
+}
+
+/// Ends holds and graces that are due, whichever message was lost. Returns how many of each.
+pub async fn sweep_once(store: &Store, declarations: &Declarations) -> Result<(usize, usize), StoreError> {
+    let tx = store.begin().await?;
+    let lapsed = reservations::expire_due(&tx, AT_ONCE).await?;
+    tell(&tx, &lapsed).await?;
+    tx.commit().await?;
+    let tx = store.begin().await?;
+    let expired = reservations::end_grace(&tx, &rules(declarations), AT_ONCE).await?;
+    tx.commit().await?;
+    count("lapsed", "sweep", lapsed.len());
+    count("expired", "sweep", expired.len());
+    Ok((lapsed.len(), expired.len()))
+}
+
+async fn round(context: &Context) -> Result<Swept, StoreError> {
+    let declarations = context.declarations().await?;
+    let (lapsed, expired) = sweep_once(&context.store, &declarations).await?;
+    if lapsed > 0 {
+        context.nudge(Nudge::Events);
+    }
+    let full = usize::try_from(AT_ONCE).unwrap_or(usize::MAX);
+    if lapsed == full || expired == full {
+        return Ok(Swept::More);
+    }
+    let tx = context.store.begin().await?;
+    let due = reservations::next_due(&tx).await?;
+    tx.commit().await?;
+    let wait = due.and_then(|due| Duration::try_from(due).ok());
+    Ok(wait.map_or(Swept::Idle, |wait| Swept::Next(wait.max(SOON))))
+}
+
+/// When cards that come back may be offered again, for every product.
+fn rules(declarations: &Declarations) -> Vec<GraceRule> {
+    let products = declarations.products.values();
+    products
+        .map(|declared| GraceRule {
+            product: declared.value.id.clone(),
+            offer_after_days: match declared.value.reissue_exposed {
+                Reissue::Always => Some(0),
+                Reissue::AfterDays(days) => Some(days),
+                Reissue::Never => None,
+            },
+        })
+        .collect()
+}
+
+async fn tell(tx: &store::Tx, ended: &[Ended]) -> Result<(), StoreError> {
+    if ended.is_empty() {
+        return Ok(());
+    }
+    let now: Timestamp = domain::clock::now();
+    let mut events = Events::new(now);
+    for one in ended {
+        let item = CardItem {
+            reservation_id: one.reservation_id,
+            product: one.product.clone(),
+            serial: one.serial.clone(),
+            terminal: one.terminal.clone(),
+            amount: None,
+            currency: None,
+            late: None,
+            other_reservation_id: None,
+        };
+        events.push(CardEvent::Expired, &item);
+    }
+    runtime::emit(tx, events, None).await
+}
+
+fn count(kind: &'static str, source: &'static str, ended: usize) {
+    metrics::counter!("unigate_cards_reservations_ended_total", "kind" => kind, "source" => source)
+        .increment(ended as u64);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_name_their_reservations_and_others_name_none() {
+        let ids = [ReservationId::random(), ReservationId::random()];
+        assert_eq!(reservations_of(&message(&ids)), ids);
+        for other in [&b""[..], b"{}", b"[]", br#"{"version":2,"reservations":[]}"#, b"\xff"] {
+            assert!(reservations_of(other).is_empty());
+        }
+    }
+}

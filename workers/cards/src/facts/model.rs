@@ -1,0 +1,83 @@
+//! What a batch of facts touches, in memory under locks, and what it has come to so far.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use contract::event::CardItem;
+use domain::ids::ReservationId;
+use jiff::Timestamp;
+use store::declarations::Declarations;
+use store::reservations::{CardChange, Case, Locked, Reservation, Written};
+
+/// What a batch of facts touches.
+pub(super) struct Model<'d> {
+    pub(super) declarations: &'d Declarations,
+    pub(super) locked: Locked,
+    /// Releases that were remembered in this very batch and not answered yet.
+    pub(super) remembered: BTreeSet<ReservationId>,
+    pub(super) changed: BTreeSet<ReservationId>,
+    /// Cards that changed; for one that came back, from when it may be offered again (none = never).
+    pub(super) changed_cards: BTreeMap<i64, Option<Timestamp>>,
+    pub(super) cases: Vec<Case>,
+    /// Sales that met a card sold to another, at their places; the first of each reservation may get a replacement.
+    pub(super) conflicts: Vec<Conflict>,
+}
+
+/// A sale that met a card sold to another.
+#[derive(Clone, Copy)]
+pub(super) struct Conflict {
+    pub(super) place: usize,
+    pub(super) id: ReservationId,
+    pub(super) is_new: bool,
+}
+
+impl<'d> Model<'d> {
+    pub(super) fn new(declarations: &'d Declarations, locked: Locked, remembered: Vec<ReservationId>) -> Self {
+        Self {
+            declarations,
+            locked,
+            remembered: remembered.into_iter().collect(),
+            changed: BTreeSet::new(),
+            changed_cards: BTreeMap::new(),
+            cases: Vec::new(),
+            conflicts: Vec::new(),
+        }
+    }
+
+    /// What the batch has come to.
+    pub(super) fn written(&self) -> Written<'_> {
+        let card = |(card_id, offer_after): (&i64, &Option<Timestamp>)| {
+            let card = self.locked.cards.get(card_id)?;
+            Some(CardChange {
+                card_id: *card_id,
+                state: card.state,
+                reservation_id: card.reservation_id,
+                offer_after: *offer_after,
+            })
+        };
+        Written {
+            reservations: self
+                .changed
+                .iter()
+                .filter_map(|id| self.locked.reservations.get(id))
+                .collect(),
+            cards: self.changed_cards.iter().filter_map(card).collect(),
+            cases: self.cases.clone(),
+        }
+    }
+
+    /// What an event tells of a reservation with a card.
+    pub(super) fn item(&self, id: ReservationId) -> Option<CardItem> {
+        let reservation: &Reservation = self.locked.reservations.get(&id)?;
+        let card = self.locked.cards.get(&reservation.card_id?)?;
+        Some(CardItem {
+            reservation_id: id,
+            product: card.product.clone(),
+            serial: card.serial.clone(),
+            terminal: reservation.terminal.clone(),
+            amount: None,
+            currency: None,
+            late: None,
+            other_reservation_id: None,
+        })
+    }
+}

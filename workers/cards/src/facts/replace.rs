@@ -1,0 +1,182 @@
+//! What whoever paid for a card sold to another is told: a conflict, with another card where the product says so and stock
+//! allows. The other card is sold under a reservation of its own, which can be reprinted like any.
+
+use std::collections::{BTreeMap, HashMap};
+
+use contract::answer::{CardInHand, CardSellAnswer, Replacement};
+use contract::event::{CardEvent, CardItem};
+use domain::declaration::Product;
+use domain::ids::{ProductId, ReservationId};
+use domain::money::{Amount, Currency};
+use store::cards::Card;
+use store::reservations::{self, Reservation};
+use store::{StoreError, Tx};
+
+use super::model::Model;
+use crate::batch::Batch;
+use crate::desk::{Desk, in_hand, offer_of, want};
+use crate::vault::Details;
+
+/// Another card, given to the payer of a conflict.
+struct Instead {
+    id: ReservationId,
+    serial: String,
+    details: Details,
+}
+
+/// Gives replacements for new conflicts, finds those of earlier ones, and answers all of them.
+pub(super) async fn answer_conflicts(
+    desk: &Desk,
+    tx: &Tx,
+    model: &mut Model<'_>,
+    batch: &mut Batch,
+) -> Result<(), StoreError> {
+    if model.conflicts.is_empty() {
+        return Ok(());
+    }
+    let mut instead = given_before(desk, tx, model).await?;
+    give(desk, tx, model, &mut instead, batch).await?;
+    for conflict in &model.conflicts {
+        let Some(reservation) = model.locked.reservations.get(&conflict.id) else {
+            continue;
+        };
+        let replacement = match instead.get(&conflict.id) {
+            Some(given) => Some(Box::new(Replacement {
+                reservation_id: given.id,
+                card: shown(model, reservation, given)?,
+            })),
+            None => None,
+        };
+        batch.answer(
+            conflict.place,
+            &CardSellAnswer::Conflict {
+                reservation_id: conflict.id,
+                replacement,
+            },
+        );
+    }
+    Ok(())
+}
+
+fn shown(model: &Model<'_>, reservation: &Reservation, given: &Instead) -> Result<CardInHand, StoreError> {
+    let offer = offer_of(reservation)?;
+    in_hand(
+        model.declarations,
+        &reservation.terminal,
+        offer,
+        &given.serial,
+        given.details.clone(),
+    )
+}
+
+/// The replacements of conflicts that are told again.
+async fn given_before(desk: &Desk, tx: &Tx, model: &Model<'_>) -> Result<HashMap<ReservationId, Instead>, StoreError> {
+    let again: Vec<ReservationId> = model
+        .conflicts
+        .iter()
+        .filter(|conflict| !conflict.is_new)
+        .map(|conflict| conflict.id)
+        .collect();
+    if again.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let pairs = reservations::replacements(tx, &again).await?;
+    let ids: Vec<ReservationId> = pairs.iter().map(|(_, id)| *id).collect();
+    let found = reservations::read(tx, &ids).await?;
+    let opened = desk.open_cards(tx, &found.cards.values().collect::<Vec<_>>()).await?;
+    let mut instead = HashMap::new();
+    for (conflict, id) in pairs {
+        let card = found
+            .reservations
+            .get(&id)
+            .and_then(|found_one| found.cards.get(&found_one.card_id?));
+        let Some((card, details)) = card.and_then(|card| Some((card, opened.get(&card.card_id)?))) else {
+            continue;
+        };
+        instead.insert(
+            conflict,
+            Instead {
+                id,
+                serial: card.serial.clone(),
+                details: details.clone(),
+            },
+        );
+    }
+    Ok(instead)
+}
+
+/// Takes other cards for new conflicts and sells them to their payers.
+async fn give(
+    desk: &Desk,
+    tx: &Tx,
+    model: &mut Model<'_>,
+    instead: &mut HashMap<ReservationId, Instead>,
+    batch: &mut Batch,
+) -> Result<(), StoreError> {
+    let entitled: Vec<(ReservationId, ProductId)> = model
+        .conflicts
+        .iter()
+        .filter(|conflict| conflict.is_new)
+        .filter_map(|conflict| Some((conflict.id, replaced(model, conflict.id)?.id.clone())))
+        .collect();
+    let mut wanted: BTreeMap<&ProductId, usize> = BTreeMap::new();
+    for (_, product) in &entitled {
+        *wanted.entry(product).or_default() += 1;
+    }
+    let wants: Vec<_> = wanted
+        .iter()
+        .filter_map(|(product, count)| Some(want(&model.declarations.products.get(*product)?.value, *count)))
+        .collect();
+    if wants.is_empty() {
+        return Ok(());
+    }
+    let mut taken = desk.take_opened(tx, &wants).await?;
+    for (conflict, product) in entitled {
+        let Some((card, details)) = taken.get_mut(&product).and_then(Vec::pop) else {
+            continue;
+        };
+        let Some(reservation) = model.locked.reservations.get(&conflict) else {
+            continue;
+        };
+        let id = ReservationId::random();
+        reservations::insert_sold(tx, id, reservation, &card).await?;
+        batch.tell(CardEvent::Sold, &told(id, reservation, &card));
+        model
+            .cases
+            .iter_mut()
+            .filter(|case| case.reservation_id == conflict)
+            .for_each(|case| {
+                case.replacement = Some(id);
+            });
+        instead.insert(
+            conflict,
+            Instead {
+                id,
+                serial: card.serial,
+                details,
+            },
+        );
+    }
+    Ok(())
+}
+
+/// The product of a conflict, if it replaces cards by itself.
+fn replaced<'m>(model: &'m Model<'_>, id: ReservationId) -> Option<&'m Product> {
+    let product = model.locked.reservations.get(&id)?.product.as_ref()?;
+    let declared = model.declarations.products.get(product)?;
+    declared.value.replace_on_conflict.then_some(&*declared.value)
+}
+
+fn told(id: ReservationId, conflict: &Reservation, card: &Card) -> CardItem {
+    let sale = conflict.sale.as_ref();
+    CardItem {
+        reservation_id: id,
+        product: card.product.clone(),
+        serial: card.serial.clone(),
+        terminal: conflict.terminal.clone(),
+        amount: sale.and_then(|sale| Amount::new(sale.amount?).ok()),
+        currency: conflict.currency.as_deref().and_then(|code| Currency::parse(code).ok()),
+        late: Some(true),
+        other_reservation_id: Some(conflict.reservation_id),
+    }
+}

@@ -1,0 +1,63 @@
+//! What is told about a file: how many rows, and for those left out or refused, which line and why. Never what a row holds,
+//! not even its serial: a column in the wrong place would turn it into a secret.
+
+use serde::Serialize;
+
+/// The most lines that are named of a kind; the total counts them all.
+const NOTES_MAX: usize = 1000;
+
+/// What became of a file's rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Rows after the header.
+    pub rows: u64,
+    /// Cards that are now in stock.
+    pub added: u64,
+    /// Left out: the card is in stock, was sold, or stands in this file before.
+    pub duplicates: Notes,
+    /// Left out: past their day.
+    pub expired: Notes,
+    /// Not to be read: because of them no card of the file was entered.
+    pub refused: Notes,
+}
+
+/// Lines, with a reason each.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Notes {
+    /// How many there are.
+    pub total: u64,
+    /// The first thousand.
+    pub lines: Vec<Note>,
+}
+
+/// A line of the file, counted from 1, and why it is named. Line 0 is the file as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Note {
+    /// Where it begins.
+    pub line: u64,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl Notes {
+    pub(crate) fn add(&mut self, line: u64, why: impl Into<String>) {
+        self.total += 1;
+        if self.lines.len() < NOTES_MAX {
+            self.lines.push(Note { line, why: why.into() });
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.total == 0
+    }
+}
+
+impl Report {
+    /// A report that refuses the file as such.
+    pub(crate) fn of_whole_file(why: &str) -> Self {
+        let mut report = Self::default();
+        report.refused.add(0, why);
+        report
+    }
+}

@@ -1,0 +1,77 @@
+//! Prepaid cards: reserved before the payer puts money in, sold when it is paid, back in stock when it is not.
+//!
+//! Two batch workers ([`Questions`] and [`Facts`]) at one [`Desk`], a consumer and sweeps for holds that end, and the import of
+//! card files. The rules are in `domain::card`, the locks and the SQL in `store`; this crate alone can open a card
+//! ([`vault`]). It refuses to let a card's details reach a log, an event, a metric or an error.
+
+mod availability;
+mod batch;
+mod desk;
+pub mod expiry;
+mod facts;
+pub mod import;
+mod questions;
+mod receipt;
+mod reprint;
+mod reserve;
+pub mod upkeep;
+pub mod vault;
+
+use std::sync::Arc;
+
+use runtime::Context;
+
+pub use desk::Desk;
+pub use facts::Facts;
+pub use questions::Questions;
+use vault::{Vault, VaultError};
+
+/// Starts the cards worker. With the database away it returns at once and begins when that is back; an identity that does
+/// not open the vault is an error of the configuration.
+pub async fn start(context: &Context) -> Result<(), VaultError> {
+    context.readiness.expect("vault");
+    match vault::open(&context.store, &context.settings.vault_identity_file).await {
+        Ok((vault, _)) => {
+            spawn(context, Arc::new(vault));
+            Ok(())
+        }
+        Err(error) if error.is_retryable() => {
+            let context = context.clone();
+            context
+                .tasks
+                .clone()
+                .spawn(async move { wait_for_vault(&context).await });
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn spawn(context: &Context, vault: Arc<Vault>) {
+    context.readiness.set("vault", None);
+    let desk = Arc::new(Desk::new(vault.clone()));
+    runtime::batch::spawn(context, Questions::new(desk.clone()));
+    runtime::batch::spawn(context, Facts::new(desk));
+    expiry::spawn(context);
+    upkeep::spawn(context, vault);
+}
+
+async fn wait_for_vault(context: &Context) {
+    let mut attempt = 0;
+    loop {
+        match vault::open(&context.store, &context.settings.vault_identity_file).await {
+            Ok((vault, _)) => return spawn(context, Arc::new(vault)),
+            Err(error) => {
+                // Red until it opens; a file put in place meanwhile is taken without a restart.
+                if !error.is_retryable() {
+                    tracing::error!(%error, "the vault does not open: no card can be sold");
+                }
+                context.readiness.set("vault", Some(error.to_string()));
+            }
+        }
+        tokio::select! {
+            () = context.shutdown.cancelled() => return,
+            () = tokio::time::sleep(bus::reconnect_delay(attempt)) => attempt += 1,
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! `card.reserve`: a card is held before the payer puts money in.
+//!
+//! Ids already known are answered from their rows; for the others cards are taken and holds are made, one statement each for
+//! the whole batch. An id that stands twice in the batch, or that another transaction uses at the same moment, is looked
+//! at again once the first one is there.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use contract::answer::{CardReserveAnswer, Offer, ReservationOver, ReservedCard};
+use contract::event::{CardEvent, CardItem};
+use contract::message::CardReserve;
+use contract::{Reason, Refusal};
+use domain::card::{ReserveVerdict, resolve_reserve, shorten_hold};
+use domain::declaration::Product;
+use domain::ids::{ProductId, ReservationId};
+use jiff::Timestamp;
+use store::cards::Card;
+use store::declarations::Declarations;
+use store::reservations::{self, Locked, NewHold, Reservation};
+use store::{StoreError, Tx};
+
+use crate::batch::Batch;
+use crate::desk::{Desk, in_hand, offer_of, want};
+use crate::vault::Details;
+
+/// A request at its place in the batch.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) place: usize,
+    pub(crate) request: &'a CardReserve,
+    pub(crate) fingerprint: [u8; 32],
+    pub(crate) traceparent: Option<&'a str>,
+}
+
+impl Asked<'_> {
+    fn id(&self) -> ReservationId {
+        self.request.reservation_id
+    }
+}
+
+/// A request that gets a card, and the card.
+struct Given<'a> {
+    asked: Asked<'a>,
+    product: &'a Product,
+    card: Card,
+    details: Details,
+}
+
+/// Answers every request.
+pub(crate) async fn reserve<'a>(
+    desk: &Desk,
+    tx: &Tx,
+    declarations: &'a Declarations,
+    mut pending: Vec<Asked<'a>>,
+    batch: &mut Batch,
+) -> Result<(), StoreError> {
+    // Every round answers each id once, or finds that somebody else has just used it; so there are few rounds.
+    while !pending.is_empty() {
+        let ids: Vec<ReservationId> = pending.iter().map(Asked::id).collect();
+        let locked = reservations::lock(tx, &ids).await?;
+        let (mut known, mut fresh, mut later) = (Vec::new(), Vec::new(), Vec::new());
+        let mut claimed = HashSet::new();
+        for asked in pending {
+            if locked.reservations.contains_key(&asked.id()) {
+                known.push(asked);
+            } else if claimed.contains(&asked.id()) {
+                later.push(asked);
+            } else {
+                match offered(declarations, asked.request) {
+                    Ok(product) => {
+                        claimed.insert(asked.id());
+                        fresh.push((asked, product));
+                    }
+                    Err(refusal) => batch.refuse_with(asked.place, refusal),
+                }
+            }
+        }
+        answer_known(desk, tx, declarations, &locked, &known, batch).await?;
+        later.extend(hold_fresh(desk, tx, declarations, fresh, batch).await?);
+        pending = later;
+    }
+    Ok(())
+}
+
+/// The product, if this terminal may sell it now.
+fn offered<'a>(declarations: &'a Declarations, request: &CardReserve) -> Result<&'a Product, Refusal> {
+    let refused = |reason, why: &str| Err(Refusal::new(reason, format!("product: `{}` {why}", request.product)));
+    let Some(product) = declarations.products.get(&request.product) else {
+        return refused(Reason::UnknownProduct, "is not declared");
+    };
+    let group = declarations
+        .terminals
+        .get(&request.terminal)
+        .and_then(|terminal| terminal.value.group.as_deref());
+    if !product.value.is_offered_to(group) {
+        return refused(Reason::NotAllowedHere, "is not sold at this terminal");
+    }
+    if product.value.suspended {
+        return refused(Reason::ProductSuspended, "is not sold at present");
+    }
+    Ok(&product.value)
+}
+
+async fn answer_known(
+    desk: &Desk,
+    tx: &Tx,
+    declarations: &Declarations,
+    locked: &Locked,
+    known: &[Asked<'_>],
+    batch: &mut Batch,
+) -> Result<(), StoreError> {
+    let mut again: Vec<(&Asked<'_>, &Reservation, &Card)> = Vec::new();
+    for asked in known {
+        let existing = &locked.reservations[&asked.id()];
+        // A release that came first left only its terminal.
+        let same = match &existing.fingerprint {
+            Some(fingerprint) => fingerprint[..] == asked.fingerprint,
+            None => existing.terminal == asked.request.terminal,
+        };
+        let card = existing.card_id.and_then(|card_id| locked.cards.get(&card_id));
+        match (resolve_reserve(Some(existing.state_at(locked.now)), same), card) {
+            (ReserveVerdict::SameCard | ReserveVerdict::New, Some(card)) => again.push((asked, existing, card)),
+            (ReserveVerdict::IdReused, _) => batch.refuse(
+                asked.place,
+                Reason::ReservationIdReused,
+                "reservation_id: was used before for another terminal or product",
+            ),
+            (ReserveVerdict::Over(told), _) => {
+                let state = ReservationOver::parse(told).unwrap_or(ReservationOver::Expired);
+                batch.refuse_with(asked.place, Refusal::reservation_over(state));
+            }
+            (_, None) => return Err(StoreError::unreadable("a held reservation without a card")),
+        }
+    }
+    let cards: Vec<&Card> = again.iter().map(|(.., card)| *card).collect();
+    let opened = desk.open_cards(tx, &cards).await?;
+    for (asked, existing, card) in again {
+        let damaged = || StoreError::unreadable("a held card cannot be opened");
+        let details = opened.get(&card.card_id).cloned().ok_or_else(damaged)?;
+        let held_until = existing.held_until.unwrap_or(locked.now);
+        let shown = in_hand(
+            declarations,
+            &existing.terminal,
+            offer_of(existing)?,
+            &card.serial,
+            details,
+        )?;
+        let reserved = ReservedCard {
+            reservation_id: asked.id(),
+            card: shown,
+            held_until,
+        };
+        batch.answer(asked.place, &CardReserveAnswer::Reserved(Box::new(reserved)));
+    }
+    Ok(())
+}
+
+/// Takes cards and makes holds; returns the requests whose id somebody else has just used.
+async fn hold_fresh<'a>(
+    desk: &Desk,
+    tx: &Tx,
+    declarations: &Declarations,
+    fresh: Vec<(Asked<'a>, &'a Product)>,
+    batch: &mut Batch,
+) -> Result<Vec<Asked<'a>>, StoreError> {
+    if fresh.is_empty() {
+        return Ok(Vec::new());
+    }
+    let given = give(desk, tx, fresh, batch).await?;
+    let holds: Vec<NewHold<'_>> = given.iter().map(new_hold).collect();
+    let made: HashMap<ReservationId, Timestamp> = reservations::hold(tx, &holds).await?.into_iter().collect();
+    let mut lost = Vec::new();
+    let mut by_length: BTreeMap<u32, Vec<ReservationId>> = BTreeMap::new();
+    for given in given {
+        let Given {
+            asked,
+            product,
+            card,
+            details,
+        } = given;
+        let Some(held_until) = made.get(&asked.id()).copied() else {
+            lost.push(asked);
+            continue;
+        };
+        let hold = shorten_hold(asked.request.hold_seconds, &product.holds_seconds);
+        by_length.entry(hold).or_default().push(asked.id());
+        batch.tell(CardEvent::Reserved, &told(&asked, product, &card));
+        let offer = Offer {
+            product: product.id.clone(),
+            face_value: product.face_value,
+            price: product.price,
+            currency: product.currency,
+        };
+        let shown = in_hand(declarations, &asked.request.terminal, offer, &card.serial, details)?;
+        let reserved = ReservedCard {
+            reservation_id: asked.id(),
+            card: shown,
+            held_until,
+        };
+        batch.answer(asked.place, &CardReserveAnswer::Reserved(Box::new(reserved)));
+    }
+    for (hold, ids) in by_length {
+        batch.delay(hold, &ids);
+    }
+    Ok(lost)
+}
+
+/// Gives each request a card, in arrival order; those that get none are out of stock.
+async fn give<'a>(
+    desk: &Desk,
+    tx: &Tx,
+    fresh: Vec<(Asked<'a>, &'a Product)>,
+    batch: &mut Batch,
+) -> Result<Vec<Given<'a>>, StoreError> {
+    let mut wanted: BTreeMap<&ProductId, (&Product, usize)> = BTreeMap::new();
+    for (_, product) in &fresh {
+        wanted.entry(&product.id).or_insert((product, 0)).1 += 1;
+    }
+    let wants: Vec<_> = wanted.values().map(|(product, count)| want(product, *count)).collect();
+    let mut taken = desk.take_opened(tx, &wants).await?;
+    let mut given = Vec::with_capacity(fresh.len());
+    for (asked, product) in fresh {
+        match taken.get_mut(&product.id).and_then(Vec::pop) {
+            Some((card, details)) => given.push(Given {
+                asked,
+                product,
+                card,
+                details,
+            }),
+            None => batch.refuse(
+                asked.place,
+                Reason::OutOfStock,
+                format!("product: no `{}` is left", product.id),
+            ),
+        }
+    }
+    Ok(given)
+}
+
+fn new_hold<'g>(given: &'g Given<'_>) -> NewHold<'g> {
+    let Given {
+        asked, product, card, ..
+    } = given;
+    NewHold {
+        reservation_id: asked.id(),
+        product: &product.id,
+        terminal: &asked.request.terminal,
+        fingerprint: asked.fingerprint,
+        card_id: card.card_id,
+        hold_seconds: shorten_hold(asked.request.hold_seconds, &product.holds_seconds),
+        grace_seconds: product.grace_seconds,
+        price: product.price.minor(),
+        face_value: product.face_value.minor(),
+        currency: product.currency.code(),
+        traceparent: asked.traceparent,
+    }
+}
+
+fn told(asked: &Asked<'_>, product: &Product, card: &Card) -> CardItem {
+    CardItem {
+        reservation_id: asked.id(),
+        product: product.id.clone(),
+        serial: card.serial.clone(),
+        terminal: asked.request.terminal.clone(),
+        amount: None,
+        currency: None,
+        late: None,
+        other_reservation_id: None,
+    }
+}

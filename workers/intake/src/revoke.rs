@@ -1,0 +1,72 @@
+//! `payment.revoke`: take a payment back.
+
+use contract::answer::{PaymentRevokeAnswer, Revocation};
+use contract::event::{PaymentEvent, PaymentItem};
+use contract::message::PaymentRevoke;
+use contract::{Reason, Refusal};
+use domain::delivery::Profile;
+use domain::ids::{PayeeId, TerminalId};
+use domain::money::{Amount, Currency, Fee};
+use domain::payment::PaymentState;
+use domain::text::Account;
+use runtime::Outcome;
+use store::payments::{PaymentRow, Revoked, revoke as store_revocation};
+use store::{StoreError, Tx};
+
+use crate::facts::Work;
+
+/// Revokes a payment, or says why not.
+pub(crate) async fn revoke(work: &mut Work<'_>, tx: &Tx, message: &PaymentRevoke) -> Result<Outcome, StoreError> {
+    let declarations = work.declarations;
+    let profile = |row: &PaymentRow| {
+        let payee = declarations.payees.get(row.payee.as_str())?;
+        payee.value.unikassa.as_ref().map(Profile::from)
+    };
+    let named = Revocation {
+        payment_id: message.payment_id,
+    };
+    Ok(
+        match store_revocation(tx, message.payment_id, &message.terminal, profile).await? {
+            Revoked::Now(row) => {
+                work.events.push(PaymentEvent::Revoked, &item(&row)?);
+                Outcome::answered(&PaymentRevokeAnswer::Revoked(named))
+            }
+            Revoked::InAdvance => Outcome::answered(&PaymentRevokeAnswer::Revoked(named)),
+            Revoked::Already => Outcome::answered(&PaymentRevokeAnswer::AlreadyRevoked(named)),
+            Revoked::Underway => {
+                work.wake(domain::declaration::Gateway::Unikassa);
+                Outcome::answered(&PaymentRevokeAnswer::Revoking(named))
+            }
+            Revoked::Delivered => refused(
+                Reason::AlreadyDelivered,
+                "the payee has credited it and cannot take it back",
+            ),
+            Revoked::Closed => refused(
+                Reason::NotRevocable,
+                "it is in a closed register, or its payee cannot take it back",
+            ),
+            Revoked::NotYours => refused(Reason::NotYourTerminal, "another terminal took this payment"),
+            Revoked::Settled => refused(Reason::SettledByOperator, "an operator has settled it by hand"),
+        },
+    )
+}
+
+fn refused(reason: Reason, why: &str) -> Outcome {
+    Refusal::new(reason, format!("payment_id: {why}")).into()
+}
+
+/// What the event tells; everything in the row was checked when it came in.
+fn item(row: &PaymentRow) -> Result<PaymentItem, StoreError> {
+    Ok(PaymentItem {
+        payment_id: row.payment_id,
+        number: row.number,
+        payee: PayeeId::parse(&row.payee)?,
+        terminal: TerminalId::parse(&row.terminal)?,
+        account: Account::new(row.account.as_str())?,
+        amount: Amount::new(row.amount)?,
+        fee: Fee::new(row.fee)?,
+        currency: Currency::parse(&row.currency)?,
+        state: PaymentState::Revoked,
+        error: None,
+    })
+}

@@ -1,0 +1,101 @@
+//! Is a payee that was down back? Asked with growing pauses, and never with a payment: `/status` of a number that waits
+//! costs nobody anything, and spends no step of any schedule. Where there is no such number, or the payee cannot be asked
+//! about one, any answer to a request for nothing will do.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use contract::event::Events;
+use contract::unikassa::{Request, Status};
+use domain::ids::Number;
+use domain::payment::Act;
+use runtime::sweep::{self, Swept};
+use runtime::{Context, Nudge, emit};
+use store::StoreError;
+use store::declarations::Declarations;
+use store::lanes::{self, Probe};
+
+use crate::client::Caller;
+use crate::profiles::Target;
+use crate::protocol::{self, Told};
+use crate::record;
+
+/// Probes payees whose breaker is open.
+pub(crate) fn spawn(context: &Context, caller: Arc<Caller>) {
+    sweep::spawn(context, "unikassa.probe", Nudge::Probes, move |context| {
+        let caller = caller.clone();
+        async move { probe_all(&context, &caller).await }
+    });
+}
+
+async fn probe_all(context: &Context, caller: &Arc<Caller>) -> Result<Swept, StoreError> {
+    let declarations = context.declarations().await?;
+    let probes = lanes::claim_probes(&context.store, |lane| first_interval(&declarations, lane)).await?;
+    for probe in probes {
+        // Each by itself: one that hangs must not keep another payee down.
+        let (context, caller, declarations) = (context.clone(), caller.clone(), declarations.clone());
+        context.tasks.clone().spawn(async move {
+            if let Err(error) = probe_one(&context, &caller, &declarations, &probe).await {
+                tracing::warn!(lane = probe.lane, %error, "a probe could not be recorded");
+            }
+        });
+    }
+    Ok(Swept::Idle)
+}
+
+fn first_interval(declarations: &Declarations, lane: &str) -> Duration {
+    let profile = declarations
+        .payees
+        .get(lane)
+        .and_then(|declared| declared.value.unikassa.as_ref());
+    Duration::from_secs(profile.map_or(30, |profile| profile.probe_seconds).into())
+}
+
+async fn probe_one(
+    context: &Context,
+    caller: &Caller,
+    declarations: &Declarations,
+    probe: &Probe,
+) -> Result<(), StoreError> {
+    let Some(declared) = declarations.payees.get(probe.lane.as_str()) else {
+        return Ok(());
+    };
+    let payee = &declared.value;
+    let Some(profile) = &payee.unikassa else {
+        return Ok(());
+    };
+    let number = probe
+        .number
+        .filter(|_| profile.offers_status())
+        .map(Number::new)
+        .transpose()?;
+    let told = match Target::of(payee) {
+        Ok(target) => ask(caller, &target, number).await,
+        Err(why) => Told::not_sent(why),
+    };
+    tracing::info!(
+        payee = probe.lane,
+        alive = told.is_alive(),
+        error = told.error,
+        "probed"
+    );
+    let tx = context.store.begin().await?;
+    let mut events = Events::new(domain::clock::now());
+    record::note(&tx, payee, profile, &told, &mut events).await?;
+    emit(&tx, events, None).await?;
+    tx.commit().await?;
+    context.nudge(Nudge::Events);
+    context.nudge(Nudge::Payments);
+    Ok(())
+}
+
+async fn ask(caller: &Caller, target: &Target, number: Option<Number>) -> Told {
+    let Some(number) = number else {
+        return caller
+            .greet(target)
+            .await
+            .map_or_else(Told::not_sent, |()| Told::present());
+    };
+    let wire = caller.call(target, &Request::Status(Status { number }), None).await;
+    protocol::read(Act::Status, number, wire)
+}

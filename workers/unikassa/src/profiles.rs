@@ -1,0 +1,50 @@
+//! A payee's profile, ready to be called: its secrets fetched from where the declaration says they are.
+
+use std::time::Duration;
+
+use contract::webhook::Secrets;
+use domain::declaration::{Payee, SecretRef, SecretSource, UnikassaProfile};
+use secrecy::ExposeSecret;
+use url::Url;
+
+/// Where and how a payee is called.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) url: Url,
+    pub(crate) secrets: Secrets,
+    pub(crate) timeout: Duration,
+    pub(crate) allow_private: bool,
+    profile: UnikassaProfile,
+}
+
+impl Target {
+    /// The target of a payee, or why it cannot be called: something an operator has to set right.
+    pub(crate) fn of(payee: &Payee) -> Result<Self, String> {
+        let profile = payee.unikassa.as_ref().ok_or("the payee has no [unikassa] section")?;
+        let secret = profile.secret.as_ref().ok_or("the payee has no secret")?;
+        let secrets = Secrets::parse(&fetch(secret)?).map_err(|error| format!("unikassa.secret: {error}"))?;
+        Ok(Self {
+            url: profile.url.clone(),
+            secrets,
+            timeout: Duration::from_secs(profile.timeout_seconds.into()),
+            allow_private: profile.allow_private,
+            profile: profile.clone(),
+        })
+    }
+
+    pub(crate) fn endpoint(&self, request: &str) -> Url {
+        self.profile.endpoint(request)
+    }
+}
+
+fn fetch(secret: &SecretRef) -> Result<String, String> {
+    match secret.source() {
+        SecretSource::Env(name) => {
+            runtime::settings::environment(name).ok_or_else(|| format!("unikassa.secret: {name} is not set here"))
+        }
+        SecretSource::File(path) => std::fs::read_to_string(path)
+            .map(|text| text.trim().to_owned())
+            .map_err(|error| format!("unikassa.secret: {}: {error}", path.display())),
+        SecretSource::Value(value) => Ok(value.expose_secret().to_owned()),
+    }
+}
