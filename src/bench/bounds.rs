@@ -1,0 +1,109 @@
+//! The bounds: what the broker alone allows. Loops that touch no database, on the same kind of queue.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bus::frontend::{Frontend, Message};
+use bus::{Bus, Queue, Tags};
+use futures::future::join_all;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::load::Ground;
+
+const BATCH: usize = 256;
+const CHANNELS: usize = 2;
+
+/// A loop without a database, running until stopped.
+pub(super) struct Loop {
+    bus: Bus,
+    publisher: Frontend,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+    done: Arc<AtomicU64>,
+}
+
+/// What the loop does with a batch before it acknowledges.
+#[derive(Clone, Copy)]
+pub(super) enum Does {
+    /// One confirmed message per message, into a queue of the same kind.
+    Publishes,
+    /// One answer per message.
+    Answers,
+}
+
+impl Loop {
+    pub(super) async fn start(ground: &Ground, does: Does) -> anyhow::Result<Self> {
+        let bus = Bus::start(ground.settings.bus.clone(), CancellationToken::new());
+        bus.wait_ready().await;
+        let publisher = Frontend::connect(&ground.settings.bus).await?;
+        let (stop, tasks, done) = (
+            CancellationToken::new(),
+            TaskTracker::new(),
+            Arc::new(AtomicU64::new(0)),
+        );
+        for _ in 0..CHANNELS {
+            tasks.spawn(turn(bus.clone(), publisher.clone(), does, stop.clone(), done.clone()));
+        }
+        Ok(Self {
+            bus,
+            publisher,
+            stop,
+            tasks,
+            done,
+        })
+    }
+
+    /// Messages acknowledged so far.
+    pub(super) fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
+    }
+
+    pub(super) async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.publisher.close().await;
+        self.bus.close().await;
+    }
+}
+
+async fn turn(bus: Bus, publisher: Frontend, does: Does, stop: CancellationToken, done: Arc<AtomicU64>) {
+    let mut session = bus.session(Queue::IntakeFacts, 2 * BATCH as u16).await;
+    loop {
+        let batch = tokio::select! {
+            () = stop.cancelled() => return session.close().await,
+            batch = session.next_batch(BATCH, Duration::from_millis(2)) => batch,
+        };
+        let Some(batch) = batch else { return };
+        let tags = Tags::of(&batch);
+        let count = batch.len() as u64;
+        match does {
+            Does::Publishes => {
+                // Nobody consumes the other worker's queue here, as nobody would wait for it.
+                let follow_ups: Vec<_> = batch
+                    .into_iter()
+                    .map(|one| Message::new("card.sell", one.body))
+                    .collect();
+                if join_all(follow_ups.iter().map(|message| publisher.send(message)))
+                    .await
+                    .iter()
+                    .any(Result::is_err)
+                {
+                    return;
+                }
+            }
+            Does::Answers => {
+                for one in batch {
+                    let body = one.body.clone();
+                    bus.answer(&one, body);
+                }
+            }
+        }
+        if session.ack_all(tags).await.is_err() {
+            return;
+        }
+        done.fetch_add(count, Ordering::Relaxed);
+    }
+}

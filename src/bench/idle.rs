@@ -1,0 +1,113 @@
+//! What a whole installation costs when nothing happens: all workers in one process of its own, looked at from outside.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use runtime::Settings;
+use secrecy::ExposeSecret;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, Command};
+
+use super::figure::{Figure, Goal};
+use super::load::Ground;
+
+/// Most memory, in MiB.
+const MOST_MEMORY: f64 = 60.0;
+/// Most of a core, in per cent.
+const MOST_CPU: f64 = 2.0;
+/// Longest start, in seconds.
+const LONGEST_START: f64 = 2.0;
+/// How long it is watched.
+const WATCHED: Duration = Duration::from_secs(10);
+
+/// Starts `unigate run` and watches it: seconds until ready, resident memory, share of a core.
+pub(super) async fn measure(settings: &Settings) -> anyhow::Result<Vec<Figure>> {
+    let ground = Ground::prepare(settings, "idle").await?;
+    let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.to_string();
+    let identity = std::env::temp_dir().join(format!("{}.identity", ground.settings.bus.namespace));
+    let begun = Instant::now();
+    let mut child = Command::new(std::env::current_exe()?)
+        .arg("run")
+        .env("UNIGATE_DATABASE_URL", ground.settings.store.url.expose_secret())
+        .env("UNIGATE_BROKER_URL", ground.settings.bus.url.expose_secret())
+        .env("UNIGATE_BROKER_NAMESPACE", &ground.settings.bus.namespace)
+        .env("UNIGATE_HTTP_ADDRESS", &address)
+        .env("UNIGATE_VAULT_IDENTITY_FILE", &identity)
+        .env("UNIGATE_LOG", "error")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
+    let watched = watch(&mut child, &address, begun).await;
+    child.kill().await?;
+    let _ = std::fs::remove_file(identity);
+    ground.clear().await?;
+    let (ready, memory, cpu) = watched?;
+    let figure = |name, unit, value, most| Figure {
+        name,
+        unit,
+        pairs: vec![(value, most)],
+        goal: Goal::AtMost(1.0),
+    };
+    Ok(vec![
+        figure("idle_ready", "s", ready, LONGEST_START),
+        figure("idle_memory", "MiB", memory, MOST_MEMORY),
+        figure("idle_cpu", "%", cpu, MOST_CPU),
+    ])
+}
+
+async fn watch(child: &mut Child, address: &str, begun: Instant) -> anyhow::Result<(f64, f64, f64)> {
+    while !is_ready(address).await {
+        if let Some(status) = child.try_wait()? {
+            bail!("`unigate run` ended: {status}");
+        }
+        anyhow::ensure!(
+            begun.elapsed() < Duration::from_secs(60),
+            "`unigate run` is not ready after a minute"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let ready = begun.elapsed().as_secs_f64();
+    let pid = child.id().context("the process is gone")?;
+    let before = cpu_seconds(pid)?;
+    let since = Instant::now();
+    tokio::time::sleep(WATCHED).await;
+    let cpu = (cpu_seconds(pid)? - before) / since.elapsed().as_secs_f64() * 100.0;
+    Ok((ready, resident_mib(pid)?, cpu))
+}
+
+async fn is_ready(address: &str) -> bool {
+    let asking = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream
+            .write_all(b"GET /readyz HTTP/1.1\r\nhost: unigate\r\nconnection: close\r\n\r\n")
+            .await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        std::io::Result::Ok(answer)
+    };
+    asking.await.is_ok_and(|answer| answer.starts_with(b"HTTP/1.1 200"))
+}
+
+/// User and system time so far, from the kernel's own account.
+fn cpu_seconds(pid: u32) -> anyhow::Result<f64> {
+    // Linux counts it in hundredths of a second for user space, whatever the kernel's own tick.
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    // The name in parentheses may hold spaces; utime and stime are the 12th and 13th after it.
+    let (_, rest) = stat.rsplit_once(')').context("an unknown form of /proc/PID/stat")?;
+    let ticks: Vec<&str> = rest.split_whitespace().skip(11).take(2).collect();
+    let total: f64 = ticks.iter().filter_map(|text| text.parse::<f64>().ok()).sum();
+    Ok(total / TICKS_PER_SECOND)
+}
+
+fn resident_mib(pid: u32) -> anyhow::Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .context("no VmRSS")?;
+    let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kib / 1024.0)
+}

@@ -1,0 +1,172 @@
+//! `bench intake`: the main path, measured against what the broker allows and against the naive consumer.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use bus::frontend::{Frontend, Message};
+use futures::StreamExt;
+use runtime::{Context, Settings, batch};
+use store::payments;
+use tokio_util::sync::CancellationToken;
+
+use super::bounds::{Does, Loop};
+use super::figure::{Figure, Goal};
+use super::idle;
+use super::load::{Ground, payments as made, publish, rate};
+
+/// Messages in flight where answers are awaited.
+const IN_FLIGHT: usize = 256;
+/// Connections of the one-at-a-time consumer.
+const ONE_AT_A_TIME: usize = 32;
+
+/// Measures all figures.
+pub(super) async fn measure(settings: &Settings, pairs: u32, count: usize) -> anyhow::Result<Vec<Figure>> {
+    let mut drain = Figure {
+        name: "drain",
+        unit: "msg/s",
+        pairs: Vec::new(),
+        goal: Goal::AtLeast(1.0),
+    };
+    let mut fed = Figure {
+        name: "fed",
+        unit: "msg/s",
+        pairs: Vec::new(),
+        goal: Goal::AtLeast(1.0),
+    };
+    let mut naive = Figure {
+        name: "drain_vs_one_at_a_time",
+        unit: "msg/s",
+        pairs: Vec::new(),
+        goal: Goal::AtLeast(2.5),
+    };
+    let mut answers = Figure {
+        name: "answers",
+        unit: "msg/s",
+        pairs: Vec::new(),
+        goal: Goal::AtLeast(0.8),
+    };
+    for pair in 0..pairs {
+        tracing::info!(pair = pair + 1, of = pairs, "measuring");
+        let ours = consume(settings, count, Consumer::Batches, Backlog::Waiting).await?;
+        drain
+            .pairs
+            .push((ours, bound(settings, count, Backlog::Waiting).await?));
+        let one_at_a_time = consume(settings, count / 4, Consumer::OneAtATime, Backlog::Waiting).await?;
+        naive.pairs.push((ours, one_at_a_time));
+        let ours = consume(settings, count, Consumer::Batches, Backlog::Fed).await?;
+        fed.pairs.push((ours, bound(settings, count, Backlog::Fed).await?));
+        let ours = answered(settings, count / 2, true).await?;
+        answers.pairs.push((ours, answered(settings, count / 2, false).await?));
+    }
+    let mut figures = vec![drain, fed, naive, answers];
+    figures.extend(idle::measure(settings).await?);
+    Ok(figures)
+}
+
+/// Whether the messages are there before the consumer, or come while it works.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Backlog {
+    Waiting,
+    Fed,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Consumer {
+    Batches,
+    OneAtATime,
+}
+
+async fn consume(settings: &Settings, count: usize, consumer: Consumer, backlog: Backlog) -> anyhow::Result<f64> {
+    let mut ground = Ground::prepare(settings, "ours").await?;
+    if consumer == Consumer::OneAtATime {
+        ground.settings.store.pool_size = ONE_AT_A_TIME;
+    }
+    let frontend = Frontend::connect(&ground.settings.bus).await?;
+    let load = made(count);
+    if backlog == Backlog::Waiting {
+        publish(&frontend, &load).await?;
+    }
+    let context = Context::start(ground.settings.clone(), CancellationToken::new()).await?;
+    context.bus.wait_ready().await;
+    match consumer {
+        Consumer::Batches => batch::spawn(&context, intake::facts()),
+        Consumer::OneAtATime => batch::spawn_sized(&context, intake::facts(), ONE_AT_A_TIME, 1),
+    }
+    let stored = rate(count as u64, async || payments::count_identities(&ground.store).await);
+    let measured = match backlog {
+        Backlog::Waiting => stored.await,
+        Backlog::Fed => tokio::try_join!(stored, publish(&frontend, &load)).map(|(rate, ())| rate),
+    };
+    finish(context).await;
+    frontend.close().await;
+    ground.clear().await?;
+    measured
+}
+
+async fn bound(settings: &Settings, count: usize, backlog: Backlog) -> anyhow::Result<f64> {
+    let ground = Ground::prepare(settings, "bound").await?;
+    let frontend = Frontend::connect(&ground.settings.bus).await?;
+    let load = made(count);
+    if backlog == Backlog::Waiting {
+        publish(&frontend, &load).await?;
+    }
+    let bound = Loop::start(&ground, Does::Publishes).await?;
+    let done = rate(count as u64, async || Ok::<u64, Infallible>(bound.done()));
+    let measured = match backlog {
+        Backlog::Waiting => done.await,
+        Backlog::Fed => tokio::try_join!(done, publish(&frontend, &load)).map(|(rate, ())| rate),
+    };
+    bound.stop().await;
+    frontend.close().await;
+    ground.clear().await?;
+    measured
+}
+
+/// Messages a second with an answer awaited for each, a window in flight: by intake, or by a loop that only answers.
+async fn answered(settings: &Settings, count: usize, by_intake: bool) -> anyhow::Result<f64> {
+    let ground = Ground::prepare(settings, if by_intake { "ours" } else { "echo" }).await?;
+    let frontend = Frontend::connect(&ground.settings.bus).await?;
+    let context = if by_intake {
+        let context = Context::start(ground.settings.clone(), CancellationToken::new()).await?;
+        context.bus.wait_ready().await;
+        batch::spawn(&context, intake::facts());
+        Some(context)
+    } else {
+        None
+    };
+    let echo = if by_intake {
+        None
+    } else {
+        Some(Loop::start(&ground, Does::Answers).await?)
+    };
+    // The first ones find connections cold.
+    ask_all(&frontend, made(count / 10)).await?;
+    let load = made(count);
+    let begun = std::time::Instant::now();
+    ask_all(&frontend, load).await?;
+    let measured = count as f64 / begun.elapsed().as_secs_f64();
+    if let Some(context) = context {
+        finish(context).await;
+    }
+    if let Some(echo) = echo {
+        echo.stop().await;
+    }
+    frontend.close().await;
+    ground.clear().await?;
+    Ok(measured)
+}
+
+async fn ask_all(frontend: &Frontend, load: Vec<Message>) -> anyhow::Result<()> {
+    let mut asking = futures::stream::iter(load)
+        .map(|message| async move { frontend.tell(&message, Duration::from_secs(30)).await })
+        .buffer_unordered(IN_FLIGHT);
+    while let Some(answer) = asking.next().await {
+        answer?;
+    }
+    Ok(())
+}
+
+async fn finish(context: Context) {
+    context.shutdown.cancel();
+    runtime::end_within(&context).await;
+}

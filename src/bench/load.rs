@@ -1,0 +1,143 @@
+//! The load: payments as front-ends publish them, and the ground they are measured on.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use bus::frontend::{Frontend, Message};
+use bus::topology;
+use domain::declaration::Payee;
+use futures::future::try_join_all;
+use runtime::Settings;
+use store::{Store, declarations};
+
+/// Publications in flight on one connection.
+const WINDOW: usize = 512;
+
+/// A database and a namespace for one measurement.
+pub(super) struct Ground {
+    pub(super) settings: Settings,
+    pub(super) store: Store,
+}
+
+impl Ground {
+    /// A database with an online payee and one with registers, and a topology.
+    pub(super) async fn prepare(settings: &Settings, purpose: &str) -> anyhow::Result<Self> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let name = format!(
+            "unigate_bench_{}_{}_{purpose}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
+        let mut settings = settings.clone();
+        settings.store = testkit::stand::with_database(&settings.store, &name);
+        settings.bus.namespace = name;
+        settings.bus.apply_topology = true;
+        settings.http_address = ([127, 0, 0, 1], 0).into();
+        settings.terminals_open = true;
+        store::create_from_template(&settings.store)
+            .await
+            .context("a database for the benchmark")?;
+        topology::apply(&settings.bus)
+            .await
+            .context("a topology for the benchmark")?;
+        let store = Store::connect(&settings.store)?;
+        let tx = store.begin().await?;
+        declarations::lock_for_apply(&tx).await?;
+        for toml in [ONLINE, UTILITY] {
+            let payee: Payee = toml::from_str(toml).context("the benchmark's payees")?;
+            declarations::apply_payee(&tx, &payee, "bench").await?;
+        }
+        tx.commit().await?;
+        Ok(Self { settings, store })
+    }
+
+    /// Takes everything away again.
+    pub(super) async fn clear(self) -> anyhow::Result<()> {
+        drop(self.store);
+        topology::delete(&self.settings.bus).await?;
+        store::drop_database(&self.settings.store).await?;
+        Ok(())
+    }
+}
+
+/// Half of the payments are for an online payee, half for one with registers.
+pub(super) fn payments(count: usize) -> Vec<Message> {
+    let paid_at = domain::clock::now();
+    (0..count)
+        .map(|nth| {
+            let payee = if nth % 2 == 0 { "isp" } else { "gorvodokanal" };
+            let body = format!(
+                r#"{{"payment_id":"{}","terminal":"T-{:04}","payee":"{payee}","account":"19206{nth:05}","fields":{{"payer":"Иванов И. И.","meter_cold":"{:05}"}},"amount":{},"fee":300,"currency":"RUB","paid_at":"{paid_at}","receipt_number":"{nth:06}"}}"#,
+                uuid::Uuid::now_v7(),
+                nth % 300,
+                nth % 100_000,
+                10_000 + nth % 5000,
+            );
+            Message::new("payment.accepted", body)
+        })
+        .collect()
+}
+
+/// Publishes everything, confirmed, with a window in flight; no answers are wanted.
+pub(super) async fn publish(frontend: &Frontend, messages: &[Message]) -> anyhow::Result<()> {
+    for window in messages.chunks(WINDOW) {
+        try_join_all(window.iter().map(|message| frontend.send(message))).await?;
+    }
+    Ok(())
+}
+
+/// Waits until `done` counts `total`, and returns how many a second it took from a tenth of them to all: what starting
+/// up costs is not what is measured.
+pub(super) async fn rate<E>(total: u64, mut done: impl AsyncFnMut() -> Result<u64, E>) -> anyhow::Result<f64>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    const LOOK_EVERY: Duration = Duration::from_millis(5);
+    const LIMIT: Duration = Duration::from_secs(120);
+    let begun = Instant::now();
+    let mut first: Option<(Instant, u64)> = None;
+    loop {
+        let count = done().await?;
+        let now = Instant::now();
+        if first.is_none() && count * 10 >= total {
+            first = Some((now, count));
+        }
+        if count >= total {
+            let (since, already) = first.unwrap_or((begun, 0));
+            return Ok((total - already) as f64 / now.duration_since(since).as_secs_f64().max(1e-6));
+        }
+        anyhow::ensure!(begun.elapsed() < LIMIT, "only {count} of {total} done after {LIMIT:?}");
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+const ONLINE: &str = r#"
+    id = "isp"
+    name = "Internet provider"
+    gateway = "unikassa"
+    currency = "RUB"
+    account = { pattern = "^.{1,40}$" }
+    amount = { min = 100, max = 10000000 }
+    [unikassa]
+    url = "https://billing.example.org/unikassa"
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+"#;
+
+const UTILITY: &str = r#"
+    id = "gorvodokanal"
+    name = "Горводоканал"
+    gateway = "registers"
+    currency = "RUB"
+    account = { pattern = "^[0-9]{10}$" }
+    amount = { min = 100, max = 1500000 }
+    [[field]]
+    name = "meter_cold"
+    label = "Cold water meter"
+    pattern = "^[0-9]{1,6}$"
+    [register]
+    schedule = "0 0 * * *"
+    time_zone = "Europe/Moscow"
+    format = "csv"
+    mail_to = ["buh@example.org"]
+"#;

@@ -1,0 +1,64 @@
+//! Benchmarks of the whole system, each beside a bound measured in the same run on the same machine.
+//!
+//! Machines are shared and noisy, so nothing is quoted alone: ours and its bound are measured in turn, several pairs,
+//! and what counts is the median of the ratios. Every benchmark works in a database and a broker namespace of its own
+//! and takes them away at the end.
+
+mod bounds;
+mod figure;
+mod idle;
+mod intake;
+mod load;
+
+use clap::{Args, Subcommand, ValueEnum};
+use runtime::Settings;
+
+use crate::ending::{Ending, Outcome};
+
+/// What `unigate bench` is told.
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// How fast payments are taken: stored, woken on, event written, acknowledged
+    Intake(IntakeArgs),
+}
+
+/// What `unigate bench intake` is told.
+#[derive(Debug, Args)]
+struct IntakeArgs {
+    /// Pairs of measurements per figure
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=99))]
+    pairs: u32,
+    /// Payments per measurement
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
+    payments: u32,
+    /// How the figures are printed
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+/// How figures are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Table,
+    /// One JSON object.
+    Json,
+}
+
+/// Runs a benchmark and prints its figures. Fails when a goal is missed.
+pub(crate) async fn run(args: &BenchArgs) -> Outcome {
+    let settings = Settings::load()?;
+    let Bench::Intake(args) = &args.bench;
+    let figures = intake::measure(&settings, args.pairs, args.payments as usize).await?;
+    match args.format {
+        Format::Table => figure::print_table("intake", &figures),
+        Format::Json => figure::print_json("intake", &figures),
+    }
+    Ok(Ending::done_if(figures.iter().all(figure::Figure::holds)))
+}

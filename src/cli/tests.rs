@@ -1,0 +1,79 @@
+//! What people read when they ask for help, and the shape of every operator's command: a change shows here.
+
+use clap::CommandFactory;
+
+use super::Cli;
+
+#[test]
+fn the_command_line_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn help() {
+    insta::assert_snapshot!(Cli::command().render_help());
+}
+
+/// Every command with its arguments, a line each. `demo` and `bench` are not the operator's and change more often.
+#[test]
+fn usages() {
+    let mut root = Cli::command();
+    root.build();
+    let mut lines = Vec::new();
+    for group in root.get_subcommands_mut() {
+        if !["demo", "bench", "help"].contains(&group.get_name()) {
+            add_usages(group, &mut lines);
+        }
+    }
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+fn add_usages(command: &mut clap::Command, lines: &mut Vec<String>) {
+    if !command.has_subcommands() {
+        let is_own =
+            |option: &&clap::Arg| !option.is_positional() && !["help", "version"].contains(&option.get_id().as_str());
+        let options: Vec<String> = command
+            .get_arguments()
+            .filter(is_own)
+            .map(ToString::to_string)
+            .collect();
+        let usage = command.clone().render_usage().to_string();
+        lines.push(format!(
+            "{}  {{{}}}",
+            usage.trim_start_matches("Usage: "),
+            options.join(", ")
+        ));
+    }
+    for sub in command.get_subcommands_mut() {
+        if sub.get_name() != "help" {
+            add_usages(sub, lines);
+        }
+    }
+}
+
+#[test]
+fn wrong_usage_is_refused() {
+    for line in [
+        "unigate",
+        "unigate run kiosks",
+        "unigate payees suspend isp",
+        "unigate deliveries requeue",
+        "unigate deliveries requeue --payee isp",
+        "unigate deliveries requeue --payee isp --state unknown --certain",
+        "unigate deliveries requeue 0199aa00-0000-7000-8000-000000000001 --payee isp --state unknown",
+        "unigate deliveries list --state lost",
+        "unigate parked discard 0199aa00-0000-7000-8000-000000000001",
+        "unigate parked show 17",
+        "unigate cards import --product a/b file.csv",
+        "unigate registers resend --payee isp --from 2026-11-01",
+    ] {
+        assert!(Cli::command().try_get_matches_from(line.split(' ')).is_err(), "{line}");
+    }
+    for line in [
+        "unigate run cards mailer",
+        "unigate deliveries requeue --payee isp --state unknown --dry-run",
+        "unigate deliveries requeue 0199aa00-0000-7000-8000-000000000001 --certain",
+    ] {
+        assert!(Cli::command().try_get_matches_from(line.split(' ')).is_ok(), "{line}");
+    }
+}

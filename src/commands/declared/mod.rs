@@ -1,0 +1,153 @@
+//! `unigate products|terminals …`, and what `unigate payees …` shares with them: declarations applied, listed, shown.
+//!
+//! A directory is applied as a whole or not at all. Whoever applies at the same time waits; what says what is there already
+//! changes nothing.
+
+mod kinds;
+mod read;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::bail;
+use clap::{Subcommand, ValueEnum};
+use domain::declaration::Declaration;
+use jiff::Timestamp;
+use store::declarations::{self, Applied, Declarations, Declared};
+use store::{Store, StoreError, Tx};
+
+use crate::ending::{Ending, Outcome};
+use crate::operator::Operator;
+use crate::output::{self, Column, Format, FormatArg, Row, say};
+
+pub(crate) use read::{Recipients, Written};
+
+/// What to do with declarations.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Declare what the *.toml files of a directory say, all of it or nothing; safe to run twice and at once
+    Apply {
+        /// A directory, or one file
+        #[arg(value_name = "DIR")]
+        path: PathBuf,
+    },
+    /// List what is declared
+    List(FormatArg),
+    /// Show one as it is declared, secrets masked
+    Show(ShowArgs),
+}
+
+/// What to show, and how.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ShowArgs {
+    /// Its id
+    id: String,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    format: ShowFormat,
+}
+
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum ShowFormat {
+    /// As it would stand in a file
+    #[default]
+    Toml,
+    /// One object
+    Json,
+}
+
+/// A kind of declaration: what `apply` and `list` must know of it beyond [`Declaration`].
+pub(crate) trait Kind: Declaration + 'static {
+    /// All of them.
+    fn all(declarations: Declarations) -> Vec<Declared<Self>>;
+    /// Columns of the list.
+    const COLUMNS: &'static [Column<Listed<Self>>];
+    /// Texts that have to be age recipients.
+    fn recipients(&self) -> Recipients<'_> {
+        Vec::new()
+    }
+    /// Completes what the files say by what is there, and does what has to come before a change.
+    async fn prepare(_: &Store, _: &Tx, _: &mut [Written<Self>]) -> Result<(), StoreError> {
+        Ok(())
+    }
+    /// Declares one.
+    async fn apply(&self, tx: &Tx, who: &str) -> Result<Applied, StoreError>;
+}
+
+/// A declaration in a list.
+pub(crate) struct Listed<T> {
+    version: i32,
+    value: Arc<T>,
+    updated_at: Option<Timestamp>,
+}
+
+impl<T: Kind> Row for Listed<T> {
+    const COLUMNS: &'static [Column<Self>] = T::COLUMNS;
+}
+
+/// Applies, lists or shows declarations of a kind.
+pub(crate) async fn run<T: Kind>(command: Command) -> Outcome {
+    match command {
+        Command::Apply { path } => apply::<T>(&path).await,
+        Command::List(FormatArg { format }) => list::<T>(format).await,
+        Command::Show(args) => show::<T>(args).await,
+    }
+}
+
+pub(crate) async fn apply<T: Kind>(path: &Path) -> Outcome {
+    let operator = Operator::new()?;
+    let mut written = read::read_all::<T>(path, T::recipients)?;
+    let tx = operator.store.begin().await?;
+    declarations::lock_for_apply(&tx).await?;
+    T::prepare(&operator.store, &tx, &mut written).await?;
+    let mut done = Vec::with_capacity(written.len());
+    for Written { value, .. } in &written {
+        done.push((value.id(), value.apply(&tx, &operator.who).await?));
+    }
+    tx.commit().await?;
+    for (id, applied) in done {
+        let what = match applied {
+            Applied::Created => "created",
+            Applied::Changed => "changed",
+            Applied::Unchanged => "unchanged",
+        };
+        say(format!("{} {id}: {what}", T::KIND))?;
+    }
+    Ok(Ending::Done)
+}
+
+async fn list<T: Kind>(format: Format) -> Outcome {
+    let operator = Operator::new()?;
+    let mut all = T::all(declarations::load(&operator.store).await?);
+    all.sort_by(|left, right| left.value.id().cmp(right.value.id()));
+    let updated = declarations::updated(&operator.store, T::KIND).await?;
+    let updated: HashMap<String, Timestamp> = updated.into_iter().map(|(id, _, at)| (id, at)).collect();
+    let rows: Vec<Listed<T>> = all
+        .into_iter()
+        .map(|Declared { version, value }| Listed {
+            updated_at: updated.get(value.id()).copied(),
+            version,
+            value,
+        })
+        .collect();
+    output::list(format, &rows)?;
+    Ok(Ending::Done)
+}
+
+async fn show<T: Kind>(args: ShowArgs) -> Outcome {
+    let operator = Operator::new()?;
+    let all = T::all(declarations::load(&operator.store).await?);
+    let Some(found) = all.iter().find(|declared| declared.value.id() == args.id) else {
+        bail!("no {} {} is declared", T::KIND, args.id);
+    };
+    let public = found.value.to_public_json();
+    match args.format {
+        ShowFormat::Json => output::show(output::ShowFormat::Json, &public)?,
+        ShowFormat::Toml => {
+            let text = toml::to_string_pretty(&public)?;
+            output::text(&format!("# version {}\n{text}", found.version))?;
+        }
+    }
+    Ok(Ending::Done)
+}

@@ -1,0 +1,107 @@
+//! Files of declarations, right and wrong.
+
+use super::*;
+use domain::declaration::{Payee, Product, Terminal};
+
+use crate::commands::declared::Kind;
+
+/// A directory of files that is gone with its test.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn of(files: &[(&str, &str)]) -> Self {
+        let path = std::env::temp_dir().join(format!("unigate-declared-{}", uuid::Uuid::now_v7()));
+        std::fs::create_dir(&path).unwrap();
+        for (name, text) in files {
+            std::fs::write(path.join(name), text).unwrap();
+        }
+        Self(path)
+    }
+
+    fn read<T: Kind>(&self) -> Result<Vec<Written<T>>, Vec<String>> {
+        let own = format!("{}/", self.0.display());
+        let lines = |wrong: Misconfigured| wrong.0.iter().map(|line| line.replace(&own, "")).collect();
+        read_all::<T>(&self.0, T::recipients).map_err(lines)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+const PAYEE: &str = r#"id = "water"
+name = "Водоканал"
+gateway = "registers"
+currency = "RUB"
+account = { pattern = "^[0-9]{10}$" }
+amount = { min = 100, max = 1500000 }
+[[field]]
+name = "meter"
+label = "Meter"
+[register]
+schedule = "0 0 * * *"
+mail_to = ["buh@example.org"]
+"#;
+
+#[test]
+fn a_file_holds_one_thing_or_several() {
+    let directory = Directory::of(&[
+        (
+            "b.toml",
+            "[[terminal]]\nid = \"T-2\"\n[[terminal]]\nid = \"T-3\"\nusers = [\"frontend\"]\n",
+        ),
+        ("a.toml", "id = \"T-1\"\ngroup = \"center\"\n"),
+        ("notes.txt", "not looked at"),
+    ]);
+    let all = directory.read::<Terminal>().unwrap();
+    let ids: Vec<&str> = all.iter().map(|one| one.value.id.as_str()).collect();
+    assert_eq!(ids, ["T-1", "T-2", "T-3"]);
+    assert_eq!(all[0].members, BTreeSet::from(["id".to_owned(), "group".to_owned()]));
+}
+
+#[test]
+fn a_payee_with_fields_is_one_thing() {
+    let all = Directory::of(&[("water.toml", PAYEE)]).read::<Payee>().unwrap();
+    assert_eq!((all.len(), all[0].value.field.len()), (1, 1));
+    assert!(!all[0].members.contains("suspended"));
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_with_its_place() {
+    let zone = PAYEE.replace("[register]\n", "[register]\ntime_zone = \"Mars/Olympus\"\n");
+    let key = PAYEE.replace("id = \"water\"", "id = \"gas\"") + "age_recipients = [\"age1qqqqqqqq\"]\n";
+    let several = "[[payee]]\nid = \"tv\"\n\n[[payee]]\nid = \"x y\"\n";
+    let directory = Directory::of(&[
+        ("a.toml", &zone),
+        ("b.toml", &key),
+        ("c.toml", several),
+        ("d.toml", "id = \"tv\nname = 1\n"),
+        ("e.toml", PAYEE),
+        ("f.toml", PAYEE),
+    ]);
+    insta::assert_snapshot!(directory.read::<Payee>().unwrap_err().join("\n"));
+}
+
+#[test]
+fn a_misspelt_member_and_a_foreign_one_are_refused() {
+    let product = "id = \"mts\"\nname = \"MTS\"\nface_value = 1\nprice = 1\ncurrency = \"RUB\"\nlow_stok = 5\n";
+    let beside = "id = \"a\"\n[[terminal]]\nid = \"b\"\n";
+    let wrong = Directory::of(&[("a.toml", product)]).read::<Product>().unwrap_err();
+    assert_eq!(wrong.len(), 1);
+    assert!(wrong[0].starts_with("a.toml:6: low_stok: unknown field"), "{wrong:?}");
+    let wrong = Directory::of(&[("a.toml", beside)]).read::<Terminal>().unwrap_err();
+    assert_eq!(
+        wrong,
+        ["a.toml:1: `id` stands beside [[terminal]]; a file holds one terminal or several"]
+    );
+}
+
+#[test]
+fn a_directory_without_files_is_a_mistake() {
+    let directory = Directory::of(&[]);
+    assert!(directory.read::<Payee>().unwrap_err()[0].ends_with("holds no *.toml file"));
+    let nowhere = read_all::<Payee>(Path::new("/no/such/directory"), Payee::recipients).unwrap_err();
+    assert!(nowhere.to_string().starts_with("/no/such/directory: "));
+}

@@ -1,0 +1,124 @@
+//! What is in the database and needs a person: declarations that cannot work here, payees that are down, parked facts,
+//! events that do not get out.
+
+use contract::webhook::Secrets;
+use domain::declaration::{Payee, SecretRef, SecretSource};
+use runtime::settings::environment;
+use secrecy::{ExposeSecret, SecretString};
+use store::declarations::{self, Declarations};
+use store::{StoreError, events, lanes, parked};
+
+use super::Findings;
+use crate::operator::Operator;
+
+/// Events older than this do not get out by themselves any more, in seconds.
+const OLD_EVENT_SECONDS: f64 = 60.0;
+
+pub(super) async fn look(operator: &Operator, findings: &mut Findings) -> Result<(), StoreError> {
+    let all = declarations::load(&operator.store).await?;
+    look_at_declarations(&all, findings);
+    for lane in lanes::list(&operator.store)
+        .await?
+        .into_iter()
+        .filter(|lane| lane.breaker == "open")
+    {
+        let since = lane.opened_at.map(|at| at.to_string()).unwrap_or_default();
+        let error = lane.last_error.unwrap_or_default();
+        let advice = "ask the payee; it is probed, and what waits goes out when it is back";
+        findings.warn(
+            format!("payee {}", lane.lane),
+            format!("is down since {since}: {error}"),
+            advice,
+        );
+    }
+    let waiting = parked::count_by_reason(&operator.store).await?;
+    if waiting.is_empty() {
+        findings.ok("parked", "nothing waits for an operator");
+    }
+    for (reason, count) in waiting {
+        let advice = "see `unigate parked list`; put back or discard each";
+        findings.warn("parked", format!("{count} facts: {reason}"), advice);
+    }
+    let (count, age) = events::backlog(&operator.store).await?;
+    if age > OLD_EVENT_SECONDS {
+        let found = format!("{count} wait to be published, the oldest for {age:.0} s");
+        findings.warn(
+            "events",
+            found,
+            "start a worker: every process publishes them; is the broker there?",
+        );
+    } else {
+        findings.ok("events", format!("{count} wait to be published"));
+    }
+    Ok(())
+}
+
+fn look_at_declarations(all: &Declarations, findings: &mut Findings) {
+    let counts = (all.payees.len(), all.products.len(), all.terminals.len());
+    findings.ok(
+        "declarations",
+        format!("{} payees, {} products, {} terminals", counts.0, counts.1, counts.2),
+    );
+    let mut payees: Vec<&Payee> = all.payees.values().map(|declared| &*declared.value).collect();
+    payees.sort_by(|left, right| left.id.cmp(&right.id));
+    for payee in payees {
+        look_at_payee(payee, findings);
+    }
+    for declared in all.products.values() {
+        let product = &declared.value;
+        if let Some(payee) = product.payee.as_ref().filter(|payee| !all.payees.contains_key(*payee)) {
+            let found = format!("is said to be a card of payee {payee}, which is not declared");
+            findings.warn(
+                format!("product {}", product.id),
+                found,
+                "declare the payee, or correct the product",
+            );
+        }
+    }
+}
+
+fn look_at_payee(payee: &Payee, findings: &mut Findings) {
+    let check = format!("payee {}", payee.id);
+    if payee.suspended {
+        let advice = format!(
+            "when it may have its payments: `unigate payees resume {} --reason …`",
+            payee.id
+        );
+        findings.warn(&check, "is suspended: its payments wait", advice);
+    }
+    // The URL was parsed when the declaration was read.
+    let Some(profile) = &payee.unikassa else { return };
+    match profile.secret.as_ref().map(resolve) {
+        None => findings.fail(&check, "has no secret", "declare unikassa.secret"),
+        Some(Err(why)) => {
+            findings.fail(
+                &check,
+                why,
+                "set it where the unikassa worker runs, and run doctor with that environment",
+            );
+        }
+        Some(Ok(text)) => match Secrets::parse(text.expose_secret()) {
+            Err(error) => findings.fail(&check, format!("unikassa.secret: {error}"), "write whsec_<base64>"),
+            Ok(secrets) if secrets.any_weak() => {
+                findings.warn(
+                    &check,
+                    "its secret is shorter than 24 bytes",
+                    "agree on a longer one with the payee",
+                );
+            }
+            Ok(_) => findings.ok(&check, format!("{}, its secret is readable", profile.url)),
+        },
+    }
+}
+
+fn resolve(secret: &SecretRef) -> Result<SecretString, String> {
+    match secret.source() {
+        SecretSource::Env(name) => environment(name)
+            .map(SecretString::from)
+            .ok_or_else(|| format!("unikassa.secret: {name} is not set here")),
+        SecretSource::File(path) => std::fs::read_to_string(path)
+            .map(|text| SecretString::from(text.trim()))
+            .map_err(|error| format!("unikassa.secret: {}: {error}", path.display())),
+        SecretSource::Value(value) => Ok(value),
+    }
+}

@@ -1,0 +1,138 @@
+//! Which settings are used, and where each came from. Values that may hold a password are shown without it.
+
+use std::path::Path;
+
+use runtime::Settings;
+use runtime::settings::environment;
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use super::Findings;
+
+/// Variables that are read besides those of [`shown`].
+const OTHERS: [&str; 5] = [
+    "UNIGATE_CONFIG",
+    "UNIGATE_LOG",
+    "UNIGATE_LOG_FORMAT",
+    "UNIGATE_OPERATOR",
+    "UNIGATE_DATA_DIR",
+];
+
+pub(super) fn look(settings: &Settings, findings: &mut Findings) {
+    let path = environment("UNIGATE_CONFIG").unwrap_or_else(|| "unigate.toml".to_owned());
+    // It was read once already, without an error.
+    let text = std::fs::read_to_string(Path::new(&path)).unwrap_or_default();
+    let file: toml::Table = text.parse().unwrap_or_default();
+    let values = shown(settings);
+    for (name, value) in &values {
+        let key = name.trim_start_matches("UNIGATE_").to_lowercase();
+        let source = match (environment(name), file.contains_key(&key)) {
+            (Some(_), _) => "environment",
+            (None, true) => &path,
+            (None, false) => "default",
+        };
+        findings.ok(*name, format!("{value} ({source})"));
+    }
+    for name in misspelt(&values) {
+        findings.warn(
+            name,
+            "is set, but nothing reads it",
+            "look for a misspelling; `unigate doctor` lists the names",
+        );
+    }
+    if settings.terminals_open {
+        findings.warn(
+            "terminals",
+            "UNIGATE_TERMINALS_OPEN: whoever reaches the broker is served, as any terminal",
+            "declare terminals with their broker users, and set it to false",
+        );
+    }
+}
+
+fn shown(settings: &Settings) -> Vec<(&'static str, String)> {
+    let file = |path: &Option<std::path::PathBuf>| {
+        path.as_ref()
+            .map_or("none".to_owned(), |path| path.display().to_string())
+    };
+    let Settings { store, bus, .. } = settings;
+    vec![
+        ("UNIGATE_DATABASE_URL", without_password(&store.url)),
+        ("UNIGATE_DATABASE_CA_FILE", file(&store.ca_file)),
+        ("UNIGATE_DATABASE_POOL", store.pool_size.to_string()),
+        ("UNIGATE_BROKER_URL", without_password(&bus.url)),
+        ("UNIGATE_BROKER_NAMESPACE", bus.namespace.clone()),
+        ("UNIGATE_BROKER_CA_FILE", file(&bus.ca_file)),
+        ("UNIGATE_BROKER_APPLY_TOPOLOGY", bus.apply_topology.to_string()),
+        ("UNIGATE_HTTP_ADDRESS", settings.http_address.to_string()),
+        (
+            "UNIGATE_SMTP_URL",
+            settings.smtp_url.as_ref().map_or("none".to_owned(), without_password),
+        ),
+        ("UNIGATE_MAIL_FROM", settings.mail_from.clone()),
+        (
+            "UNIGATE_VAULT_IDENTITY_FILE",
+            settings.vault_identity_file.display().to_string(),
+        ),
+        ("UNIGATE_TERMINALS_OPEN", settings.terminals_open.to_string()),
+        (
+            "UNIGATE_SWEEP_SECONDS",
+            settings.sweep_interval.as_secs_f64().to_string(),
+        ),
+    ]
+}
+
+/// A URL that cannot be read is not shown at all: who knows where its password stands.
+fn without_password(url: &SecretString) -> String {
+    let Ok(mut url) = Url::parse(url.expose_secret()) else {
+        return "not a URL".to_owned();
+    };
+    let has_password = url.password().is_some() || url.query_pairs().any(|(name, _)| name == "password");
+    if has_password {
+        let kept: Vec<(String, String)> = url
+            .query_pairs()
+            .filter(|(name, _)| name != "password")
+            .map(|(k, v)| (k.into(), v.into()))
+            .collect();
+        url.set_query(None);
+        if !kept.is_empty() {
+            url.query_pairs_mut().extend_pairs(kept);
+        }
+        // It has a host, or it would have no password.
+        let _ = url.set_password(Some("***"));
+    }
+    url.to_string()
+}
+
+/// Names in the environment that look like settings and are none.
+fn misspelt(values: &[(&str, String)]) -> Vec<String> {
+    let known = |name: &str| OTHERS.contains(&name) || values.iter().any(|(known, _)| *known == name);
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let mut wrong: Vec<String> = names
+        .filter(|name| name.starts_with("UNIGATE_") && !known(name))
+        .collect();
+    wrong.sort();
+    wrong
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        for (url, shown) in [
+            (
+                "postgres://u:hunter2@h:5432/d?sslmode=require",
+                "postgres://u:***@h:5432/d?sslmode=require",
+            ),
+            (
+                "postgres://u@h/d?password=hunter2&sslmode=require",
+                "postgres://u:***@h/d?sslmode=require",
+            ),
+            ("amqp://guest@h/%2f", "amqp://guest@h/%2f"),
+            ("host=h password=hunter2", "not a URL"),
+        ] {
+            assert_eq!(without_password(&SecretString::from(url)), shown);
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The columns of every list: they are the keys of its JSON, which programs rely on.
+
+use domain::declaration::{Payee, Product, Terminal};
+
+use super::declared::Listed;
+use super::deliveries::Delivery;
+use super::doctor::Finding;
+use crate::output::{Row, names};
+
+fn line<T: Row>(list: &str) -> String {
+    format!("{list}: {}", names::<T>().join(", "))
+}
+
+#[test]
+fn columns() {
+    let lines = [
+        line::<Listed<Payee>>("payees list"),
+        line::<Listed<Product>>("products list"),
+        line::<Listed<Terminal>>("terminals list"),
+        line::<store::imports::Import>("cards imports"),
+        line::<store::cards::Stock>("cards stock"),
+        line::<store::cards::SaleRow>("cards report"),
+        line::<store::payments::PaymentRow>("payments list"),
+        line::<Delivery>("deliveries list"),
+        line::<store::registers::Listed>("registers list"),
+        line::<store::parked::Parked>("parked list"),
+        line::<Finding>("doctor"),
+    ];
+    insta::assert_snapshot!(lines.join("\n"));
+}

@@ -1,0 +1,64 @@
+//! The executable `unigate`: all workers in one process or each in its own, and the operator's commands.
+//!
+//! Everything that decides is elsewhere: workers in `workers/`, rules in `domain`, SQL in `store`. This package reads
+//! arguments, calls those, and prints; it is the only one that prints. Commands and workers share the same functions of
+//! the store, so they cannot disagree.
+
+mod bench;
+mod cli;
+mod commands;
+mod demo;
+mod ending;
+mod moment;
+mod operator;
+mod output;
+pub mod workers;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use runtime::settings::environment;
+use runtime::telemetry;
+
+use crate::cli::{Cli, Command};
+use crate::ending::Ending;
+
+/// Parses the arguments, runs the command and turns its end into an exit code: 0 done, 1 failed, 2 wrong usage, 64 bad
+/// configuration.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(told) => {
+            // Help and version are told on standard output and are no error.
+            let _ = told.print();
+            return ExitCode::from(u8::try_from(told.exit_code()).unwrap_or(ending::WRONG_USAGE));
+        }
+    };
+    if !cli.command.keeps_its_own_log() {
+        start_log(&cli.command);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return ending::report(&error.into()),
+    };
+    match runtime.block_on(Box::pin(commands::run(cli.command))) {
+        Ok(Ending::Done) => ExitCode::SUCCESS,
+        Ok(Ending::Failed) => ExitCode::from(ending::FAILED),
+        Err(error) => ending::report(&error),
+    }
+}
+
+/// A worker tells what it does; a command prints what it did, and logs only what is wrong. What lapin says about closed
+/// channels is how a missing queue is found out.
+fn start_log(command: &Command) {
+    let default = if command.is_long_running() {
+        "info"
+    } else {
+        "warn,lapin::channel=off,lapin::channels=off"
+    };
+    let filter = environment("UNIGATE_LOG").unwrap_or_else(|| default.to_owned());
+    telemetry::start_log(
+        Some(&filter),
+        environment("UNIGATE_LOG_FORMAT").as_deref() == Some("json"),
+    );
+}

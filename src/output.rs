@@ -1,0 +1,221 @@
+//! The one place that prints. A list is declared once as its columns; table, JSON and CSV are made from them, so the three
+//! cannot disagree. What payers and payees wrote is hostile: no control character reaches a terminal, no formula a
+//! spreadsheet.
+
+use std::io::{self, Write};
+
+use clap::ValueEnum;
+use comfy_table::{Table, presets};
+use serde_json::{Map, Value};
+
+/// How a list is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    #[default]
+    Table,
+    /// One JSON object per line
+    Json,
+    /// With a header
+    Csv,
+}
+
+/// The option that every list takes.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct FormatArg {
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+}
+
+/// The option that everything takes that shows one thing.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct ShowFormatArg {
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: ShowFormat,
+}
+
+/// How one thing is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ShowFormat {
+    /// For people
+    #[default]
+    Table,
+    /// One JSON object on one line
+    Json,
+}
+
+/// A column of a list of `T`: its name and what stands in it.
+pub(crate) struct Column<T> {
+    name: &'static str,
+    value: fn(&T) -> Value,
+}
+
+impl<T> Column<T> {
+    /// Declares a column.
+    pub(crate) const fn new(name: &'static str, value: fn(&T) -> Value) -> Self {
+        Self { name, value }
+    }
+}
+
+/// Something that is listed: a row with its columns.
+pub(crate) trait Row: Sized + 'static {
+    /// In the order of printing.
+    const COLUMNS: &'static [Column<Self>];
+}
+
+/// Prints a list.
+pub(crate) fn list<T: Row>(format: Format, rows: &[T]) -> anyhow::Result<()> {
+    let mut text = Vec::new();
+    render(format, rows, &mut text)?;
+    write_out(&text)
+}
+
+/// A row as one JSON object, keys as the columns.
+pub(crate) fn object<T: Row>(row: &T) -> Value {
+    let members = T::COLUMNS
+        .iter()
+        .map(|column| (column.name.to_owned(), (column.value)(row)));
+    Value::Object(members.collect::<Map<_, _>>())
+}
+
+/// The names of a list's columns.
+#[cfg(test)]
+pub(crate) fn names<T: Row>() -> Vec<&'static str> {
+    T::COLUMNS.iter().map(|column| column.name).collect()
+}
+
+fn render<T: Row>(format: Format, rows: &[T], out: &mut Vec<u8>) -> anyhow::Result<()> {
+    match format {
+        Format::Json => {
+            for row in rows {
+                writeln!(out, "{}", object(row))?;
+            }
+        }
+        Format::Table => {
+            let mut table = Table::new();
+            table
+                .load_preset(presets::NOTHING)
+                .set_header(T::COLUMNS.iter().map(|column| column.name));
+            for row in rows {
+                table.add_row(
+                    T::COLUMNS
+                        .iter()
+                        .map(|column| printable(&text_of(&(column.value)(row)))),
+                );
+            }
+            for line in table.lines() {
+                writeln!(out, "{}", line.trim_end().strip_prefix(' ').unwrap_or(&line))?;
+            }
+        }
+        Format::Csv => {
+            let mut csv = csv::WriterBuilder::new()
+                .terminator(csv::Terminator::CRLF)
+                .from_writer(out);
+            csv.write_record(T::COLUMNS.iter().map(|column| column.name))?;
+            for row in rows {
+                csv.write_record(T::COLUMNS.iter().map(|column| harmless(&(column.value)(row))))?;
+            }
+            csv.flush()?;
+        }
+    }
+    Ok(())
+}
+
+/// A value as a cell: nothing for null, a list separated by blanks, JSON for what has members.
+fn text_of(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(text_of).collect::<Vec<_>>().join(" "),
+        other => other.to_string(),
+    }
+}
+
+/// A spreadsheet takes text that begins like a formula for one.
+fn harmless(value: &Value) -> String {
+    let text = printable(&text_of(value));
+    let is_formula = text.starts_with(['=', '+', '-', '@']) && !value.is_number();
+    if is_formula { format!("'{text}") } else { text }
+}
+
+/// Control characters could move the cursor or change colours.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
+/// Prints one thing with everything in it: indented for people, one object for programs.
+pub(crate) fn show(format: ShowFormat, thing: &Value) -> anyhow::Result<()> {
+    if format == ShowFormat::Json {
+        return write_out(format!("{thing}\n").as_bytes());
+    }
+    let mut text = String::new();
+    describe(thing, 0, &mut text);
+    write_out(text.as_bytes())
+}
+
+fn describe(value: &Value, depth: usize, text: &mut String) {
+    let indent = "  ".repeat(depth);
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                let name = printable(name);
+                if is_nested(member) {
+                    text.push_str(&format!("{indent}{name}:\n"));
+                    describe(member, depth + 1, text);
+                } else {
+                    text.push_str(&format!("{indent}{name}: {}\n", printable(&text_of(member))));
+                }
+            }
+        }
+        Value::Array(items) => {
+            for item in items {
+                text.push_str(&format!("{indent}-\n"));
+                describe(item, depth + 1, text);
+            }
+        }
+        plain => text.push_str(&format!("{indent}{}\n", printable(&text_of(plain)))),
+    }
+}
+
+fn is_nested(value: &Value) -> bool {
+    match value {
+        Value::Object(members) => !members.is_empty(),
+        Value::Array(items) => items.iter().any(|item| item.is_object() || item.is_array()),
+        _ => false,
+    }
+}
+
+/// Prints a line that says what was done.
+pub(crate) fn say(line: impl AsRef<str>) -> anyhow::Result<()> {
+    write_out(format!("{}\n", printable(line.as_ref())).as_bytes())
+}
+
+/// Prints text as it is.
+pub(crate) fn text(text: &str) -> anyhow::Result<()> {
+    write_out(text.as_bytes())
+}
+
+/// Tells something on standard error, under the program's name.
+#[expect(
+    clippy::print_stderr,
+    reason = "the one place that prints errors; a closed standard error is nobody's business"
+)]
+pub(crate) fn note(line: &str) {
+    eprintln!("unigate: {}", printable(line));
+}
+
+/// Whoever reads may have had enough (`unigate payments list | head`); that is no failure.
+fn write_out(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+#[cfg(test)]
+mod tests;
