@@ -87,12 +87,17 @@ pub async fn init_db(config: &Config, schema: Option<&str>) -> Result<(), Error>
 /// Returns up to two hundred rows, each value as text under its column's name; nulls are left out.
 pub async fn look(config: &Config, sql: &str) -> Result<Vec<BTreeMap<String, String>>, Error> {
     let receiver = Receiver::open(config)?;
-    let statement = statement::Statement::compile("look", sql, receiver.database.dialect(), statement::Vocabulary::Journal)
-        .map_err(OpenError::from)?;
+    let statement =
+        statement::Statement::compile("look", sql, receiver.database.dialect(), statement::Vocabulary::Journal)
+            .map_err(OpenError::from)?;
     let mut tx = receiver.database.begin(database::Access::Read).await?;
     let outcome = tx.run(&statement, &values::Values::default()).await?;
     drop(tx);
     receiver.close().await;
-    let as_text = |row: &database::Row| row.with_prefix("").filter_map(|(name, cell)| Some((name.to_owned(), cell.text()?))).collect();
+    let as_text = |row: &database::Row| {
+        row.with_prefix("")
+            .filter_map(|(name, cell)| Some((name.to_owned(), cell.text()?)))
+            .collect()
+    };
     Ok(outcome.rows.iter().map(as_text).collect())
 }

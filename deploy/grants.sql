@@ -1,0 +1,182 @@
+-- Least rights in PostgreSQL: a role per worker, one for operators, one for those who only look.
+--
+-- A small installation needs none of this: one user that owns the database does everything. It is for installations
+-- where a worker that was broken into must not be able to do the work of another.
+--
+-- How to use it:
+--   createuser --pwprompt unigate_owner
+--   createdb --owner=unigate_owner unigate
+--   UNIGATE_DATABASE_URL=postgres://unigate_owner:...@host/unigate unigate migrate
+--   psql --dbname=unigate --set=ON_ERROR_STOP=1 --file=deploy/grants.sql        as a superuser
+-- and then, as often as there are processes:
+--   create role intake_1 login password '...' in role unigate_intake;
+-- A process that runs several workers gets a user that is in several roles. Migrations stay with unigate_owner.
+--
+-- Run it again after every `unigate migrate`: a new table has no rights until then. It takes away all that these roles
+-- have and grants what is written here, in one transaction, so a right that is gone from this file is gone from the
+-- database as well, and nobody is ever without rights in between.
+--
+-- `unigate doctor` wants every right on every table, so run it as unigate_owner; under one of these roles it names what
+-- the role is not meant to touch. `unigate cards vault init`, and `cards import` where no cards worker runs, do the work
+-- of that worker and need unigate_cards besides unigate_operator.
+--
+-- A worker that lacks a right does not lose anything. It waits, says "permission denied" in its log, and goes on when the
+-- right is there.
+--
+-- Four things to know when reading on:
+--   Locking a row (SELECT ... FOR UPDATE or FOR SHARE) demands the right to update some column. Where a role only locks,
+--   the column granted is one that nothing can be done with.
+--   Columns are named where a role changes some and must not change others: no worker can alter an amount.
+--   payment_view and the checks of foreign keys work with the rights of the tables' owner.
+--   Nobody but the owner may delete what has happened; audit rows cannot even be changed.
+
+\set workers 'unigate_intake, unigate_cards, unigate_unikassa, unigate_registers, unigate_mailer'
+\set all_roles :workers ', unigate_operator, unigate_readonly'
+
+begin;
+
+-- Roles belong to the whole server: another installation on it shares them.
+do $$
+declare
+    wanted text;
+begin
+    foreach wanted in array array['unigate_owner', 'unigate_intake', 'unigate_cards', 'unigate_unikassa',
+                                  'unigate_registers', 'unigate_mailer', 'unigate_operator', 'unigate_readonly'] loop
+        if not exists (select from pg_roles where rolname = wanted) then
+            execute format('create role %I nologin', wanted);
+        end if;
+    end loop;
+end $$;
+
+-- Nobody else comes in, and nobody but the owner makes tables.
+revoke all on database :"DBNAME" from public;
+revoke create on schema public from public;
+revoke all on all tables in schema public from :all_roles;
+revoke all on all sequences in schema public from :all_roles;
+grant connect on database :"DBNAME" to :all_roles;
+grant usage on schema public to :all_roles;
+
+-- ---------------------------------------------------------------------------------------------------- every worker
+-- Events are written in the transaction of what happened and published by whichever process comes first.
+grant select, insert, delete on event to :workers;
+grant update (sequence) on event to :workers;
+
+-- Declarations, where messages or payees are judged by them.
+grant select on declaration_generation, payee, product, terminal to unigate_intake, unigate_cards, unigate_unikassa;
+grant update (only_row) on declaration_generation to unigate_intake, unigate_cards, unigate_unikassa;
+
+-- Facts that are refused: kept by the worker they came to, and handled again by it.
+grant select, insert on parked to unigate_intake, unigate_cards;
+grant update (state, reason, detail, resolved_at, resolved_by, resolution) on parked to unigate_intake, unigate_cards;
+
+-- ---------------------------------------------------------------------------------------------------------- intake
+grant select, insert on payment_identity to unigate_intake;
+grant usage on sequence payment_number to unigate_intake;
+grant select, insert on payment to unigate_intake;
+grant select on payment_view to unigate_intake;
+-- A revocation.
+grant update (state, generation, next_act, due_at, updated_at) on payment to unigate_intake;
+-- Positions and their clock.
+grant select on ledger to unigate_intake;
+grant update (last_position, clock) on ledger to unigate_intake;
+-- A revocation locks the series against closing.
+grant select on series to unigate_intake;
+grant update (series_id) on series to unigate_intake;
+
+-- ----------------------------------------------------------------------------------------------------------- cards
+grant select, insert on vault, card_batch, card_case, card, reservation, product_stock to unigate_cards;
+grant update (last_pos, low) on product_stock to unigate_cards;
+grant update (state, pool, exposed, offer_after, reservation_id, sealed, updated_at) on card to unigate_cards;
+grant update (state, ended_at, ended_by, sale_fingerprint, paid_at, amount, receipt_number, late, surplus)
+    on reservation to unigate_cards;
+grant select on card_import to unigate_cards;
+grant update (state, lease_token, lease_until, file_hash, sealed_file, added, duplicates, report, finished_at)
+    on card_import to unigate_cards;
+-- Every card shown once more is in the audit log.
+grant insert on audit to unigate_cards;
+
+-- -------------------------------------------------------------------------------------------------------- unikassa
+grant select on payment, attempt, lane, lane_slot to unigate_unikassa;
+grant update (state, next_act, due_at, step, attempts, maybes, not_found, last_call_at, last_error, flags,
+              provider_reference, updated_at) on payment to unigate_unikassa;
+grant insert on attempt to unigate_unikassa;
+grant update (ending, ended_at, late, result, error, request, response, http_status) on attempt to unigate_unikassa;
+grant update (breaker, failures, opened_at, probe_at, probe_count, last_error, question_waits_until)
+    on lane to unigate_unikassa;
+grant update (token, lease_until) on lane_slot to unigate_unikassa;
+
+-- ------------------------------------------------------------------------------------------------------- registers
+grant select on payee, payee_version, payment, series, ledger to unigate_registers;
+grant update (clock) on ledger to unigate_registers;
+grant update (last_hi, last_sequence, last_cutoff, planned_version, next_cutoff, every_payments)
+    on series to unigate_registers;
+grant select, insert on register to unigate_registers;
+grant update (state, lease_token, lease_until, due_at, attempts, last_error, file_name, sha256, bytes, built_at)
+    on register to unigate_registers;
+grant select, insert, delete on artifact to unigate_registers;
+grant update (sha256, bytes) on artifact to unigate_registers;
+grant insert on artifact_chunk to unigate_registers;
+grant select, insert on mailing to unigate_registers;
+
+-- ---------------------------------------------------------------------------------------------------------- mailer
+grant select on mailing, register, series, payee_version, artifact, artifact_chunk to unigate_mailer;
+grant update (state, due_at, lease_token, lease_until, attempts, last_error, sent_at) on mailing to unigate_mailer;
+grant update (state, mailed_at, last_error) on register to unigate_mailer;
+
+-- -------------------------------------------------------------------------------- operators: the command line
+-- Declaring: payees with their series and lanes, products, terminals.
+grant select on declaration_generation, payee, payee_version, product, terminal to unigate_operator;
+grant update (generation) on declaration_generation to unigate_operator;
+grant insert, update on payee, product, terminal to unigate_operator;
+grant insert on payee_version to unigate_operator;
+grant select, insert, update on series to unigate_operator;
+grant select, insert on lane to unigate_operator;
+grant update (slots, paused) on lane to unigate_operator;
+grant select, insert, delete on lane_slot to unigate_operator;
+-- Looking at payments and putting them back to work.
+grant select on payment, payment_view, payment_identity, attempt, event to unigate_operator;
+grant update (state, generation, next_act, due_at, step, not_found, give_up_at, updated_at) on payment to unigate_operator;
+-- Parked facts: correcting, putting back, discarding (which leaves the id refused).
+grant select on parked to unigate_operator;
+grant update (state, corrected_body, resolved_at, resolved_by, resolution) on parked to unigate_operator;
+grant insert on payment_identity to unigate_operator;
+-- Registers: closing now, copies, building and mailing again, saving a file.
+grant select on ledger to unigate_operator;
+grant update (clock) on ledger to unigate_operator;
+grant select, insert on register to unigate_operator;
+grant update (state, due_at) on register to unigate_operator;
+grant select on mailing, artifact, artifact_chunk to unigate_operator;
+grant update (state, due_at, attempts, give_up_at) on mailing to unigate_operator;
+-- Cards: handing files in, sealed to the vault; counting; setting aside. Not even ciphertext of cards can be read.
+grant select on vault, reservation, card_case, product_stock to unigate_operator;
+grant select (card_id, product_id, pos, batch_id, serial, expires_on, state, pool, exposed, offer_after, reservation_id,
+              updated_at) on card to unigate_operator;
+grant update (state, updated_at) on card to unigate_operator;
+grant insert (import_id, product_id, file_name, sealed_file, requested_by) on card_import to unigate_operator;
+grant select (import_id, product_id, file_name, state, requested_by, requested_at, finished_at, added, duplicates, report)
+    on card_import to unigate_operator;
+-- Every act leaves a row, and no row can be changed or taken away.
+grant select, insert on audit to unigate_operator;
+
+-- ------------------------------------------------------------------------------ those who only look: support, reports
+-- Not: declarations (a payee's secret may stand in one), anything of the vault, sealed cards, files of registers.
+grant select on payment, payment_view, payment_identity, attempt, lane, lane_slot, ledger, series, register, mailing, artifact,
+    reservation, card_case, product_stock, audit, event to unigate_readonly;
+grant select (payee_id, version, gateway, suspended, retired, updated_at) on payee to unigate_readonly;
+grant select on product, terminal to unigate_readonly;
+grant select (parked_id, parked_at, routing_key, payment_id, reservation_id, reason, detail, body, corrected_body,
+              properties, state, resolved_at, resolved_by) on parked to unigate_readonly;
+grant select (card_id, product_id, pos, batch_id, serial, expires_on, state, pool, exposed, offer_after, reservation_id,
+              updated_at) on card to unigate_readonly;
+grant select (import_id, product_id, file_name, state, requested_by, requested_at, finished_at, added, duplicates, report)
+    on card_import to unigate_readonly;
+
+-- Which migrations were applied; the table is the migrating program's own.
+do $$
+begin
+    if to_regclass('refinery_schema_history') is not null then
+        grant select on refinery_schema_history to unigate_operator, unigate_readonly;
+    end if;
+end $$;
+
+commit;
