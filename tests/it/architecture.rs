@@ -1,0 +1,131 @@
+//! Who may use whom, read from the sources: the arrows of ARCHITECTURE.md, and what every file must have.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the workspace")
+        .to_owned()
+}
+
+/// Every crate: its place below the root, and the names it depends on outside of its tests.
+fn crates() -> Vec<(String, Vec<String>)> {
+    let mut found = vec![crate_at("")];
+    for group in ["shared", "workers"] {
+        let mut names: Vec<_> = fs::read_dir(root().join(group))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        names.sort();
+        let manifests = names.into_iter().filter(|path| path.join("Cargo.toml").is_file());
+        found.extend(
+            manifests.map(|path| crate_at(&format!("{group}/{}", path.file_name().unwrap().to_str().unwrap()))),
+        );
+    }
+    found.extend([crate_at("receiver"), crate_at("tests")]);
+    found
+}
+
+fn crate_at(place: &str) -> (String, Vec<String>) {
+    let text = fs::read_to_string(root().join(place).join("Cargo.toml")).unwrap();
+    let manifest: toml::Table = toml::from_str(&text).unwrap();
+    let dependencies = manifest.get("dependencies").and_then(|section| section.as_table());
+    (
+        place.to_owned(),
+        dependencies
+            .map(|section| section.keys().cloned().collect())
+            .unwrap_or_default(),
+    )
+}
+
+/// Every Rust source that is ours, with its text.
+fn sources() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for place in ["src", "shared", "workers", "receiver", "tests"] {
+        collect(&root().join(place), &mut found);
+    }
+    assert!(found.len() > 100, "only {} sources found", found.len());
+    found
+}
+
+fn collect(directory: &Path, found: &mut Vec<(String, String)>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let place = path.strip_prefix(root()).unwrap().display().to_string();
+            found.push((place, fs::read_to_string(&path).unwrap()));
+        }
+    }
+}
+
+#[test]
+fn imports_go_one_way() {
+    let layers = [&["domain"][..], &["contract", "store", "bus"], &["runtime"]];
+    let workers = ["intake", "cards", "unikassa", "databases", "registers", "mailer"];
+    for (place, dependencies) in crates() {
+        let Some((group, name)) = place.split_once('/') else {
+            continue;
+        };
+        let layer = layers.iter().position(|layer| layer.contains(&name));
+        for dependency in &dependencies {
+            assert!(dependency != "unigate", "{place} depends on the executable");
+            assert!(
+                !workers.contains(&&**dependency) || name == dependency,
+                "{place} depends on the worker {dependency}"
+            );
+            assert!(dependency != "testkit", "{place} depends on the testkit");
+            let below = layers.iter().position(|layer| layer.contains(&&**dependency));
+            if let (Some(layer), Some(below)) = (layer, below) {
+                assert!(below < layer, "{place} depends on {dependency}, which is not below it");
+            }
+        }
+        assert!(
+            group == "workers" || !dependencies.iter().any(|one| workers.contains(&&**one)),
+            "{place} knows workers"
+        );
+    }
+}
+
+#[test]
+fn each_outside_world_is_named_by_one_crate() {
+    for (outside, only) in [
+        ("lapin", &["shared/bus"][..]),
+        ("tokio-postgres", &["shared/store"]),
+        ("deadpool-postgres", &["shared/store"]),
+        ("lettre", &["workers/mailer"]),
+        ("reqwest", &["workers/unikassa"]),
+        ("sqlx", &["receiver"]),
+        ("chacha20poly1305", &["workers/cards"]),
+        ("zip", &["shared/testkit", "workers/registers"]),
+    ] {
+        let named: Vec<String> = crates()
+            .into_iter()
+            .filter(|(_, dependencies)| dependencies.iter().any(|one| one == outside))
+            .map(|(place, _)| place)
+            .collect();
+        assert_eq!(named, only, "who names {outside}");
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_for_and_stays_readable() {
+    for (place, text) in sources() {
+        assert!(text.starts_with("//!"), "{place} does not open with what it is for");
+        let lines = text.lines().count();
+        assert!(lines <= 400, "{place} has {lines} lines");
+    }
+}
+
+#[test]
+fn no_test_is_ignored_and_none_sleeps() {
+    for (place, text) in sources() {
+        let ignored = concat!("#[", "ignore");
+        assert!(!text.contains(ignored), "{place} ignores a test");
+        let sleeps = concat!("time::", "sleep(");
+        assert!(!place.starts_with("tests/") || !text.contains(sleeps), "{place} sleeps");
+    }
+}

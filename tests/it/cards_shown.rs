@@ -1,0 +1,153 @@
+//! What is shown of a card, to whom, and how often: reprints, sealed answers, secrets kept, duplicates in a batch.
+
+use bus::frontend::Message;
+use serde_json::{Value, json};
+
+use crate::cards::{parked, reserve, shop};
+use crate::fixtures::{about, new_id, reservation, sale};
+use crate::world::{refused, with};
+
+#[tokio::test]
+async fn a_sold_card_is_printed_again_for_its_own_terminal_and_for_a_while() {
+    let world = shop(2).await;
+    let id = new_id();
+    let reprint = about("reservation_id", &id);
+    refused(
+        &world.ask("card.reprint", &reprint).await,
+        "unknown_reservation",
+        "reservation_id",
+    );
+    let reserved = reserve(&world, &id).await;
+    refused(&world.ask("card.reprint", &reprint).await, "not_sold", "reservation_id");
+    world.tell("card.sell", &sale(&id)).await;
+    let printed = world.ask("card.reprint", &reprint).await;
+    assert_eq!(printed, with(reserved, "outcome", json!("reprinted")));
+    let nosy = world
+        .ask("card.reprint", &json!({"reservation_id": id, "terminal": "T-0002"}))
+        .await;
+    refused(&nosy, "not_your_terminal", "");
+    assert_eq!(
+        world
+            .value("SELECT count(*) FROM audit WHERE act = 'card.reprint'")
+            .await,
+        "1",
+        "what was shown is audited"
+    );
+    world
+        .sql("UPDATE reservation SET ended_at = ended_at - interval '31 days'")
+        .await;
+    refused(
+        &world.ask("card.reprint", &reprint).await,
+        "reprint_over",
+        "reservation_id",
+    );
+}
+
+#[tokio::test]
+async fn a_terminal_with_a_key_gets_its_cards_sealed() {
+    let world = shop(1).await;
+    let identity = age::x25519::Identity::generate();
+    world
+        .terminal(&format!(
+            "id = \"T-0001\"\nage_recipient = \"{}\"",
+            identity.to_public()
+        ))
+        .await;
+    let id = new_id();
+    let reserved = reserve(&world, &id).await;
+    world.tell("card.sell", &sale(&id)).await;
+    let printed = world.ask("card.reprint", &about("reservation_id", &id)).await;
+    for answer in [reserved, printed] {
+        assert_eq!((&answer["card"], &answer["receipt"]), (&Value::Null, &Value::Null));
+        let text = answer.to_string();
+        assert!(!text.contains("secret") && !text.contains("*111*"), "{text}");
+        let sealed = answer["sealed_card"].as_str().unwrap();
+        assert!(sealed.starts_with("-----BEGIN AGE ENCRYPTED FILE-----"), "{sealed}");
+        let opened: Value = serde_json::from_slice(&age::decrypt(&identity, sealed.as_bytes()).unwrap()).unwrap();
+        assert_eq!(opened["serial"], "0001");
+        assert_eq!(
+            opened["fields"],
+            json!({"pin": "8231-secret-0001", "activation": "*111*0001#"})
+        );
+        assert!(opened["receipt"].as_str().unwrap().contains("8231-secret-0001"));
+    }
+}
+
+#[tokio::test]
+async fn no_secret_is_stored_or_told_in_the_open() {
+    let world = shop(2).await;
+    let mut events = world.listen("#").await;
+    let id = new_id();
+    reserve(&world, &id).await;
+    world.tell("card.sell", &with(sale(&id), "amount", json!(1))).await;
+    world.tell("card.sell", &sale(&id)).await;
+    let told = events.item("card.sold", "reservation_id", &id).await;
+    assert!(!told.to_string().contains("secret"));
+    for table in [
+        "card",
+        "card_batch",
+        "card_import",
+        "reservation",
+        "event",
+        "audit",
+        "parked",
+    ] {
+        let rows = world.sql(&format!("SELECT t::text FROM {table} t")).await;
+        let text = format!("{rows:?}");
+        // A bytea is shown in hexadecimal.
+        assert!(
+            !text.contains("secret") && !text.contains("736563726574"),
+            "{table}: {text}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn duplicates_inside_one_batch_get_an_answer_each() {
+    let world = shop(60).await;
+    let id = new_id();
+    let asks = world
+        .publish_often(&Message::new("card.reserve", reservation(&id).to_string()), 50)
+        .await;
+    assert!(
+        asks.iter()
+            .all(|answer| *answer == asks[0] && answer["outcome"] == "reserved"),
+        "{:?}",
+        asks[0]
+    );
+    let sales = world
+        .publish_often(&Message::new("card.sell", sale(&id).to_string()), 50)
+        .await;
+    assert_eq!(sales.iter().filter(|answer| answer["outcome"] == "sold").count(), 1);
+    assert_eq!(
+        sales
+            .iter()
+            .filter(|answer| answer["outcome"] == "already_sold")
+            .count(),
+        49
+    );
+    let id = new_id();
+    reserve(&world, &id).await;
+    let release = Message::new("card.release", about("reservation_id", &id).to_string());
+    let releases = world.publish_often(&release, 50).await;
+    assert_eq!(
+        releases.iter().filter(|answer| answer["outcome"] == "released").count(),
+        1
+    );
+    assert_eq!(
+        releases
+            .iter()
+            .filter(|answer| answer["outcome"] == "already_released")
+            .count(),
+        49
+    );
+    let wrong = Message::new("card.sell", sale(&new_id()).to_string());
+    let wrongs = world.publish_often(&wrong, 50).await;
+    assert!(wrongs.iter().all(|answer| answer["reason"] == "unknown_reservation"));
+    assert_eq!(parked(&world).await, 1);
+    let counted = world
+        .sql("SELECT state, count(*) FROM card GROUP BY state ORDER BY state")
+        .await;
+    let count = |state: &str, n: &str| vec![Some(state.to_owned()), Some(n.to_owned())];
+    assert_eq!(counted, [count("available", "59"), count("sold", "1")]);
+}

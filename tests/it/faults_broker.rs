@@ -1,0 +1,235 @@
+//! The broker and the database cut off, asleep or emptied under running workers: red, then green again without a human.
+
+use bus::frontend::Message;
+use serde_json::Value;
+use testkit::mail::MailServer;
+use testkit::payee::Payee;
+use testkit::process::Process;
+
+use crate::faults::{Cut, bare, environment, publish_all};
+use crate::fixtures::{MTS, UTILITY, internet_provider, new_ids, online_payment, reservation, sale, utility_payment};
+use crate::world::{PATIENCE, World, ask_through, with};
+
+/// A mailbox, a payee and cards, and the settings of a process behind these cuts.
+struct Town {
+    world: World,
+    payee: Payee,
+    server: MailServer,
+}
+
+impl Town {
+    async fn found() -> Self {
+        let world = bare().await;
+        let payee = Payee::start().await.unwrap();
+        let server = MailServer::start("127.0.0.1:0").await.unwrap();
+        world.payee(&internet_provider(&payee.url(), "")).await;
+        world
+            .payee(&UTILITY.replace("schedule = \"0 0 * * *\"", "every_payments = 10"))
+            .await;
+        world.product(MTS).await;
+        world.cards("mts-100", 1, 50).await;
+        Self { world, payee, server }
+    }
+
+    async fn process(&self, cuts: &[&Cut]) -> Process {
+        Process::start_ready(&self.settings(cuts), &["run"]).await
+    }
+
+    fn settings(&self, cuts: &[&Cut]) -> Vec<(String, String)> {
+        let smtp = format!("smtp://{}?tls=none", self.server.addr);
+        let mut changes = vec![("UNIGATE_SMTP_URL", &*smtp)];
+        changes.extend(cuts.iter().map(|cut| cut.variable()));
+        environment(&self.world, &changes)
+    }
+
+    /// Publishes some of everything, as front-ends whose broker is there.
+    async fn publish(&self, count: usize) -> Work {
+        let work = Work {
+            online: new_ids(count),
+            listed: new_ids(count),
+        };
+        let online: Vec<Value> = work.online.iter().map(|id| online_payment(id)).collect();
+        let listed: Vec<Value> = work.listed.iter().map(|id| utility_payment(id)).collect();
+        publish_all(&self.world, "payment.accepted", &online).await;
+        publish_all(&self.world, "payment.accepted", &listed).await;
+        work
+    }
+
+    async fn is_done(&self, work: &Work) {
+        for id in &work.online {
+            self.world.reaches(id, "delivered").await;
+        }
+        for id in &work.listed {
+            self.world.reaches(id, "reported").await;
+        }
+        assert!(self.payee.ledger().values().all(|entry| entry.credits == 1));
+    }
+
+    /// A card is sold, which takes every part of the system that talks to terminals.
+    async fn sells(&self, id: &str) {
+        let reserved = self.world.ask("card.reserve", &reservation(id)).await;
+        assert_eq!(reserved["outcome"], "reserved", "{reserved}");
+        assert_eq!(self.world.tell("card.sell", &sale(id)).await["outcome"], "sold");
+    }
+}
+
+struct Work {
+    online: Vec<String>,
+    listed: Vec<String>,
+}
+
+#[tokio::test]
+async fn the_broker_is_cut_off_and_comes_back() {
+    let town = Town::found().await;
+    let broker = Cut::before_broker(&town.world).await;
+    let process = town.process(&[&broker]).await;
+    let before = town.publish(10).await;
+    broker.proxy.cut().await;
+    process.wait_for_readiness(503).await;
+    let (_, why) = process.get("/readyz").await.unwrap();
+    assert!(why.contains("broker"), "{why}");
+    assert_eq!(
+        process.get("/healthz").await.unwrap().0,
+        200,
+        "the process itself is well"
+    );
+    let meanwhile = town.publish(10).await;
+    broker.proxy.mend();
+    process.wait_for_readiness(200).await;
+    let after = town.publish(10).await;
+    for work in [&before, &meanwhile, &after] {
+        town.is_done(work).await;
+    }
+    town.sells(&crate::fixtures::new_id()).await;
+    assert!(process.end().await.success());
+}
+
+#[tokio::test]
+async fn the_database_is_cut_off_and_comes_back() {
+    let town = Town::found().await;
+    let database = Cut::before_database(&town.world).await;
+    let process = town.process(&[&database]).await;
+    let before = town.publish(10).await;
+    database.proxy.cut().await;
+    process.wait_for_readiness(503).await;
+    let (_, why) = process.get("/readyz").await.unwrap();
+    assert!(why.contains("database"), "{why}");
+    let meanwhile = town.publish(10).await;
+    database.proxy.mend();
+    process.wait_for_readiness(200).await;
+    let after = town.publish(10).await;
+    for work in [&before, &meanwhile, &after] {
+        town.is_done(work).await;
+    }
+    town.sells(&crate::fixtures::new_id()).await;
+    let parked = town.world.value("SELECT count(*) FROM parked").await;
+    assert_eq!(parked, "0", "no message is guilty of the database's absence");
+    assert!(process.end().await.success());
+}
+
+#[tokio::test]
+async fn both_are_cut_again_and_again_in_the_middle_of_the_work() {
+    let town = Town::found().await;
+    let (broker, database) = (
+        Cut::before_broker(&town.world).await,
+        Cut::before_database(&town.world).await,
+    );
+    let process = town.process(&[&broker, &database]).await;
+    let mut works = Vec::new();
+    for round in 0..6 {
+        let cut = if round % 2 == 0 { &broker } else { &database };
+        // A few kilobytes later the connection breaks in the middle of something.
+        cut.proxy.reset_answers_after(3000 + 700 * round);
+        works.push(town.publish(10).await);
+        cut.proxy.cut().await;
+        cut.proxy.mend();
+    }
+    process.wait_for_readiness(200).await;
+    for work in &works {
+        town.is_done(work).await;
+    }
+    let doubled = "SELECT count(*) FROM (SELECT payment_id FROM payment GROUP BY payment_id HAVING count(*) > 1) d";
+    assert_eq!(town.world.value(doubled).await, "0");
+    assert!(process.end().await.success());
+}
+
+#[tokio::test]
+async fn services_that_are_away_at_the_start_are_waited_for() {
+    let town = Town::found().await;
+    let (broker, database) = (
+        Cut::before_broker(&town.world).await,
+        Cut::before_database(&town.world).await,
+    );
+    broker.proxy.cut().await;
+    database.proxy.cut().await;
+    let process = Process::start(&town.settings(&[&broker, &database]), &["run"]);
+    process.wait_for_readiness(503).await;
+    let work = town.publish(10).await;
+    database.proxy.mend();
+    broker.proxy.mend();
+    process.wait_for_readiness(200).await;
+    town.is_done(&work).await;
+    assert!(process.end().await.success());
+}
+
+#[tokio::test]
+async fn queues_deleted_under_their_consumers_are_declared_again() {
+    let town = Town::found().await;
+    let process = town.process(&[]).await;
+    let before = town.publish(10).await;
+    town.is_done(&before).await;
+    bus::topology::delete(town.world.stand.bus()).await.unwrap();
+    testkit::wait_for("everything to be declared again", PATIENCE, async || {
+        let report = bus::topology::check(town.world.stand.bus()).await;
+        report.is_ok_and(|report| report.in_order()).then_some(())
+    })
+    .await;
+    process.wait_for_readiness(200).await;
+    // The exchange was gone for a moment: the front-end's channels with it.
+    let frontend = town.world.stand.frontend().await;
+    let id = crate::fixtures::new_id();
+    let payment = Message::new("payment.accepted", online_payment(&id).to_string());
+    assert_eq!(ask_through(&frontend, &payment).await["outcome"], "accepted");
+    town.world.reaches(&id, "delivered").await;
+    let reserve = Message::new("card.reserve", reservation(&id).to_string());
+    assert_eq!(ask_through(&frontend, &reserve).await["outcome"], "reserved");
+    assert!(process.end().await.success());
+}
+
+#[tokio::test]
+async fn rubbish_at_full_speed_delays_nobody() {
+    let town = Town::found().await;
+    let process = town.process(&[]).await;
+    let mut rubbish: Vec<Vec<u8>> = Vec::new();
+    for at in 0..40_u8 {
+        rubbish.push(format!("{{\"payment_id\": {at}").into_bytes());
+        rubbish.push(vec![0xff, at, 0xfe]);
+        rubbish.push(
+            with(
+                online_payment(&crate::fixtures::new_id()),
+                "account",
+                serde_json::json!(format!("a\u{0}{at}")),
+            )
+            .to_string()
+            .into_bytes(),
+        );
+        rubbish.push([b"[".repeat(100), vec![at]].concat());
+    }
+    rubbish.push("x".repeat(200_000).into_bytes());
+    for (at, body) in rubbish.iter().enumerate() {
+        let key = ["payment.accepted", "card.sell", "payment.revoke", "card.nonsense"][at % 4];
+        town.world
+            .frontend
+            .send(&Message::new(key, body.clone()))
+            .await
+            .unwrap();
+    }
+    let work = town.publish(20).await;
+    town.is_done(&work).await;
+    testkit::wait_for("all rubbish to be parked", PATIENCE, async || {
+        let parked = town.world.value("SELECT count(*) FROM parked").await;
+        (parked == rubbish.len().to_string()).then_some(())
+    })
+    .await;
+    assert!(process.end().await.success());
+}

@@ -1,0 +1,115 @@
+//! Somebody who bound a queue to the events exchange.
+
+use std::collections::BTreeMap;
+
+use bus::Delivery;
+use futures::FutureExt;
+use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
+
+use crate::world::PATIENCE;
+
+/// What was told of one thing.
+#[derive(Clone, Debug)]
+pub(crate) struct Told {
+    pub(crate) kind: String,
+    pub(crate) item: Value,
+}
+
+/// Hears every event once, whichever relay repeats it.
+pub(crate) struct Listener {
+    incoming: bus::frontend::Listener,
+    heard: BTreeMap<String, String>,
+    items: Vec<Told>,
+}
+
+impl Listener {
+    pub(crate) fn new(incoming: bus::frontend::Listener) -> Self {
+        Self {
+            incoming,
+            heard: BTreeMap::new(),
+            items: Vec::new(),
+        }
+    }
+
+    /// The first item of a kind in which a member has this text; waits for it.
+    pub(crate) async fn item(&mut self, kind: &str, member: &str, text: &str) -> Value {
+        let what = format!("{kind} with {member} {text}");
+        self.until(&what, |items| {
+            items.iter().find(|told| told.is(kind, member, text)).cloned()
+        })
+        .await
+        .item
+    }
+
+    /// Waits until so many items of a kind were told, and returns them.
+    pub(crate) async fn items(&mut self, kind: &str, count: usize) -> Vec<Value> {
+        let of_kind = |items: &[Told]| {
+            let found: Vec<Value> = items
+                .iter()
+                .filter(|told| told.kind == kind)
+                .map(|told| told.item.clone())
+                .collect();
+            (found.len() >= count).then_some(found)
+        };
+        self.until(&format!("{count} items of {kind}"), of_kind).await
+    }
+
+    /// Everything heard so far about a kind, without waiting.
+    pub(crate) fn so_far(&mut self, kind: &str) -> Vec<Value> {
+        while let Some(Some(event)) = self.incoming.next().now_or_never() {
+            self.hear(&event);
+        }
+        self.items
+            .iter()
+            .filter(|told| told.kind == kind)
+            .map(|told| told.item.clone())
+            .collect()
+    }
+
+    async fn until<T>(&mut self, what: &str, found: impl Fn(&[Told]) -> Option<T>) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(found) = found(&self.items) {
+                return found;
+            }
+            match timeout_at(deadline, self.incoming.next()).await {
+                Ok(Some(event)) => self.hear(&event),
+                Ok(None) => panic!("the events ended while waiting for {what}"),
+                Err(_) => panic!("no {what}; heard {:?}", self.items),
+            }
+        }
+    }
+
+    fn hear(&mut self, event: &Delivery) {
+        let kind = event.kind.clone().expect("a type");
+        assert_eq!(kind, event.routing_key);
+        let body: Value = serde_json::from_slice(&event.body).unwrap();
+        let id = body["event_id"].as_str().expect("an event_id").to_owned();
+        assert_eq!(event.message_id.as_deref(), Some(&*id));
+        assert!(
+            body["occurred_at"]
+                .as_str()
+                .is_some_and(|at| at.parse::<jiff::Timestamp>().is_ok()),
+            "{body}"
+        );
+        let items = body["items"].as_array().expect("items");
+        assert!((1..=256).contains(&items.len()), "{} items", items.len());
+        // At least once: a repeat is the same event under the same id.
+        let text = body.to_string();
+        if let Some(before) = self.heard.insert(id, text.clone()) {
+            assert_eq!(before, text);
+            return;
+        }
+        self.items.extend(items.iter().map(|item| Told {
+            kind: kind.clone(),
+            item: item.clone(),
+        }));
+    }
+}
+
+impl Told {
+    fn is(&self, kind: &str, member: &str, text: &str) -> bool {
+        self.kind == kind && self.item[member] == text
+    }
+}

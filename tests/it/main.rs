@@ -1,0 +1,31 @@
+//! End to end, on the real RabbitMQ and PostgreSQL: messages in as front-ends publish them, and what comes of them.
+//!
+//! Every test has a database and a broker namespace of its own and runs beside all others. None sleeps: each waits for
+//! what it expects, with a limit.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
+
+mod architecture;
+mod cards;
+mod cards_late;
+mod cards_races;
+mod cards_shown;
+mod cli;
+mod cli_operator;
+mod events;
+mod faults;
+mod faults_broker;
+mod faults_courier;
+mod fixtures;
+mod frontends;
+mod intake;
+mod listener;
+mod registers;
+mod registers_mail;
+mod unikassa;
+mod unikassa_down;
+mod world;
