@@ -67,6 +67,8 @@ create table event (
     body        text not null,
     traceparent text
 );
+-- An event lives for a moment: compressing it would cost more than writing it.
+alter table event alter column body set storage external;
 
 -- A fact without a home: whole, with its reason. `content_hash` is the fingerprint of a readable message, the hash of
 -- the bytes of an unreadable one. States (domain::parked::ParkedState):

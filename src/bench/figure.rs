@@ -22,6 +22,11 @@ pub(super) enum Goal {
 }
 
 impl Figure {
+    /// Whether it is among those asked for.
+    pub(super) fn is_wanted(&self, only: &str) -> bool {
+        self.name.starts_with(only)
+    }
+
     /// The median of the ratios, pair by pair: what the machine did to one it did to the other.
     pub(super) fn ratio(&self) -> f64 {
         median(self.pairs.iter().map(|(ours, bound)| ours / bound).collect())

@@ -19,47 +19,44 @@ const IN_FLIGHT: usize = 256;
 /// Connections of the one-at-a-time consumer.
 const ONE_AT_A_TIME: usize = 32;
 
-/// Measures all figures.
-pub(super) async fn measure(settings: &Settings, pairs: u32, count: usize) -> anyhow::Result<Vec<Figure>> {
-    let mut drain = Figure {
-        name: "drain",
+/// Measures the figures whose names begin with `only`; an empty one means all.
+pub(super) async fn measure(settings: &Settings, pairs: u32, count: usize, only: &str) -> anyhow::Result<Vec<Figure>> {
+    let [mut drain, mut naive, mut fed, mut answers] = [
+        ("drain", Goal::AtLeast(1.0)),
+        ("drain_vs_one_at_a_time", Goal::AtLeast(2.5)),
+        ("fed", Goal::AtLeast(1.0)),
+        ("answers", Goal::AtLeast(0.8)),
+    ]
+    .map(|(name, goal)| Figure {
+        name,
         unit: "msg/s",
         pairs: Vec::new(),
-        goal: Goal::AtLeast(1.0),
-    };
-    let mut fed = Figure {
-        name: "fed",
-        unit: "msg/s",
-        pairs: Vec::new(),
-        goal: Goal::AtLeast(1.0),
-    };
-    let mut naive = Figure {
-        name: "drain_vs_one_at_a_time",
-        unit: "msg/s",
-        pairs: Vec::new(),
-        goal: Goal::AtLeast(2.5),
-    };
-    let mut answers = Figure {
-        name: "answers",
-        unit: "msg/s",
-        pairs: Vec::new(),
-        goal: Goal::AtLeast(0.8),
-    };
+        goal,
+    });
     for pair in 0..pairs {
         tracing::info!(pair = pair + 1, of = pairs, "measuring");
-        let ours = consume(settings, count, Consumer::Batches, Backlog::Waiting).await?;
-        drain
-            .pairs
-            .push((ours, bound(settings, count, Backlog::Waiting).await?));
-        let one_at_a_time = consume(settings, count / 4, Consumer::OneAtATime, Backlog::Waiting).await?;
-        naive.pairs.push((ours, one_at_a_time));
-        let ours = consume(settings, count, Consumer::Batches, Backlog::Fed).await?;
-        fed.pairs.push((ours, bound(settings, count, Backlog::Fed).await?));
-        let ours = answered(settings, count / 2, true).await?;
-        answers.pairs.push((ours, answered(settings, count / 2, false).await?));
+        if drain.is_wanted(only) {
+            let ours = consume(settings, count, Consumer::Batches, Backlog::Waiting).await?;
+            drain
+                .pairs
+                .push((ours, bound(settings, count, Backlog::Waiting).await?));
+            let one_at_a_time = consume(settings, count / 4, Consumer::OneAtATime, Backlog::Waiting).await?;
+            naive.pairs.push((ours, one_at_a_time));
+        }
+        if fed.is_wanted(only) {
+            let ours = consume(settings, count, Consumer::Batches, Backlog::Fed).await?;
+            fed.pairs.push((ours, bound(settings, count, Backlog::Fed).await?));
+        }
+        if answers.is_wanted(only) {
+            let ours = answered(settings, count / 2, true).await?;
+            answers.pairs.push((ours, answered(settings, count / 2, false).await?));
+        }
     }
     let mut figures = vec![drain, fed, naive, answers];
-    figures.extend(idle::measure(settings).await?);
+    figures.retain(|figure| !figure.pairs.is_empty());
+    if only.is_empty() || "idle".starts_with(only) {
+        figures.extend(idle::measure(settings).await?);
+    }
     Ok(figures)
 }
 

@@ -37,6 +37,9 @@ struct IntakeArgs {
     /// Payments per measurement
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
     payments: u32,
+    /// Only figures whose names begin so: drain, fed, answers, idle
+    #[arg(long, default_value = "")]
+    only: String,
     /// How the figures are printed
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -55,7 +58,7 @@ enum Format {
 pub(crate) async fn run(args: &BenchArgs) -> Outcome {
     let settings = Settings::load()?;
     let Bench::Intake(args) = &args.bench;
-    let figures = intake::measure(&settings, args.pairs, args.payments as usize).await?;
+    let figures = intake::measure(&settings, args.pairs, args.payments as usize, &args.only).await?;
     match args.format {
         Format::Table => figure::print_table("intake", &figures),
         Format::Json => figure::print_json("intake", &figures),

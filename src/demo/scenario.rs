@@ -134,8 +134,8 @@ impl Scenario {
             opening: planner.opening(),
             first: planner.first(),
             morning: planner.morning(),
-            noon: planner.shift(70),
-            evening: planner.shift(30),
+            noon: planner.shift(55),
+            evening: planner.shift(25),
             scarce: [planner.ids(FEW), planner.ids(FEW)],
         }
     }

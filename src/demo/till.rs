@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use bus::frontend::{Frontend, Message};
 use bus::{BusError, BusSettings};
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::memory::Memory;
 
@@ -87,6 +88,7 @@ impl Till {
     fn message(&self, key: &str, body: impl Into<Vec<u8>>) -> Message {
         Message {
             user_id: self.user.clone(),
+            traceparent: Some(traceparent()),
             ..Message::new(key, body)
         }
     }
@@ -115,4 +117,10 @@ impl Till {
             }
         }
     }
+}
+
+/// A W3C trace context of its own for every message: what follows from it can be found in the logs, the provider's too.
+fn traceparent() -> String {
+    let (trace, span) = (Uuid::new_v4().simple().to_string(), Uuid::new_v4().simple().to_string());
+    format!("00-{trace}-{}-01", &span[..16])
 }

@@ -10,6 +10,7 @@
 )]
 
 mod architecture;
+mod batches;
 mod cards;
 mod cards_late;
 mod cards_races;

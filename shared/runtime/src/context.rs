@@ -96,6 +96,10 @@ impl Context {
 
     /// Wakes work of this process.
     pub fn nudge(&self, nudge: Nudge) {
+        if nudge == Nudge::Parked {
+            // Several sweeps wait for this one: all of them look.
+            self.nudges[nudge as usize].notify_waiters();
+        }
         self.nudges[nudge as usize].notify_one();
     }
 

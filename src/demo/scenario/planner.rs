@@ -65,7 +65,7 @@ impl Planner {
     }
 
     pub(super) fn morning(&mut self) -> Vec<Act> {
-        let mut acts = self.shift(30);
+        let mut acts = self.shift(25);
         for spoilt in SPOILT {
             for _ in 0..(self.terminals / 100).max(1) {
                 let payment = self.utility();

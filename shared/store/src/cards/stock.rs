@@ -94,7 +94,9 @@ pub async fn available(tx: &Tx, products: &[ProductId], most: i64) -> Result<Vec
 pub async fn low_crossing(tx: &Tx, product: &ProductId, low: bool) -> Result<bool, StoreError> {
     let changed = tx
         .execute(
-            "UPDATE product_stock SET low = $2 WHERE product_id = $1 AND low <> $2",
+            // Positions are dealt before the first file's cards are there; that is not a stock that has run low.
+            "UPDATE product_stock SET low = $2 WHERE product_id = $1 AND low <> $2
+               AND (NOT $2 OR EXISTS (SELECT FROM card WHERE product_id = $1))",
             &[&product.as_str(), &low],
         )
         .await?;

@@ -7,7 +7,6 @@ use domain::ids::{Number, PayeeId, PaymentId, TerminalId};
 use domain::money::{Amount, Currency, Fee};
 use domain::text::{Account, Fields, ReceiptNumber};
 use jiff::Timestamp;
-use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{StoreError, Tx};
@@ -214,13 +213,13 @@ async fn insert_rows(
                               currency, fields, receipt_number, paid_at, traceparent, accepted_at, series_id, position,
                               next_act, due_at, give_up_at)
          SELECT new.id, new.number, new.payee, new.version, new.gateway, new.terminal, new.account, new.amount, new.fee,
-                new.currency, new.fields, new.receipt, new.paid_at, new.trace,
+                new.currency, new.fields::jsonb, new.receipt, new.paid_at, new.trace,
                 coalesce($16::timestamptz, clock_timestamp()),
                 series.series_id, $17::int8 + new.place,
                 CASE WHEN $17::int8 IS NULL THEN 'pay' END, CASE WHEN $17::int8 IS NULL THEN clock_timestamp() END,
                 clock_timestamp() + make_interval(hours => new.give_up)
          FROM UNNEST($1::uuid[], $2::int8[], $3::text[], $4::int4[], $5::text[], $6::text[], $7::text[], $8::int8[],
-                     $9::int8[], $10::text[], $11::jsonb[], $12::text[], $13::timestamptz[], $14::text[], $15::int4[])
+                     $9::int8[], $10::text[], $11::text[], $12::text[], $13::timestamptz[], $14::text[], $15::int4[])
               WITH ORDINALITY AS new (id, number, payee, version, gateway, terminal, account, amount, fee, currency,
                                       fields, receipt, paid_at, trace, give_up, place)
          LEFT JOIN series ON $17::int8 IS NOT NULL AND series.payee_id = new.payee AND series.name = 'main'",
@@ -260,7 +259,8 @@ struct Columns<'a> {
     amounts: Vec<i64>,
     fees: Vec<i64>,
     currencies: Vec<&'a str>,
-    fields: Vec<Value>,
+    // JSON as text: PostgreSQL parses it anyway.
+    fields: Vec<String>,
     receipts: Vec<Option<&'a str>>,
     paid_at: Vec<Timestamp>,
     traces: Vec<Option<&'a str>>,
@@ -288,7 +288,7 @@ impl<'a> Columns<'a> {
             currencies: rows.iter().map(|row| row.currency.code()).collect(),
             fields: rows
                 .iter()
-                .map(|row| serde_json::to_value(row.fields))
+                .map(|row| serde_json::to_string(row.fields))
                 .collect::<Result<_, _>>()?,
             receipts: rows
                 .iter()
