@@ -6,7 +6,7 @@ use futures::future::join_all;
 use store::{StoreError, events};
 
 use crate::sweep::{self, Swept};
-use crate::{Context, Nudge};
+use crate::{Context, Nudge, checkpoint};
 
 /// Events in flight to the broker at once, per process.
 const WINDOW: i64 = 64;
@@ -45,6 +45,9 @@ pub async fn relay_some(context: &Context) -> Result<Swept, StoreError> {
         .filter(|(_, confirmed)| **confirmed)
         .map(|(event, _)| event.event_id)
         .collect();
+    if !confirmed.is_empty() {
+        checkpoint("events", "before_delete");
+    }
     events::delete(&tx, &confirmed).await?;
     tx.commit().await?;
     let all_confirmed = confirmed.len() == taken.len();

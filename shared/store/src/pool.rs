@@ -5,9 +5,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use deadpool_postgres::{Hook, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts};
+use deadpool_postgres::{
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts,
+};
 use rustls::pki_types::pem::PemObject;
 use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::config::{Host, SslMode};
@@ -48,7 +51,7 @@ impl Store {
     pub fn connect(settings: &StoreSettings) -> Result<Self, StoreError> {
         let config = session_config(settings)?;
         let manager_config = ManagerConfig {
-            recycling_method: RecyclingMethod::Verified,
+            recycling_method: RecyclingMethod::Fast,
         };
         let manager = if config.get_ssl_mode() == SslMode::Disable {
             Manager::from_config(config, NoTls, manager_config)
@@ -63,6 +66,9 @@ impl Store {
                 recycle: Some(CONNECT_TIMEOUT),
             })
             .runtime(Runtime::Tokio1)
+            .pre_recycle(Hook::async_fn(|client, metrics| {
+                Box::pin(async move { verify_if_rested(client, metrics.last_used()).await })
+            }))
             .post_create(Hook::sync_fn(|_, _| {
                 metrics::counter!("unigate_database_connections_total").increment(1);
                 Ok(())
@@ -74,13 +80,10 @@ impl Store {
 
     /// Begins a transaction (read committed). Dropped without [`Tx::commit`], it is rolled back by closing its session.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        let tx = Tx {
+        Ok(Tx {
             client: Some(self.pool.get().await?),
-        };
-        // Through `tx`: a caller that is cancelled right here must not leave a begun session in the pool, where
-        // somebody's single statements would then never be committed.
-        tx.client().batch_execute("BEGIN").await?;
-        Ok(tx)
+            begun: AtomicBool::new(false),
+        })
     }
 
     /// Whether the database answers.
@@ -124,17 +127,31 @@ impl Store {
     }
 }
 
+/// A session that was used a moment ago needs no question whether it is still there: that would be a round trip per
+/// batch, and a statement that finds it gone is repeated anyway.
+async fn verify_if_rested(client: &ClientWrapper, rested: Duration) -> Result<(), HookError> {
+    const MOMENT: Duration = Duration::from_secs(1);
+    if rested < MOMENT {
+        return Ok(());
+    }
+    client.simple_query("").await.map(drop).map_err(HookError::Backend)
+}
+
 /// A transaction with the session it runs in.
 #[derive(Debug)]
 pub struct Tx {
     // Taken on commit; still there on drop means the transaction is open and the session is closed with it.
     client: Option<Object>,
+    // BEGIN goes out in one flight with the first statement: on a busy machine a round trip costs more than a row.
+    begun: AtomicBool,
 }
 
 impl Tx {
     /// Makes it all true. An error leaves open whether it became true; every caller's work can be done again.
     pub async fn commit(mut self) -> Result<(), StoreError> {
-        self.client().batch_execute("COMMIT").await?;
+        if self.begun.load(Ordering::Relaxed) {
+            self.client().batch_execute("COMMIT").await?;
+        }
         // Only now is the session fit for the pool again.
         drop(self.client.take());
         Ok(())
@@ -142,29 +159,45 @@ impl Tx {
 
     /// Undoes it all and keeps the session, for dry runs.
     pub async fn rollback(mut self) -> Result<(), StoreError> {
-        self.client().batch_execute("ROLLBACK").await?;
+        if self.begun.load(Ordering::Relaxed) {
+            self.client().batch_execute("ROLLBACK").await?;
+        }
         drop(self.client.take());
         Ok(())
     }
 
     pub(crate) async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
         let statement = self.client().prepare_cached(sql).await?;
-        Ok(self.client().query(&statement, params).await?)
+        self.in_transaction(self.client().query(&statement, params)).await
     }
 
     pub(crate) async fn query_one(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Row, StoreError> {
         let statement = self.client().prepare_cached(sql).await?;
-        Ok(self.client().query_one(&statement, params).await?)
+        self.in_transaction(self.client().query_one(&statement, params)).await
     }
 
     pub(crate) async fn query_opt(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, StoreError> {
         let statement = self.client().prepare_cached(sql).await?;
-        Ok(self.client().query_opt(&statement, params).await?)
+        self.in_transaction(self.client().query_opt(&statement, params)).await
     }
 
     pub(crate) async fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, StoreError> {
         let statement = self.client().prepare_cached(sql).await?;
-        Ok(self.client().execute(&statement, params).await?)
+        self.in_transaction(self.client().execute(&statement, params)).await
+    }
+
+    /// Runs a statement, the first one together with BEGIN. Both are sent when first polled, in this order, and a BEGIN
+    /// fails only with its session, which takes the statement with it.
+    async fn in_transaction<T>(
+        &self,
+        statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, StoreError> {
+        if self.begun.swap(true, Ordering::Relaxed) {
+            return Ok(statement.await?);
+        }
+        let (begun, done) = futures::join!(self.client().batch_execute("BEGIN"), statement);
+        begun?;
+        Ok(done?)
     }
 
     fn client(&self) -> &Object {

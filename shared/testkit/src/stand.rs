@@ -26,6 +26,14 @@ impl Stand {
     /// # Panics
     /// When a service is not there: a test that needs it cannot say anything.
     pub async fn new() -> Self {
+        Self::on(Settings::load().expect("the environment's settings")).await
+    }
+
+    /// The same on the services of these settings.
+    ///
+    /// # Panics
+    /// When a service is not there.
+    pub async fn on(mut settings: Settings) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let random = uuid::Uuid::new_v4().simple().to_string();
         let name = format!(
@@ -33,7 +41,6 @@ impl Stand {
             &random[..12],
             COUNT.fetch_add(1, Ordering::Relaxed)
         );
-        let mut settings = Settings::load().expect("the environment's settings");
         settings.store = with_database(&settings.store, &name);
         settings.store.pool_size = 5;
         settings.bus.namespace.clone_from(&name);

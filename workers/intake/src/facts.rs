@@ -13,7 +13,7 @@ use contract::{Message, RoutingKey};
 use runtime::batch::{BatchWorker, Item};
 use runtime::{Effect, Handled, Nudge, Outcome, emit};
 use store::declarations::Declarations;
-use store::{StoreError, Tx, payments};
+use store::{StoreError, Tx};
 
 use crate::{accept, revoke};
 
@@ -27,7 +27,7 @@ impl BatchWorker for Facts {
     const FACTS: &'static [RoutingKey] = &[RoutingKey::PaymentAccepted, RoutingKey::PaymentRevoke];
 
     async fn handle(&self, tx: &Tx, declarations: &Declarations, batch: &[&Item]) -> Result<Handled, StoreError> {
-        let mut work = Work::new(payments::clock(tx).await?, declarations, batch.len());
+        let mut work = Work::new(domain::clock::now(), declarations, batch.len());
         let order = Order::of(batch);
         work.accept(tx, &order.accept_first).await?;
         for (place, message) in &order.revoke {

@@ -41,7 +41,8 @@ pub(crate) fn money(payee: &Payee, amount: Option<Amount>, currency: Option<Curr
     Ok(())
 }
 
-/// Whether a payment is young enough for its id to be remembered if it came before.
+/// Whether a payment is young enough for its id to be remembered if it came before. A window of 400 days is not judged
+/// to the second, so the process's clock will do.
 pub(crate) fn age(paid_at: Timestamp, now: Timestamp) -> Result<(), Refusal> {
     let window = SignedDuration::from_hours(24 * i64::from(REPLAY_WINDOW_DAYS));
     if now.duration_since(paid_at) <= window {

@@ -167,19 +167,6 @@ async fn insert_identities(tx: &Tx, sorted: &[&NewPayment<'_>]) -> Result<HashMa
         .collect()
 }
 
-/// Positions for register payees, dealt from the ledger row, which stays locked until the commit: they rise in commit
-/// order, and the acceptance time, stamped from the same row, never falls as they rise.
-async fn deal_positions(tx: &Tx, count: i64) -> Result<(i64, Timestamp), StoreError> {
-    let row = tx
-        .query_one(
-            "UPDATE ledger SET last_position = last_position + $1, clock = greatest(clock, clock_timestamp())
-             RETURNING last_position, clock",
-            &[&count],
-        )
-        .await?;
-    Ok((row.get::<_, i64>(0) - count, row.get(1)))
-}
-
 async fn insert_history(
     tx: &Tx,
     fresh: &[&NewPayment<'_>],
@@ -187,42 +174,67 @@ async fn insert_history(
 ) -> Result<(), StoreError> {
     let (registered, online): (Vec<&NewPayment<'_>>, Vec<&NewPayment<'_>>) =
         fresh.iter().copied().partition(|new| new.gateway == Gateway::Registers);
-    insert_rows(tx, &online, numbers, None).await?;
-    if registered.is_empty() {
-        return Ok(());
-    }
-    // Last: whatever waits for the ledger row waits only for one insert and the commit.
-    let count = i64::try_from(registered.len()).map_err(StoreError::unreadable)?;
-    let dealt = deal_positions(tx, count).await?;
-    insert_rows(tx, &registered, numbers, Some(dealt)).await
+    // In one flight and in this order: whatever waits for the ledger row waits only for one insert and the commit.
+    futures::try_join!(
+        insert_rows(tx, INSERT_ONLINE, &online, numbers),
+        insert_rows(tx, INSERT_REGISTERED, &registered, numbers),
+    )
+    .map(drop)
 }
+
+macro_rules! insert_history {
+    ($dealt:literal, $own_columns:literal, $own_values:literal, $from:literal) => {
+        concat!(
+            $dealt,
+            "INSERT INTO payment (payment_id, number, payee_id, payee_version, gateway, terminal_id, account, amount,
+                                  fee, currency, fields, receipt_number, paid_at, traceparent, give_up_at, ",
+            $own_columns,
+            ") SELECT new.id, new.number, new.payee, new.version, new.gateway, new.terminal, new.account, new.amount,
+                      new.fee, new.currency, new.fields::jsonb, new.receipt, new.paid_at, new.trace,
+                      clock_timestamp() + make_interval(hours => new.give_up), ",
+            $own_values,
+            " FROM UNNEST($1::uuid[], $2::int8[], $3::text[], $4::int4[], $5::text[], $6::text[], $7::text[],
+                          $8::int8[], $9::int8[], $10::text[], $11::text[], $12::text[], $13::timestamptz[],
+                          $14::text[], $15::int4[])
+                   WITH ORDINALITY AS new (id, number, payee, version, gateway, terminal, account, amount, fee,
+                                           currency, fields, receipt, paid_at, trace, give_up, place)",
+            $from
+        )
+    };
+}
+
+/// Payments of online payees: due at once.
+const INSERT_ONLINE: &str = insert_history!(
+    "",
+    "accepted_at, next_act, due_at",
+    "clock_timestamp(), 'pay', clock_timestamp()",
+    ""
+);
+
+/// Payments of register payees. Positions are dealt from the ledger row, which stays locked until the commit: they rise
+/// in commit order, and the acceptance time, stamped from the same row, never falls as they rise.
+const INSERT_REGISTERED: &str = insert_history!(
+    "WITH dealt AS (
+         UPDATE ledger SET last_position = last_position + cardinality($1::uuid[]),
+                clock = greatest(clock, clock_timestamp())
+         RETURNING last_position - cardinality($1::uuid[]) AS before, clock) ",
+    "accepted_at, series_id, position",
+    "dealt.clock, series.series_id, dealt.before + new.place",
+    " CROSS JOIN dealt LEFT JOIN series ON series.payee_id = new.payee AND series.name = 'main'"
+);
 
 async fn insert_rows(
     tx: &Tx,
+    sql: &str,
     rows: &[&NewPayment<'_>],
     numbers: &HashMap<PaymentId, Number>,
-    positions: Option<(i64, Timestamp)>,
 ) -> Result<(), StoreError> {
     if rows.is_empty() {
         return Ok(());
     }
     let columns = Columns::of(rows, numbers)?;
-    let (before_first, accepted_at) = positions.map_or((None, None), |(before, at)| (Some(before), Some(at)));
     tx.execute(
-        "INSERT INTO payment (payment_id, number, payee_id, payee_version, gateway, terminal_id, account, amount, fee,
-                              currency, fields, receipt_number, paid_at, traceparent, accepted_at, series_id, position,
-                              next_act, due_at, give_up_at)
-         SELECT new.id, new.number, new.payee, new.version, new.gateway, new.terminal, new.account, new.amount, new.fee,
-                new.currency, new.fields::jsonb, new.receipt, new.paid_at, new.trace,
-                coalesce($16::timestamptz, clock_timestamp()),
-                series.series_id, $17::int8 + new.place,
-                CASE WHEN $17::int8 IS NULL THEN 'pay' END, CASE WHEN $17::int8 IS NULL THEN clock_timestamp() END,
-                clock_timestamp() + make_interval(hours => new.give_up)
-         FROM UNNEST($1::uuid[], $2::int8[], $3::text[], $4::int4[], $5::text[], $6::text[], $7::text[], $8::int8[],
-                     $9::int8[], $10::text[], $11::text[], $12::text[], $13::timestamptz[], $14::text[], $15::int4[])
-              WITH ORDINALITY AS new (id, number, payee, version, gateway, terminal, account, amount, fee, currency,
-                                      fields, receipt, paid_at, trace, give_up, place)
-         LEFT JOIN series ON $17::int8 IS NOT NULL AND series.payee_id = new.payee AND series.name = 'main'",
+        sql,
         &[
             &columns.ids,
             &columns.numbers,
@@ -239,8 +251,6 @@ async fn insert_rows(
             &columns.paid_at,
             &columns.traces,
             &columns.give_up,
-            &accepted_at,
-            &before_first,
         ],
     )
     .await

@@ -8,5 +8,5 @@ mod read;
 mod revoke;
 
 pub use accept::{Acceptance, NewPayment, accept, known_identities};
-pub use read::{Filter, PaymentRow, Status, clock, count_by_state, count_identities, find, list, status};
+pub use read::{Filter, PaymentRow, Status, count_by_state, count_identities, find, list, status};
 pub use revoke::{Revoked, revoke};

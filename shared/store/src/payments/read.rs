@@ -248,8 +248,3 @@ pub async fn count_identities(store: &Store) -> Result<u64, StoreError> {
         .get(0);
     Ok(u64::try_from(count).unwrap_or(0))
 }
-
-/// The database's clock, by which whatever is late is late.
-pub async fn clock(tx: &Tx) -> Result<Timestamp, StoreError> {
-    Ok(tx.query_one("SELECT clock_timestamp()", &[]).await?.get(0))
-}
