@@ -58,6 +58,15 @@ free_port() {
   echo "$port"
 }
 
+# same_port OLD FIRST  The port used before, so that whoever knows it finds the service again; else a free one.
+same_port() {
+  if [[ -n $1 ]] && ! tcp_open 127.0.0.1 "$1"; then
+    echo "$1"
+  else
+    free_port "$2"
+  fi
+}
+
 # wait_for SECONDS COMMAND...
 wait_for() {
   local until=$((SECONDS + $1))

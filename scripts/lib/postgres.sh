@@ -100,7 +100,7 @@ private_postgres() {
   cluster=$dir/cluster
   if ! pg_running "$cluster"; then
     [[ -f $cluster/PG_VERSION ]] || pg_init "$cluster"
-    port=$(free_port "$pg_first_port")
+    port=$(same_port "$(sed -n 's/^port = //p' "$cluster/private.conf" 2>/dev/null)" "$pg_first_port")
     say "PostgreSQL: starting a private one at 127.0.0.1:$port, data in $dir"
     pg_settings "$port" "$dir" >"$cluster/private.conf"
     chmod a+r "$cluster/private.conf"

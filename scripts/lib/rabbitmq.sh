@@ -59,11 +59,17 @@ rabbit_stop_epmd() { # DIR
   ERL_EPMD_PORT=$(<"$1/epmd_port") epmd -kill >/dev/null 2>&1 || true
 }
 
+rabbit_port() { # FILE FIRST
+  local port
+  port=$(same_port "$(cat "$1" 2>/dev/null)" "$2")
+  echo "$port" >"$1"
+}
+
 rabbit_settings() { # DIR
   rabbit_stop_epmd "$1" # left by a broker that was killed
-  free_port "$rabbit_first_port" >"$1/port"
-  free_port "$rabbit_first_dist_port" >"$1/dist_port"
-  free_port "$rabbit_first_epmd_port" >"$1/epmd_port"
+  rabbit_port "$1/port" "$rabbit_first_port"
+  rabbit_port "$1/dist_port" "$rabbit_first_dist_port"
+  rabbit_port "$1/epmd_port" "$rabbit_first_epmd_port"
   echo "listeners.tcp.private = 127.0.0.1:$(<"$1/port")" >"$1/rabbitmq.conf"
   echo "[]." >"$1/enabled_plugins"
   : >"$1/rabbitmq-env.conf" # empty, or the system's own would be read
@@ -95,7 +101,10 @@ private_rabbitmq() {
 stop_private_rabbitmq() {
   local dir pid
   dir=$(existing_dir rabbitmq) || return 0
-  pid=$(rabbit_pid "$dir") || return 0
+  if ! pid=$(rabbit_pid "$dir"); then
+    rabbit_stop_epmd "$dir" # left by a broker that was killed
+    return
+  fi
   say "RabbitMQ: stopping the private one in $dir"
   kill "$pid" # the broker closes its queues on SIGTERM
   # shellcheck disable=SC2016 # expanded by the inner shell

@@ -47,6 +47,26 @@ where
     });
 }
 
+/// Runs `round` now and then until shutdown, on its own: nothing wakes it, and nothing it does is urgent.
+pub fn every<F, R>(context: &Context, name: &'static str, pause: Duration, round: F)
+where
+    F: Fn(Context) -> R + Send + 'static,
+    R: Future<Output = Result<(), StoreError>> + Send,
+{
+    let context = context.clone();
+    context.tasks.clone().spawn(async move {
+        loop {
+            if let Some(Err(error)) = survive(name, round(context.clone())).await {
+                report(&context, name, &error);
+            }
+            tokio::select! {
+                () = context.shutdown.cancelled() => return,
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    });
+}
+
 fn report(context: &Context, name: &'static str, error: &StoreError) {
     metrics::counter!("unigate_sweep_failures_total", "sweep" => name).increment(1);
     // While the database is away readiness says so once; a line per sweep and interval would bury it.
