@@ -16,8 +16,8 @@
 -- have and grants what is written here, in one transaction, so a right that is gone from this file is gone from the
 -- database as well, and nobody is ever without rights in between.
 --
--- `unigate doctor` wants every right on every table, so run it as unigate_owner; under one of these roles it names what
--- the role is not meant to touch. `unigate cards vault init`, and `cards import` where no cards worker runs, do the work
+-- `unigate doctor` works under each of these roles and says what the role does not let it look at; as unigate_operator, or as
+-- unigate_owner, it looks at everything. `unigate cards vault init`, and `cards import` where no cards worker runs, do the work
 -- of that worker and need unigate_cards besides unigate_operator.
 --
 -- A worker that lacks a right does not lose anything. It waits, says "permission denied" in its log, and goes on when the
@@ -67,6 +67,7 @@ grant update (only_row) on declaration_generation to unigate_intake, unigate_car
 
 -- Facts that are refused: kept by the worker they came to, and handled again by it.
 grant select, insert on parked to unigate_intake, unigate_cards;
+grant select on settled_reservation to unigate_intake, unigate_cards;
 grant update (state, reason, detail, resolved_at, resolved_by, resolution) on parked to unigate_intake, unigate_cards;
 
 -- ---------------------------------------------------------------------------------------------------------- intake
@@ -138,6 +139,8 @@ grant select on payment, payment_view, payment_identity, attempt, event to uniga
 grant update (state, generation, next_act, due_at, step, not_found, give_up_at, updated_at) on payment to unigate_operator;
 -- Parked facts: correcting, putting back, discarding (which leaves the id refused).
 grant select on parked to unigate_operator;
+-- Discarding a sale looks whether there is a reservation after all.
+grant insert on settled_reservation to unigate_operator;
 grant update (state, corrected_body, resolved_at, resolved_by, resolution) on parked to unigate_operator;
 grant insert on payment_identity to unigate_operator;
 -- Registers: closing now, copies, building and mailing again, saving a file.

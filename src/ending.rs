@@ -7,6 +7,7 @@ use cards::vault::VaultError;
 use mailer::relay::RelayUrlError;
 use runtime::settings::SettingsError;
 
+use crate::moment::NotAMoment;
 use crate::output;
 
 /// It was done, but not with the result that was asked for, or not at all.
@@ -63,6 +64,9 @@ pub(crate) fn told(error: &anyhow::Error) -> String {
 }
 
 fn code_of(error: &anyhow::Error) -> u8 {
+    if error.chain().any(|cause| cause.is::<NotAMoment>()) {
+        return WRONG_USAGE;
+    }
     let configured = error.chain().any(|cause| {
         cause.is::<SettingsError>()
             || cause.is::<Misconfigured>()

@@ -13,9 +13,14 @@ pub(crate) fn parse(text: &str, zone: &TimeZone) -> anyhow::Result<Timestamp> {
     let is_date = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
     match text.parse::<Date>() {
         Ok(date) if is_date => Ok(date.to_zoned(zone.clone())?.timestamp()),
-        _ => anyhow::bail!("`{text}` is neither an RFC 3339 time (2026-11-23T10:00:00+03:00) nor a date (2026-11-23)"),
+        _ => Err(NotAMoment(text.to_owned()).into()),
     }
 }
+
+/// An argument that names no moment: wrong usage.
+#[derive(Debug, thiserror::Error)]
+#[error("`{0}` is neither an RFC 3339 time (2026-11-23T10:00:00+03:00) nor a date (2026-11-23)")]
+pub(crate) struct NotAMoment(String);
 
 /// Reads a time zone's name, for arguments.
 pub(crate) fn zone(name: &str) -> Result<TimeZone, String> {

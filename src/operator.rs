@@ -5,6 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use runtime::Settings;
 use runtime::settings::environment;
 use secrecy::ExposeSecret;
+use serde_json::json;
+use store::audit::{self, Act};
 use store::{Store, StoreError, StoreSettings};
 use url::Url;
 
@@ -36,6 +38,23 @@ impl Operator {
             store,
             who: who(),
         })
+    }
+}
+
+impl Operator {
+    /// Notes in the audit log that an act was refused, and passes the refusal on.
+    pub(crate) async fn denied(&self, act: Act<'_>, error: StoreError) -> anyhow::Error {
+        let StoreError::Changed(why) = &error else {
+            return error.into();
+        };
+        let act = Act {
+            after: Some(json!({ "denied": why })),
+            ..act
+        };
+        match audit::record_denied(&self.store, &act).await {
+            Ok(()) => error.into(),
+            Err(unrecorded) => anyhow::Error::from(unrecorded).context(error),
+        }
     }
 }
 

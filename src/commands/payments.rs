@@ -16,6 +16,9 @@ use crate::moment;
 use crate::operator::Operator;
 use crate::output::{self, Column, FormatArg, Row, ShowFormatArg};
 
+/// How many are listed unless asked for more.
+pub(crate) const LIMIT: u32 = 10_000;
+
 /// What to look at.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -53,7 +56,7 @@ pub(crate) struct ListArgs {
     #[arg(long, value_name = "ZONE", value_parser = moment::zone)]
     time_zone: Option<TimeZone>,
     /// At most so many; 0 = all
-    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    #[arg(long, value_name = "N", default_value_t = LIMIT)]
     limit: u32,
     #[command(flatten)]
     format: FormatArg,
@@ -93,13 +96,15 @@ async fn list(args: ListArgs) -> Outcome {
     };
     let rows = payments::list(&operator.store, &filter).await?;
     output::list(args.format.format, &rows)?;
-    if args.limit > 0 && rows.len() >= args.limit as usize {
-        output::note(&format!(
-            "only the latest {} are listed; --limit 0 lists all",
-            args.limit
-        ));
-    }
+    note_limit(args.limit, rows.len());
     Ok(Ending::Done)
+}
+
+/// A list that was cut must not look whole.
+pub(crate) fn note_limit(limit: u32, listed: usize) {
+    if limit > 0 && listed >= limit as usize {
+        output::note(&format!("only the latest {limit} are listed; --limit 0 lists all"));
+    }
 }
 
 /// The zone in which a date's midnight is meant: as given, else that of the payee's registers, else UTC.

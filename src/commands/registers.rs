@@ -5,26 +5,35 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::Subcommand;
+use domain::declaration::parse_mail_address;
 use domain::ids::{PayeeId, RegisterId};
 use futures::TryStreamExt;
 use jiff::tz::TimeZone;
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use store::audit::{self, Act};
 use store::registers::{self, CopyRequest, Listed, SavedFile};
-use store::{StoreError, artifacts};
+use store::{StoreError, artifacts, mailings};
 
-use super::payments::zone_for;
+use super::payments::{act, zone_for};
 use crate::ending::{Ending, Outcome};
 use crate::moment;
 use crate::operator::Operator;
-use crate::output::{self, Column, FormatArg, Row, say};
+use crate::output::{self, Column, FormatArg, Row, ShowFormatArg, say};
 
 /// What to do with registers.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// List registers, the oldest first
     List(ListArgs),
+    /// Show all that is known of one: its range, and why it could not be built or mailed, or not yet
+    Show {
+        /// The register
+        #[arg(value_name = "ID", value_parser = RegisterId::parse)]
+        register: RegisterId,
+        #[command(flatten)]
+        format: ShowFormatArg,
+    },
     /// Close a payee's open payments into a register now
     Build {
         /// The payee
@@ -33,6 +42,12 @@ pub(crate) enum Command {
     },
     /// Send a payee the payments of a period once more, as a copy
     Resend(ResendArgs),
+    /// Build, or mail, a register once more that failed; the file it had is mailed again as it is
+    Requeue {
+        /// The register
+        #[arg(value_name = "ID", value_parser = RegisterId::parse)]
+        register: RegisterId,
+    },
     /// Save a register's file
     Save {
         /// The register
@@ -70,7 +85,7 @@ pub(crate) struct ResendArgs {
     #[arg(long, value_name = "ZONE", value_parser = moment::zone)]
     time_zone: Option<TimeZone>,
     /// Where to, instead of the payee's own addresses
-    #[arg(long, value_name = "MAIL")]
+    #[arg(long, value_name = "MAIL", value_parser = parse_mail_address)]
     to_address: Option<String>,
 }
 
@@ -85,9 +100,35 @@ pub(crate) async fn run(command: Command) -> Outcome {
             )?;
             Ok(Ending::Done)
         }
+        Command::Show { register, format } => show(&operator, register, format).await,
         Command::Build { payee } => build(&operator, &payee).await,
         Command::Resend(args) => resend(&operator, args).await,
+        Command::Requeue { register } => requeue(&operator, register).await,
         Command::Save { register, file } => save(&operator, register, &file).await,
+    }
+}
+
+async fn show(operator: &Operator, id: RegisterId, format: ShowFormatArg) -> Outcome {
+    let register = find(operator, id).await?;
+    let mut all = output::object(&register);
+    let mut add = |name: &str, value: Value| all[name] = value;
+    add("first_accepted_at", json!(register.summary.first_accepted_at));
+    add("last_accepted_at", json!(register.summary.last_accepted_at));
+    add("cutoff", json!(register.cutoff));
+    add("revoked", json!(register.revoked));
+    add("requested_by", json!(register.requested_by));
+    add("payee_version", json!(register.payee_version));
+    add("last_error", json!(register.last_error));
+    let acts = audit::of(&operator.store, "register", &id.to_string()).await?;
+    add("audit", acts.iter().map(act).collect());
+    output::show(format.format, &all)?;
+    Ok(Ending::Done)
+}
+
+async fn find(operator: &Operator, id: RegisterId) -> anyhow::Result<Listed> {
+    match registers::find(&operator.store, id).await? {
+        Some(register) => Ok(register),
+        None => bail!("register {id} is unknown"),
     }
 }
 
@@ -112,12 +153,36 @@ async fn resend(operator: &Operator, args: ResendArgs) -> Outcome {
     tell_new(operator, &copies).await
 }
 
+/// What failed is done again: without a file it was the build, with one the mail. Workers find it by themselves.
+async fn requeue(operator: &Operator, id: RegisterId) -> Outcome {
+    let register = find(operator, id).await?;
+    let requeued = if register.sha256.is_none() {
+        let built = registers::requeue_build(&operator.store, id, &operator.who).await;
+        built.map(|()| format!("register {id} will be built again"))
+    } else {
+        let mailed = mailings::requeue_mail(&operator.store, id, &operator.who).await;
+        mailed.map(|mails| format!("register {id} will be mailed again, to {mails} of its recipients"))
+    };
+    let act = Act {
+        who: &operator.who,
+        act: "registers requeue",
+        subject_kind: "register",
+        subject: &id.to_string(),
+        reason: None,
+        before: Some(json!({ "state": register.state })),
+        after: None,
+    };
+    match requeued {
+        Ok(done) => say(done)?,
+        Err(error) => return Err(operator.denied(act, error).await),
+    }
+    Ok(Ending::Done)
+}
+
 /// Building and mailing are the workers' business, and begin at once where they run.
 async fn tell_new(operator: &Operator, ids: &[RegisterId]) -> Outcome {
     for id in ids {
-        let Some(register) = registers::find(&operator.store, *id).await? else {
-            bail!("register {id} is gone")
-        };
+        let register = find(operator, *id).await?;
         let about = &register.summary;
         say(format!(
             "register {id}: {} {} of payee {}, {} payments, {} {} in minor units",
@@ -143,13 +208,29 @@ async fn save(operator: &Operator, id: RegisterId, target: &Path) -> Outcome {
         "{}.part",
         path.file_name().unwrap_or_default().to_string_lossy()
     ));
-    let written = write_checked(operator, &saved, &draft).await;
-    let kept = written.and_then(|()| std::fs::rename(&draft, &path).with_context(|| path.display().to_string()));
+    let kept = match write_checked(operator, &saved, &draft).await {
+        // Audited before anybody has it: a file nobody knows of must not be left behind.
+        Ok(()) => audit_save(operator, id, &saved)
+            .await
+            .map_err(Into::into)
+            .and_then(|()| std::fs::rename(&draft, &path).with_context(|| path.display().to_string())),
+        Err(error) => Err(error),
+    };
     if kept.is_err() {
         // What is left of it is not the register.
         let _ = std::fs::remove_file(&draft);
     }
     kept?;
+    say(format!(
+        "{}: {} bytes, SHA-256 {}",
+        path.display(),
+        saved.bytes,
+        hex::encode(&saved.sha256)
+    ))?;
+    Ok(Ending::Done)
+}
+
+async fn audit_save(operator: &Operator, id: RegisterId, saved: &SavedFile) -> Result<(), StoreError> {
     let tx = operator.store.begin().await?;
     let act = Act {
         who: &operator.who,
@@ -161,14 +242,7 @@ async fn save(operator: &Operator, id: RegisterId, target: &Path) -> Outcome {
         after: Some(json!({ "sha256": hex::encode(&saved.sha256) })),
     };
     audit::record(&tx, &act).await?;
-    tx.commit().await?;
-    say(format!(
-        "{}: {} bytes, SHA-256 {}",
-        path.display(),
-        saved.bytes,
-        hex::encode(&saved.sha256)
-    ))?;
-    Ok(Ending::Done)
+    tx.commit().await
 }
 
 /// Names are made by us from checked ids, but a path is not a place to find out that one was not.

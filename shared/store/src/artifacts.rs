@@ -44,6 +44,12 @@ pub async fn add_chunk(store: &Store, artifact: Uuid, n: i32, data: &[u8]) -> Re
 /// Names a file by what it holds, in the transaction that refers to it. The same bytes stored before are used again.
 pub async fn finish(tx: &Tx, artifact: Uuid, finished: &Finished) -> Result<(), StoreError> {
     let sha256 = &finished.sha256[..];
+    // Two builds of the same bytes at once (a copy asked for twice): the later one sees the earlier one's file.
+    tx.execute(
+        "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
+        &[&hex::encode(sha256)],
+    )
+    .await?;
     let named = tx
         .execute(
             "UPDATE artifact SET sha256 = $2, bytes = $3

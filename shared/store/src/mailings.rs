@@ -7,6 +7,7 @@ use domain::RegisterId;
 use domain::declaration::Payee;
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::audit::{self, Act};
@@ -89,10 +90,10 @@ pub async fn claim(store: &Store, most: usize, lease: Duration) -> Result<Vec<Ma
         "WITH taken AS (
              UPDATE mailing SET state = 'sending', due_at = NULL, lease_token = $1, attempts = attempts + 1,
                  lease_until = clock_timestamp() + make_interval(secs => $2)
-             WHERE mailing_id IN (SELECT mailing_id FROM mailing
+             WHERE mailing_id = ANY(ARRAY(SELECT mailing_id FROM mailing
                  WHERE (state = 'waiting' AND due_at <= clock_timestamp())
                     OR (state = 'sending' AND lease_until < clock_timestamp())
-                 ORDER BY coalesce(due_at, lease_until) LIMIT $3 FOR UPDATE SKIP LOCKED)
+                 ORDER BY coalesce(due_at, lease_until) LIMIT $3 FOR UPDATE SKIP LOCKED))
              RETURNING *)
          SELECT {SUMMARY_COLUMNS}, m.mailing_id, v.declaration, m.recipient, m.message_id, m.attempts,
              r.built_at, r.file_name, r.sha256, r.bytes, r.mail_to
@@ -100,25 +101,38 @@ pub async fn claim(store: &Store, most: usize, lease: Duration) -> Result<Vec<Ma
          JOIN payee_version v ON v.payee_id = r.payee_id AND v.version = r.payee_version"
     );
     let rows = store.query(&sql, &[&token, &lease.as_secs_f64(), &most]).await?;
-    rows.iter()
-        .map(|row| {
-            let at = |offset: usize| SUMMARY_WIDTH + offset;
-            Ok(Mailing {
-                summary: summary_of(row)?,
-                token,
-                mailing_id: row.get(at(0)),
-                payee: serde_json::from_value(row.get(at(1)))?,
-                recipient: row.get(at(2)),
-                message_id: row.get(at(3)),
-                attempts: row.get(at(4)),
-                built_at: row.get(at(5)),
-                file_name: row.get(at(6)),
-                sha256: row.get(at(7)),
-                bytes: row.get(at(8)),
-                to: row.get(at(9)),
-            })
-        })
-        .collect()
+    Ok(rows.iter().filter_map(|row| readable(row, token)).collect())
+}
+
+/// A mail whose payee this version of the program cannot read (a newer one declared it) must not hold up those claimed
+/// with it: it waits for its lease to run out, and for a mailer that can read it.
+fn readable(row: &Row, token: Uuid) -> Option<Mailing> {
+    match mailing_of(row, token) {
+        Ok(mailing) => Some(mailing),
+        Err(error) => {
+            let mailing: Uuid = row.get(SUMMARY_WIDTH);
+            tracing::error!(%mailing, %error, "a mail cannot be read by this version: left alone");
+            None
+        }
+    }
+}
+
+fn mailing_of(row: &Row, token: Uuid) -> Result<Mailing, StoreError> {
+    let at = |offset: usize| SUMMARY_WIDTH + offset;
+    Ok(Mailing {
+        summary: summary_of(row)?,
+        token,
+        mailing_id: row.get(at(0)),
+        payee: serde_json::from_value(row.get(at(1)))?,
+        recipient: row.get(at(2)),
+        message_id: row.get(at(3)),
+        attempts: row.get(at(4)),
+        built_at: row.get(at(5)),
+        file_name: row.get(at(6)),
+        sha256: row.get(at(7)),
+        bytes: row.get(at(8)),
+        to: row.get(at(9)),
+    })
 }
 
 /// Records that a recipient's mail was taken. True: it was the last one, the register is mailed.

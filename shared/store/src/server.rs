@@ -17,22 +17,44 @@ pub struct Server {
     pub max_connections: i32,
     /// Tables of ours the role may not read and write.
     pub forbidden_tables: Vec<String>,
+    /// The roles of `deploy/grants.sql` that we are in.
+    pub least_roles: Vec<String>,
+    /// Tables of ours that none of those roles may read: they are newer than its last run.
+    pub ungranted_tables: Vec<String>,
+    /// Whether we may see which migrations were applied.
+    pub sees_migrations: bool,
 }
+
+/// The roles of `deploy/grants.sql`, but for the owner's.
+const LEAST_ROLES: [&str; 7] = [
+    "unigate_intake",
+    "unigate_cards",
+    "unigate_unikassa",
+    "unigate_registers",
+    "unigate_mailer",
+    "unigate_operator",
+    "unigate_readonly",
+];
 
 /// Asks.
 pub async fn look(store: &Store) -> Result<Server, StoreError> {
     let row = store
         .query_one(
-            "SELECT current_setting('server_version'), current_user::text,
+            "WITH ours AS (SELECT oid, relname::text FROM pg_class
+                 WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace AND relname <> 'refinery_schema_history'),
+             least AS (SELECT oid, rolname::text FROM pg_roles WHERE rolname = ANY($1))
+             SELECT current_setting('server_version'), current_user::text,
                     pg_is_in_recovery() OR current_setting('transaction_read_only')::bool,
                     current_setting('synchronous_commit') <> 'off' AND current_setting('fsync')::bool,
                     current_setting('max_connections')::int4,
-                    coalesce((SELECT array_agg(c.relname::text ORDER BY c.relname) FROM pg_class c
-                        WHERE c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace
-                          AND c.relname <> 'refinery_schema_history'
-                          AND NOT (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
-                               AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'))), '{}')",
-            &[],
+                    coalesce((SELECT array_agg(c.relname ORDER BY c.relname) FROM ours c
+                        WHERE NOT (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
+                               AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'))), '{}'),
+                    coalesce((SELECT array_agg(rolname ORDER BY rolname) FROM least WHERE pg_has_role(oid, 'USAGE')), '{}'),
+                    coalesce((SELECT array_agg(c.relname ORDER BY c.relname) FROM ours c WHERE NOT EXISTS (
+                        SELECT FROM least r WHERE has_any_column_privilege(r.oid, c.oid, 'SELECT'))), '{}'),
+                    coalesce(has_table_privilege(to_regclass('refinery_schema_history'), 'SELECT'), true)",
+            &[&&LEAST_ROLES[..]],
         )
         .await?;
     Ok(Server {
@@ -42,5 +64,8 @@ pub async fn look(store: &Store) -> Result<Server, StoreError> {
         durable: row.get(3),
         max_connections: row.get(4),
         forbidden_tables: row.get(5),
+        least_roles: row.get(6),
+        ungranted_tables: row.get(7),
+        sees_migrations: row.get(8),
     })
 }

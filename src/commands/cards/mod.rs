@@ -5,10 +5,14 @@ mod import;
 use std::path::PathBuf;
 
 use ::cards::vault::{self, Opened};
+use anyhow::bail;
 use clap::Subcommand;
+use domain::card::CardState;
 use domain::ids::ProductId;
 use jiff::tz::TimeZone;
 use serde_json::json;
+use store::StoreError;
+use store::audit::{self, Act};
 use store::cards::{SaleRow, Stock};
 use store::imports::Import;
 
@@ -28,6 +32,8 @@ pub(crate) enum Command {
     Stock(FormatArg),
     /// List the cards sold in a period
     Report(ReportArgs),
+    /// Take a card out of stock, by its serial. Paid still beats it: one that a terminal has shown may be sold all the same
+    Withdraw(WithdrawArgs),
     /// The only thing that opens cards
     #[command(subcommand)]
     Vault(VaultCommand),
@@ -62,6 +68,23 @@ pub(crate) struct ReportArgs {
     format: FormatArg,
 }
 
+/// Which card, and why.
+#[derive(Debug, clap::Args)]
+pub(crate) struct WithdrawArgs {
+    /// The product it is a card of
+    #[arg(long, value_name = "ID", value_parser = ProductId::parse)]
+    product: ProductId,
+    /// Its serial
+    #[arg(long, value_name = "S")]
+    serial: String,
+    /// Why; for the audit log
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// The card does not work; otherwise it is only not to be sold
+    #[arg(long)]
+    faulty: bool,
+}
+
 /// What to do with the vault.
 #[derive(Debug, Subcommand)]
 pub(crate) enum VaultCommand {
@@ -82,6 +105,7 @@ pub(crate) async fn run(command: Command) -> Outcome {
             Ok(Ending::Done)
         }
         Command::Report(args) => report(args).await,
+        Command::Withdraw(args) => withdraw(args).await,
         Command::Vault(VaultCommand::Init) => init().await,
     }
 }
@@ -89,6 +113,9 @@ pub(crate) async fn run(command: Command) -> Outcome {
 async fn report(args: ReportArgs) -> Outcome {
     let from = moment::parse(&args.from, &args.time_zone)?;
     let to = moment::parse(&args.to, &args.time_zone)?;
+    if from >= to {
+        bail!("the period ends before it begins");
+    }
     output::list(
         args.format.format,
         &store::cards::report(&Operator::new()?.store, from, to).await?,
@@ -96,10 +123,46 @@ async fn report(args: ReportArgs) -> Outcome {
     Ok(Ending::Done)
 }
 
+async fn withdraw(args: WithdrawArgs) -> Outcome {
+    let WithdrawArgs {
+        product,
+        serial,
+        reason,
+        faulty,
+    } = args;
+    let operator = Operator::new()?;
+    let state = if faulty {
+        CardState::Faulty
+    } else {
+        CardState::Withdrawn
+    };
+    let act = Act {
+        who: &operator.who,
+        act: "cards set-aside",
+        subject_kind: "card",
+        subject: &format!("{product}/{serial}"),
+        reason: Some(&reason),
+        before: None,
+        after: None,
+    };
+    if let Err(error) = store::cards::set_aside(&operator.store, &product, &serial, state, &operator.who, &reason).await
+    {
+        return Err(operator.denied(act, error).await);
+    }
+    say(format!(
+        "card {serial} of product {product} is {state}",
+        state = state.as_str()
+    ))?;
+    Ok(Ending::Done)
+}
+
 async fn init() -> Outcome {
     let operator = Operator::new()?;
     let file = &operator.settings.vault_identity_file;
     let (vault, opened) = vault::open(&operator.store, file).await?;
+    if opened == Opened::Made {
+        audit_new_vault(&operator, vault.version()).await?;
+    }
     let file = file.display();
     match opened {
         Opened::Made => say(format!(
@@ -111,6 +174,21 @@ async fn init() -> Outcome {
         ))?,
     }
     Ok(Ending::Done)
+}
+
+async fn audit_new_vault(operator: &Operator, version: i32) -> Result<(), StoreError> {
+    let act = Act {
+        who: &operator.who,
+        act: "cards vault init",
+        subject_kind: "vault",
+        subject: &version.to_string(),
+        reason: None,
+        before: None,
+        after: None,
+    };
+    let tx = operator.store.begin().await?;
+    audit::record(&tx, &act).await?;
+    tx.commit().await
 }
 
 impl Row for Stock {

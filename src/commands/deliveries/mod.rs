@@ -34,6 +34,9 @@ pub(crate) struct ListArgs {
     /// In this state
     #[arg(long, value_name = "S", value_parser = PaymentState::parse)]
     state: Option<PaymentState>,
+    /// At most so many; 0 = all
+    #[arg(long, value_name = "N", default_value_t = super::payments::LIMIT)]
+    limit: u32,
     #[command(flatten)]
     format: FormatArg,
 }
@@ -76,10 +79,13 @@ async fn list(args: ListArgs) -> Outcome {
         payee: args.payee.map(|id| id.to_string()),
         state: args.state.map(|state| state.to_string()),
         online: true,
+        limit: (args.limit > 0).then(|| i64::from(args.limit)),
         ..Filter::default()
     };
     let rows = payments::list(&Operator::new()?.store, &filter).await?;
+    let listed = rows.len();
     output::list(args.format.format, &rows.into_iter().map(Delivery).collect::<Vec<_>>())?;
+    super::payments::note_limit(args.limit, listed);
     Ok(Ending::Done)
 }
 

@@ -71,7 +71,8 @@ pub(super) async fn requeue(args: RequeueArgs) -> Outcome {
             }
         }
     }
-    tally.tell(args.dry_run)
+    let named: HashSet<_> = args.payments.iter().collect();
+    tally.tell(args.dry_run, named.len() as u64)
 }
 
 fn tell_missing(args: &RequeueArgs, rows: &[PaymentRow]) -> anyhow::Result<()> {
@@ -175,7 +176,8 @@ impl Tally {
         }
     }
 
-    fn tell(self, dry_run: bool) -> Outcome {
+    /// By a filter some may stay behind; of payments that were named one left behind is a failure.
+    fn tell(self, dry_run: bool, named: u64) -> Outcome {
         let verb = if dry_run { "would be requeued" } else { "requeued" };
         let requeued = self.paid + self.asked;
         say(format!(
@@ -188,6 +190,6 @@ impl Tally {
         for (why, count) in &self.not {
             say(format!("{count} not: {why}"))?;
         }
-        Ok(Ending::done_if(requeued > 0))
+        Ok(Ending::done_if(requeued > 0 && requeued >= named))
     }
 }

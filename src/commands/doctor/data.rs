@@ -1,12 +1,9 @@
 //! What is in the database and needs a person: declarations that cannot work here, payees that are down, parked facts,
 //! events that do not get out.
 
-use contract::webhook::Secrets;
-use domain::declaration::{Payee, SecretRef, SecretSource};
-use runtime::settings::environment;
-use secrecy::{ExposeSecret, SecretString};
+use domain::declaration::Payee;
 use store::declarations::{self, Declarations};
-use store::{StoreError, events, lanes, parked};
+use store::{StoreError, events, lanes, parked, registers};
 
 use super::Findings;
 use crate::operator::Operator;
@@ -38,6 +35,14 @@ pub(super) async fn look(operator: &Operator, findings: &mut Findings) -> Result
     for (reason, count) in waiting {
         let advice = "see `unigate parked list`; put back or discard each";
         findings.warn("parked", format!("{count} facts: {reason}"), advice);
+    }
+    match registers::count_failed(&operator.store).await? {
+        0 => findings.ok("registers", "none has failed"),
+        failed => findings.warn(
+            "registers",
+            format!("{failed} could not be built or mailed"),
+            "`unigate registers list` names them, `registers show ID` says why; then `registers requeue ID`",
+        ),
     }
     let (count, age) = events::backlog(&operator.store).await?;
     if age > OLD_EVENT_SECONDS {
@@ -88,37 +93,17 @@ fn look_at_payee(payee: &Payee, findings: &mut Findings) {
     }
     // The URL was parsed when the declaration was read.
     let Some(profile) = &payee.unikassa else { return };
-    match profile.secret.as_ref().map(resolve) {
-        None => findings.fail(&check, "has no secret", "declare unikassa.secret"),
-        Some(Err(why)) => {
-            findings.fail(
-                &check,
-                why,
-                "set it where the unikassa worker runs, and run doctor with that environment",
-            );
-        }
-        Some(Ok(text)) => match Secrets::parse(text.expose_secret()) {
-            Err(error) => findings.fail(&check, format!("unikassa.secret: {error}"), "write whsec_<base64>"),
-            Ok(secrets) if secrets.any_weak() => {
-                findings.warn(
-                    &check,
-                    "its secret is shorter than 24 bytes",
-                    "agree on a longer one with the payee",
-                );
-            }
-            Ok(_) => findings.ok(&check, format!("{}, its secret is readable", profile.url)),
-        },
-    }
-}
-
-fn resolve(secret: &SecretRef) -> Result<SecretString, String> {
-    match secret.source() {
-        SecretSource::Env(name) => environment(name)
-            .map(SecretString::from)
-            .ok_or_else(|| format!("unikassa.secret: {name} is not set here")),
-        SecretSource::File(path) => std::fs::read_to_string(path)
-            .map(|text| SecretString::from(text.trim()))
-            .map_err(|error| format!("unikassa.secret: {}: {error}", path.display())),
-        SecretSource::Value(value) => Ok(value),
+    match unikassa::secrets_of(profile) {
+        Err(why) => findings.fail(
+            &check,
+            why,
+            "set it (whsec_<base64>) where the unikassa worker runs, and run doctor with that environment",
+        ),
+        Ok(secrets) if secrets.any_weak() => findings.warn(
+            &check,
+            "its secret is shorter than 24 bytes",
+            "agree on a longer one with the payee",
+        ),
+        Ok(_) => findings.ok(&check, format!("{}, its secret is readable", profile.url)),
     }
 }

@@ -20,6 +20,15 @@ pub(super) async fn look(operator: &Operator, findings: &mut Findings) -> bool {
         }
     };
     judge(&server, findings);
+    if !server.sees_migrations {
+        rights(&server, findings);
+        findings.warn(
+            "migrations",
+            format!("{} may not see which are applied", server.role),
+            "run doctor as unigate_operator or as the owner to find out",
+        );
+        return true;
+    }
     match store::pending_migrations(&operator.settings.store).await {
         Ok(pending) if pending.is_empty() => {
             findings.ok("migrations", "all are applied");
@@ -63,21 +72,59 @@ fn judge(server: &Server, findings: &mut Findings) {
     }
 }
 
+/// Whoever owns everything may do everything; a role of least rights is judged by what `deploy/grants.sql` grants.
 fn rights(server: &Server, findings: &mut Findings) {
+    let role = &server.role;
     if server.forbidden_tables.is_empty() {
+        findings.ok("database rights", format!("{role} may read and write every table"));
+    } else if server.least_roles.is_empty() {
+        findings.fail(
+            "database rights",
+            format!("{role} may not read and write: {}", server.forbidden_tables.join(", ")),
+            format!("grant {role} a role of deploy/grants.sql, or make it the owner of the tables"),
+        );
+    } else if server.ungranted_tables.is_empty() {
         findings.ok(
             "database rights",
-            format!("{} may read and write every table", server.role),
+            format!("{role} has those of {}", server.least_roles.join(", ")),
         );
     } else {
         findings.fail(
             "database rights",
-            format!(
-                "{} may not read and write: {}",
-                server.role,
-                server.forbidden_tables.join(", ")
-            ),
-            format!("grant select, insert, update, delete on all tables to {}", server.role),
+            format!("no role has any on: {}", server.ungranted_tables.join(", ")),
+            "run deploy/grants.sql again, as after every `unigate migrate`",
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::doctor::Mark;
+
+    fn judged(forbidden: &[&str], least_roles: &[&str], ungranted: &[&str]) -> Mark {
+        let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        let server = Server {
+            version: "15".into(),
+            role: "intake_1".into(),
+            read_only: false,
+            durable: true,
+            max_connections: 100,
+            forbidden_tables: owned(forbidden),
+            least_roles: owned(least_roles),
+            ungranted_tables: owned(ungranted),
+            sees_migrations: true,
+        };
+        let mut findings = Findings::default();
+        rights(&server, &mut findings);
+        findings.0[0].result
+    }
+
+    #[test]
+    fn a_role_of_least_rights_is_judged_by_what_it_needs() {
+        assert_eq!(judged(&[], &[], &[]), Mark::Ok);
+        assert_eq!(judged(&["card"], &["unigate_intake"], &[]), Mark::Ok);
+        assert_eq!(judged(&["card"], &[], &[]), Mark::Fail);
+        assert_eq!(judged(&["card", "newer"], &["unigate_intake"], &["newer"]), Mark::Fail);
     }
 }

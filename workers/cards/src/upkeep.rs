@@ -31,50 +31,31 @@ pub(crate) fn spawn(context: &Context, vault: Arc<Vault>) {
         }
     });
     let often = context.settings.sweep_interval;
-    every(context, "cards.stock", often, |context| async move {
+    sweep::every(context, "cards.stock", often, |context| async move {
         let declarations = context.declarations().await?;
         if tell_low_stock(&context.store, &declarations).await? > 0 {
             context.nudge(Nudge::Events);
         }
         Ok(())
     });
-    every(context, "cards.shred", SELDOM, |context| async move {
+    sweep::every(context, "cards.shred", SELDOM, |context| async move {
         let declarations = context.declarations().await?;
         shred(&context.store, &declarations).await?;
         measure(&context.store, &declarations).await
     });
 }
 
-/// Runs `round` now and then until shutdown, on its own: nothing wakes it.
-fn every<F, R>(context: &Context, name: &'static str, pause: Duration, round: F)
-where
-    F: Fn(Context) -> R + Send + 'static,
-    R: Future<Output = Result<(), StoreError>> + Send,
-{
-    let context = context.clone();
-    context.tasks.clone().spawn(async move {
-        loop {
-            if let Err(error) = round(context.clone()).await {
-                metrics::counter!("unigate_sweep_failures_total", "sweep" => name).increment(1);
-                tracing::debug!(sweep = name, %error, "will be repeated");
-            }
-            tokio::select! {
-                () = context.shutdown.cancelled() => return,
-                () = tokio::time::sleep(pause) => {}
-            }
-        }
-    });
-}
-
 /// Tells `stock.low` of products whose stock has fallen below their threshold since it was last above. Returns how many.
 pub async fn tell_low_stock(store: &Store, declarations: &Declarations) -> Result<usize, StoreError> {
     let watched = |product: &&Product| product.low_stock > 0;
-    let products: Vec<&Product> = declarations
+    let mut products: Vec<&Product> = declarations
         .products
         .values()
         .map(|declared| &*declared.value)
         .filter(watched)
         .collect();
+    // In one order, so that two processes at it do not wait for each other in a circle.
+    products.sort_by(|left, right| left.id.cmp(&right.id));
     let Some(most) = products.iter().map(|product| product.low_stock).max() else {
         return Ok(0);
     };

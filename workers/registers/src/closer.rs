@@ -14,14 +14,15 @@ pub async fn close_all_due(store: &Store) -> Result<Vec<RegisterId>, StoreError>
     let until = registers::advance_clock(store).await?;
     let mut closed = Vec::new();
     for series in due {
-        match registers::close_due(store, series, until).await {
+        match Box::pin(registers::close_due(store, series, until)).await {
             Ok(registers) => closed.extend(registers),
-            // One series that cannot be closed must not keep the others open.
-            Err(error) if !error.is_retryable() => {
+            // The database is away, for all of them.
+            Err(error) if error.is_retryable() && store.ping().await.is_err() => return Err(error),
+            // One series that cannot be closed (or not in time, or not now) must not keep the others open.
+            Err(error) => {
                 tracing::error!(series, %error, "a series cannot be closed");
                 metrics::counter!("unigate_registers_failed_total", "stage" => "close").increment(1);
             }
-            Err(error) => return Err(error),
         }
     }
     metrics::counter!("unigate_registers_closed_total").increment(closed.len() as u64);

@@ -20,6 +20,7 @@ use bus::Queue;
 use runtime::{Context, Nudge, courier as courier_shape, questions, sweep};
 
 pub use client::ClientError;
+pub use profiles::secrets_of;
 
 /// Starts the worker.
 pub fn start(context: &Context) -> Result<(), ClientError> {

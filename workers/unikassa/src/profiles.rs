@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use contract::webhook::Secrets;
 use domain::declaration::{Payee, SecretRef, SecretSource, UnikassaProfile};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 /// Where and how a payee is called.
@@ -21,11 +21,9 @@ impl Target {
     /// The target of a payee, or why it cannot be called: something an operator has to set right.
     pub(crate) fn of(payee: &Payee) -> Result<Self, String> {
         let profile = payee.unikassa.as_ref().ok_or("the payee has no [unikassa] section")?;
-        let secret = profile.secret.as_ref().ok_or("the payee has no secret")?;
-        let secrets = Secrets::parse(&fetch(secret)?).map_err(|error| format!("unikassa.secret: {error}"))?;
         Ok(Self {
             url: profile.url.clone(),
-            secrets,
+            secrets: secrets_of(profile)?,
             timeout: Duration::from_secs(profile.timeout_seconds.into()),
             allow_private: profile.allow_private,
             profile: profile.clone(),
@@ -37,14 +35,25 @@ impl Target {
     }
 }
 
-fn fetch(secret: &SecretRef) -> Result<String, String> {
+/// A payee's secrets, fetched from where its declaration says they are, or why they cannot be had here. The reason never
+/// repeats a secret.
+pub fn secrets_of(profile: &UnikassaProfile) -> Result<Secrets, String> {
+    let secret = profile
+        .secret
+        .as_ref()
+        .ok_or("the payee has no secret: declare unikassa.secret")?;
+    let text = fetch(secret).map_err(|why| format!("unikassa.secret: {why}"))?;
+    Secrets::parse(text.expose_secret()).map_err(|error| format!("unikassa.secret: {error}"))
+}
+
+fn fetch(secret: &SecretRef) -> Result<SecretString, String> {
     match secret.source() {
-        SecretSource::Env(name) => {
-            runtime::settings::environment(name).ok_or_else(|| format!("unikassa.secret: {name} is not set here"))
-        }
+        SecretSource::Env(name) => runtime::settings::environment(name)
+            .map(SecretString::from)
+            .ok_or_else(|| format!("{name} is not set here")),
         SecretSource::File(path) => std::fs::read_to_string(path)
-            .map(|text| text.trim().to_owned())
-            .map_err(|error| format!("unikassa.secret: {}: {error}", path.display())),
-        SecretSource::Value(value) => Ok(value.expose_secret().to_owned()),
+            .map(|text| SecretString::from(text.trim()))
+            .map_err(|error| format!("{}: {error}", path.display())),
+        SecretSource::Value(value) => Ok(value),
     }
 }

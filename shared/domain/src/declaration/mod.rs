@@ -22,7 +22,7 @@ pub use network::is_private_address;
 pub use pattern::Pattern;
 pub use payee::{AccountRule, AmountRule, FieldRule, Gateway, Payee};
 pub use product::{Product, Reissue};
-pub use profile_register::{RegisterFormat, RegisterProfile};
+pub use profile_register::{RegisterFormat, RegisterProfile, parse_mail_address};
 pub use profile_unikassa::{Dialect, UnikassaProfile};
 pub use schedule::{Schedule, Zone};
 pub use secret::{SecretRef, SecretSource};

@@ -77,6 +77,11 @@ impl RegisterProfile {
     }
 }
 
+/// Reads a mail address from outside a declaration, by the same rule.
+pub fn parse_mail_address(address: &str) -> Result<String, Invalid> {
+    check_address("address", address).map(|()| address.to_owned())
+}
+
 /// Something a mail server can make sense of: the rest is between it and the recipient's server.
 fn check_address(field: &str, address: &str) -> Result<(), Invalid> {
     let hostile = |c: char| c.is_control() || c.is_whitespace() || "<>()[],;:\\\"".contains(c);

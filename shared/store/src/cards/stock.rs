@@ -67,14 +67,17 @@ pub struct Available {
 /// How much of these products could be reserved now, in their order; counted up to `most` each (a count costs its size).
 pub async fn available(tx: &Tx, products: &[ProductId], most: i64) -> Result<Vec<Available>, StoreError> {
     let ids: Vec<&str> = products.iter().map(ProductId::as_str).collect();
+    // The order keeps the planner on the indexes of what is left: unordered, a small `most` reads through all that was sold.
     let rows = tx
         .query(
             "SELECT w.product_id,
                     (SELECT count(*) FROM (SELECT FROM card c WHERE c.product_id = w.product_id AND state = 'available'
-                         AND pool = 'fresh' AND (expires_on IS NULL OR expires_on >= current_date) LIMIT $2) fresh),
+                         AND pool = 'fresh' AND (expires_on IS NULL OR expires_on >= current_date)
+                         ORDER BY pos LIMIT $2) fresh),
                     (SELECT count(*) FROM (SELECT FROM card c WHERE c.product_id = w.product_id AND state = 'available'
                          AND pool = 'returned' AND offer_after <= statement_timestamp()
-                         AND (expires_on IS NULL OR expires_on >= current_date) LIMIT $2) returned)
+                         AND (expires_on IS NULL OR expires_on >= current_date)
+                         ORDER BY offer_after, pos LIMIT $2) returned)
              FROM UNNEST($1::text[]) WITH ORDINALITY AS w (product_id, place) ORDER BY w.place",
             &[&ids, &most],
         )

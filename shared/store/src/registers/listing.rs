@@ -30,7 +30,7 @@ pub struct Listed {
     pub requested_by: String,
     /// The version of the payee it is rendered with.
     pub payee_version: i32,
-    /// Why it could not be built or mailed.
+    /// Why it could not be built or mailed, or not yet.
     pub last_error: Option<String>,
 }
 
@@ -46,7 +46,8 @@ pub struct SavedFile {
 }
 
 const DETAILS: &str = "r.state, r.file_name, r.sha256, r.bytes, r.mailed_at, r.cutoff, r.revoked_count, r.requested_by, \
-     r.payee_version, r.last_error FROM register r JOIN series s USING (series_id)";
+     r.payee_version, coalesce(r.last_error, (SELECT min(m.last_error) FROM mailing m \
+         WHERE m.register_id = r.register_id AND m.state <> 'sent')) FROM register r JOIN series s USING (series_id)";
 
 /// All registers, or a payee's, oldest first.
 pub async fn list(store: &Store, payee: Option<&PayeeId>) -> Result<Vec<Listed>, StoreError> {
@@ -70,6 +71,14 @@ pub async fn find(store: &Store, register: RegisterId) -> Result<Option<Listed>,
         .as_ref()
         .map(listed_of)
         .transpose()
+}
+
+/// How many registers wait for an operator: they could not be built, or not be mailed.
+pub async fn count_failed(store: &Store) -> Result<i64, StoreError> {
+    let row = store
+        .query_one("SELECT count(*) FROM register WHERE state = 'failed'", &[])
+        .await?;
+    Ok(row.get(0))
 }
 
 /// A register's file. Refused while there is none, with the reason.
