@@ -97,3 +97,10 @@ create unique index parked_once on parked
 create index parked_waiting on parked (routing_key, parked_at) where state in ('parked', 'retry');
 -- Swept every few seconds, however many wait for an operator.
 create index parked_retry on parked (parked_at) where state = 'retry';
+
+-- Reservations whose sale an operator settled by hand before there was one: neither held nor sold any more. (Payments
+-- have `settled` among the dispositions of payment_identity.)
+create table settled_reservation (
+    reservation_id uuid primary key,
+    settled_at     timestamptz not null default clock_timestamp()
+);

@@ -105,11 +105,12 @@ select p.*,
                then case when r.mailed_at is not null then 'reported' else 'registered' end
            when p.state in ('accepted', 'waiting') and y.suspended then 'stopped'
            else p.state
-       end as shown_state
+       end as shown_state,
+       greatest(p.updated_at, r.closed_at, r.mailed_at) as shown_updated_at
 from payment p
 join payee y using (payee_id)
 left join lateral (
-    select register_id, sequence, mailed_at from register r
+    select register_id, sequence, closed_at, mailed_at from register r
     where r.kind = 'regular' and r.series_id = p.series_id and r.hi >= p.position and r.lo <= p.position
     order by r.hi limit 1
 ) r on p.position is not null;

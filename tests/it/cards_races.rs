@@ -78,6 +78,44 @@ async fn a_sale_before_its_reservation_is_money_without_a_home_until_it_has_one(
     holds_together(&world).await;
 }
 
+#[tokio::test]
+async fn a_sale_settled_by_hand_leaves_its_reservation_refused() {
+    let world = shop(1).await;
+    let id = new_id();
+    refused(
+        &world.tell("card.sell", &sale(&id)).await,
+        "unknown_reservation",
+        "reservation_id",
+    );
+    let rows = store::parked::list(world.store(), &store::parked::Filter::default())
+        .await
+        .unwrap();
+    let tx = world.store().begin().await.unwrap();
+    store::parked::discard(&tx, rows[0].parked_id, "test", "paid back in cash")
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+
+    let mut other = sale(&id);
+    other["receipt_number"] = serde_json::json!("another");
+    refused(&world.tell("card.sell", &sale(&id)).await, "settled_by_operator", "");
+    refused(
+        &world.tell("card.sell", &other).await,
+        "settled_by_operator",
+        "reservation_id",
+    );
+    refused(
+        &world.ask("card.reserve", &reservation(&id)).await,
+        "settled_by_operator",
+        "reservation_id",
+    );
+    let rows = store::parked::list(world.store(), &store::parked::Filter::default())
+        .await
+        .unwrap();
+    assert!(rows.is_empty(), "there is no money in it any more: {rows:?}");
+    holds_together(&world).await;
+}
+
 /// Two channels of a worker may take a pair apart, so either may come first; but whichever did, both know of it.
 #[tokio::test]
 async fn a_sale_and_a_release_at_once_agree_on_which_came_first() {

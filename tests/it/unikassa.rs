@@ -10,7 +10,7 @@ use store::deliveries;
 use testkit::payee::{Behaviour, Payee, Signature, Verb};
 
 use crate::fixtures::{SECRET, about, internet_provider, new_id, new_ids, online_payee, online_payment};
-use crate::world::{PATIENCE, World, with};
+use crate::world::{PATIENCE, World, refused, with};
 use unigate::workers::Worker;
 
 pub(crate) const ONLINE: [Worker; 2] = [Worker::Intake, Worker::Unikassa];
@@ -145,6 +145,10 @@ async fn a_number_known_with_another_content_is_nobodys_guess() {
     let row = world.payment(&id).await;
     assert_eq!((row.shown_state.as_str(), row.due_at), ("unknown", None));
     assert_eq!(row.flags, ["number_conflict"]);
+    // Whatever the payee would say or take back under this number is somebody else's.
+    let revoked = world.tell("payment.revoke", &about("payment_id", &id)).await;
+    refused(&revoked, "not_revocable", "payment_id");
+    assert_eq!(payee.requests().len(), 1, "the payee is asked nothing about it");
 }
 
 /// What is no answer, each of a payee of its own; the second column says whether it was credited.

@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use contract::Refusal;
+use contract::{Reason, Refusal, RoutingKey};
 use store::declarations::Declarations;
-use store::{StoreError, Tx};
+use store::{StoreError, Tx, parked};
 
 use crate::batch::{BatchWorker, Item};
 use crate::incoming::{Incoming, may_speak};
@@ -99,6 +99,7 @@ impl<W: BatchWorker> Transactor<W> {
             .iter()
             .map(|message| self.admit(&declarations, message))
             .collect();
+        refuse_settled(tx, messages, &mut outcomes).await?;
         let places: Vec<usize> = (0..messages.len()).filter(|&place| outcomes[place].is_none()).collect();
         let admitted: Vec<&Item> = places
             .iter()
@@ -174,6 +175,26 @@ impl<W: BatchWorker> Transactor<W> {
         }
         self.context.nudge(Nudge::Events);
     }
+}
+
+/// A reservation whose sale was settled by hand before there was one is neither made nor sold any more.
+async fn refuse_settled(tx: &Tx, messages: &[Incoming], outcomes: &mut [Option<Outcome>]) -> Result<(), StoreError> {
+    let concerned = |message: &Incoming| {
+        let named = matches!(message.key, Some(RoutingKey::CardReserve | RoutingKey::CardSell));
+        message.reservation_id.filter(|_| named).map(|id| id.as_uuid())
+    };
+    let ids: Vec<_> = messages.iter().filter_map(concerned).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let settled = parked::settled_reservations(tx, &ids).await?;
+    for (message, outcome) in messages.iter().zip(outcomes) {
+        if outcome.is_none() && concerned(message).is_some_and(|id| settled.contains(&id)) {
+            let why = "reservation_id: an operator has settled its sale by hand";
+            *outcome = Some(Refusal::new(Reason::SettledByOperator, why).into());
+        }
+    }
+    Ok(())
 }
 
 fn moved_to(effect: Effect, places: &[usize]) -> Effect {

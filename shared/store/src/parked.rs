@@ -1,5 +1,7 @@
 //! Parked facts: money without a home, whole, with its reason, once per (routing key, id, content).
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
@@ -213,8 +215,9 @@ pub async fn put_back(tx: &Tx, parked_id: Uuid, by: &str, corrected_body: Option
     changed_one(changed)
 }
 
-/// Ends a parked fact by hand. Its payment id, if it never became a payment, is refused from now on; but for a parked
-/// revocation, which says nothing about the payment's money: that may still be on its way.
+/// Ends a parked fact by hand. Its payment id, if it never became a payment, is refused from now on, and so is the
+/// reservation of a sale that never was one; but for a parked revocation, which says nothing about the payment's money
+/// (that may still be on its way), and for what somebody said who had no right to: it must not cost the owner his id.
 pub async fn discard(tx: &Tx, parked_id: Uuid, by: &str, reason: &str) -> Result<(), StoreError> {
     let changed = tx
         .execute(
@@ -228,12 +231,32 @@ pub async fn discard(tx: &Tx, parked_id: Uuid, by: &str, reason: &str) -> Result
     tx.execute(
         "INSERT INTO payment_identity (payment_id, disposition)
          SELECT payment_id, 'settled' FROM parked WHERE parked_id = $1 AND payment_id IS NOT NULL
-             AND routing_key <> 'payment.revoke'
+             AND routing_key <> 'payment.revoke' AND reason NOT IN ('not_your_terminal', 'unknown_terminal')
+         ON CONFLICT DO NOTHING",
+        &[&parked_id],
+    )
+    .await?;
+    tx.execute(
+        "INSERT INTO settled_reservation (reservation_id)
+         SELECT reservation_id FROM parked p WHERE parked_id = $1 AND routing_key = 'card.sell'
+             AND reservation_id IS NOT NULL AND reason NOT IN ('not_your_terminal', 'unknown_terminal')
+             AND NOT EXISTS (SELECT 1 FROM reservation r WHERE r.reservation_id = p.reservation_id)
          ON CONFLICT DO NOTHING",
         &[&parked_id],
     )
     .await
     .map(drop)
+}
+
+/// Those of the reservations that an operator settled by hand before there was one.
+pub async fn settled_reservations(tx: &Tx, ids: &[Uuid]) -> Result<HashSet<Uuid>, StoreError> {
+    let rows = tx
+        .query(
+            "SELECT reservation_id FROM settled_reservation WHERE reservation_id = ANY($1)",
+            &[&ids],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 /// How many wait for an operator, by reason.

@@ -23,7 +23,7 @@ pub use building::{
 };
 pub use closing::{advance_clock, close_before_change, close_due, close_now, series_due, series_due_in};
 pub use copies::{CopyRequest, resend};
-pub use listing::{Listed, SavedFile, file_of, find, list};
+pub use listing::{Listed, SavedFile, count_failed, file_of, find, list};
 
 /// What everybody is told about a register: events, mails, lists.
 #[derive(Clone, Debug, PartialEq, Eq)]

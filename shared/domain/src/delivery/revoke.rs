@@ -13,6 +13,8 @@ pub struct Revocation<'a> {
     pub state: Option<PaymentState>,
     /// How often it may have been credited.
     pub maybes: u32,
+    /// The payee knows the number with another content: whatever it says about it is about somebody else's payment.
+    pub number_conflict: bool,
     /// The payee, when it is online.
     pub profile: Option<Profile<'a>>,
 }
@@ -64,6 +66,7 @@ pub fn resolve_revoke(revocation: &Revocation<'_>) -> RevokeVerdict {
         // The payee's own no, or the certainty that nothing was credited, stands behind these two.
         S::Refused | S::Failed => RevokeVerdict::Revoke,
         S::Accepted | S::Waiting | S::Stopped if revocation.maybes == 0 => RevokeVerdict::Revoke,
+        _ if revocation.number_conflict => RevokeVerdict::NotRevocable,
         S::Accepted | S::Waiting | S::Stopped | S::Unknown => ask_the_payee(revocation.profile.as_ref()),
     }
 }

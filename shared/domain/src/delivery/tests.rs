@@ -383,7 +383,13 @@ fn a_revocation_is_judged_by_what_may_have_gone_out() {
         (Some(S::Failed), 0, online, Ok("revoked")),
     ] {
         assert_eq!(
-            resolve_revoke(&Revocation { state, maybes, profile }).word(),
+            resolve_revoke(&Revocation {
+                state,
+                maybes,
+                number_conflict: false,
+                profile
+            })
+            .word(),
             word,
             "{state:?} {maybes}"
         );

@@ -257,6 +257,7 @@ impl Payment {
         let verdict = resolve_revoke(&Revocation {
             state: Some(self.state),
             maybes: self.maybes,
+            number_conflict: false,
             profile: Some(*profile),
         });
         match verdict {

@@ -69,7 +69,7 @@ pub struct PaymentRow {
 
 const COLUMNS: &str = "payment_id, number, payee_id, gateway, terminal_id, account, amount, fee, currency, fields, \
      receipt_number, paid_at, accepted_at, state, shown_state, generation, attempts, maybes, due_at, last_error, \
-     provider_reference, flags, series_id, position, register_id, updated_at, traceparent";
+     provider_reference, flags, series_id, position, register_id, shown_updated_at, traceparent";
 
 fn payment_of(row: &tokio_postgres::Row) -> Result<PaymentRow, StoreError> {
     Ok(PaymentRow {
@@ -146,7 +146,7 @@ pub async fn status(tx: &Tx, ids: &[PaymentId]) -> Result<Vec<Status>, StoreErro
     let ids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
     let rows = tx
         .query(
-            "SELECT payment_id, terminal_id, number, shown_state, attempts, last_error, updated_at
+            "SELECT payment_id, terminal_id, number, shown_state, attempts, last_error, shown_updated_at
              FROM payment_view WHERE payment_id = ANY($1)
              UNION ALL
              SELECT payment_id, coalesce(terminal_id, ''), NULL, 'revoked', 0, NULL, accepted_at

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::delivery::{Profile, Revocation, RevokeVerdict, resolve_revoke};
+use domain::delivery::{Flag, Profile, Revocation, RevokeVerdict, resolve_revoke};
 use domain::ids::{PaymentId, TerminalId};
 use domain::payment::{Act, PaymentState};
 
@@ -49,6 +49,7 @@ pub async fn revoke<'p>(
     let revocation = Revocation {
         state: Some(state_against_closing(tx, &row).await?),
         maybes: u32::try_from(row.maybes).unwrap_or(0),
+        number_conflict: row.flags.iter().any(|flag| flag == Flag::NumberConflict.as_str()),
         profile: profile(&row),
     };
     Ok(match resolve_revoke(&revocation) {
