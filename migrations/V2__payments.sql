@@ -72,6 +72,8 @@ create table payment (
     last_call_at   timestamptz,
     last_error     text,
     provider_reference text,
+    -- Why the terminal took it back, for the payee that is asked to.
+    revoke_reason  text,
     -- A person should look: already_on_first_attempt, number_conflict, ...
     flags          text[] not null default '{}',
     traceparent    text,

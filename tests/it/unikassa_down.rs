@@ -256,13 +256,13 @@ async fn the_payee_takes_back_what_may_have_been_credited() {
     payee.script(Verb::Pay, [Behaviour::status(500).after_credit()]);
     let (id, number) = pay(&world).await;
     world.reaches(&id, "waiting").await;
-    assert_eq!(
-        world.tell("payment.revoke", &about("payment_id", &id)).await["outcome"],
-        "revoking"
-    );
+    let mut revoke = about("payment_id", &id);
+    revoke["reason"] = json!("Ошибка кассира");
+    assert_eq!(world.tell("payment.revoke", &revoke).await["outcome"], "revoking");
     events.item("payment.revoked", "payment_id", &id).await;
     assert_eq!(world.payment(&id).await.shown_state, "revoked");
     let cancel = &payee.requests_of(Verb::Cancel)[0];
+    assert_eq!(cancel.body["reason"], "Ошибка кассира");
     assert_eq!(cancel.number(), Some(number.clone()));
     assert_eq!(cancel.header("webhook-id"), Some(&*format!("cancel-{number}")));
     assert_eq!(payee.requests_of(Verb::Pay).len(), 1);

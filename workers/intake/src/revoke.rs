@@ -26,7 +26,15 @@ pub(crate) async fn revoke(work: &mut Work<'_>, tx: &Tx, message: &PaymentRevoke
         payment_id: message.payment_id,
     };
     Ok(
-        match store_revocation(tx, message.payment_id, &message.terminal, profile).await? {
+        match store_revocation(
+            tx,
+            message.payment_id,
+            &message.terminal,
+            message.reason.as_deref(),
+            profile,
+        )
+        .await?
+        {
             Revoked::Now(row) => {
                 work.events.push(PaymentEvent::Revoked, &item(&row)?);
                 Outcome::answered(&PaymentRevokeAnswer::Revoked(named))

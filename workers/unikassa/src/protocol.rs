@@ -34,7 +34,10 @@ pub(crate) fn request(act: Act, due: &Due) -> Result<Request, Invalid> {
         Act::Status => Request::Status(Status { number: due.number }),
         Act::Cancel => Request::Cancel(Cancel {
             number: due.number,
-            reason: "revoked by the terminal".to_owned(),
+            reason: due
+                .revoke_reason
+                .clone()
+                .unwrap_or_else(|| "revoked by the terminal".to_owned()),
         }),
     })
 }

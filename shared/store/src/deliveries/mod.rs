@@ -54,6 +54,8 @@ pub struct Due {
     pub last_call_at: Option<Timestamp>,
     /// W3C trace context of the terminal's message.
     pub traceparent: Option<String>,
+    /// Why the terminal took it back.
+    pub revoke_reason: Option<String>,
 }
 
 /// One call to a payee, as operators read it.
@@ -90,7 +92,7 @@ pub struct AttemptRow {
 }
 
 const DUE_COLUMNS: &str = "payment_id, number, payee_id, terminal_id, account, amount, fee, currency, fields, paid_at, \
-     state, step, attempts, maybes, not_found, give_up_at, last_call_at, traceparent";
+     state, step, attempts, maybes, not_found, give_up_at, last_call_at, traceparent, revoke_reason";
 
 fn due_of(row: &tokio_postgres::Row) -> Result<Due, crate::StoreError> {
     Ok(Due {
@@ -112,5 +114,6 @@ fn due_of(row: &tokio_postgres::Row) -> Result<Due, crate::StoreError> {
         give_up_at: row.get(15),
         last_call_at: row.get(16),
         traceparent: row.get(17),
+        revoke_reason: row.get(18),
     })
 }

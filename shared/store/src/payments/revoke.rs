@@ -30,11 +30,12 @@ pub enum Revoked {
     Settled,
 }
 
-/// Revokes a payment as `domain::delivery` judges it. `profile` finds that of the row's payee, when it is online.
+/// Revokes a payment as `domain::delivery` judges it; `reason` is told to a payee that is asked to take it back. `profile` finds that of the row's payee, when it is online.
 pub async fn revoke<'p>(
     tx: &Tx,
     payment_id: PaymentId,
     terminal: &TerminalId,
+    reason: Option<&str>,
     profile: impl FnOnce(&PaymentRow) -> Option<Profile<'p>>,
 ) -> Result<Revoked, StoreError> {
     if let Some(in_advance) = remember(tx, payment_id, terminal).await? {
@@ -54,7 +55,7 @@ pub async fn revoke<'p>(
     };
     Ok(match resolve_revoke(&revocation) {
         RevokeVerdict::Revoke => end(tx, row).await?,
-        RevokeVerdict::Revoking(next) => ask_payee(tx, &row, next).await?,
+        RevokeVerdict::Revoking(next) => ask_payee(tx, &row, next, reason).await?,
         RevokeVerdict::StillRevoking => Revoked::Underway,
         RevokeVerdict::AlreadyRevoked => Revoked::Already,
         RevokeVerdict::AlreadyDelivered => Revoked::Delivered,
@@ -122,15 +123,20 @@ async fn end(tx: &Tx, row: PaymentRow) -> Result<Revoked, StoreError> {
 }
 
 /// Leaves the end to the courier: the open attempt's record decides, or what the payee says when it is asked.
-async fn ask_payee(tx: &Tx, row: &PaymentRow, next: Option<(Act, Duration)>) -> Result<Revoked, StoreError> {
+async fn ask_payee(
+    tx: &Tx,
+    row: &PaymentRow,
+    next: Option<(Act, Duration)>,
+    reason: Option<&str>,
+) -> Result<Revoked, StoreError> {
     let (act, delay) = next.map_or((None, None), |(act, delay)| {
         (Some(act.as_str()), Some(delay.as_secs_f64()))
     });
     tx.execute(
         "UPDATE payment SET state = 'revoking', generation = generation + 1, updated_at = clock_timestamp(),
-                next_act = $2, due_at = clock_timestamp() + make_interval(secs => $3)
+                next_act = $2, due_at = clock_timestamp() + make_interval(secs => $3), revoke_reason = $4
          WHERE payment_id = $1",
-        &[&row.payment_id.as_uuid(), &act, &delay],
+        &[&row.payment_id.as_uuid(), &act, &delay, &reason],
     )
     .await?;
     Ok(Revoked::Underway)
