@@ -18,7 +18,7 @@ mod outcome;
 pub mod parking;
 pub mod questions;
 mod readiness;
-pub mod relay;
+mod relay;
 mod retry_parked;
 pub mod settings;
 mod shutdown;
