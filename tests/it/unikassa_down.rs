@@ -46,7 +46,13 @@ async fn a_payee_that_is_down_is_spared_and_served_when_it_is_back() {
     let answer = world.ask("payment.check", &check()).await;
     assert_eq!(answer["outcome"], "unavailable", "{answer}");
     assert!(payee.requests().is_empty());
-    // Nothing is claimed, no step of any schedule is spent.
+    // Calls that were under way when the breaker opened come to their end; nothing is claimed after them, no step of any
+    // schedule is spent.
+    wait_for("open calls to end", PATIENCE, async || {
+        let open = world.value("SELECT count(*) FROM attempt WHERE ending = 'open'").await;
+        (open == "0").then_some(())
+    })
+    .await;
     let before = world.value("SELECT sum(attempts) FROM payment").await;
     assert_eq!(
         before,
