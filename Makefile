@@ -17,6 +17,8 @@ demo: ## the whole system in one process, with payees and front-ends to play wit
 test: ## all tests, on the real RabbitMQ and PostgreSQL
 	@scripts/tools test
 	@examples/run-frontends --prepare
+	@# The end-to-end tests start the real executable, which no test target builds by itself.
+	@cargo build --workspace
 	@if cargo nextest --version >/dev/null 2>&1; then \
 		scripts/services run cargo nextest run --workspace $(ARGS); \
 	else \
