@@ -9,6 +9,15 @@ create table declaration_generation (
 );
 insert into declaration_generation default values;
 
+-- A batch decides by the declarations it has in memory and has this said in the same flight as its first statement: one
+-- that began after an `apply` has committed is sent back to read them again (UG001, StoreError::Outdated).
+create function declarations_are(expected bigint) returns void language plpgsql as $$
+begin
+    if (select generation from declaration_generation) <> expected then
+        raise exception 'declarations have changed' using errcode = 'UG001';
+    end if;
+end $$;
+
 -- A payee as declared now. Old versions stay: a register is always rendered with the version it was closed under.
 create table payee (
     payee_id    text primary key check (payee_id ~ '^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$'),
@@ -67,8 +76,8 @@ create table event (
     body        text not null,
     traceparent text
 );
--- An event lives for a moment: compressing it would cost more than writing it.
-alter table event alter column body set storage external;
+-- An event lives for a moment, and says much the same many times: lz4 costs less than writing it out.
+alter table event alter column body set compression lz4;
 
 -- A fact without a home: whole, with its reason. `content_hash` is the fingerprint of a readable message, the hash of
 -- the bytes of an unreadable one. States (domain::parked::ParkedState):

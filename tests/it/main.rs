@@ -30,6 +30,7 @@ mod promises;
 mod registers;
 mod registers_mail;
 mod restarts;
+mod transactions;
 mod unikassa;
 mod unikassa_down;
 mod world;

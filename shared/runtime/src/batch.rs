@@ -23,8 +23,10 @@ pub use crate::incoming::Item;
 
 /// Most messages handled together.
 pub const BATCH_SIZE: usize = 256;
-/// How long to wait for more while another batch is in flight.
+/// How long to wait for more while another batch is in flight, or in a crowd.
 const LINGER: Duration = Duration::from_millis(2);
+/// From so many messages in the last batch on it is a crowd. Whoever comes alone never waits.
+const CROWD: usize = 16;
 /// Redelivered this often, a message is handled alone.
 const SUSPICIOUS_DELIVERIES: u32 = 2;
 /// A third of the broker's default `consumer_timeout` (30 min): then the channel is closed and the messages go back.
@@ -104,14 +106,17 @@ async fn open_session<W: BatchWorker>(context: &Context, batch_size: usize) -> S
 
 async fn consume_session<W: BatchWorker>(transactor: &Transactor<W>, mut session: Session, batch_size: usize) {
     let context = &transactor.context;
+    let mut crowded = false;
     loop {
+        let linger = transactor.linger(LINGER, crowded);
         let batch = tokio::select! {
             biased;
             () = context.shutdown.cancelled() => return session.close().await,
-            batch = session.next_batch(batch_size, transactor.linger(LINGER)) => batch,
+            batch = session.next_batch(batch_size, linger) => batch,
         };
         let Some(batch) = batch else { return };
         let (messages, tags) = with_tags(batch);
+        crowded = messages.len() >= CROWD;
         let begun = Instant::now();
         metrics::histogram!("unigate_batch_size", "worker" => W::NAME).record(messages.len() as f64);
         if !work(transactor, &messages).await {

@@ -14,8 +14,8 @@ use crate::{Context, Nudge, checkpoint};
 const WINDOW: i64 = 64;
 
 /// A pause between two rounds: events of several batches leave together, which on a busy machine is worth more to whoever
-/// waits for an answer than a hundredth of a second is to whoever listens.
-const GATHERING: Duration = Duration::from_millis(10);
+/// waits for an answer than a fiftieth of a second is to whoever listens.
+const GATHERING: Duration = Duration::from_millis(20);
 
 /// Relays events until shutdown.
 pub(crate) fn spawn(context: &Context) {

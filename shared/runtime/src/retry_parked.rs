@@ -30,15 +30,12 @@ async fn handle_one<W: BatchWorker>(transactor: &Transactor<W>) -> Result<Swept,
         return Ok(Swept::Idle);
     };
     let message = Incoming::parse(delivery_of(&row));
-    match conclude(transactor, &tx, &row, &message).await {
-        Ok(concluded) => {
-            tx.commit().await?;
-            transactor.send(std::slice::from_ref(&message), concluded).await;
-        }
+    match conclude(transactor, tx, &row, &message).await {
+        Ok(concluded) => transactor.send(std::slice::from_ref(&message), concluded).await,
+        Err(StoreError::Outdated) => transactor.context.declarations.forget(),
         Err(error) if error.is_retryable() => return Err(error),
         Err(error) => {
-            // The transaction is spoilt: the reason is written in one of its own, or it would be tried for ever.
-            drop(tx);
+            // That transaction is spoilt: the reason is written in one of its own, or it would be tried for ever.
             let tx = transactor.context.store.begin().await?;
             parked::refuse_again(&tx, row.parked_id, INTERNAL_ERROR, &error.to_string()).await?;
             tx.commit().await?;
@@ -49,28 +46,29 @@ async fn handle_one<W: BatchWorker>(transactor: &Transactor<W>) -> Result<Swept,
 
 async fn conclude<W: BatchWorker>(
     transactor: &Transactor<W>,
-    tx: &Tx,
+    tx: Tx,
     row: &Parked,
     message: &Incoming,
 ) -> Result<Concluded, StoreError> {
     let (mut outcomes, effects): (Vec<Outcome>, Vec<Effect>) =
-        transactor.run(tx, std::slice::from_ref(message)).await?;
+        transactor.run(&tx, std::slice::from_ref(message)).await?;
     let answer = match outcomes.pop() {
         Some(Outcome::Answered(answer)) => {
             let by = row.resolved_by.as_deref().unwrap_or("dead-lettered");
-            parked::resolve(tx, row.parked_id, by, &answer.to_stored()).await?;
+            parked::resolve(&tx, row.parked_id, by, &answer.to_stored()).await?;
             Some(answer)
         }
         Some(Outcome::Refused(refusal)) => {
-            parked::refuse_again(tx, row.parked_id, refusal.reason.as_str(), &refusal.detail).await?;
+            parked::refuse_again(&tx, row.parked_id, refusal.reason.as_str(), &refusal.detail).await?;
             Some(Reply::refused(&refusal))
         }
         // No fact is handled in silence. One that is must not be tried for ever.
         Some(Outcome::Silent) | None => {
-            parked::refuse_again(tx, row.parked_id, INTERNAL_ERROR, "its worker said nothing about it").await?;
+            parked::refuse_again(&tx, row.parked_id, INTERNAL_ERROR, "its worker said nothing about it").await?;
             None
         }
     };
+    tx.commit().await?;
     Ok(Concluded {
         answers: vec![answer],
         effects,

@@ -51,17 +51,28 @@ impl<W: BatchWorker> Transactor<W> {
         InFlight(&self.in_flight)
     }
 
-    /// Waiting for more pays only while another batch keeps the database busy.
-    pub(crate) fn linger(&self, most: Duration) -> Duration {
-        if self.in_flight.load(Ordering::Relaxed) > 0 {
+    /// Waiting for more pays only while another batch keeps the database busy, or when there is a crowd: then more is on
+    /// its way, and a transaction less is worth more to everybody than the wait costs.
+    pub(crate) fn linger(&self, most: Duration, crowded: bool) -> Duration {
+        if crowded || self.in_flight.load(Ordering::Relaxed) > 0 {
             most
         } else {
             Duration::ZERO
         }
     }
 
-    /// Handles messages in one transaction and commits it.
+    /// Handles messages in one transaction and commits it; once more if it decided by declarations that have changed.
     pub(crate) async fn commit(&self, messages: &[Incoming]) -> Result<Concluded, StoreError> {
+        match self.try_commit(messages).await {
+            Err(StoreError::Outdated) => {
+                self.context.declarations.forget();
+                self.try_commit(messages).await
+            }
+            done => done,
+        }
+    }
+
+    async fn try_commit(&self, messages: &[Incoming]) -> Result<Concluded, StoreError> {
         let tx = self.context.store.begin().await?;
         let (outcomes, effects) = self.run(&tx, messages).await?;
         let mut answers = Vec::with_capacity(messages.len());
@@ -94,7 +105,7 @@ impl<W: BatchWorker> Transactor<W> {
 
     /// Lets the worker handle what may be handled; the rest has its outcome already.
     pub(crate) async fn run(&self, tx: &Tx, messages: &[Incoming]) -> Result<(Vec<Outcome>, Vec<Effect>), StoreError> {
-        let declarations = self.context.declarations.current(tx).await?;
+        let declarations = self.context.declarations.assumed(tx).await?;
         let mut outcomes: Vec<_> = messages
             .iter()
             .map(|message| self.admit(&declarations, message))

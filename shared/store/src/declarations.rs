@@ -45,6 +45,12 @@ pub enum Applied {
     Unchanged,
 }
 
+/// Has this transaction fail with [`StoreError::Outdated`] if the generation is another one by now; said together with its
+/// next statement.
+pub async fn expect_generation(tx: &Tx, generation: i64) -> Result<(), StoreError> {
+    tx.execute_later("SELECT declarations_are($1)", &[&generation]).await
+}
+
 /// The generation of the declarations, read inside the caller's transaction.
 pub async fn generation(tx: &Tx) -> Result<i64, StoreError> {
     Ok(tx

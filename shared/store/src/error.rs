@@ -16,6 +16,9 @@ pub enum StoreError {
     /// A row does not hold what this version of the program can read.
     #[error("stored data cannot be read: {0}")]
     Unreadable(String),
+    /// The declarations that this transaction decided by are not the current ones: read them and do the same again.
+    #[error("the declarations have changed meanwhile")]
+    Outdated,
     /// The state moved between looking and acting; the caller looks again.
     #[error("{0}")]
     Changed(String),
@@ -24,7 +27,7 @@ pub enum StoreError {
 impl StoreError {
     /// Whether doing the same again later can succeed.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Infrastructure(_))
+        matches!(self, Self::Infrastructure(_) | Self::Outdated)
     }
 
     /// For values read back that the domain types refuse.
@@ -35,6 +38,9 @@ impl StoreError {
 
 impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
+        if error.code().is_some_and(|code| code.code() == OUTDATED) {
+            return Self::Outdated;
+        }
         let data = match error.code() {
             None => is_our_mistake(&error),
             Some(code) => is_about_data(code),
@@ -68,6 +74,9 @@ impl From<domain::Invalid> for StoreError {
         Self::Unreadable(error.to_string())
     }
 }
+
+/// Raised by `declarations_are`.
+const OUTDATED: &str = "UG001";
 
 /// Errors of the client library that come again however often the same is tried: a row that is not there where one must
 /// be, a value that cannot be written. They have no code, as a lost connection has none, and the library tells them apart

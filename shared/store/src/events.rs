@@ -26,13 +26,12 @@ pub async fn add(tx: &Tx, events: &[Event]) -> Result<(), StoreError> {
     let kinds: Vec<&str> = events.iter().map(|event| event.kind.as_str()).collect();
     let bodies: Vec<&str> = events.iter().map(|event| event.body.as_str()).collect();
     let traces: Vec<Option<&str>> = events.iter().map(|event| event.traceparent.as_deref()).collect();
-    tx.execute(
+    tx.execute_later(
         "INSERT INTO event (event_id, kind, body, traceparent)
          SELECT * FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::text[])",
         &[&ids, &kinds, &bodies, &traces],
     )
     .await
-    .map(drop)
 }
 
 /// Takes up to `limit` of the oldest events nobody else has taken; they are others' again when the transaction ends.
@@ -57,13 +56,12 @@ pub async fn take(tx: &Tx, limit: i64) -> Result<Vec<Event>, StoreError> {
 /// Forgets events the broker has confirmed. The commit need not wait for the disk: an event that comes back after a crash
 /// of the server is published once more.
 pub async fn delete(tx: &Tx, event_ids: &[Uuid]) -> Result<(), StoreError> {
-    tx.execute(
+    tx.execute_later(
         "WITH unhurried AS (SELECT set_config('synchronous_commit', 'off', true))
          DELETE FROM event USING unhurried WHERE event_id = ANY($1)",
         &[&event_ids],
     )
     .await
-    .map(drop)
 }
 
 /// How many wait, and the age of the oldest in seconds.

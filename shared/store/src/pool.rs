@@ -1,15 +1,14 @@
-//! Connections and transactions.
+//! Connections: how they are made, kept and bounded.
 //!
 //! A session that lost its client must stop nobody: every session runs with a statement timeout, a lock timeout, an
 //! idle-in-transaction timeout and TCP keepalives, and every wait for a connection is bounded.
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{
-    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime, Timeouts,
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts,
 };
 use rustls::pki_types::pem::PemObject;
 use secrecy::{ExposeSecret, SecretString};
@@ -18,7 +17,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{NoTls, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::StoreError;
+use crate::{StoreError, Tx};
 
 /// How to reach the database.
 #[derive(Clone, Debug)]
@@ -80,10 +79,7 @@ impl Store {
 
     /// Begins a transaction (read committed). Dropped without [`Tx::commit`], it is rolled back by closing its session.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        Ok(Tx {
-            client: Some(self.pool.get().await?),
-            begun: AtomicBool::new(false),
-        })
+        Ok(Tx::on(self.pool.get().await?))
     }
 
     /// Whether the database answers.
@@ -122,7 +118,7 @@ impl Store {
 
     /// A session for SQL by a test's hand.
     #[cfg(feature = "scratch")]
-    pub(crate) async fn session(&self) -> Result<Object, StoreError> {
+    pub(crate) async fn session(&self) -> Result<deadpool_postgres::Object, StoreError> {
         Ok(self.pool.get().await?)
     }
 }
@@ -135,84 +131,6 @@ async fn verify_if_rested(client: &ClientWrapper, rested: Duration) -> Result<()
         return Ok(());
     }
     client.simple_query("").await.map(drop).map_err(HookError::Backend)
-}
-
-/// A transaction with the session it runs in.
-#[derive(Debug)]
-pub struct Tx {
-    // Taken on commit; still there on drop means the transaction is open and the session is closed with it.
-    client: Option<Object>,
-    // BEGIN goes out in one flight with the first statement: on a busy machine a round trip costs more than a row.
-    begun: AtomicBool,
-}
-
-impl Tx {
-    /// Makes it all true. An error leaves open whether it became true; every caller's work can be done again.
-    pub async fn commit(mut self) -> Result<(), StoreError> {
-        if self.begun.load(Ordering::Relaxed) {
-            self.client().batch_execute("COMMIT").await?;
-        }
-        // Only now is the session fit for the pool again.
-        drop(self.client.take());
-        Ok(())
-    }
-
-    /// Undoes it all and keeps the session, for dry runs.
-    pub async fn rollback(mut self) -> Result<(), StoreError> {
-        if self.begun.load(Ordering::Relaxed) {
-            self.client().batch_execute("ROLLBACK").await?;
-        }
-        drop(self.client.take());
-        Ok(())
-    }
-
-    pub(crate) async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
-        let statement = self.client().prepare_cached(sql).await?;
-        self.in_transaction(self.client().query(&statement, params)).await
-    }
-
-    pub(crate) async fn query_one(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Row, StoreError> {
-        let statement = self.client().prepare_cached(sql).await?;
-        self.in_transaction(self.client().query_one(&statement, params)).await
-    }
-
-    pub(crate) async fn query_opt(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, StoreError> {
-        let statement = self.client().prepare_cached(sql).await?;
-        self.in_transaction(self.client().query_opt(&statement, params)).await
-    }
-
-    pub(crate) async fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, StoreError> {
-        let statement = self.client().prepare_cached(sql).await?;
-        self.in_transaction(self.client().execute(&statement, params)).await
-    }
-
-    /// Runs a statement, the first one together with BEGIN. Both are sent when first polled, in this order, and a BEGIN
-    /// fails only with its session, which takes the statement with it.
-    async fn in_transaction<T>(
-        &self,
-        statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
-    ) -> Result<T, StoreError> {
-        if self.begun.swap(true, Ordering::Relaxed) {
-            return Ok(statement.await?);
-        }
-        let (begun, done) = futures::join!(self.client().batch_execute("BEGIN"), statement);
-        begun?;
-        Ok(done?)
-    }
-
-    fn client(&self) -> &Object {
-        // `client` is None only inside `commit` and `rollback`, which consume the transaction.
-        self.client.as_ref().expect("a transaction is used only until it ends")
-    }
-}
-
-impl Drop for Tx {
-    fn drop(&mut self) {
-        if let Some(client) = self.client.take() {
-            // Out of the pool: the server rolls back when the session closes, and nobody inherits an open transaction.
-            drop(Object::take(client));
-        }
-    }
 }
 
 /// The connection settings of the URL with what every session of ours runs under.

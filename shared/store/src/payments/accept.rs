@@ -172,69 +172,13 @@ async fn insert_history(
     fresh: &[&NewPayment<'_>],
     numbers: &HashMap<PaymentId, Number>,
 ) -> Result<(), StoreError> {
-    let (registered, online): (Vec<&NewPayment<'_>>, Vec<&NewPayment<'_>>) =
-        fresh.iter().copied().partition(|new| new.gateway == Gateway::Registers);
-    // In one flight and in this order: whatever waits for the ledger row waits only for one insert and the commit.
-    futures::try_join!(
-        insert_rows(tx, INSERT_ONLINE, &online, numbers),
-        insert_rows(tx, INSERT_REGISTERED, &registered, numbers),
-    )
-    .map(drop)
-}
-
-macro_rules! insert_history {
-    ($dealt:literal, $own_columns:literal, $own_values:literal, $from:literal) => {
-        concat!(
-            $dealt,
-            "INSERT INTO payment (payment_id, number, payee_id, payee_version, gateway, terminal_id, account, amount,
-                                  fee, currency, fields, receipt_number, paid_at, traceparent, give_up_at, ",
-            $own_columns,
-            ") SELECT new.id, new.number, new.payee, new.version, new.gateway, new.terminal, new.account, new.amount,
-                      new.fee, new.currency, new.fields::jsonb, new.receipt, new.paid_at, new.trace,
-                      clock_timestamp() + make_interval(hours => new.give_up), ",
-            $own_values,
-            " FROM UNNEST($1::uuid[], $2::int8[], $3::text[], $4::int4[], $5::text[], $6::text[], $7::text[],
-                          $8::int8[], $9::int8[], $10::text[], $11::text[], $12::text[], $13::timestamptz[],
-                          $14::text[], $15::int4[])
-                   WITH ORDINALITY AS new (id, number, payee, version, gateway, terminal, account, amount, fee,
-                                           currency, fields, receipt, paid_at, trace, give_up, place)",
-            $from
-        )
-    };
-}
-
-/// Payments of online payees: due at once.
-const INSERT_ONLINE: &str = insert_history!(
-    "",
-    "accepted_at, next_act, due_at",
-    "clock_timestamp(), 'pay', clock_timestamp()",
-    ""
-);
-
-/// Payments of register payees. Positions are dealt from the ledger row, which stays locked until the commit: they rise
-/// in commit order, and the acceptance time, stamped from the same row, never falls as they rise.
-const INSERT_REGISTERED: &str = insert_history!(
-    "WITH dealt AS (
-         UPDATE ledger SET last_position = last_position + cardinality($1::uuid[]),
-                clock = greatest(clock, clock_timestamp())
-         RETURNING last_position - cardinality($1::uuid[]) AS before, clock) ",
-    "accepted_at, series_id, position",
-    "dealt.clock, series.series_id, dealt.before + new.place",
-    " CROSS JOIN dealt LEFT JOIN series ON series.payee_id = new.payee AND series.name = 'main'"
-);
-
-async fn insert_rows(
-    tx: &Tx,
-    sql: &str,
-    rows: &[&NewPayment<'_>],
-    numbers: &HashMap<PaymentId, Number>,
-) -> Result<(), StoreError> {
-    if rows.is_empty() {
+    if fresh.is_empty() {
         return Ok(());
     }
-    let columns = Columns::of(rows, numbers)?;
-    tx.execute(
-        sql,
+    let columns = Columns::of(fresh, numbers)?;
+    // With the commit: whatever waits for the ledger row waits for one flight.
+    tx.execute_later(
+        INSERT_HISTORY,
         &[
             &columns.ids,
             &columns.numbers,
@@ -251,11 +195,34 @@ async fn insert_rows(
             &columns.paid_at,
             &columns.traces,
             &columns.give_up,
+            &columns.places,
+            &columns.registered,
         ],
     )
     .await
-    .map(drop)
 }
+
+/// Payments of online payees are due at once. Those of register payees have a place among themselves: their positions
+/// are dealt from the ledger row, which stays locked until the commit, so they rise in commit order, and the time of
+/// acceptance, stamped from the same row, never falls as they rise.
+const INSERT_HISTORY: &str = "WITH dealt AS (
+         UPDATE ledger SET last_position = last_position + $17::int8, clock = greatest(clock, clock_timestamp())
+         WHERE $17::int8 > 0 RETURNING last_position - $17::int8 AS before, clock)
+     INSERT INTO payment (payment_id, number, payee_id, payee_version, gateway, terminal_id, account, amount, fee, currency,
+                          fields, receipt_number, paid_at, traceparent, give_up_at, accepted_at, next_act, due_at,
+                          series_id, position)
+     SELECT new.id, new.number, new.payee, new.version, new.gateway, new.terminal, new.account, new.amount, new.fee,
+            new.currency, new.fields::jsonb, new.receipt, new.paid_at, new.trace,
+            clock_timestamp() + make_interval(hours => new.give_up), coalesce(dealt.clock, clock_timestamp()),
+            CASE WHEN new.place IS NULL THEN 'pay' END, CASE WHEN new.place IS NULL THEN clock_timestamp() END,
+            series.series_id, dealt.before + new.place
+     FROM UNNEST($1::uuid[], $2::int8[], $3::text[], $4::int4[], $5::text[], $6::text[], $7::text[], $8::int8[],
+                 $9::int8[], $10::text[], $11::text[], $12::text[], $13::timestamptz[], $14::text[], $15::int4[],
+                 $16::int8[])
+              AS new (id, number, payee, version, gateway, terminal, account, amount, fee, currency, fields, receipt,
+                      paid_at, trace, give_up, place)
+          LEFT JOIN dealt ON new.place IS NOT NULL
+          LEFT JOIN series ON new.place IS NOT NULL AND series.payee_id = new.payee AND series.name = 'main'";
 
 /// The rows turned on their side, as UNNEST takes them.
 struct Columns<'a> {
@@ -275,6 +242,9 @@ struct Columns<'a> {
     paid_at: Vec<Timestamp>,
     traces: Vec<Option<&'a str>>,
     give_up: Vec<Option<i32>>,
+    // The place among those with registers, from 1, and how many these are.
+    places: Vec<Option<i64>>,
+    registered: i64,
 }
 
 impl<'a> Columns<'a> {
@@ -285,6 +255,14 @@ impl<'a> Columns<'a> {
                 .map(|number| number.get())
                 .ok_or_else(|| StoreError::unreadable("no number"))
         };
+        let mut registered = 0;
+        let places = rows.iter().map(|row| {
+            (row.gateway == Gateway::Registers).then(|| {
+                registered += 1;
+                registered
+            })
+        });
+        let places = places.collect();
         Ok(Self {
             ids: rows.iter().map(|row| row.payment_id.as_uuid()).collect(),
             numbers: rows.iter().map(number_of).collect::<Result<_, _>>()?,
@@ -307,6 +285,8 @@ impl<'a> Columns<'a> {
             paid_at: rows.iter().map(|row| row.paid_at).collect(),
             traces: rows.iter().map(|row| row.traceparent).collect(),
             give_up: rows.iter().map(|row| row.give_up_hours).collect(),
+            places,
+            registered,
         })
     }
 }

@@ -1,0 +1,179 @@
+//! Transactions, and how few round trips one takes.
+//!
+//! On a busy machine a round trip costs more than a row. So BEGIN goes out with the first statement, and a statement
+//! whose result nobody reads ([`Tx::execute_later`]) goes out with the next one that is read, or with COMMIT. The order
+//! of statements is always the order of the calls.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use bytes::BytesMut;
+use deadpool_postgres::Object;
+use futures::future::{join, join_all};
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::{Row, Statement};
+
+use crate::StoreError;
+
+/// `join_all` starts so many in their order; more are sent on before.
+const MOST_PENDING: usize = 16;
+
+/// A transaction with the session it runs in.
+#[derive(Debug)]
+pub struct Tx {
+    // Taken on commit; still there on drop means the transaction is open and the session is closed with it.
+    client: Option<Object>,
+    begun: AtomicBool,
+    pending: Mutex<Vec<Pending>>,
+}
+
+/// A statement that goes out with the next one.
+#[derive(Debug)]
+struct Pending {
+    statement: Statement,
+    params: Vec<Encoded>,
+}
+
+/// A parameter as it goes over the line: the caller's value need not live until then.
+#[derive(Debug)]
+struct Encoded(Option<BytesMut>);
+
+impl ToSql for Encoded {
+    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        let Some(bytes) = &self.0 else { return Ok(IsNull::Yes) };
+        out.extend_from_slice(bytes);
+        Ok(IsNull::No)
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
+}
+
+impl Tx {
+    /// A transaction that begins with its first statement.
+    pub(crate) fn on(client: Object) -> Self {
+        Self {
+            client: Some(client),
+            begun: AtomicBool::new(false),
+            pending: Mutex::default(),
+        }
+    }
+
+    /// Makes it all true. An error leaves open whether it became true; every caller's work can be done again.
+    pub async fn commit(mut self) -> Result<(), StoreError> {
+        if self.is_used() {
+            // Behind a statement that fails, COMMIT rolls back, and the statement's error is the one returned.
+            self.in_transaction(self.client().batch_execute("COMMIT")).await?;
+        }
+        // Only now is the session fit for the pool again.
+        drop(self.client.take());
+        Ok(())
+    }
+
+    /// Undoes it all and keeps the session, for dry runs. What was to be sent later is not sent.
+    pub async fn rollback(mut self) -> Result<(), StoreError> {
+        if self.begun.load(Ordering::Relaxed) {
+            self.client().batch_execute("ROLLBACK").await?;
+        }
+        drop(self.client.take());
+        Ok(())
+    }
+
+    pub(crate) async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
+        let statement = self.client().prepare_cached(sql).await?;
+        self.in_transaction(self.client().query(&statement, params)).await
+    }
+
+    pub(crate) async fn query_one(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Row, StoreError> {
+        let statement = self.client().prepare_cached(sql).await?;
+        self.in_transaction(self.client().query_one(&statement, params)).await
+    }
+
+    pub(crate) async fn query_opt(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, StoreError> {
+        let statement = self.client().prepare_cached(sql).await?;
+        self.in_transaction(self.client().query_opt(&statement, params)).await
+    }
+
+    pub(crate) async fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, StoreError> {
+        let statement = self.client().prepare_cached(sql).await?;
+        self.in_transaction(self.client().execute(&statement, params)).await
+    }
+
+    /// A statement whose result nobody reads. It goes out with the next one or with the commit, whose error is then its
+    /// error; locks that it takes are held that much shorter.
+    pub(crate) async fn execute_later(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<(), StoreError> {
+        let statement = self.client().prepare_cached(sql).await?;
+        let params = params
+            .iter()
+            .zip(statement.params())
+            .map(|(param, kind)| encoded(*param, kind))
+            .collect::<Result<_, _>>()?;
+        let full = {
+            let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+            pending.push(Pending { statement, params });
+            pending.len() >= MOST_PENDING
+        };
+        if full {
+            self.in_transaction(std::future::ready(Ok(()))).await?;
+        }
+        Ok(())
+    }
+
+    fn is_used(&self) -> bool {
+        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        self.begun.load(Ordering::Relaxed) || !pending.is_empty()
+    }
+
+    /// Runs a statement together with all that goes out before it: BEGIN, and what was left for later. Everything is sent
+    /// when first polled, in this order. The first error stands: those after it follow from it.
+    async fn in_transaction<T>(
+        &self,
+        statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, StoreError> {
+        let client = self.client();
+        let pending = std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner));
+        let first = !self.begun.swap(true, Ordering::Relaxed);
+        if !first && pending.is_empty() {
+            return Ok(statement.await?);
+        }
+        let begin = async {
+            if first {
+                client.batch_execute("BEGIN").await?;
+            }
+            Ok::<_, tokio_postgres::Error>(())
+        };
+        let before = join_all(pending.iter().map(|Pending { statement, params }| async move {
+            let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|param| param as _).collect();
+            client.execute(statement, &params).await
+        }));
+        let ((begun, before), done) = join(join(begin, before), statement).await;
+        begun?;
+        for done_before in before {
+            done_before?;
+        }
+        Ok(done?)
+    }
+
+    fn client(&self) -> &Object {
+        // `client` is None only inside `commit` and `rollback`, which consume the transaction.
+        self.client.as_ref().expect("a transaction is used only until it ends")
+    }
+}
+
+impl Drop for Tx {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            // Out of the pool: the server rolls back when the session closes, and nobody inherits an open transaction.
+            drop(Object::take(client));
+        }
+    }
+}
+
+fn encoded(param: &(dyn ToSql + Sync), kind: &Type) -> Result<Encoded, StoreError> {
+    let mut bytes = BytesMut::new();
+    let encoded = param.to_sql_checked(kind, &mut bytes).map_err(StoreError::Data)?;
+    Ok(Encoded(matches!(encoded, IsNull::No).then_some(bytes)))
+}
