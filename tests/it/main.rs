@@ -11,6 +11,7 @@
 
 mod architecture;
 mod batches;
+mod card_life;
 mod cards;
 mod cards_late;
 mod cards_races;

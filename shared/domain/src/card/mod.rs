@@ -160,12 +160,13 @@ impl ReservationState {
         matches!(self, Self::Held | Self::Lapsed)
     }
 
-    /// Whether a reservation may go from this state to that one.
+    /// Whether a reservation may go from this state to that one. A live one never becomes a conflict: whoever buys its
+    /// card supersedes it in the same transaction.
     pub fn may_become(self, next: Self) -> bool {
         use ReservationState as S;
         match self {
-            S::Held => matches!(next, S::Lapsed | S::Released | S::Sold | S::Superseded | S::Conflict),
-            S::Lapsed => matches!(next, S::Expired | S::Sold | S::Superseded | S::Conflict),
+            S::Held => matches!(next, S::Lapsed | S::Released | S::Sold | S::Superseded),
+            S::Lapsed => matches!(next, S::Expired | S::Sold | S::Superseded),
             S::Expired | S::Released => matches!(next, S::Sold | S::Conflict),
             S::Superseded => matches!(next, S::Conflict),
             S::Sold | S::Conflict => false,

@@ -92,6 +92,14 @@ const CHECKS: &[Check] = &[
     },
     Check {
         invariant: 2,
+        what: "the card of what was superseded, or paid for in vain, was bought by another",
+        sql: "SELECT count(*), count(*) FILTER (WHERE NOT bought), min(reservation_id::text) FILTER (WHERE NOT bought)
+              FROM (SELECT r.reservation_id, EXISTS (SELECT FROM reservation o
+                         WHERE o.card_id = r.card_id AND o.state = 'sold') AS bought
+                    FROM reservation r WHERE r.state IN ('superseded', 'conflict')) lost",
+    },
+    Check {
+        invariant: 2,
         what: "nothing is held, or kept in grace, a minute past its end",
         sql: "SELECT count(*), count(*) FILTER (WHERE overdue), min(reservation_id::text) FILTER (WHERE overdue)
               FROM (SELECT reservation_id, clock_timestamp() - interval '1 minute' >

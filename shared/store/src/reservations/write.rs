@@ -1,6 +1,6 @@
 //! Writing what a batch of sales and releases came to: one statement per table.
 
-use domain::card::{CardState, CaseKind};
+use domain::card::{CardState, CaseKind, ReservationState};
 use domain::ids::{ReservationId, TerminalId};
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -48,8 +48,13 @@ pub struct Written<'a> {
 
 /// Writes what a batch came to. The caller holds the locks on all of it.
 pub async fn write(tx: &Tx, written: &Written<'_>) -> Result<(), StoreError> {
-    if !written.reservations.is_empty() {
-        update_reservations(tx, &written.reservations).await?;
+    // A card has one reservation that holds or has bought it, at every moment: the old holder goes first.
+    let is_superseded = |changed: &&&Reservation| changed.state == ReservationState::Superseded;
+    let (first, then): (Vec<&Reservation>, Vec<&Reservation>) = written.reservations.iter().partition(is_superseded);
+    for changed in [first, then] {
+        if !changed.is_empty() {
+            update_reservations(tx, &changed).await?;
+        }
     }
     if !written.cards.is_empty() {
         update_cards(tx, &written.cards).await?;
