@@ -17,8 +17,9 @@
 -- database as well, and nobody is ever without rights in between.
 --
 -- `unigate doctor` works under each of these roles and says what the role does not let it look at; as unigate_operator, or as
--- unigate_owner, it looks at everything. `unigate cards vault init`, and `cards import` where no cards worker runs, do the work
--- of that worker and need unigate_cards besides unigate_operator.
+-- unigate_owner, it looks at everything. `unigate cards vault` (all but `show`), and `cards import` where no cards worker runs,
+-- open the vault as that worker does: they need its identity, and unigate_cards besides unigate_operator. Nobody else may write
+-- to the vault; what was written to it without its identity is not opened.
 --
 -- A worker that lacks a right does not lose anything. It waits, says "permission denied" in its log, and goes on when the
 -- right is there.
@@ -85,9 +86,14 @@ grant select on series to unigate_intake;
 grant update (series_id) on series to unigate_intake;
 
 -- ----------------------------------------------------------------------------------------------------------- cards
-grant select, insert on vault, card_batch, card_case, card, reservation, product_stock to unigate_cards;
+grant select, insert on vault, vault_index_key, card_batch, card_case, card, reservation, product_stock to unigate_cards;
 grant update (last_pos, low) on product_stock to unigate_cards;
 grant update (state, pool, exposed, offer_after, reservation_id, sealed, updated_at) on card to unigate_cards;
+-- The vault: keys wrapped anew, cards indexed anew, keys forgotten, and who can open it.
+grant update (vault_version, wrapped_key, reindexed_to, reindexed_at) on vault_index_key to unigate_cards;
+grant update (vault_version, wrapped_key, forgotten_at) on card_batch to unigate_cards;
+grant update (blind_index, index_version) on card to unigate_cards;
+grant select, insert, update, delete on vault_holder to unigate_cards;
 grant update (state, ended_at, ended_by, sale_fingerprint, paid_at, amount, receipt_number, late, surplus)
     on reservation to unigate_cards;
 grant select on card_import to unigate_cards;
@@ -151,9 +157,10 @@ grant update (state, due_at) on register to unigate_operator;
 grant select on mailing, artifact, artifact_chunk to unigate_operator;
 grant update (state, due_at, attempts, give_up_at) on mailing to unigate_operator;
 -- Cards: handing files in, sealed to the vault; counting; setting aside. Not even ciphertext of cards can be read.
-grant select on vault, reservation, card_case, product_stock to unigate_operator;
+grant select on vault, vault_index_key, vault_holder, reservation, card_case, product_stock to unigate_operator;
+grant select (batch_id, product_id, import_id, vault_version, created_at, forgotten_at) on card_batch to unigate_operator;
 grant select (card_id, product_id, pos, batch_id, serial, expires_on, state, pool, exposed, offer_after, reservation_id,
-              updated_at) on card to unigate_operator;
+              updated_at, index_version) on card to unigate_operator;
 grant update (state, updated_at) on card to unigate_operator;
 grant insert (import_id, product_id, file_name, sealed_file, requested_by) on card_import to unigate_operator;
 grant select (import_id, product_id, file_name, state, requested_by, requested_at, finished_at, added, duplicates, report)

@@ -84,7 +84,12 @@ fn is_unusable_broker_setting(error: &BusError) -> bool {
 fn is_unusable_identity(error: &VaultError) -> bool {
     matches!(
         error,
-        VaultError::IdentityFile { .. } | VaultError::Mismatch { .. } | VaultError::Unopenable(_)
+        VaultError::IdentityFile { .. }
+            | VaultError::IdentityVariable { .. }
+            | VaultError::Mismatch { .. }
+            | VaultError::Unproven { .. }
+            | VaultError::Forged { .. }
+            | VaultError::Unopenable(_)
     )
 }
 
@@ -110,7 +115,12 @@ mod tests {
 
     #[test]
     fn what_the_operator_wrote_is_told_apart_from_what_failed() {
-        let mismatch = VaultError::Mismatch { own: "age1x".into() };
+        let mismatch = VaultError::Mismatch {
+            place: "UNIGATE_VAULT_IDENTITY".into(),
+            own: "age1x".into(),
+            version: 1,
+            to: "age1y".into(),
+        };
         let settings = SettingsError {
             name: "UNIGATE_HTTP_ADDRESS".into(),
             why: "no".into(),

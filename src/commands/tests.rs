@@ -20,6 +20,7 @@ fn columns() {
         line::<store::imports::Import>("cards imports"),
         line::<store::cards::Stock>("cards stock"),
         line::<store::cards::SaleRow>("cards report"),
+        line::<::cards::vault::verify::Unfit>("cards vault verify"),
         line::<store::payments::PaymentRow>("payments list"),
         line::<Delivery>("deliveries list"),
         line::<store::registers::Listed>("registers list"),

@@ -44,6 +44,7 @@ impl Place {
         settings.bus.apply_topology = true;
         settings.http_address = ([127, 0, 0, 1], 0).into();
         settings.mail_from = "unigate@unigate.example".to_owned();
+        settings.vault_identity = None;
         settings.vault_identity_file = out.join("vault-identity.txt");
         // Without a name that the broker can verify, it takes everybody's word.
         settings.terminals_open = user.is_none();

@@ -195,9 +195,16 @@ pub(crate) async fn stock_up(store: &Store, settings: &Settings, product: &str, 
     let rows = (first..first + count).map(|n| format!("{n:04},8231-secret-{n:04},*111*{n:04}#\n"));
     let file = format!("serial,pin,activation\n{}", rows.collect::<String>());
     let product = ProductId::parse(product).unwrap();
-    let import = cards::import::submit(store, vault.recipients(), &product, "test.csv", file.as_bytes(), "test")
-        .await
-        .unwrap();
+    let import = cards::import::submit(
+        store,
+        &vault.recipients(),
+        &product,
+        "test.csv",
+        file.as_bytes(),
+        "test",
+    )
+    .await
+    .unwrap();
     // A worker that runs may have taken it up; then it is waited for.
     cards::import::work_one(store, &vault, Some(import)).await.unwrap();
     wait_for("the cards to be imported", PATIENCE, async || {

@@ -19,6 +19,7 @@ pub mod payment;
 pub mod register;
 pub mod retry;
 pub mod text;
+pub mod vault;
 
 pub use ids::{AttemptId, Number, ParkedId, PayeeId, PaymentId, ProductId, RegisterId, ReservationId, TerminalId};
 pub use invalid::Invalid;

@@ -28,6 +28,9 @@ pub struct Settings {
     pub mail_from: String,
     /// `UNIGATE_VAULT_IDENTITY_FILE`: the age identity that opens the cards. Only the cards worker needs it.
     pub vault_identity_file: PathBuf,
+    /// `UNIGATE_VAULT_IDENTITY`: the identity itself (or several, a line each), where secrets come as variables. It goes
+    /// before the file.
+    pub vault_identity: Option<SecretString>,
     /// `UNIGATE_TERMINALS_OPEN`: undeclared terminals are served and `user_id` is optional. For demo and tests.
     pub terminals_open: bool,
     /// `UNIGATE_SWEEP_SECONDS`: how often the database is searched for what no message woke, 0.05 to 60, default 2.
@@ -49,6 +52,7 @@ struct File {
     smtp_url: Option<String>,
     mail_from: Option<String>,
     vault_identity_file: Option<String>,
+    vault_identity: Option<String>,
     terminals_open: Option<String>,
     sweep_seconds: Option<String>,
 }
@@ -124,6 +128,7 @@ impl Settings {
             mail_from: get("UNIGATE_MAIL_FROM", &file.mail_from).unwrap_or_else(|| "unigate@localhost".into()),
             vault_identity_file: get("UNIGATE_VAULT_IDENTITY_FILE", &file.vault_identity_file)
                 .map_or_else(|| default_identity_file(&lookup), PathBuf::from),
+            vault_identity: get("UNIGATE_VAULT_IDENTITY", &file.vault_identity).map(SecretString::from),
             terminals_open: flag(
                 "UNIGATE_TERMINALS_OPEN",
                 get("UNIGATE_TERMINALS_OPEN", &file.terminals_open),
@@ -248,6 +253,7 @@ mod tests {
         let settings = with(&[
             ("UNIGATE_BROKER_URL", "amqp://u:hunter2@h"),
             ("UNIGATE_SMTP_URL", "smtp://u:hunter2@h"),
+            ("UNIGATE_VAULT_IDENTITY", "AGE-SECRET-KEY-1hunter2"),
         ]);
         assert!(!format!("{:?}", settings.unwrap()).contains("hunter2"));
     }

@@ -63,8 +63,10 @@ pub struct NewCard {
     pub serial: String,
     /// The details, sealed.
     pub sealed: Vec<u8>,
-    /// Keyed hash of the details.
+    /// Keyed hash of the details, under the latest index key.
     pub blind_index: [u8; 32],
+    /// The same under every older one.
+    pub older_indexes: Vec<[u8; 32]>,
     /// The last day on which it is good.
     pub expires_on: Option<Date>,
 }
@@ -139,6 +141,18 @@ pub async fn renew(store: &Store, claimed: &Claimed) -> Result<(), StoreError> {
     still_ours(renewed)
 }
 
+/// Gives a file back unfinished, to be taken up again by whoever comes first.
+pub async fn give_back(store: &Store, claimed: &Claimed) -> Result<(), StoreError> {
+    store
+        .execute(
+            "UPDATE card_import SET state = 'waiting', lease_token = NULL, lease_until = NULL
+             WHERE import_id = $1 AND lease_token = $2 AND state = 'working'",
+            &[&claimed.import_id, &claimed.token],
+        )
+        .await
+        .map(drop)
+}
+
 /// Deals positions for `count` cards; returns the first. What is not used of them stays a gap.
 pub async fn deal_positions(store: &Store, product: &ProductId, count: i64) -> Result<i64, StoreError> {
     let row = store
@@ -163,12 +177,13 @@ pub async fn own(tx: &Tx, claimed: &Claimed) -> Result<(), StoreError> {
     still_ours(rows.len() as u64)
 }
 
-/// When this very file was entered before.
-pub async fn entered_before(tx: &Tx, file_hash: &[u8; 32]) -> Result<Option<(Uuid, Timestamp)>, StoreError> {
+/// When this very file was entered before. Its hashes are those under every index key: it may have come under an older one.
+pub async fn entered_before(tx: &Tx, file_hashes: &[[u8; 32]]) -> Result<Option<(Uuid, Timestamp)>, StoreError> {
+    let hashes: Vec<&[u8]> = file_hashes.iter().map(|hash| &hash[..]).collect();
     let row = tx
         .query_opt(
-            "SELECT import_id, finished_at FROM card_import WHERE file_hash = $1 AND state = 'done'",
-            &[&&file_hash[..]],
+            "SELECT import_id, finished_at FROM card_import WHERE file_hash = ANY($1) AND state = 'done' LIMIT 1",
+            &[&hashes],
         )
         .await?;
     Ok(row.map(|row| (row.get(0), row.get(1))))
@@ -192,13 +207,19 @@ pub async fn add_batch(tx: &Tx, claimed: &Claimed, vault_version: i32, wrapped_k
 }
 
 /// Enters cards; returns the positions of those that were new. A serial or a blind index known already is left out, also
-/// when it came earlier in the same file.
+/// when it came earlier in the same file. `index_version` is that of the latest index key, and stays so until the transaction
+/// ends ([`crate::vault::hold`]).
 pub async fn add_cards(
     tx: &Tx,
     product: &ProductId,
     batch_id: i64,
+    index_version: i32,
     cards: &[NewCard],
 ) -> Result<HashSet<i64>, StoreError> {
+    // Before the insert, never after it: a card being indexed anew is found under its older index by an earlier statement,
+    // or stops the later one under its new index.
+    let known = known_by_older_index(tx, cards).await?;
+    let cards: Vec<&NewCard> = cards.iter().filter(|card| !known.contains(&card.pos)).collect();
     let positions: Vec<i64> = cards.iter().map(|card| card.pos).collect();
     let serials: Vec<&str> = cards.iter().map(|card| card.serial.as_str()).collect();
     let sealed: Vec<&[u8]> = cards.iter().map(|card| card.sealed.as_slice()).collect();
@@ -206,8 +227,8 @@ pub async fn add_cards(
     let expiries: Vec<Option<Date>> = cards.iter().map(|card| card.expires_on).collect();
     let rows = tx
         .query(
-            "INSERT INTO card (product_id, batch_id, pos, serial, sealed, blind_index, expires_on)
-             SELECT $1, $2, u.* FROM UNNEST($3::bigint[], $4::text[], $5::bytea[], $6::bytea[], $7::date[]) AS u
+            "INSERT INTO card (product_id, batch_id, index_version, pos, serial, sealed, blind_index, expires_on)
+             SELECT $1, $2, $8, u.* FROM UNNEST($3::bigint[], $4::text[], $5::bytea[], $6::bytea[], $7::date[]) AS u
              ON CONFLICT DO NOTHING RETURNING pos",
             &[
                 &product.as_str(),
@@ -217,7 +238,31 @@ pub async fn add_cards(
                 &sealed,
                 &indexes,
                 &expiries,
+                &index_version,
             ],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// The positions of those whose details are known under an older index key. Costs nothing while there is only one key.
+async fn known_by_older_index(tx: &Tx, cards: &[NewCard]) -> Result<HashSet<i64>, StoreError> {
+    let mut positions = Vec::new();
+    let mut indexes: Vec<&[u8]> = Vec::new();
+    for card in cards {
+        for index in &card.older_indexes {
+            positions.push(card.pos);
+            indexes.push(index);
+        }
+    }
+    if positions.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let rows = tx
+        .query(
+            "SELECT u.pos FROM UNNEST($1::bigint[], $2::bytea[]) AS u (pos, blind_index)
+             JOIN card ON card.blind_index = u.blind_index",
+            &[&positions, &indexes],
         )
         .await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())

@@ -49,6 +49,7 @@ impl Stand {
         settings.terminals_open = true;
         settings.sweep_interval = Duration::from_millis(200);
         settings.smtp_url = None;
+        settings.vault_identity = None;
         settings.vault_identity_file = std::env::temp_dir().join(format!("{name}.identity"));
         store::create_from_template(&settings.store)
             .await

@@ -89,7 +89,7 @@ async fn vault_if_nobody_made_one(
     let began = Instant::now();
     while store::vault::current(&operator.store).await?.is_none() {
         if began.elapsed() >= WORKER_PATIENCE {
-            let (vault, _) = vault::open(&operator.store, &operator.settings.vault_identity_file).await?;
+            let (vault, _) = vault::open(&operator.store, &operator.settings).await?;
             return Ok(Some(Arc::new(vault)));
         }
         progress.set_message("there is no vault yet; waiting for a cards worker to make it");
@@ -135,7 +135,7 @@ impl Helper<'_> {
     /// The vault, if the identity is here. That it is not is no error: a worker elsewhere has it.
     async fn vault(&mut self) -> Option<Arc<Vault>> {
         if self.vault.is_none() && self.refused.is_none() {
-            match vault::open(&self.operator.store, &self.operator.settings.vault_identity_file).await {
+            match vault::open(&self.operator.store, &self.operator.settings).await {
                 Ok((vault, _)) => self.vault = Some(Arc::new(vault)),
                 Err(error) => self.refused = Some(error),
             }

@@ -1,18 +1,17 @@
 //! `unigate cards`: card files in, stock and sales out. Nothing here shows a card's details; people name cards by serial.
 
 mod import;
+mod vault;
 
 use std::path::PathBuf;
 
-use ::cards::vault::{self, Opened};
 use anyhow::bail;
 use clap::Subcommand;
 use domain::card::CardState;
 use domain::ids::ProductId;
 use jiff::tz::TimeZone;
 use serde_json::json;
-use store::StoreError;
-use store::audit::{self, Act};
+use store::audit::Act;
 use store::cards::{SaleRow, Stock};
 use store::imports::Import;
 
@@ -36,7 +35,7 @@ pub(crate) enum Command {
     Withdraw(WithdrawArgs),
     /// The only thing that opens cards
     #[command(subcommand)]
-    Vault(VaultCommand),
+    Vault(vault::Command),
 }
 
 /// Which file, of what.
@@ -85,13 +84,6 @@ pub(crate) struct WithdrawArgs {
     faulty: bool,
 }
 
-/// What to do with the vault.
-#[derive(Debug, Subcommand)]
-pub(crate) enum VaultCommand {
-    /// Make the vault and its identity file, or say that they are there and fit
-    Init,
-}
-
 /// Does what was asked for.
 pub(crate) async fn run(command: Command) -> Outcome {
     match command {
@@ -106,7 +98,7 @@ pub(crate) async fn run(command: Command) -> Outcome {
         }
         Command::Report(args) => report(args).await,
         Command::Withdraw(args) => withdraw(args).await,
-        Command::Vault(VaultCommand::Init) => init().await,
+        Command::Vault(command) => vault::run(command).await,
     }
 }
 
@@ -154,41 +146,6 @@ async fn withdraw(args: WithdrawArgs) -> Outcome {
         state = state.as_str()
     ))?;
     Ok(Ending::Done)
-}
-
-async fn init() -> Outcome {
-    let operator = Operator::new()?;
-    let file = &operator.settings.vault_identity_file;
-    let (vault, opened) = vault::open(&operator.store, file).await?;
-    if opened == Opened::Made {
-        audit_new_vault(&operator, vault.version()).await?;
-    }
-    let file = file.display();
-    match opened {
-        Opened::Made => say(format!(
-            "a vault was made; keep a copy of {file} in a safe place, nothing else opens its cards"
-        ))?,
-        Opened::Existing => say(format!(
-            "the vault is there (version {}) and {file} opens it",
-            vault.version()
-        ))?,
-    }
-    Ok(Ending::Done)
-}
-
-async fn audit_new_vault(operator: &Operator, version: i32) -> Result<(), StoreError> {
-    let act = Act {
-        who: &operator.who,
-        act: "cards vault init",
-        subject_kind: "vault",
-        subject: &version.to_string(),
-        reason: None,
-        before: None,
-        after: None,
-    };
-    let tx = operator.store.begin().await?;
-    audit::record(&tx, &act).await?;
-    tx.commit().await
 }
 
 impl Row for Stock {

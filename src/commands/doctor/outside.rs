@@ -43,7 +43,7 @@ pub(super) async fn look_at_mail(settings: &Settings, findings: &mut Findings) {
 /// Opens the vault with the identity that is here; makes neither.
 pub(super) async fn look_at_vault(operator: &Operator, findings: &mut Findings) {
     let file = &operator.settings.vault_identity_file;
-    match store::vault::current(&operator.store).await {
+    match store::vault::recipients(&operator.store).await {
         Ok(Some(_)) => {}
         Ok(None) => {
             let advice = "start a cards worker, or run `unigate cards vault init` where it will run";
@@ -55,10 +55,10 @@ pub(super) async fn look_at_vault(operator: &Operator, findings: &mut Findings) 
             return;
         }
     }
-    match vault::open(&operator.store, file).await {
-        Ok((vault, _)) => findings.ok(
+    match vault::open_existing(&operator.store, &operator.settings).await {
+        Ok(vault) => findings.ok(
             "vault",
-            format!("version {}, {} opens it", vault.version(), file.display()),
+            format!("version {}, {} opens it", vault.version(), vault.source()),
         ),
         Err(error @ VaultError::IdentityFile { .. }) if !file.exists() => findings.warn(
             "vault",
@@ -69,8 +69,11 @@ pub(super) async fn look_at_vault(operator: &Operator, findings: &mut Findings) 
             findings.fail(
                 "vault",
                 error.to_string(),
-                "put back the identity file that was made with this database's vault",
+                "put back the identity file that was made with this database's vault, or the one it was rotated to",
             );
+        }
+        Err(error @ VaultError::Forged { .. }) => {
+            findings.fail("vault", error.to_string(), "find out who can write to this database");
         }
         Err(error) => findings.fail(
             "vault",

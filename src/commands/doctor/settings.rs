@@ -73,6 +73,10 @@ fn shown(settings: &Settings) -> Vec<(&'static str, String)> {
             "UNIGATE_VAULT_IDENTITY_FILE",
             settings.vault_identity_file.display().to_string(),
         ),
+        (
+            "UNIGATE_VAULT_IDENTITY",
+            settings.vault_identity.as_ref().map_or("none", |_| "***").to_owned(),
+        ),
         ("UNIGATE_TERMINALS_OPEN", settings.terminals_open.to_string()),
         (
             "UNIGATE_SWEEP_SECONDS",

@@ -10,6 +10,7 @@ mod desk;
 pub mod expiry;
 mod facts;
 pub mod import;
+mod keeping;
 mod questions;
 mod receipt;
 mod reprint;
@@ -30,7 +31,7 @@ use vault::{Vault, VaultError};
 /// not open the vault is an error of the configuration.
 pub async fn start(context: &Context) -> Result<(), VaultError> {
     context.readiness.expect("vault");
-    match vault::open(&context.store, &context.settings.vault_identity_file).await {
+    match vault::open(&context.store, &*context.settings).await {
         Ok((vault, _)) => {
             spawn(context, Arc::new(vault));
             Ok(())
@@ -53,13 +54,14 @@ fn spawn(context: &Context, vault: Arc<Vault>) {
     runtime::batch::spawn(context, Questions::new(desk.clone()));
     runtime::batch::spawn(context, Facts::new(desk));
     expiry::spawn(context);
+    keeping::spawn(context, &vault);
     upkeep::spawn(context, vault);
 }
 
 async fn wait_for_vault(context: &Context) {
     let mut attempt = 0;
     loop {
-        match vault::open(&context.store, &context.settings.vault_identity_file).await {
+        match vault::open(&context.store, &*context.settings).await {
             Ok((vault, _)) => return spawn(context, Arc::new(vault)),
             Err(error) => {
                 // Red until it opens; a file put in place meanwhile is taken without a restart.

@@ -4,3 +4,4 @@ mod importing;
 mod racing;
 mod selling;
 mod stand;
+mod vaulting;

@@ -13,12 +13,15 @@ pub(super) struct Checked {
     pub(super) report: Report,
     /// Rows with a card that is not past its day.
     pub(super) good: i64,
-    /// Recognises the same file again.
-    pub(super) file_hash: [u8; 32],
+    /// Recognises the same file again: under every index key, the last one to be stored.
+    pub(super) file_hashes: Vec<[u8; 32]>,
+    /// The vault's version that this was worked out under.
+    pub(super) vault_version: i32,
 }
 
 /// Looks at every row. An error is about the file as a whole.
 pub(super) fn check(vault: &Vault, sealed: &[u8], today: Date) -> Result<Checked, String> {
+    let vault_version = vault.version();
     let reader = vault.reader(sealed).map_err(|error| error.to_string())?;
     let mut hashing = Hashing {
         inner: reader,
@@ -42,7 +45,8 @@ pub(super) fn check(vault: &Vault, sealed: &[u8], today: Date) -> Result<Checked
     Ok(Checked {
         report,
         good,
-        file_hash: hashing.hash.finish(),
+        file_hashes: hashing.hash.finish(),
+        vault_version,
     })
 }
 

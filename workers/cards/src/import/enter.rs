@@ -37,19 +37,23 @@ pub(super) async fn enter(
     let Checked {
         mut report,
         good,
-        file_hash,
+        file_hashes,
+        vault_version,
     } = checked;
     // Dealt outside the transaction: it may be long, and another file of the product must not wait for its row lock.
     let first_pos = imports::deal_positions(store, &claimed.product, good).await?;
     let tx = store.begin().await?;
+    // First of all: nobody changes the vault, and nobody with another one enters cards, until this is committed.
+    vault.hold(&tx, vault_version).await?;
     imports::own(&tx, claimed).await?;
-    if let Some((import_id, at)) = imports::entered_before(&tx, &file_hash).await? {
+    if let Some((import_id, at)) = imports::entered_before(&tx, &file_hashes).await? {
         tx.rollback().await?;
         let why = format!("this file was imported before: {import_id}, {at}");
         return Ok(Verdict::Refused(Report::of_whole_file(&why)));
     }
+    let index_version = vault.index_key().version();
     let (key, wrapped) = vault.new_batch_key()?;
-    let batch_id = imports::add_batch(&tx, claimed, vault.version(), &wrapped).await?;
+    let batch_id = imports::add_batch(&tx, claimed, vault_version, &wrapped).await?;
     let (sender, mut chunks) = mpsc::channel(1);
     let (reading_vault, file) = (vault.clone(), claimed.clone());
     let sealing = tokio::task::spawn_blocking(move || {
@@ -66,7 +70,7 @@ pub(super) async fn enter(
         )
     });
     while let Some(chunk) = chunks.recv().await {
-        enter_chunk(&tx, claimed, batch_id, &chunk, &mut report).await?;
+        enter_chunk(&tx, claimed, (batch_id, index_version), &chunk, &mut report).await?;
     }
     match sealing.await {
         Ok(Ok(())) => {}
@@ -74,7 +78,7 @@ pub(super) async fn enter(
         Err(error) => return Err(StoreError::unreadable(format!("sealing the cards: {error}"))),
     }
     let counts = (signed(report.added), signed(report.duplicates.total));
-    imports::finish(&tx, claimed, "done", Some(&file_hash), counts, &json(&report)?).await?;
+    imports::finish(&tx, claimed, "done", file_hashes.last(), counts, &json(&report)?).await?;
     tx.commit().await?;
     if report.added >= MANY
         && let Err(error) = imports::refresh_statistics(store).await
@@ -87,11 +91,11 @@ pub(super) async fn enter(
 async fn enter_chunk(
     tx: &Tx,
     claimed: &Claimed,
-    batch_id: i64,
+    (batch_id, index_version): (i64, i32),
     chunk: &Chunk,
     report: &mut Report,
 ) -> Result<(), StoreError> {
-    let entered = imports::add_cards(tx, &claimed.product, batch_id, &chunk.cards).await?;
+    let entered = imports::add_cards(tx, &claimed.product, batch_id, index_version, &chunk.cards).await?;
     report.added += entered.len() as u64;
     let left_out: Vec<&NewCard> = chunk.cards.iter().filter(|card| !entered.contains(&card.pos)).collect();
     if left_out.is_empty() {
@@ -125,6 +129,7 @@ fn seal_all(
     let mut file = CardFile::open(reader)?;
     let mut place = first;
     let mut chunk = Chunk::new();
+    let index = vault.index_key();
     while let Some(row) = file.next()? {
         let row = row.map_err(|bad| bad.why)?;
         if is_expired(row.expires_on, today) {
@@ -134,7 +139,8 @@ fn seal_all(
         chunk.cards.push(NewCard {
             pos: place.pos,
             sealed: key.seal(place, &row.details).map_err(|error| error.to_string())?,
-            blind_index: vault.index_key().of_card(&row.details),
+            blind_index: index.of_card(&row.details),
+            older_indexes: index.older_of_card(&row.details),
             serial: row.serial,
             expires_on: row.expires_on,
         });

@@ -102,13 +102,21 @@ pub async fn work_one(
     vault: &Arc<Vault>,
     only: Option<ImportId>,
 ) -> Result<Option<Finished>, StoreError> {
+    // A file is entered for the vault as it is now; a worker that cannot open that leaves the file to another.
+    vault.refresh(store).await?;
     let Some(claimed) = imports::claim(store, only, LEASE_SECONDS).await? else {
         return Ok(None);
     };
     let claimed = Arc::new(claimed);
     match work(store, vault, &claimed).await {
         Ok(finished) => Ok(Some(finished)),
-        Err(error) if error.is_retryable() => Err(error),
+        Err(error) if error.is_retryable() => {
+            // At once if that can be done; else when the lease is over.
+            if let Err(error) = imports::give_back(store, &claimed).await {
+                tracing::debug!(import = %claimed.import_id, %error, "a card file is left to its lease");
+            }
+            Err(error)
+        }
         Err(StoreError::Changed(why)) => {
             tracing::warn!(import = %claimed.import_id, why, "a card file was lost to another worker");
             Ok(None)

@@ -1,8 +1,9 @@
 //! What can be wrong with the vault. None of it carries a key or a detail.
 
+use domain::vault::NotNow;
 use store::StoreError;
 
-/// Why the vault, or something in it, cannot be opened.
+/// Why the vault, or something in it, cannot be opened or changed.
 #[derive(Debug, thiserror::Error)]
 pub enum VaultError {
     /// The database says no, or is away.
@@ -19,12 +20,56 @@ pub enum VaultError {
         /// What is wrong with it.
         why: String,
     },
-    /// The identity is another vault's.
-    #[error("UNIGATE_VAULT_IDENTITY_FILE: this identity ({own}) is not one that this database's vault is sealed to")]
-    Mismatch {
-        /// The public half of the identity found.
-        own: String,
+    /// The identity in the environment cannot be used.
+    #[error("UNIGATE_VAULT_IDENTITY: {why}")]
+    IdentityVariable {
+        /// What is wrong with it.
+        why: String,
     },
+    /// The identity is another vault's, or one that has left.
+    #[error(
+        "{place}: version {version} of the vault is sealed to {to}, and the identity here is of {own}: put the present one there"
+    )]
+    Mismatch {
+        /// Where the identities were found.
+        place: String,
+        /// The public halves of the identities found.
+        own: String,
+        /// The vault's version.
+        version: i32,
+        /// Whom it is sealed to.
+        to: String,
+    },
+    /// Nobody who is known here has written this version.
+    #[error(
+        "version {version} of the vault was not written with an identity that is here (but with that of {by}): until the \
+         rotation is finished that one is needed beside the new one"
+    )]
+    Unproven {
+        /// The version.
+        version: i32,
+        /// The public halves of the identities it was written with.
+        by: String,
+    },
+    /// It says it was written with an identity that is here, and it was not.
+    #[error(
+        "version {version} of the vault was forged or damaged: somebody has written to the database who has not the identity"
+    )]
+    Forged {
+        /// The version.
+        version: i32,
+    },
+    /// Changed meanwhile by somebody else.
+    #[error("the vault is at version {latest} and this process has opened {own}: it opens the new one in a moment")]
+    Behind {
+        /// What this process has opened.
+        own: i32,
+        /// What is there.
+        latest: i32,
+    },
+    /// A change that is not possible as the vault stands.
+    #[error("{0}")]
+    NotNow(String),
     /// A text that should be an age recipient is none.
     #[error("`{recipient}` is not an age recipient: {why}")]
     Recipient {
@@ -48,17 +93,30 @@ pub enum VaultError {
 }
 
 impl VaultError {
-    /// Whether the same will succeed later: the database is away, or not migrated yet.
+    /// Whether the same will succeed later: the database is away, or not migrated yet, or the vault has just changed.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Store(error) if error.is_retryable())
+        match self {
+            Self::Store(error) => error.is_retryable(),
+            Self::Behind { .. } => true,
+            _ => false,
+        }
     }
 }
 
-/// Inside a batch a vault that does not open is an error of ours: nothing is committed.
+impl From<NotNow> for VaultError {
+    fn from(error: NotNow) -> Self {
+        Self::NotNow(error.0)
+    }
+}
+
+/// Inside a batch a vault that does not open is an error of ours: nothing is committed. One that was changed a moment ago
+/// is waited for.
 impl From<VaultError> for StoreError {
     fn from(error: VaultError) -> Self {
         match error {
             VaultError::Store(error) => error,
+            VaultError::NotNow(why) => Self::Changed(why),
+            behind @ VaultError::Behind { .. } => Self::Infrastructure(Box::new(behind)),
             other => Self::unreadable(other),
         }
     }

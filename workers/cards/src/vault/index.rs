@@ -5,6 +5,9 @@
 //! fields by name, leaves out empty ones, trims values, and takes separators out of those that are digits grouped for
 //! reading ("8231 4410-7741" is "823144107741"); every part is preceded by its length, so no two cards run together.
 //! Without the key the index tells nothing, though a PIN is short enough to be guessed.
+//!
+//! The key can be replaced. Cards and files are written under the latest one; what was written under an older one is looked
+//! up under that.
 
 use contract::answer::SecretFields;
 use hmac::{Hmac, Mac};
@@ -48,11 +51,6 @@ impl IndexKey {
         mac.finalize().into_bytes().into()
     }
 
-    /// Equal for the same file. Keyed, because a file of one card could be guessed.
-    pub(crate) fn of_file(&self) -> FileHash {
-        FileHash(self.mac(b"unigate file 1"))
-    }
-
     fn mac(&self, purpose: &[u8]) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new_from_slice(self.0.expose_secret())
             // HMAC takes keys of any length.
@@ -62,16 +60,81 @@ impl IndexKey {
     }
 }
 
+/// All keys of the blind index, by version; at least one.
+pub struct IndexKeys(Vec<(i32, IndexKey)>);
+
+impl IndexKeys {
+    /// Refuses to be without any.
+    pub(super) fn new(keys: Vec<(i32, IndexKey)>) -> Result<Self, VaultError> {
+        if keys.is_empty() {
+            return Err(VaultError::Damaged("it has no index key"));
+        }
+        Ok(Self(keys))
+    }
+
+    /// The same keys once more.
+    pub(super) fn again(&self) -> Result<Self, VaultError> {
+        let copy =
+            |(version, key): &(i32, IndexKey)| (*version, IndexKey(SecretBox::new(Box::new(*key.0.expose_secret()))));
+        Self::new(self.0.iter().map(copy).collect())
+    }
+
+    /// The same keys and a new one after them.
+    pub(super) fn with_another(&self) -> Result<Self, VaultError> {
+        let mut keys = self.again()?;
+        keys.0.push((self.version() + 1, IndexKey::random()?));
+        Ok(keys)
+    }
+
+    pub(super) fn all(&self) -> &[(i32, IndexKey)] {
+        &self.0
+    }
+
+    fn latest(&self) -> &(i32, IndexKey) {
+        self.0.last().expect("there is at least one, as `new` has seen")
+    }
+
+    /// The version that cards are written under.
+    pub fn version(&self) -> i32 {
+        self.latest().0
+    }
+
+    /// The key of a version.
+    pub fn under(&self, version: i32) -> Option<&IndexKey> {
+        self.0.iter().find(|(known, _)| *known == version).map(|(_, key)| key)
+    }
+
+    /// What a card is written under.
+    pub fn of_card(&self, details: &SecretFields) -> [u8; 32] {
+        self.latest().1.of_card(details)
+    }
+
+    /// What the same card may have been written under before: one for each older key, usually none.
+    pub fn older_of_card(&self, details: &SecretFields) -> Vec<[u8; 32]> {
+        let older = &self.0[..self.0.len() - 1];
+        older.iter().map(|(_, key)| key.of_card(details)).collect()
+    }
+
+    /// Equal for the same file. Keyed, because a file of one card could be guessed.
+    pub(crate) fn of_file(&self) -> FileHash {
+        FileHash(self.0.iter().map(|(_, key)| key.mac(b"unigate file 1")).collect())
+    }
+}
+
 /// Takes a file's bytes as they pass.
-pub(crate) struct FileHash(Hmac<Sha256>);
+pub(crate) struct FileHash(Vec<Hmac<Sha256>>);
 
 impl FileHash {
     pub(crate) fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
+        self.0.iter_mut().for_each(|mac| mac.update(bytes));
     }
 
-    pub(crate) fn finish(self) -> [u8; 32] {
-        self.0.finalize().into_bytes().into()
+    /// Under every key in their order: the last one is the one to be written.
+    pub(crate) fn finish(self) -> Vec<[u8; 32]> {
+        self.0
+            .into_iter()
+            .map(|mac| mac.finalize().into_bytes().into())
+            .collect()
     }
 }
 
@@ -114,5 +177,20 @@ mod tests {
                 .unwrap()
                 .of_card(&fields(&[("pin", "823144107741"), ("login", "a")]))
         );
+    }
+
+    #[test]
+    fn the_latest_key_writes_and_the_older_ones_recognise() {
+        let (old, new) = (IndexKey::random().unwrap(), IndexKey::random().unwrap());
+        let card = fields(&[("pin", "823144107741")]);
+        let (under_old, under_new) = (old.of_card(&card), new.of_card(&card));
+        let keys = IndexKeys::new(vec![(1, old), (2, new)]).unwrap();
+        assert_eq!((keys.version(), keys.of_card(&card)), (2, under_new));
+        assert_eq!(keys.older_of_card(&card), [under_old]);
+        assert_eq!(keys.under(1).unwrap().of_card(&card), under_old);
+        assert!(keys.under(3).is_none() && IndexKeys::new(Vec::new()).is_err());
+        let mut hash = keys.of_file();
+        hash.update(b"a");
+        assert_eq!(hash.finish().len(), 2);
     }
 }

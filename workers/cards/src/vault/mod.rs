@@ -1,48 +1,56 @@
 //! The vault: the only thing that can open a card.
 //!
-//! Three kinds of keys. The *identity* (an age X25519 key in a file that only the cards worker has) opens the other two.
-//! The *index key* recognises a card seen before without opening any; it is stored wrapped for the vault's recipients. A
-//! *batch key* seals the cards of one imported file; it is stored wrapped the same way, so a rotation of the identity
-//! re-wraps one short text per file and touches no card.
+//! Three kinds of keys. The *identity* (an age X25519 key that only the cards worker has, in a file or a variable) opens the
+//! other two. The *index key* recognises a card seen before without opening any; it is stored wrapped for the vault's
+//! recipients. A *batch key* seals the cards of one imported file; it is stored wrapped the same way, so a rotation of the
+//! identity re-wraps one short text per file and touches no card.
+//!
+//! The vault has versions ([`change`]). A process opens the latest one and looks now and then whether there is a later one
+//! ([`Vault::refresh`]); until it has opened that, it goes on with what it has.
 //!
 //! Nothing here prints a key or a detail, and nothing writes one anywhere in the open.
 
+pub mod change;
 mod error;
 mod identity;
 mod index;
+mod keyring;
 mod seal;
+pub mod verify;
+mod wrap;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use age::x25519::{Identity, Recipient};
 use contract::answer::SecretFields;
 use secrecy::{ExposeSecret, SecretBox};
-use store::vault::VaultRow;
-use store::{Store, Tx};
+use store::{Store, StoreError, Tx};
 use zeroize::Zeroizing;
 
+pub use change::{make, make_or_open};
 pub use error::VaultError;
+pub use identity::IdentitySource;
 pub(crate) use index::FileHash;
-pub use index::IndexKey;
+pub use index::{IndexKey, IndexKeys};
+use keyring::{Keyring, public_halves};
 pub use seal::{BatchKey, CardPlace};
+pub use wrap::Step;
 
 /// The opened vault.
 pub struct Vault {
-    identity: Identity,
-    recipients: Vec<Recipient>,
-    version: i32,
-    index_key: IndexKey,
-    // Opened batch keys by batch: opening one costs an X25519, a card only a stream cipher.
+    source: IdentitySource,
+    keyring: RwLock<Arc<Keyring>>,
+    // Opened batch keys by batch: opening one costs an X25519, a card only a stream cipher. They stay what they are when
+    // they are wrapped anew.
     opened: Mutex<HashMap<i64, Arc<BatchKey>>>,
 }
 
 impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Vault")
-            .field("version", &self.version)
+            .field("version", &self.version())
             .finish_non_exhaustive()
     }
 }
@@ -56,87 +64,114 @@ pub enum Opened {
     Made,
 }
 
-/// Opens the vault with the identity in this file. When the database has no vault yet, makes one, and the identity too if
+/// Opens the vault with the identities found there. When the database has no vault yet, makes one, and the identity too if
 /// the file does not exist; whoever made it has to keep a copy of that file, since nothing else opens the cards.
-pub async fn open(store: &Store, identity_file: &Path) -> Result<(Vault, Opened), VaultError> {
-    if let Some(row) = store::vault::current(store).await? {
-        return Ok((Vault::of(identity::read(identity_file)?, &row)?, Opened::Existing));
-    }
-    let tx = store.begin().await?;
-    if let Some(row) = store::vault::current_locked(&tx).await? {
-        tx.commit().await?;
-        return Ok((Vault::of(identity::read(identity_file)?, &row)?, Opened::Existing));
-    }
-    let identity = identity::read_or_make(identity_file)?;
-    let recipient = identity.to_public();
-    let index_key = IndexKey::random()?;
-    let row = VaultRow {
-        version: 1,
-        wrapped_index_key: seal_to(std::slice::from_ref(&recipient), index_key.as_bytes())?,
-        recipients: vec![recipient.to_string()],
-    };
-    store::vault::insert(&tx, &row).await?;
-    tx.commit().await?;
-    tracing::warn!(
-        file = %identity_file.display(),
-        recipient = %recipient,
-        "a new vault was made: keep a copy of its identity file in a safe place, no card can be opened without it"
-    );
-    Ok((Vault::of(identity, &row)?, Opened::Made))
+pub async fn open(store: &Store, identity: impl Into<IdentitySource>) -> Result<(Vault, Opened), VaultError> {
+    make_or_open(store, identity.into(), &[], None).await
+}
+
+/// Opens the vault with the identities found there, and never makes one.
+pub async fn open_existing(store: &Store, identity: impl Into<IdentitySource>) -> Result<Vault, VaultError> {
+    let row = store::vault::current(store).await?.ok_or(VaultError::None)?;
+    Vault::of(identity.into(), &row)
+}
+
+/// The same without asking who wrote the latest version, which an identity in escrow cannot tell: only to look whether
+/// everything opens.
+pub async fn open_unproven(store: &Store, identity: impl Into<IdentitySource>) -> Result<Vault, VaultError> {
+    let row = store::vault::current(store).await?.ok_or(VaultError::None)?;
+    let source = identity.into();
+    let keyring = Keyring::open_unproven(&source, source.read()?, &row)?;
+    Ok(Vault::with(source, keyring))
 }
 
 impl Vault {
-    fn of(identity: Identity, row: &VaultRow) -> Result<Self, VaultError> {
-        let own = identity.to_public().to_string();
-        if !row.recipients.contains(&own) {
-            return Err(VaultError::Mismatch { own });
-        }
-        let recipients = row
-            .recipients
-            .iter()
-            .map(|text| recipient(text))
-            .collect::<Result<_, _>>()?;
-        let index_key = IndexKey::from_secret(&open_with(&identity, &row.wrapped_index_key)?)?;
-        Ok(Self {
-            identity,
-            recipients,
-            version: row.version,
-            index_key,
-            opened: Mutex::default(),
-        })
+    fn of(source: IdentitySource, row: &store::vault::VaultRow) -> Result<Self, VaultError> {
+        let keyring = Keyring::open(&source, source.read()?, row)?;
+        Ok(Self::with(source, keyring))
     }
 
-    /// The version that new batches are wrapped under.
+    fn with(source: IdentitySource, keyring: Keyring) -> Self {
+        Self {
+            source,
+            keyring: RwLock::new(Arc::new(keyring)),
+            opened: Mutex::default(),
+        }
+    }
+
+    fn keyring(&self) -> Arc<Keyring> {
+        self.keyring.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The version this process has opened; new batches are wrapped under it.
     pub fn version(&self) -> i32 {
-        self.version
+        self.keyring().version
     }
 
     /// Whom files handed in are sealed to.
-    pub fn recipients(&self) -> &[Recipient] {
-        &self.recipients
+    pub fn recipients(&self) -> Vec<Recipient> {
+        self.keyring().recipients.clone()
     }
 
-    /// The key that recognises cards.
-    pub fn index_key(&self) -> &IndexKey {
-        &self.index_key
+    /// The public halves of the identities this process has.
+    pub fn held(&self) -> Vec<String> {
+        self.keyring().held.clone()
+    }
+
+    /// Where they come from.
+    pub fn source(&self) -> &IdentitySource {
+        &self.source
+    }
+
+    /// The keys that recognise cards.
+    pub fn index_key(&self) -> Arc<IndexKeys> {
+        self.keyring().index.clone()
+    }
+
+    /// Opens the latest version if this process has not, and takes identities that have come or gone. True when anything
+    /// changed. After an error everything is as before.
+    pub async fn refresh(&self, store: &Store) -> Result<bool, VaultError> {
+        let before = self.keyring();
+        let identities = self.source.read()?;
+        let latest = store::vault::recipients(store).await?.ok_or(VaultError::None)?.0;
+        if latest == before.version && public_halves(&identities) == before.held {
+            return Ok(false);
+        }
+        let row = store::vault::current(store).await?.ok_or(VaultError::None)?;
+        let keyring = Keyring::open(&self.source, identities, &row)?;
+        *self.keyring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keyring);
+        Ok(true)
+    }
+
+    /// Keeps the vault as it is until the transaction ends. It refuses when that is not the version `since` which something
+    /// was worked out under (the hash of a file, the keys its cards are indexed under).
+    pub async fn hold(&self, tx: &Tx, since: i32) -> Result<(), StoreError> {
+        let latest = store::vault::hold(tx).await?;
+        if latest == since && self.version() == since {
+            Ok(())
+        } else {
+            Err(VaultError::Behind { own: since, latest }.into())
+        }
     }
 
     /// Something sealed to the vault, opened as a stream.
     pub(crate) fn reader<'a>(&self, sealed: &'a [u8]) -> Result<impl std::io::Read + use<'a>, VaultError> {
+        let keyring = self.keyring();
         let decryptor = age::Decryptor::new_buffered(sealed).map_err(VaultError::Unopenable)?;
         decryptor
-            .decrypt(std::iter::once(&self.identity as &dyn age::Identity))
+            .decrypt(keyring.identities.iter().map(|one| one as &dyn age::Identity))
             .map_err(VaultError::Unopenable)
     }
 
     /// A key for a new batch, and its wrapped form to be stored.
     pub fn new_batch_key(&self) -> Result<(BatchKey, Vec<u8>), VaultError> {
         let key = BatchKey::random()?;
-        let wrapped = seal_to(&self.recipients, key.as_bytes())?;
+        let wrapped = seal_to(&self.keyring().recipients, key.as_bytes())?;
         Ok((key, wrapped))
     }
 
-    /// The keys of these batches, opened.
+    /// The keys of these batches, opened. One that was forgotten is not among them; one that does not open is an error, and
+    /// if only this process is behind, one that passes.
     pub async fn batch_keys(&self, tx: &Tx, batches: &HashSet<i64>) -> Result<HashMap<i64, Arc<BatchKey>>, VaultError> {
         let mut keys = self.known(batches);
         let missing: Vec<i64> = batches
@@ -148,7 +183,10 @@ impl Vault {
             return Ok(keys);
         }
         for (batch, wrapped) in store::vault::wrapped_batch_keys(tx, &missing).await? {
-            let key = Arc::new(BatchKey::from_secret(&open_with(&self.identity, &wrapped)?)?);
+            let key = match self.open_batch_key(&wrapped) {
+                Ok(key) => Arc::new(key),
+                Err(error) => return Err(self.behind(store::vault::latest_version(tx).await?, error)),
+            };
             self.opened
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -156,6 +194,20 @@ impl Vault {
             keys.insert(batch, key);
         }
         Ok(keys)
+    }
+
+    fn open_batch_key(&self, wrapped: &[u8]) -> Result<BatchKey, VaultError> {
+        BatchKey::from_secret(&open_with(&self.keyring().identities, wrapped)?)
+    }
+
+    /// What to make of a failure, when the latest version is this.
+    fn behind(&self, latest: i32, error: VaultError) -> VaultError {
+        let own = self.version();
+        if latest == own {
+            error
+        } else {
+            VaultError::Behind { own, latest }
+        }
     }
 
     fn known(&self, batches: &HashSet<i64>) -> HashMap<i64, Arc<BatchKey>> {
@@ -169,8 +221,8 @@ impl Vault {
 
 /// The recipients stored with the vault: enough to hand a card file in, not to open one.
 pub async fn recipients(store: &Store) -> Result<Vec<Recipient>, VaultError> {
-    let row = store::vault::current(store).await?.ok_or(VaultError::None)?;
-    row.recipients.iter().map(|text| recipient(text)).collect()
+    let (_, names) = store::vault::recipients(store).await?.ok_or(VaultError::None)?;
+    names.all.iter().map(|text| recipient(text)).collect()
 }
 
 /// Seals details for one terminal, as ASCII-armoured age.
@@ -178,7 +230,8 @@ pub fn seal_for_terminal(age_recipient: &str, plaintext: &Zeroizing<Vec<u8>>) ->
     age::encrypt_and_armor(&recipient(age_recipient)?, plaintext).map_err(VaultError::Sealing)
 }
 
-fn recipient(text: &str) -> Result<Recipient, VaultError> {
+/// An age recipient written by somebody.
+pub fn recipient(text: &str) -> Result<Recipient, VaultError> {
     text.parse().map_err(|why: &str| VaultError::Recipient {
         recipient: text.to_owned(),
         why,
@@ -196,10 +249,16 @@ pub(crate) fn seal_to(recipients: &[Recipient], plaintext: &[u8]) -> Result<Vec<
     Ok(sealed)
 }
 
-fn open_with(identity: &Identity, sealed: &[u8]) -> Result<SecretBox<Vec<u8>>, VaultError> {
-    age::decrypt(identity, sealed)
-        .map(|plain| SecretBox::new(Box::new(plain)))
-        .map_err(VaultError::Unopenable)
+/// Opens something short with whichever of these identities fits.
+fn open_with(identities: &[Identity], sealed: &[u8]) -> Result<SecretBox<Vec<u8>>, VaultError> {
+    let decryptor = age::Decryptor::new_buffered(sealed).map_err(VaultError::Unopenable)?;
+    let mut reader = decryptor
+        .decrypt(identities.iter().map(|one| one as &dyn age::Identity))
+        .map_err(VaultError::Unopenable)?;
+    let mut plain = SecretBox::new(Box::new(Vec::with_capacity(64)));
+    std::io::Read::read_to_end(&mut reader, secrecy::ExposeSecretMut::expose_secret_mut(&mut plain))
+        .map_err(VaultError::Io)?;
+    Ok(plain)
 }
 
 /// A 32-byte key out of what was wrapped.

@@ -83,9 +83,10 @@ async fn a_file_is_taken_over_from_a_worker_that_died() {
         serial: "s-0".into(),
         sealed: vec![1],
         blind_index: [7; 32],
+        older_indexes: Vec::new(),
         expires_on: None,
     };
-    imports::add_cards(&tx, &dead.product, batch, &[card]).await.unwrap();
+    imports::add_cards(&tx, &dead.product, batch, 1, &[card]).await.unwrap();
     drop(tx);
     let finished = import::work_one(&stand.store, &stand.vault, None)
         .await

@@ -58,6 +58,12 @@ impl Stand {
         store::drop_database(&self.settings).await.unwrap();
     }
 
+    /// SQL by hand: the first column of what it finds.
+    pub(crate) async fn sql(&self, sql: &str) -> Vec<String> {
+        let rows = store::scratch::sql(&self.store, sql).await.unwrap();
+        rows.into_iter().map(|row| row[0].clone().unwrap_or_default()).collect()
+    }
+
     /// A product whose hold of one second is over at once: no test waits for a time to pass.
     pub(crate) async fn product(&self, id: &str, with: Value) {
         let mut product = json!({

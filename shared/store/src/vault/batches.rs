@@ -1,0 +1,127 @@
+//! The keys of imported files: read, wrapped anew one by one, and forgotten when they open nothing any more.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::{Store, StoreError, Tx};
+
+/// The wrapped key of one imported file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The batch.
+    pub batch_id: i64,
+    /// The file it came from.
+    pub import_id: Uuid,
+    /// The version of the vault whose recipients it is sealed to.
+    pub vault_version: i32,
+    /// Its key, wrapped; none once it was forgotten.
+    pub wrapped_key: Option<Vec<u8>>,
+    /// When it was forgotten.
+    pub forgotten_at: Option<Timestamp>,
+}
+
+/// The wrapped keys of imported files. One that was forgotten is not among them.
+pub async fn wrapped_batch_keys(tx: &Tx, batch_ids: &[i64]) -> Result<HashMap<i64, Vec<u8>>, StoreError> {
+    let rows = tx
+        .query(
+            "SELECT batch_id, wrapped_key FROM card_batch WHERE batch_id = ANY($1) AND wrapped_key IS NOT NULL",
+            &[&batch_ids],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+/// Up to `most` batches in their order, from `after` on (not included).
+pub async fn batches(store: &Store, after: i64, most: i64) -> Result<Vec<Batch>, StoreError> {
+    list(store, "batch_id > $1", after, most).await
+}
+
+/// Up to `most` batches from `after` on (not included) whose keys are wrapped for another version than `version`.
+pub async fn batches_behind(store: &Store, version: i32, after: i64, most: i64) -> Result<Vec<Batch>, StoreError> {
+    let behind = format!("batch_id > $1 AND wrapped_key IS NOT NULL AND vault_version <> {version}");
+    list(store, &behind, after, most).await
+}
+
+async fn list(store: &Store, which: &str, after: i64, most: i64) -> Result<Vec<Batch>, StoreError> {
+    let sql = format!(
+        "SELECT batch_id, import_id, vault_version, wrapped_key, forgotten_at FROM card_batch
+         WHERE {which} ORDER BY batch_id LIMIT $2"
+    );
+    let rows = store.query(&sql, &[&after, &most]).await?;
+    Ok(rows
+        .iter()
+        .map(|row| Batch {
+            batch_id: row.get(0),
+            import_id: row.get(1),
+            vault_version: row.get(2),
+            wrapped_key: row.get(3),
+            forgotten_at: row.get(4),
+        })
+        .collect())
+}
+
+/// Replaces the wrapped key of a batch, unless somebody else has done so meanwhile, or `version` is not the latest any
+/// more. True when it did.
+pub async fn rewrap_batch(store: &Store, batch: &Batch, version: i32, wrapped_key: &[u8]) -> Result<bool, StoreError> {
+    let replaced = store
+        .execute(
+            "UPDATE card_batch SET wrapped_key = $4, vault_version = $3
+             WHERE batch_id = $1 AND vault_version = $2 AND wrapped_key = $5
+               AND $3 = (SELECT max(version) FROM vault)",
+            &[
+                &batch.batch_id,
+                &batch.vault_version,
+                &version,
+                &wrapped_key,
+                &batch.wrapped_key,
+            ],
+        )
+        .await?;
+    Ok(replaced == 1)
+}
+
+/// Forgets the keys of batches that no sealed card is left of, of files that were entered more than `days` ago. Returns how
+/// many. Reads all cards when there is a key to forget, so it is for seldom.
+pub async fn forget_batch_keys(store: &Store, days: u32) -> Result<u64, StoreError> {
+    store
+        .execute(
+            "UPDATE card_batch b SET wrapped_key = NULL, forgotten_at = clock_timestamp()
+             FROM card_import i
+             WHERE i.import_id = b.import_id AND i.state = 'done' AND b.wrapped_key IS NOT NULL
+               AND i.finished_at < clock_timestamp() - $1 * interval '1 day'
+               AND NOT EXISTS (SELECT FROM card c WHERE c.batch_id = b.batch_id AND c.sealed IS NOT NULL)",
+            &[&f64::from(days)],
+        )
+        .await
+}
+
+/// Where batch keys are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchCounts {
+    /// Wrapped for the recipients of the latest version.
+    pub present: i64,
+    /// Not yet.
+    pub behind: i64,
+    /// Forgotten.
+    pub forgotten: i64,
+}
+
+/// How many batch keys there are. Looks at no key.
+pub async fn batch_counts(store: &Store) -> Result<BatchCounts, StoreError> {
+    let row = store
+        .query_one(
+            "SELECT count(*) FILTER (WHERE forgotten_at IS NULL AND vault_version = latest),
+                    count(*) FILTER (WHERE forgotten_at IS NULL AND vault_version <> latest),
+                    count(forgotten_at)
+             FROM card_batch, (SELECT max(version) AS latest FROM vault) v",
+            &[],
+        )
+        .await?;
+    Ok(BatchCounts {
+        present: row.get(0),
+        behind: row.get(1),
+        forgotten: row.get(2),
+    })
+}
