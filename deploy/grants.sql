@@ -62,6 +62,10 @@ grant usage on schema public to :all_roles;
 grant select, insert, delete on event to :workers;
 grant update (sequence) on event to :workers;
 
+-- Alerts, likewise; one that waits is brought up to date.
+grant select, insert on notice to :workers;
+grant update (title, lines, mail_to, times, last_at) on notice to :workers;
+
 -- Declarations, where messages or payees are judged by them.
 grant select on declaration_generation, payee, product, terminal to unigate_intake, unigate_cards, unigate_unikassa;
 grant update (only_row) on declaration_generation to unigate_intake, unigate_cards, unigate_unikassa;
@@ -87,8 +91,8 @@ grant update (series_id) on series to unigate_intake;
 
 -- ----------------------------------------------------------------------------------------------------------- cards
 grant select, insert on vault, vault_index_key, card_batch, card_case, card, reservation, product_stock to unigate_cards;
-grant update (last_pos, low) on product_stock to unigate_cards;
-grant update (state, pool, exposed, offer_after, reservation_id, sealed, updated_at) on card to unigate_cards;
+grant update (last_pos, low, sold_settled, settled_until) on product_stock to unigate_cards;
+grant update (state, pool, exposed, offer_after, reservation_id, sealed, out_of_date, updated_at) on card to unigate_cards;
 -- The vault: keys wrapped anew, cards indexed anew, keys forgotten, and who can open it.
 grant update (vault_version, wrapped_key, reindexed_to, reindexed_at) on vault_index_key to unigate_cards;
 grant update (vault_version, wrapped_key, forgotten_at) on card_batch to unigate_cards;
@@ -129,6 +133,11 @@ grant select, insert on mailing to unigate_registers;
 grant select on mailing, register, series, payee_version, artifact, artifact_chunk to unigate_mailer;
 grant update (state, due_at, lease_token, lease_until, attempts, last_error, sent_at) on mailing to unigate_mailer;
 grant update (state, mailed_at, last_error) on register to unigate_mailer;
+grant select, insert on notice_mail to unigate_mailer;
+grant update (state, due_at, lease_token, lease_until, attempts, last_error, sent_at) on notice_mail to unigate_mailer;
+grant update (gathered_at) on notice to unigate_mailer;
+grant select on notice_pause to unigate_mailer;
+grant update (until) on notice_pause to unigate_mailer;
 
 -- -------------------------------------------------------------------------------- operators: the command line
 -- Declaring: payees with their series and lanes, products, terminals.
@@ -160,11 +169,14 @@ grant update (state, due_at, attempts, give_up_at) on mailing to unigate_operato
 grant select on vault, vault_index_key, vault_holder, reservation, card_case, product_stock to unigate_operator;
 grant select (batch_id, product_id, import_id, vault_version, created_at, forgotten_at) on card_batch to unigate_operator;
 grant select (card_id, product_id, pos, batch_id, serial, expires_on, state, pool, exposed, offer_after, reservation_id,
-              updated_at, index_version) on card to unigate_operator;
+              out_of_date, updated_at, index_version) on card to unigate_operator;
 grant update (state, updated_at) on card to unigate_operator;
+grant select (batch_id, product_id, created_at) on card_batch to unigate_operator, unigate_readonly;
 grant insert (import_id, product_id, file_name, sealed_file, requested_by) on card_import to unigate_operator;
 grant select (import_id, product_id, file_name, state, requested_by, requested_at, finished_at, added, duplicates, report)
     on card_import to unigate_operator;
+-- Alerts: looking at them.
+grant select on notice, notice_mail to unigate_operator, unigate_readonly;
 -- Every act leaves a row, and no row can be changed or taken away.
 grant select, insert on audit to unigate_operator;
 
@@ -177,7 +189,7 @@ grant select on product, terminal to unigate_readonly;
 grant select (parked_id, parked_at, routing_key, payment_id, reservation_id, reason, detail, body, corrected_body,
               properties, state, resolved_at, resolved_by) on parked to unigate_readonly;
 grant select (card_id, product_id, pos, batch_id, serial, expires_on, state, pool, exposed, offer_after, reservation_id,
-              updated_at) on card to unigate_readonly;
+              out_of_date, updated_at) on card to unigate_readonly;
 grant select (import_id, product_id, file_name, state, requested_by, requested_at, finished_at, added, duplicates, report)
     on card_import to unigate_readonly;
 

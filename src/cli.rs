@@ -3,7 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::{cards, contract, declared, deliveries, doctor, health, migrate, parked, payees, payments};
-use crate::commands::{registers, run, topology};
+use crate::commands::{notices, registers, run, topology};
 
 /// Takes payments and sells prepaid cards for terminals, over RabbitMQ and PostgreSQL.
 ///
@@ -54,6 +54,9 @@ pub(crate) enum Command {
     /// Facts without a home: refused, kept whole, to be settled by an operator
     #[command(subcommand)]
     Parked(parked::Command),
+    /// Alerts, and who was mailed
+    #[command(subcommand)]
+    Notices(notices::Command),
     /// Check every connection, right and setting, and say what to do
     Doctor(doctor::Args),
     /// Play a day of a small operator against everything real, and check the invariants at its end

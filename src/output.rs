@@ -2,11 +2,15 @@
 //! cannot disagree. What payers and payees wrote is hostile: no control character reaches a terminal, no formula a
 //! spreadsheet.
 
+mod sheet;
+
 use std::io::{self, Write};
 
 use clap::ValueEnum;
 use comfy_table::{Table, presets};
 use serde_json::{Map, Value};
+
+pub(crate) use sheet::Sheet;
 
 /// How a list is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -105,9 +109,7 @@ fn render<T: Row>(format: Format, rows: &[T], out: &mut Vec<u8>) -> anyhow::Resu
                         .map(|column| printable(&text_of(&(column.value)(row)))),
                 );
             }
-            for line in table.lines() {
-                writeln!(out, "{}", line.trim_end().strip_prefix(' ').unwrap_or(&line))?;
-            }
+            render_table(&table, out)?;
         }
         Format::Csv => {
             let mut csv = csv::WriterBuilder::new()
@@ -119,6 +121,13 @@ fn render<T: Row>(format: Format, rows: &[T], out: &mut Vec<u8>) -> anyhow::Resu
             }
             csv.flush()?;
         }
+    }
+    Ok(())
+}
+
+fn render_table(table: &Table, out: &mut Vec<u8>) -> io::Result<()> {
+    for line in table.lines() {
+        writeln!(out, "{}", line.trim_end().strip_prefix(' ').unwrap_or(&line))?;
     }
     Ok(())
 }

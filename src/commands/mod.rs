@@ -8,6 +8,7 @@ pub(crate) mod deliveries;
 pub(crate) mod doctor;
 pub(crate) mod health;
 pub(crate) mod migrate;
+pub(crate) mod notices;
 pub(crate) mod parked;
 pub(crate) mod payees;
 pub(crate) mod payments;
@@ -36,6 +37,7 @@ pub(crate) async fn run(command: Command) -> Outcome {
         Command::Deliveries(command) => deliveries::run(command).await,
         Command::Registers(command) => registers::run(command).await,
         Command::Parked(command) => parked::run(command).await,
+        Command::Notices(command) => notices::run(command).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Demo(args) => crate::demo::run(args).await,
         Command::Bench(args) => crate::bench::run(&args).await,

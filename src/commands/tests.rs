@@ -11,6 +11,11 @@ fn line<T: Row>(list: &str) -> String {
     format!("{list}: {}", names::<T>().join(", "))
 }
 
+fn columns_of(report: &str, columns: &[sheet::Column]) -> String {
+    let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
+    format!("{report}: {}", names.join(", "))
+}
+
 #[test]
 fn columns() {
     let lines = [
@@ -19,12 +24,14 @@ fn columns() {
         line::<Listed<Terminal>>("terminals list"),
         line::<store::imports::Import>("cards imports"),
         line::<store::cards::Stock>("cards stock"),
-        line::<store::cards::SaleRow>("cards report"),
+        columns_of("cards report", &super::cards::report::SALES),
+        columns_of("cards report --serials", &super::cards::report::SERIALS),
         line::<::cards::vault::verify::Unfit>("cards vault verify"),
         line::<store::payments::PaymentRow>("payments list"),
         line::<Delivery>("deliveries list"),
         line::<store::registers::Listed>("registers list"),
         line::<store::parked::Parked>("parked list"),
+        line::<store::notices::Notice>("notices list"),
         line::<Finding>("doctor"),
     ];
     insta::assert_snapshot!(lines.join("\n"));

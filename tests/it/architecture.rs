@@ -100,6 +100,7 @@ fn each_outside_world_is_named_by_one_crate() {
         ("reqwest", &["workers/unikassa"]),
         ("sqlx", &["receiver"]),
         ("chacha20poly1305", &["workers/cards"]),
+        ("rust_xlsxwriter", &["shared/sheet"]),
         ("zip", &["shared/testkit", "workers/registers"]),
     ] {
         let named: Vec<String> = crates()

@@ -24,6 +24,8 @@ pub enum Nudge {
     Registers,
     /// A mail waits.
     Mails,
+    /// People should be told of something.
+    Notices,
     /// A card file waits.
     Imports,
     /// Holds ran out.
@@ -36,7 +38,7 @@ pub enum Nudge {
     Probes,
 }
 
-const NUDGES: usize = 9;
+const NUDGES: usize = 10;
 
 /// What every part of a running process shares. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bus::BusSettings;
+use domain::declaration::parse_mail_address;
 use secrecy::SecretString;
 use serde::Deserialize;
 use store::StoreSettings;
@@ -24,8 +25,13 @@ pub struct Settings {
     /// `UNIGATE_SMTP_URL`: `smtp://[user:password@]host:port[?tls=none|starttls|required]` or `smtps://…`. Without it
     /// registers are built and wait to be mailed.
     pub smtp_url: Option<SecretString>,
-    /// `UNIGATE_MAIL_FROM`: the sender of registers.
+    /// `UNIGATE_MAIL_FROM`: the sender of registers and alerts.
     pub mail_from: String,
+    /// `UNIGATE_ALERT_MAIL_TO`: who is told of everything that needs attention, separated by commas. Only the mailer asks.
+    pub alert_mail_to: Vec<String>,
+    /// `UNIGATE_ALERT_MAIL_SECONDS`: the least time between two mails of alerts to anybody, 0 to 86400, default 600. What
+    /// happens meanwhile goes together.
+    pub alert_mail_pause: Duration,
     /// `UNIGATE_VAULT_IDENTITY_FILE`: the age identity that opens the cards. Only the cards worker needs it.
     pub vault_identity_file: PathBuf,
     /// `UNIGATE_VAULT_IDENTITY`: the identity itself (or several, a line each), where secrets come as variables. It goes
@@ -51,6 +57,8 @@ struct File {
     http_address: Option<String>,
     smtp_url: Option<String>,
     mail_from: Option<String>,
+    alert_mail_to: Option<String>,
+    alert_mail_seconds: Option<String>,
     vault_identity_file: Option<String>,
     vault_identity: Option<String>,
     terminals_open: Option<String>,
@@ -126,6 +134,8 @@ impl Settings {
             )?,
             smtp_url: get("UNIGATE_SMTP_URL", &file.smtp_url).map(SecretString::from),
             mail_from: get("UNIGATE_MAIL_FROM", &file.mail_from).unwrap_or_else(|| "unigate@localhost".into()),
+            alert_mail_to: addresses(get("UNIGATE_ALERT_MAIL_TO", &file.alert_mail_to))?,
+            alert_mail_pause: alert_mail_pause(get("UNIGATE_ALERT_MAIL_SECONDS", &file.alert_mail_seconds))?,
             vault_identity_file: get("UNIGATE_VAULT_IDENTITY_FILE", &file.vault_identity_file)
                 .map_or_else(|| default_identity_file(&lookup), PathBuf::from),
             vault_identity: get("UNIGATE_VAULT_IDENTITY", &file.vault_identity).map(SecretString::from),
@@ -178,6 +188,31 @@ fn sweep_interval(value: Option<String>) -> Result<Duration, SettingsError> {
         return Err(wrong("UNIGATE_SWEEP_SECONDS", "must be from 0.05 to 60"));
     }
     Ok(Duration::from_secs_f64(seconds))
+}
+
+fn addresses(value: Option<String>) -> Result<Vec<String>, SettingsError> {
+    let mut addresses: Vec<String> = Vec::new();
+    for address in value
+        .unwrap_or_default()
+        .split(',')
+        .map(str::trim)
+        .filter(|one| !one.is_empty())
+    {
+        let address = parse_mail_address(address)
+            .map_err(|refused| wrong("UNIGATE_ALERT_MAIL_TO", format!("`{address}`: {}", refused.why)))?;
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    Ok(addresses)
+}
+
+fn alert_mail_pause(value: Option<String>) -> Result<Duration, SettingsError> {
+    let seconds: u32 = parsed("UNIGATE_ALERT_MAIL_SECONDS", value, 600)?;
+    if seconds > 86_400 {
+        return Err(wrong("UNIGATE_ALERT_MAIL_SECONDS", "must be from 0 to 86400"));
+    }
+    Ok(Duration::from_secs(seconds.into()))
 }
 
 /// The namespace stands in names of queues and exchanges.
@@ -233,6 +268,9 @@ mod tests {
         assert_eq!(settings.bus.namespace, "unigate");
         assert_eq!(settings.http_address.to_string(), "127.0.0.1:8080");
         assert!(!settings.terminals_open);
+        assert!(settings.alert_mail_to.is_empty());
+        let told = with(&[("UNIGATE_ALERT_MAIL_TO", " a@b.example,c@d.example, a@b.example ,")]).unwrap();
+        assert_eq!(told.alert_mail_to, ["a@b.example", "c@d.example"]);
     }
 
     #[test]
@@ -242,6 +280,14 @@ mod tests {
             (&[("UNIGATE_TERMINALS_OPEN", "maybe")][..], "UNIGATE_TERMINALS_OPEN"),
             (&[("UNIGATE_BROKER_NAMESPACE", "a b")][..], "UNIGATE_BROKER_NAMESPACE"),
             (&[("UNIGATE_SWEEP_SECONDS", "0")][..], "UNIGATE_SWEEP_SECONDS"),
+            (
+                &[("UNIGATE_ALERT_MAIL_TO", "a@b.example, c")][..],
+                "UNIGATE_ALERT_MAIL_TO",
+            ),
+            (
+                &[("UNIGATE_ALERT_MAIL_SECONDS", "-1")][..],
+                "UNIGATE_ALERT_MAIL_SECONDS",
+            ),
             (&[("UNIGATE_CONFIG", "no-such-file.toml")][..], "no-such-file.toml"),
         ] {
             assert_eq!(with(pairs).unwrap_err().name, name);

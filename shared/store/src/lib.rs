@@ -19,6 +19,7 @@ pub mod invariants;
 pub mod lanes;
 pub mod mailings;
 mod migrate;
+pub mod notices;
 pub mod parked;
 pub mod payments;
 mod pool;

@@ -1,22 +1,20 @@
 //! `unigate cards`: card files in, stock and sales out. Nothing here shows a card's details; people name cards by serial.
 
 mod import;
+pub(crate) mod report;
 mod vault;
 
 use std::path::PathBuf;
 
-use anyhow::bail;
 use clap::Subcommand;
 use domain::card::CardState;
 use domain::ids::ProductId;
-use jiff::tz::TimeZone;
 use serde_json::json;
 use store::audit::Act;
-use store::cards::{SaleRow, Stock};
+use store::cards::Stock;
 use store::imports::Import;
 
 use crate::ending::{Ending, Outcome};
-use crate::moment;
 use crate::operator::Operator;
 use crate::output::{self, Column, FormatArg, Row, say};
 
@@ -27,10 +25,16 @@ pub(crate) enum Command {
     Import(ImportArgs),
     /// List what became of files handed in, the latest first
     Imports(FormatArg),
-    /// Count the cards of every product by where they are
-    Stock(FormatArg),
-    /// List the cards sold in a period
-    Report(ReportArgs),
+    /// Count the cards of every product by where they are, and say for how long they will do
+    ///
+    /// `expired` are those too near their last day to be sold, `lapsed` those in grace. `per_day` is the rate of selling: the
+    /// sales of the last days, divided by as many days (or by those since the product's first file, if that is younger; one at
+    /// least). `days_left` is what can still be sold at that rate. A product is low below `low_stock`; 0 = never.
+    Stock(StockArgs),
+    /// Tell what was sold in a period: sale by sale, summed up, or by serial for the issuer
+    ///
+    /// A sale counts by when it was recorded, by the database's clock. Money is in minor units, but for spreadsheets.
+    Report(report::ReportArgs),
     /// Take a card out of stock, by its serial. Paid still beats it: one that a terminal has shown may be sold all the same
     Withdraw(WithdrawArgs),
     /// The only thing that opens cards
@@ -51,18 +55,12 @@ pub(crate) struct ImportArgs {
     file: PathBuf,
 }
 
-/// Which period.
+/// At which rate.
 #[derive(Debug, clap::Args)]
-pub(crate) struct ReportArgs {
-    /// Sold at this moment or later: RFC 3339, or a date, which is its midnight
-    #[arg(long, value_name = "T")]
-    from: String,
-    /// Sold before this moment
-    #[arg(long, value_name = "T")]
-    to: String,
-    /// Whose midnight a date is
-    #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = moment::zone)]
-    time_zone: TimeZone,
+pub(crate) struct StockArgs {
+    /// The days whose sales make the rate
+    #[arg(long, value_name = "N", default_value_t = store::cards::RATE_DAYS, value_parser = clap::value_parser!(u32).range(1..=366))]
+    rate_days: u32,
     #[command(flatten)]
     format: FormatArg,
 }
@@ -92,27 +90,15 @@ pub(crate) async fn run(command: Command) -> Outcome {
             output::list(format, &store::imports::list(&Operator::new()?.store).await?)?;
             Ok(Ending::Done)
         }
-        Command::Stock(FormatArg { format }) => {
-            output::list(format, &store::cards::stock(&Operator::new()?.store).await?)?;
+        Command::Stock(args) => {
+            let stock = store::cards::stock_at_rate(&Operator::new()?.store, args.rate_days).await?;
+            output::list(args.format.format, &stock)?;
             Ok(Ending::Done)
         }
-        Command::Report(args) => report(args).await,
+        Command::Report(args) => report::report(args).await,
         Command::Withdraw(args) => withdraw(args).await,
         Command::Vault(command) => vault::run(command).await,
     }
-}
-
-async fn report(args: ReportArgs) -> Outcome {
-    let from = moment::parse(&args.from, &args.time_zone)?;
-    let to = moment::parse(&args.to, &args.time_zone)?;
-    if from >= to {
-        bail!("the period ends before it begins");
-    }
-    output::list(
-        args.format.format,
-        &store::cards::report(&Operator::new()?.store, from, to).await?,
-    )?;
-    Ok(Ending::Done)
 }
 
 async fn withdraw(args: WithdrawArgs) -> Outcome {
@@ -148,6 +134,11 @@ async fn withdraw(args: WithdrawArgs) -> Outcome {
     Ok(Ending::Done)
 }
 
+/// One digit is as much as a rate can tell.
+fn tenths(number: f64) -> f64 {
+    (number * 10.0).round() / 10.0
+}
+
 impl Row for Stock {
     const COLUMNS: &'static [Column<Self>] = &[
         Column::new("product", |row| json!(row.product)),
@@ -156,23 +147,12 @@ impl Row for Stock {
         Column::new("held", |row| json!(row.held)),
         Column::new("lapsed", |row| json!(row.lapsed)),
         Column::new("sold", |row| json!(row.sold)),
-    ];
-}
-
-impl Row for SaleRow {
-    const COLUMNS: &'static [Column<Self>] = &[
-        Column::new("sold_at", |row| json!(row.sold_at)),
-        Column::new("product", |row| json!(row.product)),
-        Column::new("serial", |row| json!(row.serial)),
-        Column::new("reservation_id", |row| json!(row.reservation_id)),
-        Column::new("terminal", |row| json!(row.terminal)),
-        Column::new("paid_at", |row| json!(row.paid_at)),
-        Column::new("amount", |row| json!(row.amount)),
-        Column::new("price", |row| json!(row.price)),
-        Column::new("face_value", |row| json!(row.face_value)),
-        Column::new("currency", |row| json!(row.currency)),
-        Column::new("receipt_number", |row| json!(row.receipt_number)),
-        Column::new("late", |row| json!(row.late)),
+        Column::new("expired", |row| json!(row.expired)),
+        Column::new("faulty", |row| json!(row.faulty)),
+        Column::new("withdrawn", |row| json!(row.withdrawn)),
+        Column::new("per_day", |row| json!(tenths(row.per_day))),
+        Column::new("days_left", |row| json!(row.days_left.map(tenths))),
+        Column::new("low_stock", |row| json!(row.low_stock)),
     ];
 }
 

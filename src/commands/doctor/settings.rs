@@ -69,6 +69,7 @@ fn shown(settings: &Settings) -> Vec<(&'static str, String)> {
             settings.smtp_url.as_ref().map_or("none".to_owned(), without_password),
         ),
         ("UNIGATE_MAIL_FROM", settings.mail_from.clone()),
+        ("UNIGATE_ALERT_MAIL_TO", settings.alert_mail_to.join(", ")),
         (
             "UNIGATE_VAULT_IDENTITY_FILE",
             settings.vault_identity_file.display().to_string(),

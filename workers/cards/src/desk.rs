@@ -101,6 +101,8 @@ pub(crate) fn want(product: &Product, count: usize) -> Want {
         product: product.id.clone(),
         count,
         returned_too: product.reissue_exposed != Reissue::Never,
+        expiring_first: product.issue_expiring_first,
+        days_left: product.withdraw_days_before_expiry,
     }
 }
 

@@ -1,4 +1,5 @@
-//! What is looked after now and then: files that wait, stock that runs low, secrets that are due to be shredded.
+//! What is looked after now and then: files that wait, stock that runs low or out of date, secrets that are due to be
+//! shredded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,9 @@ use domain::declaration::Product;
 use domain::ids::ProductId;
 use runtime::sweep::{self, Swept};
 use runtime::{Context, Nudge};
+use store::cards::ExpiryRule;
 use store::declarations::Declarations;
+use store::notices::NewNotice;
 use store::{Store, StoreError};
 
 use crate::import;
@@ -19,6 +22,8 @@ use crate::vault::Vault;
 const SELDOM: Duration = Duration::from_secs(60);
 /// Cards shredded in one statement.
 const SHREDDED_AT_ONCE: i64 = 1_000;
+/// Cards of a product and pool withdrawn in one transaction, and named in one row of the audit log.
+const WITHDRAWN_AT_ONCE: i64 = 500;
 
 /// Starts everything of this module.
 pub(crate) fn spawn(context: &Context, vault: Arc<Vault>) {
@@ -38,9 +43,14 @@ pub(crate) fn spawn(context: &Context, vault: Arc<Vault>) {
         }
         Ok(())
     });
+    sweep::every(context, "cards.expiring", SELDOM, |context| async move {
+        let declarations = context.declarations().await?;
+        withdraw_expiring(&context.store, &declarations).await.map(drop)
+    });
     sweep::every(context, "cards.shred", SELDOM, |context| async move {
         let declarations = context.declarations().await?;
         shred(&context.store, &declarations).await?;
+        store::cards::settle_sold(&context.store).await?;
         measure(&context.store, &declarations).await
     });
 }
@@ -75,6 +85,7 @@ pub async fn tell_low_stock(store: &Store, declarations: &Declarations) -> Resul
                 threshold: product.low_stock,
             };
             events.push(StockEvent::Low, &item);
+            store::notices::add(&tx, &low_notice(product, available)).await?;
             told += 1;
         }
     }
@@ -83,6 +94,52 @@ pub async fn tell_low_stock(store: &Store, declarations: &Declarations) -> Resul
     }
     tx.commit().await?;
     Ok(told)
+}
+
+fn low_notice(product: &Product, available: u64) -> NewNotice<'_> {
+    NewNotice {
+        kind: "stock.low",
+        subject: product.id.as_str(),
+        title: format!("The stock of {} is low: {available} cards are left", product.id),
+        lines: vec![
+            format!("Product: {}", product.name),
+            format!("Cards that can be sold: {available}"),
+            format!("Threshold: {}", product.low_stock),
+            format!(
+                "How long they will do: unigate cards stock. More cards: unigate cards import --product {} FILE",
+                product.id
+            ),
+        ],
+        mail_to: &product.alert_mail_to,
+    }
+}
+
+/// Withdraws cards that come nearer to their last day than their product allows. Returns how many. None of them could be
+/// sold any more before that: this is what makes it seen.
+pub async fn withdraw_expiring(store: &Store, declarations: &Declarations) -> Result<usize, StoreError> {
+    let mut rules: Vec<ExpiryRule> = declarations
+        .products
+        .values()
+        .map(|declared| ExpiryRule {
+            product: declared.value.id.clone(),
+            days_left: declared.value.withdraw_days_before_expiry,
+        })
+        .collect();
+    rules.sort_by(|left, right| left.product.cmp(&right.product));
+    let mut all = 0;
+    loop {
+        let withdrawn = store::cards::withdraw_expiring(store, &rules, WITHDRAWN_AT_ONCE).await?;
+        for some in &withdrawn {
+            let (product, cards) = (&some.product, some.serials.len());
+            tracing::info!(%product, cards, "cards were withdrawn: they run out of date");
+            metrics::counter!("unigate_cards_out_of_date_total", "product" => product.to_string())
+                .increment(cards as u64);
+            all += cards;
+        }
+        if withdrawn.is_empty() {
+            return Ok(all);
+        }
+    }
 }
 
 /// Forgets the details of cards sold longer ago than their product's reprint window. Returns how many.

@@ -15,6 +15,7 @@ use runtime::{Nudge, tell_register};
 use store::mailings::{self, Kept, Mailing};
 use store::{Store, StoreError, artifacts};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use uuid::Uuid;
 
 use crate::gate::Gate;
 use crate::message::RegisterMail;
@@ -26,9 +27,9 @@ const IN_HAND: usize = 8;
 const FILE_BYTES_MAX: i64 = 25 * 1024 * 1024;
 /// Waits before the next try, in seconds; the last one repeats until the mail's four days are over. The first are short:
 /// a greylisting server wants patience, a restarted one does not.
-const RETRY_SECONDS: [u32; 9] = [10, 30, 120, 300, 900, 1800, 3600, 7200, 14400];
+pub(crate) const RETRY_SECONDS: [u32; 9] = [10, 30, 120, 300, 900, 1800, 3600, 7200, 14400];
 /// How much longer than a send a lease lasts: reading the file, recording the end.
-const LEASE_MARGIN: Duration = Duration::from_secs(60);
+pub(crate) const LEASE_MARGIN: Duration = Duration::from_secs(60);
 
 /// Sends what waits through one relay.
 #[derive(Debug)]
@@ -154,7 +155,7 @@ impl MailCourier {
             Report::Sent => return Ok(()),
             Report::Later(error) => {
                 let step = u32::try_from(mailing.attempts - 1).unwrap_or(0);
-                let delay = domain::retry::retry_delay(&RETRY_SECONDS, step, jitter(mailing));
+                let delay = domain::retry::retry_delay(&RETRY_SECONDS, step, jitter(mailing.mailing_id));
                 tracing::warn!(%register, error, ?delay, "a register's mail was not taken and will be sent again");
                 (mailings::record_retry(&tx, mailing, error, delay).await?, error)
             }
@@ -171,7 +172,7 @@ impl MailCourier {
 }
 
 /// Whether the relay never came as far as this mail.
-fn is_about_the_relay(error: &SendError) -> bool {
+pub(crate) fn is_about_the_relay(error: &SendError) -> bool {
     match error {
         SendError::Smtp { stage, .. } | SendError::Timeout { stage, .. } => *stage <= Stage::Login,
         SendError::PasswordInClear => true,
@@ -179,9 +180,9 @@ fn is_about_the_relay(error: &SendError) -> bool {
     }
 }
 
-/// Within 20 %, by the mailing's id: mails that failed together do not come back together.
-fn jitter(mailing: &Mailing) -> f64 {
-    let tail = mailing.mailing_id.as_bytes()[15];
+/// Within 20 %, by the mail's id: mails that failed together do not come back together.
+pub(crate) fn jitter(mail: Uuid) -> f64 {
+    let tail = mail.as_bytes()[15];
     (f64::from(tail) / 255.0 - 0.5) * 2.0 * domain::retry::JITTER
 }
 

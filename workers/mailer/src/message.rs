@@ -172,7 +172,7 @@ impl RegisterMail<'_> {
     }
 }
 
-fn text_part(text: String) -> SinglePart {
+pub(crate) fn text_part(text: String) -> SinglePart {
     part(
         "text/plain; charset=utf-8",
         ContentTransferEncoding::QuotedPrintable,

@@ -6,6 +6,7 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::profile_register::check_address;
 use super::{Declaration, Findings, check_name, has_repeats, is_false};
 use crate::card::HOLD_LADDER;
 use crate::ids::{PayeeId, ProductId};
@@ -48,6 +49,15 @@ pub struct Product {
     /// The stock below which `stock.low` is told; 0 = never.
     #[serde(default)]
     pub low_stock: u64,
+    /// Who is told by mail when the stock is low, besides those whom `UNIGATE_ALERT_MAIL_TO` names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alert_mail_to: Vec<String>,
+    /// Whether cards are sold in the order in which they run out, those without a last day at the end.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub issue_expiring_first: bool,
+    /// A card is withdrawn when fewer days than this are left until its last one, 0 to 3650; 0 = when that is past.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub withdraw_days_before_expiry: u32,
     /// No cards are reserved.
     #[serde(default, skip_serializing_if = "is_false")]
     pub suspended: bool,
@@ -194,6 +204,19 @@ impl Product {
             );
         }
         found.refuse_if(self.reprint_days > DAYS_MAX, "reprint_days", "must be at most 3650");
+        found.refuse_if(
+            self.withdraw_days_before_expiry > DAYS_MAX,
+            "withdraw_days_before_expiry",
+            "must be at most 3650",
+        );
+        for (at, address) in self.alert_mail_to.iter().enumerate() {
+            found.take(check_address(&format!("alert_mail_to[{at}]"), address));
+        }
+        found.refuse_if(
+            has_repeats(&self.alert_mail_to),
+            "alert_mail_to",
+            "names an address twice",
+        );
         for (at, group) in self.groups.iter().enumerate() {
             found.take(check_name(&format!("groups[{at}]"), group));
         }
@@ -251,6 +274,10 @@ fn check_receipt(template: &str) -> Result<(), Invalid> {
         return refused("has a brace without its other half; fields are written {serial}");
     }
     Ok(())
+}
+
+fn is_zero(days: &u32) -> bool {
+    *days == 0
 }
 
 fn default_holds_seconds() -> Vec<u32> {

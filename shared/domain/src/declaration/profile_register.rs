@@ -83,7 +83,7 @@ pub fn parse_mail_address(address: &str) -> Result<String, Invalid> {
 }
 
 /// Something a mail server can make sense of: the rest is between it and the recipient's server.
-fn check_address(field: &str, address: &str) -> Result<(), Invalid> {
+pub(super) fn check_address(field: &str, address: &str) -> Result<(), Invalid> {
     let hostile = |c: char| c.is_control() || c.is_whitespace() || "<>()[],;:\\\"".contains(c);
     let looks_right = address.len() <= ADDRESS_MAX_BYTES
         && !address.contains(hostile)

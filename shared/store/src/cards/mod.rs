@@ -2,6 +2,8 @@
 //!
 //! Nothing in this module can open a card, and nothing returns one to the fresh pool.
 
+mod expiring;
+mod sales;
 mod stock;
 mod take;
 
@@ -12,7 +14,11 @@ use tokio_postgres::Row;
 use crate::audit::{self, Act};
 use crate::{Store, StoreError, Tx};
 
-pub use stock::{Available, SaleRow, Stock, available, low_crossing, report, shred, stock};
+pub use expiring::{ExpiryRule, Withdrawn, withdraw_expiring};
+pub use sales::{
+    SaleFilter, SaleRow, SaleSum, Section, SerialRow, SumBy, begin_report, report, sale_sums, sales_page, serials_page,
+};
+pub use stock::{Available, RATE_DAYS, Stock, available, low_crossing, settle_sold, shred, stock, stock_at_rate};
 pub use take::{Want, Watermarks, take};
 
 /// A card as stored: everything but the details is in the open.

@@ -1,18 +1,21 @@
-//! What is in stock, what was sold, and whose secrets are due to be shredded.
+//! What is in stock and for how long it will do, and whose secrets are due to be shredded.
 
-use domain::ids::{ProductId, ReservationId, TerminalId};
-use jiff::Timestamp;
+use domain::ids::ProductId;
+use tokio_postgres::Row;
 
 use crate::{Store, StoreError, Tx};
 
-/// A product's cards by where they are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The rate of selling is that of so many days, unless said otherwise.
+pub const RATE_DAYS: u32 = 7;
+
+/// A product's cards by where they are: each card is counted once.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Stock {
     /// Of what.
     pub product: ProductId,
-    /// Never shown to anyone, and not expired.
+    /// Never shown to anyone, and good for as long as the product demands.
     pub fresh: i64,
-    /// Came back unsold, and not expired.
+    /// Came back unsold, and as good.
     pub returned: i64,
     /// Held for a payer.
     pub held: i64,
@@ -20,37 +23,119 @@ pub struct Stock {
     pub lapsed: i64,
     /// Sold.
     pub sold: i64,
+    /// Too near their last day to be sold, or past it: withdrawn for that, or about to be.
+    pub expired: i64,
+    /// Do not work, as far as an operator or a failed opening has said.
+    pub faulty: i64,
+    /// Taken out by an operator.
+    pub withdrawn: i64,
+    /// Sold per day: the sales of the days asked for, divided by as many days, or by those since the product's first file
+    /// if that is younger (one at least).
+    pub per_day: f64,
+    /// For how many days what can be sold will do at this rate; none while nothing is sold. What came back counts if it
+    /// may be offered again, now or later.
+    pub days_left: Option<f64>,
+    /// The threshold below which the stock counts as low; 0 = none.
+    pub low_stock: i64,
 }
 
-/// Every product's stock. Reads the whole table: for people, not for workers.
+/// Every product's stock, at the rate of the last seven days.
 pub async fn stock(store: &Store) -> Result<Vec<Stock>, StoreError> {
-    let rows = store
+    stock_at_rate(store, RATE_DAYS).await
+}
+
+/// Every product's stock. What is in stock is counted by its indexes, the order keeping the planner on them; of what was
+/// sold, only what [`settle_sold`] has not come to yet. So it costs what there is, not what there ever was.
+pub async fn stock_at_rate(store: &Store, rate_days: u32) -> Result<Vec<Stock>, StoreError> {
+    let rate_days = rate_days.max(1);
+    let rows = store.query(COUNTS, &[&f64::from(rate_days)]).await?;
+    rows.iter().map(|row| stock_of(row, rate_days)).collect()
+}
+
+/// Each count has one index: what is in stock by its pool, what runs out by its day, the others by their state.
+const COUNTS: &str = "
+    WITH recent AS (
+        SELECT product_id, count(*) AS sold FROM reservation
+        WHERE state = 'sold' AND ended_at >= statement_timestamp() - $1::float8 * interval '1 day' GROUP BY product_id
+    )
+    SELECT p.product_id,
+           (SELECT count(*) FROM (SELECT FROM card c WHERE c.product_id = p.product_id AND state = 'available'
+                AND pool = 'fresh' ORDER BY pos OFFSET 0) fresh),
+           (SELECT count(*) FROM card c WHERE c.product_id = p.product_id AND state = 'available' AND pool = 'returned'),
+           (SELECT count(*) FROM card c WHERE c.product_id = p.product_id AND state = 'available' AND pool = 'fresh'
+                AND expires_on IS NOT NULL AND expires_on < current_date + near.days),
+           (SELECT count(*) FROM card c WHERE c.product_id = p.product_id AND state = 'available' AND pool = 'returned'
+                AND expires_on IS NOT NULL AND expires_on < current_date + near.days),
+           (SELECT count(*) FROM card c WHERE c.product_id = p.product_id AND state = 'reserved'),
+           (SELECT count(*) FROM card c WHERE c.product_id = p.product_id AND state = 'lapsed'),
+           coalesce(kept.sold_settled, 0) + (SELECT count(*) FROM reservation r WHERE r.product_id = p.product_id
+                AND state = 'sold' AND ended_at >= coalesce(kept.settled_until, '-infinity')),
+           (SELECT count(*) FROM card c WHERE c.product_id = p.product_id AND state = 'faulty'),
+           (SELECT count(*) FROM card c WHERE c.product_id = p.product_id AND state = 'withdrawn'),
+           (SELECT count(*) FROM card c WHERE c.product_id = p.product_id AND state = 'withdrawn' AND out_of_date),
+           (SELECT count(*) FROM card c WHERE c.product_id = p.product_id AND state = 'available' AND pool = 'returned'
+                AND offer_after < 'infinity'),
+           coalesce(recent.sold, 0),
+           (SELECT extract(epoch FROM statement_timestamp() - min(created_at))::float8 / 86400 FROM card_batch b
+                WHERE b.product_id = p.product_id),
+           coalesce((p.declaration ->> 'low_stock')::bigint, 0),
+           coalesce(p.declaration ->> 'reissue_exposed', 'false') <> 'false'
+    FROM product p
+    CROSS JOIN LATERAL (
+        SELECT coalesce((p.declaration ->> 'withdraw_days_before_expiry')::int, 0) AS days OFFSET 0
+    ) near
+    LEFT JOIN product_stock kept USING (product_id)
+    LEFT JOIN recent USING (product_id)
+    ORDER BY p.product_id";
+
+/// Adds sales that are over and done with to the kept count of sold cards, product by product. A sale is written with the
+/// time of its transaction's statements, and no transaction lasts for an hour: what ended before that is all there.
+pub async fn settle_sold(store: &Store) -> Result<(), StoreError> {
+    let tx = store.begin().await?;
+    // Locked first, so that whoever else is at it has either been or passes by.
+    let rows = tx
         .query(
-            "SELECT p.product_id,
-                    count(*) FILTER (WHERE c.state = 'available' AND c.pool = 'fresh' AND NOT c.expired),
-                    count(*) FILTER (WHERE c.state = 'available' AND c.pool = 'returned' AND NOT c.expired),
-                    count(*) FILTER (WHERE c.state = 'reserved'),
-                    count(*) FILTER (WHERE c.state = 'lapsed'),
-                    count(*) FILTER (WHERE c.state = 'sold')
-             FROM product p LEFT JOIN (
-                 SELECT product_id, state, pool, coalesce(expires_on < current_date, false) AS expired FROM card
-             ) c USING (product_id)
-             GROUP BY p.product_id ORDER BY p.product_id",
+            "SELECT product_id FROM product_stock WHERE settled_until < statement_timestamp() - interval '70 minutes'
+             ORDER BY product_id FOR UPDATE SKIP LOCKED",
             &[],
         )
         .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Stock {
-                product: ProductId::parse(row.get(0))?,
-                fresh: row.get(1),
-                returned: row.get(2),
-                held: row.get(3),
-                lapsed: row.get(4),
-                sold: row.get(5),
-            })
-        })
-        .collect()
+    let products: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
+    tx.execute(
+        "UPDATE product_stock s SET settled_until = due.until, sold_settled = sold_settled + (
+             SELECT count(*) FROM reservation r WHERE r.product_id = s.product_id AND state = 'sold'
+                AND ended_at >= s.settled_until AND ended_at < due.until)
+         FROM (SELECT statement_timestamp() - interval '1 hour' AS until OFFSET 0) due
+         WHERE s.product_id = ANY($1)",
+        &[&products],
+    )
+    .await?;
+    tx.commit().await
+}
+
+fn stock_of(row: &Row, rate_days: u32) -> Result<Stock, StoreError> {
+    let (fresh_near, returned_near): (i64, i64) = (row.get(3), row.get(4));
+    let (withdrawn, out_of_date): (i64, i64) = (row.get(9), row.get(10));
+    let fresh = row.get::<_, i64>(1) - fresh_near;
+    let returned = row.get::<_, i64>(2) - returned_near;
+    let age_days = row.get::<_, Option<f64>>(13).unwrap_or(0.0);
+    let per_day = row.get::<_, i64>(12) as f64 / age_days.clamp(1.0, f64::from(rate_days));
+    let is_reissued: bool = row.get(15);
+    let sellable = fresh + if is_reissued { returned.min(row.get(11)) } else { 0 };
+    Ok(Stock {
+        product: ProductId::parse(row.get(0))?,
+        fresh,
+        returned,
+        held: row.get(5),
+        lapsed: row.get(6),
+        sold: row.get(7),
+        expired: fresh_near + returned_near + out_of_date,
+        faulty: row.get(8),
+        withdrawn: withdrawn - out_of_date,
+        per_day,
+        days_left: (per_day > 0.0).then(|| sellable as f64 / per_day),
+        low_stock: row.get(14),
+    })
 }
 
 /// How much of a product could be reserved now.
@@ -104,67 +189,6 @@ pub async fn low_crossing(tx: &Tx, product: &ProductId, low: bool) -> Result<boo
         )
         .await?;
     Ok(low && changed == 1)
-}
-
-/// A sold card. By serial only: no details are here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SaleRow {
-    /// When the sale was recorded, by the database's clock.
-    pub sold_at: Timestamp,
-    /// Of what.
-    pub product: ProductId,
-    /// Which card.
-    pub serial: String,
-    /// Under which reservation.
-    pub reservation_id: ReservationId,
-    /// Where.
-    pub terminal: TerminalId,
-    /// When the payer paid, by the terminal's clock.
-    pub paid_at: Option<Timestamp>,
-    /// What was paid, in minor units.
-    pub amount: i64,
-    /// The price at the reservation, in minor units.
-    pub price: i64,
-    /// What the card is worth, in minor units.
-    pub face_value: i64,
-    /// The currency of the three.
-    pub currency: String,
-    /// On the payer's receipt.
-    pub receipt_number: Option<String>,
-    /// The hold was over.
-    pub late: bool,
-}
-
-/// What was sold from `from` (included) to `to` (not included), in the order of the sales.
-pub async fn report(store: &Store, from: Timestamp, to: Timestamp) -> Result<Vec<SaleRow>, StoreError> {
-    let rows = store
-        .query(
-            "SELECT r.ended_at, r.product_id, c.serial, r.reservation_id, r.terminal_id, r.paid_at, r.amount, r.price,
-                    r.face_value, r.currency, r.receipt_number, coalesce(r.late, false)
-             FROM reservation r JOIN card c USING (card_id)
-             WHERE r.state = 'sold' AND r.ended_at >= $1 AND r.ended_at < $2
-             ORDER BY r.ended_at, r.reservation_id",
-            &[&from, &to],
-        )
-        .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(SaleRow {
-                sold_at: row.get(0),
-                product: ProductId::parse(row.get(1))?,
-                serial: row.get(2),
-                reservation_id: ReservationId::from_uuid(row.get(3)),
-                terminal: TerminalId::parse(row.get(4))?,
-                paid_at: row.get(5),
-                amount: row.get(6),
-                price: row.get(7),
-                face_value: row.get(8),
-                currency: row.get(9),
-                receipt_number: row.get(10),
-                late: row.get(11),
-            })
-        })
-        .collect()
 }
 
 /// Forgets the details of up to `most` cards of a product sold more than `days` ago. The blind index stays.

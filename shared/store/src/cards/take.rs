@@ -1,66 +1,27 @@
 //! Taking cards out of stock: one statement for the cards of a whole batch, flat from a full stock to an empty one.
 //!
 //! Index entries of cards already sold stay behind until vacuum may remove them, and any long snapshot keeps vacuum away.
-//! A process therefore remembers, per product, up to which position it has taken (the *watermark*) and looks only beyond.
-//! What lies behind it after all (a transaction rolled back, a file committed late) is found by looking from the start
-//! again: before a product is called empty, and now and then.
+//! A process therefore remembers, per product, up to where it has taken (the *watermark*) and looks only beyond. What lies
+//! behind it after all (a transaction rolled back, a file committed late) is found by looking from the start again: before a
+//! product is called empty, and now and then.
+//!
+//! A product is sold by position, or, where it says so, by last day: its dated cards are a list of their own, walked by an
+//! index of that order, and those without a day come after it. No card is given whose last day is nearer than the product
+//! allows, whether or not the sweep that withdraws those has come by.
+
+mod marks;
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
 
 use domain::ids::ProductId;
+use jiff::civil::Date;
+use tokio_postgres::Row;
 
+use self::marks::{List, Place};
 use super::{COLUMNS, Card, card_of};
 use crate::{StoreError, Tx};
 
-/// Positions looked at again behind the watermark: what other batches in flight may yet give back.
-const SLACK: i64 = 512;
-/// A watermark is forgotten after this long, so nothing behind it waits longer for its turn.
-const MARK_LIFETIME: Duration = Duration::from_secs(60);
-/// A product found empty from its start is not searched from its start again for so long.
-const EMPTY_LIFETIME: Duration = Duration::from_millis(500);
-
-/// Up to where each product's cards have been taken, as far as this process knows. Only ever a short cut.
-#[derive(Debug, Default)]
-pub struct Watermarks(Mutex<HashMap<ProductId, Mark>>);
-
-#[derive(Clone, Copy, Debug)]
-struct Mark {
-    pos: i64,
-    since: Instant,
-    empty_since: Option<Instant>,
-}
-
-impl Watermarks {
-    fn after(&self, product: &ProductId) -> i64 {
-        let mut marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        marks.retain(|_, mark| mark.since.elapsed() < MARK_LIFETIME);
-        marks
-            .get(product)
-            .map_or(i64::MIN, |mark| mark.pos.saturating_sub(SLACK))
-    }
-
-    fn was_empty_just_now(&self, product: &ProductId) -> bool {
-        let marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let empty_since = marks.get(product).and_then(|mark| mark.empty_since);
-        empty_since.is_some_and(|since| since.elapsed() < EMPTY_LIFETIME)
-    }
-
-    fn advance(&self, product: &ProductId, last: Option<i64>, from_the_start: bool, emptied: bool) {
-        let mut marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let mark = marks.entry(product.clone()).or_insert(Mark {
-            pos: i64::MIN,
-            since: now,
-            empty_since: None,
-        });
-        if let Some(last) = last {
-            mark.pos = if from_the_start { last } else { mark.pos.max(last) };
-        }
-        mark.empty_since = emptied.then_some(now);
-    }
-}
+pub use self::marks::Watermarks;
 
 /// How many cards of a product are wanted.
 #[derive(Clone, Debug)]
@@ -71,101 +32,196 @@ pub struct Want {
     pub count: usize,
     /// Whether cards that came back may be given when no fresh one is left.
     pub returned_too: bool,
+    /// Whether those that run out first are given first.
+    pub expiring_first: bool,
+    /// How many days a card must have left, its last one not counted.
+    pub days_left: u32,
+}
+
+type Taken = HashMap<ProductId, Vec<Card>>;
+
+/// A look at one list of a product.
+#[derive(Clone, Copy)]
+struct Look<'a> {
+    want: &'a Want,
+    list: List,
+    after: Place,
+    most: usize,
 }
 
 /// Locks available cards for this transaction, in the order of selling: fresh ones, then, where allowed, those that came
 /// back. Fewer than wanted = both pools said no. They are not written: a card that is not assigned stays in stock.
-pub async fn take(
-    tx: &Tx,
-    watermarks: &Watermarks,
-    wants: &[Want],
-) -> Result<HashMap<ProductId, Vec<Card>>, StoreError> {
-    let beyond = wants
+pub async fn take(tx: &Tx, watermarks: &Watermarks, wants: &[Want]) -> Result<Taken, StoreError> {
+    let mut taken = Taken::new();
+    fresh(tx, watermarks, wants.iter().collect(), false, &mut taken).await?;
+    let short = |want: &&Want| found(&taken, want) < want.count;
+    let again: Vec<&Want> = wants
         .iter()
-        .map(|want| (want, watermarks.after(&want.product), want.count))
+        .filter(short)
+        .filter(|want| found(&taken, want) > 0 || !watermarks.was_empty_just_now(&want.product, last_list(want)))
         .collect();
-    let mut taken = fresh(tx, beyond).await?;
-    let mut from_start = Vec::new();
-    for want in wants {
-        let found = taken.get(&want.product).map_or(0, Vec::len);
-        if found == want.count {
-            watermarks.advance(&want.product, last_pos(&taken, want), false, false);
-        } else if found > 0 || !watermarks.was_empty_just_now(&want.product) {
-            from_start.push((want, i64::MIN, want.count));
-        }
-    }
-    if !from_start.is_empty() {
-        let wanted: Vec<&Want> = from_start.iter().map(|(want, ..)| *want).collect();
+    if !again.is_empty() {
         // What was locked a moment ago is found again: our own locks are not skipped.
-        let mut again = fresh(tx, from_start).await?;
-        for want in wanted {
-            let cards = again.remove(&want.product).unwrap_or_default();
-            let (last, emptied) = (cards.last().map(|card| card.pos), cards.len() < want.count);
-            watermarks.advance(&want.product, last, true, emptied);
-            taken.insert(want.product.clone(), cards);
-        }
+        again.iter().for_each(|want| drop(taken.remove(&want.product)));
+        fresh(tx, watermarks, again, true, &mut taken).await?;
     }
     add_returned(tx, wants, &mut taken).await?;
     Ok(taken)
 }
 
-fn last_pos(taken: &HashMap<ProductId, Vec<Card>>, want: &Want) -> Option<i64> {
-    taken
-        .get(&want.product)
-        .and_then(|cards| cards.last())
-        .map(|card| card.pos)
+fn found(taken: &Taken, want: &Want) -> usize {
+    taken.get(&want.product).map_or(0, Vec::len)
 }
 
-async fn fresh(tx: &Tx, wants: Vec<(&Want, i64, usize)>) -> Result<HashMap<ProductId, Vec<Card>>, StoreError> {
-    let sql = format!(
-        "SELECT taken.* FROM UNNEST($1::text[], $2::bigint[], $3::bigint[]) AS want (product_id, after, most)
-         CROSS JOIN LATERAL (
-             SELECT {COLUMNS} FROM card
-             WHERE card.product_id = want.product_id AND state = 'available' AND pool = 'fresh' AND pos > want.after
-               AND (expires_on IS NULL OR expires_on >= current_date)
-             ORDER BY pos LIMIT want.most FOR UPDATE SKIP LOCKED
-         ) taken"
-    );
-    let products: Vec<&str> = wants.iter().map(|(want, ..)| want.product.as_str()).collect();
-    let afters: Vec<i64> = wants.iter().map(|(_, after, _)| *after).collect();
-    let counts: Vec<i64> = wants
-        .iter()
-        .map(|(.., count)| i64::try_from(*count).unwrap_or(i64::MAX))
-        .collect();
-    by_product(&tx.query(&sql, &[&products, &afters, &counts]).await?)
+fn last_list(want: &Want) -> List {
+    if want.expiring_first { List::Undated } else { List::All }
 }
 
-async fn add_returned(tx: &Tx, wants: &[Want], taken: &mut HashMap<ProductId, Vec<Card>>) -> Result<(), StoreError> {
-    let missing = |want: &Want| want.count - taken.get(&want.product).map_or(0, Vec::len);
-    let short: Vec<(&str, i64)> = wants
-        .iter()
-        .filter(|want| want.returned_too && missing(want) > 0)
-        .map(|want| (want.product.as_str(), i64::try_from(missing(want)).unwrap_or(i64::MAX)))
-        .collect();
-    if short.is_empty() {
-        return Ok(());
-    }
-    let (products, counts): (Vec<&str>, Vec<i64>) = short.into_iter().unzip();
-    let sql = format!(
-        "SELECT taken.* FROM UNNEST($1::text[], $2::bigint[]) AS want (product_id, most)
-         CROSS JOIN LATERAL (
-             SELECT {COLUMNS} FROM card
-             WHERE card.product_id = want.product_id AND state = 'available' AND pool = 'returned'
-               AND offer_after <= statement_timestamp() AND (expires_on IS NULL OR expires_on >= current_date)
-             ORDER BY offer_after, pos LIMIT want.most FOR UPDATE SKIP LOCKED
-         ) taken"
-    );
-    for (product, cards) in by_product(&tx.query(&sql, &[&products, &counts]).await?)? {
-        taken.entry(product).or_default().extend(cards);
+/// Fresh cards beyond the watermarks, or from the start: the dated ones of products that sell those first, then the rest of
+/// all of them. A product that sells by position costs one statement, together with all others.
+async fn fresh(
+    tx: &Tx,
+    watermarks: &Watermarks,
+    wants: Vec<&Want>,
+    from_the_start: bool,
+    taken: &mut Taken,
+) -> Result<(), StoreError> {
+    let after = |want: &Want, list| {
+        if from_the_start {
+            Place::START
+        } else {
+            watermarks.after(&want.product, list)
+        }
+    };
+    for round in [List::Expiring, List::All] {
+        let looks: Vec<Look<'_>> = wants
+            .iter()
+            .filter(|want| round != List::Expiring || want.expiring_first)
+            .map(|want| {
+                let list = if round == List::Expiring {
+                    round
+                } else {
+                    last_list(want)
+                };
+                Look {
+                    want,
+                    list,
+                    after: after(want, list),
+                    most: want.count - found(taken, want),
+                }
+            })
+            .filter(|look| look.most > 0)
+            .collect();
+        if looks.is_empty() {
+            continue;
+        }
+        let rows = look_up(tx, &looks, round).await?;
+        let mut places: HashMap<ProductId, Vec<Place>> = HashMap::new();
+        for row in &rows {
+            let card = card_of(row, 0)?;
+            let day = row
+                .get::<_, Option<Date>>("last_day")
+                .filter(|_| round == List::Expiring);
+            places.entry(card.product.clone()).or_default().push(Place {
+                day: day.unwrap_or(Place::START.day),
+                pos: card.pos,
+            });
+            taken.entry(card.product.clone()).or_default().push(card);
+        }
+        for look in looks {
+            let places = places.get(&look.want.product).map_or(&[][..], Vec::as_slice);
+            let emptied = from_the_start && places.len() < look.most;
+            // Beyond the watermark too few were found of the last list: it is searched from its start next, and noted then.
+            if from_the_start || places.len() == look.most || look.list == List::Expiring {
+                watermarks.advance(
+                    &look.want.product,
+                    look.list,
+                    places.last().copied(),
+                    from_the_start,
+                    emptied,
+                );
+            }
+        }
     }
     Ok(())
 }
 
-fn by_product(rows: &[tokio_postgres::Row]) -> Result<HashMap<ProductId, Vec<Card>>, StoreError> {
-    let mut cards: HashMap<ProductId, Vec<Card>> = HashMap::new();
-    for row in rows {
-        let card = card_of(row, 0)?;
-        cards.entry(card.product.clone()).or_default().push(card);
+async fn look_up(tx: &Tx, looks: &[Look<'_>], round: List) -> Result<Vec<Row>, StoreError> {
+    let products: Vec<&str> = looks.iter().map(|look| look.want.product.as_str()).collect();
+    let afters: Vec<i64> = looks.iter().map(|look| look.after.pos).collect();
+    let counts: Vec<i64> = looks
+        .iter()
+        .map(|look| i64::try_from(look.most).unwrap_or(i64::MAX))
+        .collect();
+    let days: Vec<i32> = looks.iter().map(|look| days_left(look.want)).collect();
+    if round == List::Expiring {
+        let after_days: Vec<Date> = looks.iter().map(|look| look.after.day).collect();
+        return tx
+            .query(&by_day(), &[&products, &after_days, &afters, &counts, &days])
+            .await;
     }
-    Ok(cards)
+    let dated_too: Vec<bool> = looks.iter().map(|look| look.list == List::All).collect();
+    tx.query(&by_position(), &[&products, &afters, &counts, &days, &dated_too])
+        .await
+}
+
+fn by_position() -> String {
+    format!(
+        "SELECT taken.* FROM UNNEST($1::text[], $2::bigint[], $3::bigint[], $4::int[], $5::boolean[])
+              AS want (product_id, after, most, days_left, dated_too)
+         CROSS JOIN LATERAL (
+             SELECT {COLUMNS}, card.expires_on AS last_day FROM card
+             WHERE card.product_id = want.product_id AND state = 'available' AND pool = 'fresh' AND pos > want.after
+               AND (expires_on IS NULL OR (want.dated_too AND expires_on >= current_date + want.days_left))
+             ORDER BY pos LIMIT want.most FOR UPDATE SKIP LOCKED
+         ) taken"
+    )
+}
+
+fn by_day() -> String {
+    format!(
+        "SELECT taken.* FROM UNNEST($1::text[], $2::date[], $3::bigint[], $4::bigint[], $5::int[])
+              AS want (product_id, after_day, after, most, days_left)
+         CROSS JOIN LATERAL (
+             SELECT {COLUMNS}, card.expires_on AS last_day FROM card
+             WHERE card.product_id = want.product_id AND state = 'available' AND pool = 'fresh' AND expires_on IS NOT NULL
+               AND (expires_on, pos) > (want.after_day, want.after) AND expires_on >= current_date + want.days_left
+             ORDER BY expires_on, pos LIMIT want.most FOR UPDATE SKIP LOCKED
+         ) taken"
+    )
+}
+
+async fn add_returned(tx: &Tx, wants: &[Want], taken: &mut Taken) -> Result<(), StoreError> {
+    let short: Vec<&Want> = wants
+        .iter()
+        .filter(|want| want.returned_too && found(taken, want) < want.count)
+        .collect();
+    if short.is_empty() {
+        return Ok(());
+    }
+    let products: Vec<&str> = short.iter().map(|want| want.product.as_str()).collect();
+    let counts: Vec<i64> = short
+        .iter()
+        .map(|want| i64::try_from(want.count - found(taken, want)).unwrap_or(i64::MAX))
+        .collect();
+    let days: Vec<i32> = short.iter().map(|want| days_left(want)).collect();
+    let sql = format!(
+        "SELECT taken.* FROM UNNEST($1::text[], $2::bigint[], $3::int[]) AS want (product_id, most, days_left)
+         CROSS JOIN LATERAL (
+             SELECT {COLUMNS} FROM card
+             WHERE card.product_id = want.product_id AND state = 'available' AND pool = 'returned'
+               AND offer_after <= statement_timestamp()
+               AND (expires_on IS NULL OR expires_on >= current_date + want.days_left)
+             ORDER BY offer_after, pos LIMIT want.most FOR UPDATE SKIP LOCKED
+         ) taken"
+    );
+    for row in &tx.query(&sql, &[&products, &counts, &days]).await? {
+        let card = card_of(row, 0)?;
+        taken.entry(card.product.clone()).or_default().push(card);
+    }
+    Ok(())
+}
+
+fn days_left(want: &Want) -> i32 {
+    i32::try_from(want.days_left).unwrap_or(i32::MAX)
 }

@@ -107,6 +107,14 @@ const CHECKS: &[Check] = &[
                     FROM reservation WHERE state IN ('held', 'lapsed')) live",
     },
     Check {
+        invariant: 2,
+        what: "the kept count of sold cards is that of the sales",
+        sql: "SELECT count(*), count(*) FILTER (WHERE NOT agreed), min(product_id) FILTER (WHERE NOT agreed)
+              FROM (SELECT s.product_id, s.sold_settled = (SELECT count(*) FROM reservation r
+                         WHERE r.product_id = s.product_id AND r.state = 'sold' AND r.ended_at < s.settled_until) AS agreed
+                    FROM product_stock s) kept",
+    },
+    Check {
         invariant: 3,
         what: "a payee that is not idempotent got no second payment by itself after a maybe",
         sql: "SELECT count(*), count(*) FILTER (WHERE again), min(payment_id::text) FILTER (WHERE again)
