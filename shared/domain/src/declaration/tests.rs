@@ -311,6 +311,16 @@ fn everything_wrong_is_told_at_once() {
         ),
         ("price = 10000", "price = 0", "price: must be from 1"),
         ("low_stock = 50", "receipt = \"{serial\"", "receipt: has a brace"),
+        (
+            "low_stock = 50",
+            "alert_mail_to = [\"a b\"]",
+            "alert_mail_to[0]: must be one mail",
+        ),
+        (
+            "low_stock = 50",
+            "withdraw_days_before_expiry = 3651",
+            "withdraw_days_before_expiry: must be at most",
+        ),
         ("low_stock = 50", "receipt = \"a\\u0000\"", "receipt: holds a control"),
     ] {
         let refused = refusal::<Product>(MTS, line, by);
