@@ -43,11 +43,11 @@ async fn sales(world: &World, count: usize, seed: u64) {
             .await;
     }
     let mut random = StdRng::seed_from_u64(seed);
-    let mut script = "INSERT INTO vault VALUES (9, '{x}', 'x');
-        INSERT INTO card_import (import_id, product_id, file_name, state, requested_by, finished_at)
+    world.cards_vault().await;
+    let mut script = "INSERT INTO card_import (import_id, product_id, file_name, state, requested_by, finished_at)
             VALUES (gen_random_uuid(), 'other', 'f', 'done', 'x', now());
         INSERT INTO card_batch (product_id, import_id, vault_version, wrapped_key)
-            SELECT 'other', import_id, 9, 'x' FROM card_import;"
+            SELECT 'other', import_id, version, 'x' FROM card_import, vault;"
         .to_owned();
     for at in 0..count {
         let product = ["mts-100", "kz-1", "other"][random.random_range(0..3)];
@@ -57,22 +57,27 @@ async fn sales(world: &World, count: usize, seed: u64) {
         let (price, surplus) = (random.random_range(1..1_000_000), random.random_range(0..3) * 7);
         let late = random.random_bool(0.2);
         let state = if random.random_bool(0.7) { "sold" } else { "released" };
-        let card = if state == "sold" { "sold" } else { "available" };
-        let sale = if state == "sold" {
-            format!("'x', {}, {late}, {surplus}, '=00{at}'", price + surplus)
+        let (card, ended_by) = if state == "sold" {
+            ("sold", "sale")
         } else {
-            "NULL, NULL, NULL, NULL, NULL".to_owned()
+            ("available", "release")
+        };
+        let sale = if state == "sold" {
+            format!("'x', now(), {}, {late}, {surplus}, '=00{at}'", price + surplus)
+        } else {
+            "NULL, NULL, NULL, NULL, NULL, NULL".to_owned()
         };
         script.push_str(&format!(
-            "WITH c AS (INSERT INTO card (product_id, pos, batch_id, serial, blind_index, state, pool, reservation_id)
-                 SELECT '{product}', {at}, max(batch_id), '{at:05}', decode(lpad(to_hex({at}), 64, '0'), 'hex'), '{card}',
-                        'returned', CASE WHEN '{card}' = 'sold' THEN gen_random_uuid() END FROM card_batch
+            "WITH c AS (INSERT INTO card (product_id, pos, batch_id, serial, blind_index, index_version,
+                     state, pool, exposed, reservation_id)
+                 SELECT '{product}', {at}, max(batch_id), '{at:05}', decode(lpad(to_hex({at}), 64, '0'), 'hex'), 1, '{card}',
+                        'returned', true, CASE WHEN '{card}' = 'sold' THEN gen_random_uuid() END FROM card_batch
                  RETURNING card_id, reservation_id)
              INSERT INTO reservation (reservation_id, product_id, terminal_id, card_id, state, price, face_value, currency,
-                 ended_at, ended_by, held_until, grace_until, sale_fingerprint, amount, late, surplus, receipt_number)
+                 ended_at, ended_by, held_until, grace_until, fingerprint, sale_fingerprint, paid_at, amount, late, surplus, receipt_number)
              SELECT coalesce(reservation_id, gen_random_uuid()), '{product}', '{terminal}', card_id, '{state}', {price},
-                    {price}, '{currency}', timestamptz '2026-10-23 20:00:00+00' + {second} * interval '1 second', 'sale',
-                    now(), now(), {sale} FROM c;\n"
+                    {price}, '{currency}', timestamptz '2026-10-23 20:00:00+00' + {second} * interval '1 second', '{ended_by}',
+                    now(), now(), 'x', {sale} FROM c;\n"
         ));
     }
     world.sql(&script).await;
