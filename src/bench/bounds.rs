@@ -34,7 +34,13 @@ pub(super) enum Does {
 }
 
 impl Loop {
+    /// A loop on the queue of payments.
     pub(super) async fn start(ground: &Ground, does: Does) -> anyhow::Result<Self> {
+        Self::start_on(ground, Queue::IntakeFacts, does).await
+    }
+
+    /// A loop on this queue, in place of the worker whose it is.
+    pub(super) async fn start_on(ground: &Ground, queue: Queue, does: Does) -> anyhow::Result<Self> {
         let bus = Bus::start(ground.settings.bus.clone(), CancellationToken::new());
         bus.wait_ready().await;
         let publisher = Frontend::connect(&ground.settings.bus).await?;
@@ -44,7 +50,9 @@ impl Loop {
             Arc::new(AtomicU64::new(0)),
         );
         for _ in 0..CHANNELS {
-            tasks.spawn(turn(bus.clone(), publisher.clone(), does, stop.clone(), done.clone()));
+            let (bus, publisher) = (bus.clone(), publisher.clone());
+            let (stop, done) = (stop.clone(), done.clone());
+            tasks.spawn(async move { turn(bus, queue, &publisher, does, &stop, &done).await });
         }
         Ok(Self {
             bus,
@@ -69,8 +77,8 @@ impl Loop {
     }
 }
 
-async fn turn(bus: Bus, publisher: Frontend, does: Does, stop: CancellationToken, done: Arc<AtomicU64>) {
-    let mut session = bus.session(Queue::IntakeFacts, 2 * BATCH as u16).await;
+async fn turn(bus: Bus, queue: Queue, publisher: &Frontend, does: Does, stop: &CancellationToken, done: &AtomicU64) {
+    let mut session = bus.session(queue, 2 * BATCH as u16).await;
     loop {
         let batch = tokio::select! {
             () = stop.cancelled() => return session.close().await,

@@ -9,7 +9,7 @@ use bus::topology;
 use domain::declaration::Payee;
 use futures::future::try_join_all;
 use runtime::Settings;
-use store::{Store, declarations};
+use store::{Store, StoreSettings, declarations};
 
 /// Publications in flight on one connection.
 const WINDOW: usize = 512;
@@ -23,6 +23,19 @@ pub(super) struct Ground {
 impl Ground {
     /// A database with an online payee and one with registers, and a topology.
     pub(super) async fn prepare(settings: &Settings, purpose: &str) -> anyhow::Result<Self> {
+        let ground = Self::bare(settings, purpose, None).await?;
+        let tx = ground.store.begin().await?;
+        declarations::lock_for_apply(&tx).await?;
+        for toml in [ONLINE, UTILITY] {
+            let payee: Payee = toml::from_str(toml).context("the benchmark's payees")?;
+            declarations::apply_payee(&tx, &payee, "bench").await?;
+        }
+        tx.commit().await?;
+        Ok(ground)
+    }
+
+    /// A database, empty or the copy of another one, and a topology.
+    pub(super) async fn bare(settings: &Settings, purpose: &str, of: Option<&StoreSettings>) -> anyhow::Result<Self> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let name = format!(
             "unigate_bench_{}_{}_{purpose}",
@@ -35,20 +48,15 @@ impl Ground {
         settings.bus.apply_topology = true;
         settings.http_address = ([127, 0, 0, 1], 0).into();
         settings.terminals_open = true;
-        store::create_from_template(&settings.store)
-            .await
-            .context("a database for the benchmark")?;
+        match of {
+            Some(source) => store::rehearsal::copy_database(source, &settings.store).await,
+            None => store::create_from_template(&settings.store).await,
+        }
+        .context("a database for the benchmark")?;
         topology::apply(&settings.bus)
             .await
             .context("a topology for the benchmark")?;
         let store = Store::connect(&settings.store)?;
-        let tx = store.begin().await?;
-        declarations::lock_for_apply(&tx).await?;
-        for toml in [ONLINE, UTILITY] {
-            let payee: Payee = toml::from_str(toml).context("the benchmark's payees")?;
-            declarations::apply_payee(&tx, &payee, "bench").await?;
-        }
-        tx.commit().await?;
         Ok(Self { settings, store })
     }
 

@@ -5,6 +5,7 @@
 //! and takes them away at the end.
 
 mod bounds;
+mod cards;
 mod figure;
 mod idle;
 mod intake;
@@ -26,6 +27,25 @@ pub(crate) struct BenchArgs {
 enum Bench {
     /// How fast payments are taken: stored, woken on, event written, acknowledged
     Intake(IntakeArgs),
+    /// How fast cards are reserved, sold, released, given back and imported, and what a large stock does to it
+    Cards(CardsArgs),
+}
+
+/// What `unigate bench cards` is told.
+#[derive(Debug, Args)]
+struct CardsArgs {
+    /// Pairs of measurements per figure
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
+    pairs: u32,
+    /// Cards in stock; the holds, the backlog and the card file are as large as that allows, up to 100000, 100000 and all
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(10_000..=10_000_000))]
+    cards: u32,
+    /// Only figures whose names begin so: reserve, sell, release, sold_out, backlog, expiry, import
+    #[arg(long, default_value = "")]
+    only: String,
+    /// How the figures are printed
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
 }
 
 /// What `unigate bench intake` is told.
@@ -57,11 +77,19 @@ enum Format {
 /// Runs a benchmark and prints its figures. Fails when a goal is missed.
 pub(crate) async fn run(args: &BenchArgs) -> Outcome {
     let settings = Settings::load()?;
-    let Bench::Intake(args) = &args.bench;
-    let figures = intake::measure(&settings, args.pairs, args.payments as usize, &args.only).await?;
-    match args.format {
-        Format::Table => figure::print_table("intake", &figures),
-        Format::Json => figure::print_json("intake", &figures),
+    let (name, format, figures) = match &args.bench {
+        Bench::Intake(args) => {
+            let figures = intake::measure(&settings, args.pairs, args.payments as usize, &args.only).await?;
+            ("intake", args.format, figures)
+        }
+        Bench::Cards(args) => {
+            let figures = cards::measure(&settings, args.pairs, args.cards as usize, &args.only).await?;
+            ("cards", args.format, figures)
+        }
+    };
+    match format {
+        Format::Table => figure::print_table(name, &figures),
+        Format::Json => figure::print_json(name, &figures),
     }
     Ok(Ending::done_if(figures.iter().all(figure::Figure::holds)))
 }

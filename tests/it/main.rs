@@ -11,6 +11,7 @@
 
 mod architecture;
 mod batches;
+mod card_expiry;
 mod card_life;
 mod cards;
 mod cards_late;

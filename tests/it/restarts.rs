@@ -26,7 +26,7 @@ use crate::fixtures::{
 use crate::world::{PATIENCE, ask_through, declare_payee, declare_product, stock_up, with};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Service {
+pub(crate) enum Service {
     RabbitMq,
     PostgreSql,
 }
@@ -58,7 +58,7 @@ impl Service {
 }
 
 /// A private service, gone with this.
-struct Private {
+pub(crate) struct Private {
     service: Service,
     data: PathBuf,
     /// The other service, which the script is told to leave as it is.
@@ -73,7 +73,7 @@ fn script() -> PathBuf {
 }
 
 impl Private {
-    async fn start(service: Service) -> Self {
+    pub(crate) async fn start(service: Service) -> Self {
         let settings = Settings::load().unwrap();
         let other = match service {
             Service::RabbitMq => (Service::PostgreSql.variable(), settings.store.url),
@@ -108,7 +108,7 @@ impl Private {
     }
 
     /// The process to be killed.
-    async fn pid(&self) -> String {
+    pub(crate) async fn pid(&self) -> String {
         let status = self.run(&["status"]).await;
         let name = format!("private {:?}: running", self.service).to_lowercase();
         let line = status.lines().find(|line| line.to_lowercase().starts_with(&name));
@@ -118,11 +118,11 @@ impl Private {
     }
 
     /// Starts it again after a kill: the same data at the same place.
-    async fn up_again(&self) {
+    pub(crate) async fn up_again(&self) {
         assert_eq!(self.up().await, self.url, "it moved");
     }
 
-    fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> Settings {
         let mut settings = Settings::load().unwrap();
         let url = SecretString::from(self.url.as_str());
         match self.service {

@@ -24,6 +24,7 @@ pub mod parked;
 pub mod payments;
 mod pool;
 pub mod registers;
+pub mod rehearsal;
 pub mod reservations;
 #[cfg(feature = "scratch")]
 pub mod scratch;

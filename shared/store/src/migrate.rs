@@ -161,11 +161,11 @@ pub async fn drop_database(settings: &StoreSettings) -> Result<(), StoreError> {
     Ok(connect(&server).await?.batch_execute(&sql).await?)
 }
 
-fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-fn server_of(settings: &StoreSettings) -> Result<(StoreSettings, String), StoreError> {
+pub(crate) fn server_of(settings: &StoreSettings) -> Result<(StoreSettings, String), StoreError> {
     let unreadable = |why: &str| StoreError::Unreadable(format!("UNIGATE_DATABASE_URL: {why}"));
     let mut url = url::Url::parse(settings.url.expose_secret()).map_err(|_| unreadable("not a URL"))?;
     let name = url.path().trim_start_matches('/').to_owned();
@@ -189,7 +189,7 @@ fn is_missing_database(error: &StoreError) -> bool {
     source.to_string().contains(SqlState::INVALID_CATALOG_NAME.code())
 }
 
-async fn connect(settings: &StoreSettings) -> Result<Client, StoreError> {
+pub(crate) async fn connect(settings: &StoreSettings) -> Result<Client, StoreError> {
     let config = session_config(settings)?;
     if config.get_ssl_mode() == SslMode::Disable {
         let (client, connection) = config.connect(NoTls).await?;

@@ -19,8 +19,13 @@ use store::{Store, StoreError};
 
 /// The version of the message; another one is left to the sweep.
 const VERSION: u32 = 1;
-/// Rows ended in one transaction.
-const AT_ONCE: i64 = 512;
+/// Rows that the sweep ends in one transaction: enough to make little of a round trip, few enough that a payer whose
+/// reservation is among them does not wait.
+const AT_ONCE: i64 = 2048;
+/// Messages taken together. Each names the holds of a batch of reservations, 256 at most.
+const MESSAGES: usize = 8;
+/// Consumers beside the sweep: while one waits for its commit, the other goes on.
+const CONSUMERS: usize = 2;
 /// A due row that somebody has locked is looked for again after this long, not at once.
 const SOON: Duration = Duration::from_millis(100);
 
@@ -31,7 +36,7 @@ struct Due {
 }
 
 /// The message that waits out a hold.
-pub(crate) fn message(ids: &[ReservationId]) -> Vec<u8> {
+pub fn message(ids: &[ReservationId]) -> Vec<u8> {
     // Numbers and ids always have a JSON form.
     serde_json::to_vec(&Due {
         version: VERSION,
@@ -48,10 +53,12 @@ fn reservations_of(body: &[u8]) -> Vec<ReservationId> {
     due.map(|due| due.reservations).unwrap_or_default()
 }
 
-/// Starts the consumer and the sweep.
+/// Starts the consumers and the sweep.
 pub(crate) fn spawn(context: &Context) {
-    let consumer = context.clone();
-    context.tasks.spawn(async move { consume(&consumer).await });
+    for _ in 0..CONSUMERS {
+        let consumer = context.clone();
+        context.tasks.spawn(async move { consume(&consumer).await });
+    }
     sweep::spawn(context, "cards.expiry", Nudge::Expiry, |context| async move {
         round(&context).await
     });
@@ -61,12 +68,12 @@ async fn consume(context: &Context) {
     while !context.shutdown.is_cancelled() {
         let mut session = tokio::select! {
             () = context.shutdown.cancelled() => return,
-            session = context.bus.session(Queue::CardsExpiry, 64) => session,
+            session = context.bus.session(Queue::CardsExpiry, 2 * MESSAGES as u16) => session,
         };
         loop {
             let batch = tokio::select! {
                 () = context.shutdown.cancelled() => return session.close().await,
-                batch = session.next_batch(64, Duration::ZERO) => batch,
+                batch = session.next_batch(MESSAGES, Duration::ZERO) => batch,
             };
             let Some(batch) = batch else { break };
             let ids: Vec<ReservationId> = batch

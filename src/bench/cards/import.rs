@@ -1,0 +1,92 @@
+//! The import of a whole card file by `unigate cards import`, beside a COPY of the same rows and the cryptography that
+//! nobody can do without.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use cards::vault;
+use contract::answer::SecretFields;
+use secrecy::ExposeSecret;
+use store::rehearsal;
+use tokio::process::Command;
+
+use super::shop::{Shop, Stock, details, product, sealed, serial};
+
+/// Seconds of the import, and of the COPY with the cryptography.
+pub(super) async fn measure(stock: &Stock) -> anyhow::Result<(f64, f64)> {
+    let cards = stock.size.cards;
+    let mut shop = stock.open_empty("import").await?;
+    shop.start_worker().await?;
+    let text = file(cards);
+    let path = std::env::temp_dir().join(format!("{}.csv", shop.ground.settings.bus.namespace));
+    std::fs::write(&path, &text)?;
+    let imported = import(&shop, &path).await;
+    std::fs::remove_file(&path)?;
+    let ours = imported?;
+    ensure!(
+        rehearsal::are_files_done(&shop.ground.store).await?,
+        "the file is not done"
+    );
+    let bound = bound(&shop, text, cards).await?;
+    shop.close().await?;
+    Ok((ours, bound))
+}
+
+fn file(cards: usize) -> String {
+    let mut text = String::from("serial,pin,activation\n");
+    for nth in 0..cards {
+        let [(_, pin), (_, activation)] = details(nth);
+        text.extend([&*serial(nth), ",", &pin, ",", &activation, "\n"]);
+    }
+    text
+}
+
+async fn import(shop: &Shop, path: &std::path::Path) -> anyhow::Result<f64> {
+    let settings = &shop.ground.settings;
+    let begun = Instant::now();
+    let status = Command::new(std::env::current_exe()?)
+        .args(["cards", "import", "--product", "bench-100", "--wait", "3600"])
+        .arg(path)
+        .env("UNIGATE_DATABASE_URL", settings.store.url.expose_secret())
+        .env("UNIGATE_BROKER_URL", settings.bus.url.expose_secret())
+        .env("UNIGATE_BROKER_NAMESPACE", &settings.bus.namespace)
+        .env("UNIGATE_VAULT_IDENTITY_FILE", &settings.vault_identity_file)
+        .env("UNIGATE_LOG", "error")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .status()
+        .await?;
+    ensure!(status.success(), "`unigate cards import` ended with {status}");
+    Ok(begun.elapsed().as_secs_f64())
+}
+
+/// The file sealed once and opened twice (it is checked before it is entered), every card sealed and indexed; and the COPY.
+async fn bound(shop: &Shop, text: String, cards: usize) -> anyhow::Result<f64> {
+    let store = &shop.ground.store;
+    let (vault, _) = vault::open(store, &shop.ground.settings.vault_identity_file).await?;
+    let (key, wrapped) = vault.new_batch_key()?;
+    let tx = store.begin().await?;
+    let batch_id = rehearsal::open_batch(&tx, &product()?, vault.version(), &wrapped).await?;
+    tx.commit().await?;
+    let (rows, crypto) = tokio::task::spawn_blocking(move || {
+        let begun = Instant::now();
+        let identity = age::x25519::Identity::generate();
+        let sealed_file = age::encrypt(&identity.to_public(), text.as_bytes())?;
+        for _ in 0..2 {
+            drop(age::decrypt(&identity, &sealed_file)?);
+        }
+        for nth in 0..cards {
+            let fields = details(nth).map(|(name, value)| (name.to_owned(), value.into())).into();
+            std::hint::black_box(vault.index_key().of_card(&SecretFields::new(fields)));
+        }
+        let rows = sealed(&key, batch_id, 0..cards)?;
+        anyhow::Ok((rows, begun.elapsed()))
+    })
+    .await??;
+    let copied = rehearsal::copy_in(&shop.ground.settings.store, &product()?, batch_id, &rows).await?;
+    tracing::info!(?crypto, ?copied, "the bound of the import");
+    let both: Duration = copied + crypto;
+    Ok(both.as_secs_f64())
+}

@@ -1,0 +1,111 @@
+//! `bench cards`: what a stock of a million cards allows, and whether it still does when most of them are sold, when facts
+//! pile up, and when a hundred thousand holds run out at once.
+//!
+//! The stock is made once, with real seals under a real batch key, and every measurement works on a copy of it. Names of
+//! figures and how each is compared are in ARCHITECTURE.md, "How to add".
+
+mod answers;
+mod backlog;
+mod expiry;
+mod import;
+mod shop;
+mod sold_out;
+mod terminals;
+
+use runtime::Settings;
+
+use super::figure::{Figure, Goal};
+use shop::Stock;
+
+/// Holds that run out at once, and facts that wait, if the stock is large enough.
+const MANY: usize = 100_000;
+
+/// How much of everything, from the size of the stock.
+#[derive(Clone, Copy, Debug)]
+struct Size {
+    cards: usize,
+    /// Requests of one measurement of a rate.
+    asked: usize,
+    /// Holds, and facts that wait.
+    many: usize,
+}
+
+impl Size {
+    fn of(cards: usize) -> Self {
+        Self {
+            cards,
+            asked: (cards / 25).min(20_000),
+            many: (cards / 4).min(MANY),
+        }
+    }
+}
+
+/// Measures the figures whose names begin with `only`; an empty one means all.
+pub(super) async fn measure(settings: &Settings, pairs: u32, cards: usize, only: &str) -> anyhow::Result<Vec<Figure>> {
+    let size = Size::of(cards);
+    let mut figures = [
+        ("reserve", "msg/s", Goal::AtLeast(0.7)),
+        ("reserve_p99", "ms", Goal::AtMost(3.0)),
+        ("sell", "msg/s", Goal::AtLeast(1.0)),
+        ("release", "msg/s", Goal::AtLeast(1.0)),
+        ("sold_out_autovacuum", "msg/s", Goal::AtLeast(0.9)),
+        ("sold_out_no_autovacuum", "msg/s", Goal::AtLeast(0.9)),
+        ("sold_out_snapshot", "msg/s", Goal::AtLeast(0.9)),
+        ("backlog_p99", "ms", Goal::AtMost(3.0)),
+        ("expiry", "s", Goal::AtMost(1.0)),
+        ("import", "s", Goal::AtMost(3.0)),
+    ]
+    .map(|(name, unit, goal)| Figure {
+        name,
+        unit,
+        pairs: Vec::new(),
+        goal,
+    });
+    tracing::info!(cards, "making the stock");
+    let stock = Stock::make(settings, size).await?;
+    let mut measured = Ok(());
+    for pair in 0..pairs {
+        tracing::info!(pair = pair + 1, of = pairs, "measuring");
+        measured = measure_once(&stock, &mut figures, only).await;
+        if measured.is_err() {
+            break;
+        }
+    }
+    stock.clear().await?;
+    measured?;
+    Ok(figures.into_iter().filter(|figure| !figure.pairs.is_empty()).collect())
+}
+
+async fn measure_once(stock: &Stock, figures: &mut [Figure], only: &str) -> anyhow::Result<()> {
+    let wanted = |figures: &[Figure], names: &[&str]| {
+        figures
+            .iter()
+            .any(|figure| names.contains(&figure.name) && figure.is_wanted(only))
+    };
+    let put = |figures: &mut [Figure], found: Vec<(&str, (f64, f64))>| {
+        for (name, pair) in found {
+            let figure = figures
+                .iter_mut()
+                .find(|figure| figure.name == name && figure.is_wanted(only));
+            figure.into_iter().for_each(|figure| figure.pairs.push(pair));
+        }
+    };
+    if wanted(figures, &["reserve", "reserve_p99", "sell", "release"]) {
+        put(figures, answers::measure(stock).await?);
+    }
+    for (name, disturbed) in sold_out::WAYS {
+        if wanted(figures, &[name]) {
+            put(figures, vec![(name, sold_out::measure(stock, disturbed).await?)]);
+        }
+    }
+    if wanted(figures, &["backlog_p99"]) {
+        put(figures, vec![("backlog_p99", backlog::measure(stock).await?)]);
+    }
+    if wanted(figures, &["expiry"]) {
+        put(figures, vec![("expiry", expiry::measure(stock).await?)]);
+    }
+    if wanted(figures, &["import"]) {
+        put(figures, vec![("import", import::measure(stock).await?)]);
+    }
+    Ok(())
+}
