@@ -98,6 +98,10 @@ grant update (vault_version, wrapped_key, reindexed_to, reindexed_at) on vault_i
 grant update (vault_version, wrapped_key, forgotten_at) on card_batch to unigate_cards;
 grant update (blind_index, index_version) on card to unigate_cards;
 grant select, insert, update, delete on vault_holder to unigate_cards;
+-- Looks at secrets that were asked for; the answers are ciphertext.
+grant select on disclosure, disclosure_card to unigate_cards;
+grant update (state, lease_token, lease_until, finished_at, refusal, bytes, missing, cleared_at) on disclosure to unigate_cards;
+grant select, insert, delete on disclosure_chunk to unigate_cards;
 grant update (state, ended_at, ended_by, sale_fingerprint, paid_at, amount, receipt_number, late, surplus)
     on reservation to unigate_cards;
 grant select on card_import to unigate_cards;
@@ -177,6 +181,12 @@ grant select (import_id, product_id, file_name, state, requested_by, requested_a
     on card_import to unigate_operator;
 -- Alerts: looking at them.
 grant select on notice, notice_mail to unigate_operator, unigate_readonly;
+-- Asking to see a card, and returning unsold ones; the answers are sealed to whoever asked.
+grant select on disclosure, disclosure_card, disclosure_chunk to unigate_operator;
+grant insert (disclosure_id, kind, product_id, recipients, reason, asked, requested_by, cards, total, currency)
+    on disclosure to unigate_operator;
+grant update (state, refusal, finished_at, bytes, collected_at, cleared_at) on disclosure to unigate_operator;
+grant insert on disclosure_card to unigate_operator;
 -- Every act leaves a row, and no row can be changed or taken away.
 grant select, insert on audit to unigate_operator;
 
@@ -185,7 +195,7 @@ grant select, insert on audit to unigate_operator;
 grant select on payment, payment_view, payment_identity, attempt, lane, lane_slot, ledger, series, register, mailing, artifact,
     reservation, card_case, product_stock, audit, event to unigate_readonly;
 grant select (payee_id, version, gateway, suspended, retired, updated_at) on payee to unigate_readonly;
-grant select on product, terminal to unigate_readonly;
+grant select on product, terminal, disclosure to unigate_readonly;
 grant select (parked_id, parked_at, routing_key, payment_id, reservation_id, reason, detail, body, corrected_body,
               properties, state, resolved_at, resolved_by) on parked to unigate_readonly;
 grant select (card_id, product_id, pos, batch_id, serial, expires_on, state, pool, exposed, offer_after, reservation_id,

@@ -72,6 +72,8 @@ create table disclosure (
     finished_at   timestamptz,
     refusal       text,
     bytes         bigint,
+    -- Cards in the file whose details could not be opened, or were shredded.
+    missing       bigint not null default 0,
     collected_at  timestamptz,
     cleared_at    timestamptz,
     check ((state = 'working') = (lease_token is not null)),
@@ -84,7 +86,8 @@ create index disclosure_kept on disclosure (finished_at) where state = 'done' an
 
 -- Its cards, in the order of the file. A card goes back to its issuer once.
 create table disclosure_card (
-    disclosure_id uuid not null references disclosure,
+    -- Checked at the end: cards are withdrawn first, and counted by that.
+    disclosure_id uuid not null references disclosure deferrable initially deferred,
     n             bigint not null,
     card_id       bigint not null references card,
     returned      boolean not null,

@@ -26,6 +26,7 @@ fn columns() {
         line::<store::cards::Stock>("cards stock"),
         columns_of("cards report", &super::cards::report::SALES),
         columns_of("cards report --serials", &super::cards::report::SERIALS),
+        line::<store::disclosures::Disclosure>("cards disclosures"),
         line::<::cards::vault::verify::Unfit>("cards vault verify"),
         line::<store::payments::PaymentRow>("payments list"),
         line::<Delivery>("deliveries list"),

@@ -19,6 +19,7 @@ mod cards_races;
 mod cards_report;
 mod cards_shown;
 mod cards_stock;
+mod cards_vault;
 mod cli;
 mod cli_aside;
 mod cli_operator;

@@ -192,7 +192,7 @@ pub(crate) async fn declare_product(store: &Store, toml: &str) {
 pub(crate) async fn stock_up(store: &Store, settings: &Settings, product: &str, first: usize, count: usize) {
     let (vault, _) = cards::vault::open(store, &settings.vault_identity_file).await.unwrap();
     let vault = std::sync::Arc::new(vault);
-    let rows = (first..first + count).map(|n| format!("{n:04},8231-secret-{n:04},*111*{n:04}#\n"));
+    let rows = (first..first + count).map(|n| format!("{n:04},{},*111*{n:04}#\n", testkit::leak::pin(n)));
     let file = format!("serial,pin,activation\n{}", rows.collect::<String>());
     let product = ProductId::parse(product).unwrap();
     let import = cards::import::submit(

@@ -13,6 +13,7 @@ mod error;
 pub mod frontend;
 mod metrics;
 mod outbox;
+pub mod peek;
 mod publish;
 mod reply;
 mod session;

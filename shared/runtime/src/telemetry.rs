@@ -26,7 +26,12 @@ pub fn start_log(filter: Option<&str>, json: bool) {
 
 /// Starts the log in a file, for a command that draws on the terminal while workers run in its process.
 pub fn start_log_in(file: std::fs::File, filter: Option<&str>) {
-    let writer = std::sync::Mutex::new(file);
+    start_log_to(file, filter);
+}
+
+/// Starts the log in anything that takes a whole event at a time.
+pub fn start_log_to(writer: impl std::io::Write + Send + 'static, filter: Option<&str>) {
+    let writer = std::sync::Mutex::new(writer);
     let builder = tracing_subscriber::fmt()
         .with_env_filter(env_filter(filter))
         .with_ansi(false);

@@ -12,6 +12,7 @@ pub mod audit;
 pub mod cards;
 pub mod declarations;
 pub mod deliveries;
+pub mod disclosures;
 mod error;
 pub mod events;
 pub mod imports;

@@ -3,6 +3,7 @@
 //! plays against, and it never decides what is right; tests do.
 
 mod door;
+pub mod leak;
 pub mod mail;
 pub mod payee;
 pub mod process;

@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::{lock, wait_for, wait_on};
+use crate::{leak, lock, wait_for, wait_on};
 
 /// Longest start, and longest wait for a death that a test has ordered.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -85,10 +85,19 @@ pub async fn run(environment: &[(String, String)], arguments: &[&str]) -> Done {
         .unwrap_or_else(|_| panic!("`unigate {}` did not end", arguments.join(" ")))
         .expect("the executable can be run");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+    searched(arguments, &stdout, &stderr);
     Done {
         code: output.status.code(),
-        stdout: text(output.stdout),
-        stderr: text(output.stderr),
+        stdout,
+        stderr,
+    }
+}
+
+/// No command says a secret.
+pub(crate) fn searched(arguments: &[&str], stdout: &str, stderr: &str) {
+    for text in [stdout, stderr] {
+        leak::search(&format!("what `unigate {}` said", arguments.join(" ")), text.as_bytes());
     }
 }
 
@@ -116,6 +125,7 @@ impl Process {
         tokio::spawn(async move {
             let mut lines = BufReader::new(stderr).lines();
             while let Ok(Some(line)) = lines.next_line().await {
+                leak::search("the log of a process", line.as_bytes());
                 lock(&kept.lines).push(line);
                 kept.grown.send_modify(|lines| *lines += 1);
             }
@@ -173,6 +183,9 @@ impl Process {
 
     /// Asks it to end and waits for that, no longer than an orchestrator would.
     pub async fn end(mut self) -> ExitStatus {
+        if let Ok(Some((_, metrics))) = timeout(END_PATIENCE, self.get("/metrics")).await {
+            leak::search("the metrics of a process", metrics.as_bytes());
+        }
         self.signal("TERM").await;
         timeout(END_PATIENCE, self.child.wait())
             .await

@@ -2,7 +2,8 @@
 //! machine's services and touch nothing that is not theirs.
 //!
 //! Databases are cloned from a template that is migrated once per set of migrations. The stand removes both when it is
-//! dropped, also after a failed test.
+//! dropped, also after a failed test. Before that it searches everything of the test for secrets of cards ([`crate::leak`]), and
+//! fails it when it finds any.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -13,11 +14,14 @@ use runtime::Settings;
 use secrecy::{ExposeSecret, SecretString};
 use store::{Store, StoreSettings};
 
+use crate::leak;
+
 /// A database and a namespace, made for one test.
 #[derive(Debug)]
 pub struct Stand {
     settings: Settings,
     keep: bool,
+    searched: bool,
 }
 
 impl Stand {
@@ -55,7 +59,15 @@ impl Stand {
             .await
             .expect("a database for the test");
         topology::apply(&settings.bus).await.expect("a topology for the test");
-        Self { settings, keep: false }
+        bus::peek::keep_events(&settings.bus)
+            .await
+            .expect("a queue for the test's events");
+        leak::watch_log();
+        Self {
+            settings,
+            keep: false,
+            searched: true,
+        }
     }
 
     /// The settings of a process of this stand; a test may change its copy.
@@ -101,6 +113,28 @@ impl Stand {
         ]
     }
 
+    /// Where secrets of cards are that must not be there: log, metrics, processes and commands until now, the database, queues
+    /// and events. A service that a test has taken away is not searched.
+    pub async fn leaks(&self) -> Vec<String> {
+        let mut places = match leak::places(&self.store()).await {
+            Ok(places) => places,
+            Err(error) => {
+                tracing::warn!(%error, "the database is away and was not searched");
+                Vec::new()
+            }
+        };
+        match leak::places_at_broker(&self.settings.bus).await {
+            Ok(more) => places.extend(more),
+            Err(error) => tracing::warn!(%error, "the broker is away and was not searched"),
+        }
+        places
+    }
+
+    /// Does not fail for what is found at the end: a test has put it there.
+    pub fn expect_leaks(&mut self) {
+        self.searched = false;
+    }
+
     /// Leaves everything in place when dropped, to look at a failure.
     pub fn keep(&mut self) {
         self.keep = true;
@@ -112,18 +146,31 @@ impl Drop for Stand {
         if self.keep {
             return;
         }
-        let settings = self.settings.clone();
+        let (settings, searched) = (self.settings.clone(), self.searched);
+        let last = Self {
+            settings: settings.clone(),
+            keep: true,
+            searched,
+        };
         // The test's own runtime may be gone or single-threaded: a thread with a runtime of its own cleans up.
         let cleaning = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(async {
+            let places = runtime.block_on(async {
+                let places = if searched { last.leaks().await } else { Vec::new() };
+                let _ = bus::peek::forget_events(&settings.bus).await;
                 let _ = topology::delete(&settings.bus).await;
                 let _ = store::drop_database(&settings.store).await;
                 let _ = std::fs::remove_file(&settings.vault_identity_file);
+                places
             });
-            std::io::Result::Ok(())
+            std::io::Result::Ok(places)
         });
-        let _ = cleaning.join();
+        // A test that fails already says why.
+        if let Ok(Ok(places)) = cleaning.join()
+            && !std::thread::panicking()
+        {
+            leak::fail_for(&places);
+        }
     }
 }
 

@@ -1,5 +1,6 @@
-//! `unigate cards`: card files in, stock and sales out. Nothing here shows a card's details; people name cards by serial.
+//! `unigate cards`: card files in, stock and sales out. Nothing here shows a card's details in the open; people name cards by serial.
 
+mod disclose;
 mod import;
 pub(crate) mod report;
 mod vault;
@@ -37,6 +38,12 @@ pub(crate) enum Command {
     Report(report::ReportArgs),
     /// Take a card out of stock, by its serial. Paid still beats it: one that a terminal has shown may be sold all the same
     Withdraw(WithdrawArgs),
+    /// Show a card to yourself, for a reason, sealed to your own key
+    Show(disclose::ShowArgs),
+    /// Withdraw unsold cards and save them as a file for their issuer, sealed to its key
+    Return(disclose::ReturnArgs),
+    /// List who has asked to see cards or to return them, the latest first
+    Disclosures(FormatArg),
     /// The only thing that opens cards
     #[command(subcommand)]
     Vault(vault::Command),
@@ -97,6 +104,12 @@ pub(crate) async fn run(command: Command) -> Outcome {
         }
         Command::Report(args) => report::report(args).await,
         Command::Withdraw(args) => withdraw(args).await,
+        Command::Show(args) => disclose::show(args).await,
+        Command::Return(args) => disclose::return_cards(args).await,
+        Command::Disclosures(FormatArg { format }) => {
+            output::list(format, &store::disclosures::list(&Operator::new()?.store).await?)?;
+            Ok(Ending::Done)
+        }
         Command::Vault(command) => vault::run(command).await,
     }
 }

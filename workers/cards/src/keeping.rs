@@ -10,6 +10,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::vault::{Vault, VaultError};
+use crate::{Desk, disclosure};
 
 /// How often keys are looked over that nothing has changed about.
 const SELDOM: Duration = Duration::from_secs(60);
@@ -17,6 +18,32 @@ const SELDOM: Duration = Duration::from_secs(60);
 const RARELY: Duration = Duration::from_secs(3600);
 /// A batch key outlives its last card by so many days: a copy of the database from before can be looked into.
 const FORGOTTEN_AFTER_DAYS: u32 = 1;
+
+/// Files of returns are kept so long; after that they are made again when they are asked for.
+const RETURNS_KEPT_DAYS: u32 = 30;
+
+/// Starts to answer those who want to see secrets.
+pub(crate) fn spawn_disclosures(context: &Context, desk: &Arc<Desk>) {
+    let desk = desk.clone();
+    sweep::every(
+        context,
+        "cards.disclosures",
+        context.settings.sweep_interval,
+        move |context| {
+            let desk = desk.clone();
+            async move {
+                while !context.shutdown.is_cancelled() && disclosure::work_one(&context.store, &desk).await?.is_some() {
+                }
+                Ok(())
+            }
+        },
+    );
+    sweep::every(context, "cards.clear_disclosures", SELDOM, |context| async move {
+        store::disclosures::clear_old(&context.store, RETURNS_KEPT_DAYS)
+            .await
+            .map(drop)
+    });
+}
 
 /// Starts it.
 pub(crate) fn spawn(context: &Context, vault: &Arc<Vault>) {

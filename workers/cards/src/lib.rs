@@ -7,6 +7,7 @@
 mod availability;
 mod batch;
 mod desk;
+pub mod disclosure;
 pub mod expiry;
 mod facts;
 pub mod import;
@@ -52,9 +53,10 @@ fn spawn(context: &Context, vault: Arc<Vault>) {
     context.readiness.set("vault", None);
     let desk = Arc::new(Desk::new(vault.clone()));
     runtime::batch::spawn(context, Questions::new(desk.clone()));
-    runtime::batch::spawn(context, Facts::new(desk));
+    runtime::batch::spawn(context, Facts::new(desk.clone()));
     expiry::spawn(context);
     keeping::spawn(context, &vault);
+    keeping::spawn_disclosures(context, &desk);
     upkeep::spawn(context, vault);
 }
 

@@ -191,3 +191,26 @@ pub async fn dump(store: &Store) -> Result<Vec<(String, String)>, StoreError> {
     tx.commit().await?;
     Ok(dumped)
 }
+
+/// In which tables there are rows of this shape (a POSIX regular expression), and how many; bytes as far as they are readable.
+/// For whoever searches for what must not be there: the database does the reading.
+pub async fn rows_of_shape(store: &Store, shape: &str) -> Result<Vec<(String, i64)>, StoreError> {
+    let tx = store.begin().await?;
+    tx.execute("SET LOCAL bytea_output = 'escape'", &[]).await?;
+    let tables = tx
+        .query(
+            "SELECT relname::text, format('SELECT count(*) FROM %I t WHERE t::text ~ $1', relname)
+             FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY relname",
+            &[],
+        )
+        .await?;
+    let mut found = Vec::new();
+    for table in &tables {
+        let rows: i64 = tx.query_one(table.get(1), &[&shape]).await?.get(0);
+        if rows > 0 {
+            found.push((table.get(0), rows));
+        }
+    }
+    tx.commit().await?;
+    Ok(found)
+}

@@ -9,5 +9,6 @@ mod look;
 
 pub use checks::{Finding, check_all};
 pub use look::{
-    Member, ReservationFact, Underway, dump, longest_overdue_hold, members, must_have_been_told, reservations, underway,
+    Member, ReservationFact, Underway, dump, longest_overdue_hold, members, must_have_been_told, reservations,
+    rows_of_shape, underway,
 };

@@ -34,7 +34,8 @@ impl Stand {
             ca_file: None,
             application_name: "cards tests".into(),
         };
-        store::migrate(&settings).await.unwrap();
+        testkit::leak::watch_log();
+        store::create_from_template(&settings).await.unwrap();
         let store = Store::connect(&settings).unwrap();
         let identity_file = std::env::temp_dir()
             .join(format!("unigate_test_{name}"))
@@ -51,8 +52,9 @@ impl Stand {
         }
     }
 
-    /// Drops the database; a test that failed leaves it for whoever looks into it.
+    /// Searches everything for secrets and drops the database; a test that failed leaves it for whoever looks into it.
     pub(crate) async fn end(self) {
+        testkit::leak::fail_for(&testkit::leak::places(&self.store).await.unwrap());
         std::fs::remove_dir_all(self.identity_file.parent().unwrap()).unwrap();
         drop(self.store);
         store::drop_database(&self.settings).await.unwrap();
@@ -110,7 +112,7 @@ impl Stand {
     /// Imports `count` cards `<product>-1` … with details of their own.
     pub(crate) async fn stock(&self, product: &str, count: usize) {
         let rows: String = (1..=count)
-            .map(|at| format!("{product}-{at},{product}823144{at:06}\n"))
+            .map(|at| format!("{product}-{at},{product}{}\n", testkit::leak::digits(at)))
             .collect();
         let finished = self.import(product, &format!("serial,pin\n{rows}")).await;
         assert_eq!(finished.report.added, count as u64);

@@ -1,0 +1,279 @@
+//! Asking: for one card to be shown, or for unsold ones to be withdrawn and returned to their issuer.
+
+use domain::ids::ProductId;
+use jiff::civil::Date;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::audit::{self, Act};
+use crate::{Store, StoreError, Tx};
+
+/// One card to be shown.
+#[derive(Clone, Debug)]
+pub struct Show<'a> {
+    /// Of what.
+    pub product: &'a ProductId,
+    /// Which.
+    pub serial: &'a str,
+    /// Who can open the answer.
+    pub recipient: &'a str,
+    /// Why.
+    pub reason: &'a str,
+    /// Who asks.
+    pub who: &'a str,
+}
+
+/// Unsold cards to be withdrawn and returned.
+#[derive(Clone, Debug)]
+pub struct Return<'a> {
+    /// Of what.
+    pub product: &'a ProductId,
+    /// Who can open the file.
+    pub recipients: &'a [String],
+    /// Only those whose last day is before this one.
+    pub expiring_before: Option<Date>,
+    /// So many at most.
+    pub count: Option<i64>,
+    /// Only those that were never shown to a terminal.
+    pub fresh_only: bool,
+    /// Why.
+    pub reason: &'a str,
+    /// Who asks.
+    pub who: &'a str,
+}
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Which it is.
+    pub disclosure_id: Uuid,
+    /// It was asked for before, with the same words, and its file was not fetched yet: nothing more was withdrawn.
+    pub again: bool,
+}
+
+/// What a file of millions may take; a statement of a worker takes seconds.
+const LONG: &str = "SELECT set_config('statement_timeout', '600000', true)";
+
+/// Asks for one card to be shown. It may be in any state.
+pub async fn ask_show(store: &Store, show: &Show<'_>) -> Result<Asked, StoreError> {
+    let disclosure_id = Uuid::now_v7();
+    let tx = store.begin().await?;
+    let added = tx
+        .execute(
+            "INSERT INTO disclosure_card (disclosure_id, n, card_id, returned)
+             SELECT $1, 1, card_id, false FROM card WHERE product_id = $2 AND serial = $3",
+            &[&disclosure_id, &show.product.as_str(), &show.serial],
+        )
+        .await?;
+    if added == 0 {
+        return Err(StoreError::Changed(format!(
+            "product {} has no card with this serial",
+            show.product
+        )));
+    }
+    let new = New {
+        disclosure_id,
+        kind: "show",
+        product: show.product,
+        recipients: &[show.recipient.to_owned()],
+        reason: show.reason,
+        asked: json!({ "serial": show.serial }),
+        who: show.who,
+        cards: 1,
+    };
+    insert(&tx, &new).await?;
+    let subject = format!("{}/{}", show.product, show.serial);
+    let act = Act {
+        who: show.who,
+        act: "cards show (asked)",
+        subject_kind: "card",
+        subject: &subject,
+        reason: Some(show.reason),
+        before: None,
+        after: Some(json!({ "disclosure": disclosure_id, "recipient": show.recipient })),
+    };
+    audit::record(&tx, &act).await?;
+    tx.commit().await?;
+    Ok(Asked {
+        disclosure_id,
+        again: false,
+    })
+}
+
+/// Withdraws unsold cards, those that expire first to begin with, and asks for their file, in one transaction. Asked for
+/// with the same words while the file was not fetched, it is the same return with the same cards.
+pub async fn ask_return(store: &Store, wanted: &Return<'_>) -> Result<Asked, StoreError> {
+    let asked = json!({
+        "expiring_before": wanted.expiring_before, "count": wanted.count, "fresh_only": wanted.fresh_only,
+    });
+    let tx = store.begin().await?;
+    // One return of a product at a time, so that two who ask at once see one another.
+    tx.query(
+        "SELECT pg_advisory_xact_lock(hashtextextended('return ' || $1, 0))",
+        &[&wanted.product.as_str()],
+    )
+    .await?;
+    let before = tx
+        .query_opt(
+            "SELECT disclosure_id FROM disclosure
+             WHERE kind = 'return' AND product_id = $1 AND recipients = $2 AND reason = $3 AND asked = $4
+               AND state <> 'refused' AND collected_at IS NULL ORDER BY requested_at DESC LIMIT 1",
+            &[&wanted.product.as_str(), &wanted.recipients, &wanted.reason, &asked],
+        )
+        .await?;
+    if let Some(before) = before {
+        tx.commit().await?;
+        return Ok(Asked {
+            disclosure_id: before.get(0),
+            again: true,
+        });
+    }
+    let disclosure_id = Uuid::now_v7();
+    let cards = withdraw(&tx, wanted, disclosure_id).await?;
+    if cards == 0 {
+        return Err(StoreError::Changed(format!(
+            "product {} has no unsold card of this kind",
+            wanted.product
+        )));
+    }
+    let new = New {
+        disclosure_id,
+        kind: "return",
+        product: wanted.product,
+        recipients: wanted.recipients,
+        reason: wanted.reason,
+        asked,
+        who: wanted.who,
+        cards,
+    };
+    let (total, currency) = insert(&tx, &new).await?;
+    let act = Act {
+        who: wanted.who,
+        act: "cards return",
+        subject_kind: "disclosure",
+        subject: &disclosure_id.to_string(),
+        reason: Some(wanted.reason),
+        before: Some(new.asked.clone()),
+        after: Some(json!({
+            "product": wanted.product.as_str(), "withdrawn": cards, "total": total, "currency": currency,
+            "recipients": wanted.recipients,
+        })),
+    };
+    audit::record(&tx, &act).await?;
+    tx.commit().await?;
+    Ok(Asked {
+        disclosure_id,
+        again: false,
+    })
+}
+
+/// Cards that somebody is just taking are passed over.
+async fn withdraw(tx: &Tx, wanted: &Return<'_>, disclosure_id: Uuid) -> Result<i64, StoreError> {
+    tx.query(LONG, &[]).await?;
+    let withdrawn = tx
+        .execute(
+            "WITH picked AS (
+                 SELECT card_id FROM card WHERE product_id = $1 AND state = 'available'
+                    AND ($2::date IS NULL OR expires_on < $2) AND (NOT $3 OR NOT exposed)
+                 ORDER BY expires_on NULLS LAST, pos LIMIT $4 FOR UPDATE SKIP LOCKED
+             ),
+             withdrawn AS (
+                 UPDATE card SET state = 'withdrawn', updated_at = clock_timestamp()
+                 WHERE card_id = ANY(ARRAY(SELECT card_id FROM picked)) RETURNING card_id, pos
+             )
+             INSERT INTO disclosure_card (disclosure_id, n, card_id, returned)
+             SELECT $5, row_number() OVER (ORDER BY pos), card_id, true FROM withdrawn",
+            &[
+                &wanted.product.as_str(),
+                &wanted.expiring_before,
+                &wanted.fresh_only,
+                &wanted.count,
+                &disclosure_id,
+            ],
+        )
+        .await?;
+    Ok(i64::try_from(withdrawn).unwrap_or(i64::MAX))
+}
+
+struct New<'a> {
+    disclosure_id: Uuid,
+    kind: &'a str,
+    product: &'a ProductId,
+    recipients: &'a [String],
+    reason: &'a str,
+    asked: serde_json::Value,
+    who: &'a str,
+    cards: i64,
+}
+
+/// What the cards are worth, too.
+async fn insert(tx: &Tx, new: &New<'_>) -> Result<(i64, String), StoreError> {
+    let row = tx
+        .query_one(
+            "INSERT INTO disclosure (disclosure_id, kind, product_id, recipients, reason, asked, requested_by, cards, total,
+                                     currency)
+             SELECT $1, $2, product_id, $4, $5, $6, $7, $8, $8 * (declaration->>'face_value')::bigint,
+                    declaration->>'currency'
+             FROM product WHERE product_id = $3
+             RETURNING total, currency",
+            &[
+                &new.disclosure_id,
+                &new.kind,
+                &new.product.as_str(),
+                &new.recipients,
+                &new.reason,
+                &new.asked,
+                &new.who,
+                &new.cards,
+            ],
+        )
+        .await?;
+    Ok((row.get(0), row.get(1)))
+}
+
+/// A return whose file was cleared away is worked off once more, with the same cards.
+pub async fn ask_again(store: &Store, id: Uuid) -> Result<bool, StoreError> {
+    let again = store
+        .execute(
+            "UPDATE disclosure SET state = 'waiting', finished_at = NULL, bytes = NULL, collected_at = NULL, cleared_at = NULL
+             WHERE disclosure_id = $1 AND kind = 'return' AND state = 'done' AND cleared_at IS NOT NULL",
+            &[&id],
+        )
+        .await?;
+    Ok(again == 1)
+}
+
+/// Nobody waits for it any more, and nobody has begun to answer. False: it was taken up after all.
+pub async fn give_up(store: &Store, id: Uuid) -> Result<bool, StoreError> {
+    let given_up = store
+        .execute(
+            "UPDATE disclosure SET state = 'refused', refusal = 'no cards worker answered in time',
+                    finished_at = clock_timestamp()
+             WHERE disclosure_id = $1 AND state = 'waiting'",
+            &[&id],
+        )
+        .await?;
+    Ok(given_up == 1)
+}
+
+/// The file was fetched.
+pub async fn collected(store: &Store, id: Uuid, who: &str) -> Result<(), StoreError> {
+    let tx = store.begin().await?;
+    tx.execute(
+        "UPDATE disclosure SET collected_at = coalesce(collected_at, clock_timestamp())
+         WHERE disclosure_id = $1 AND state = 'done'",
+        &[&id],
+    )
+    .await?;
+    let act = Act {
+        who,
+        act: "cards disclosure fetched",
+        subject_kind: "disclosure",
+        subject: &id.to_string(),
+        reason: None,
+        before: None,
+        after: None,
+    };
+    audit::record(&tx, &act).await?;
+    tx.commit().await
+}
