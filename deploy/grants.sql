@@ -105,8 +105,11 @@ grant select, insert, delete on disclosure_chunk to unigate_cards;
 grant update (state, ended_at, ended_by, sale_fingerprint, paid_at, amount, receipt_number, late, surplus)
     on reservation to unigate_cards;
 grant select on card_import to unigate_cards;
-grant update (state, lease_token, lease_until, file_hash, sealed_file, added, duplicates, report, finished_at)
-    on card_import to unigate_cards;
+grant update (state, lease_token, lease_until, file_hash, rows_done, rows_total, added, duplicates, malformed, expired, report,
+              finished_at) on card_import to unigate_cards;
+grant select, delete on card_import_chunk to unigate_cards;
+-- Cards of a file are gathered and compared in a table of the transaction before any of them is in stock.
+grant temporary on database :"DBNAME" to unigate_cards;
 -- Every card shown once more is in the audit log.
 grant insert on audit to unigate_cards;
 
@@ -173,12 +176,16 @@ grant update (state, due_at, attempts, give_up_at) on mailing to unigate_operato
 grant select on vault, vault_index_key, vault_holder, reservation, card_case, product_stock to unigate_operator;
 grant select (batch_id, product_id, import_id, vault_version, created_at, forgotten_at) on card_batch to unigate_operator;
 grant select (card_id, product_id, pos, batch_id, serial, expires_on, state, pool, exposed, offer_after, reservation_id,
-              out_of_date, updated_at, index_version) on card to unigate_operator;
+              out_of_date, updated_at, index_version, public_fields, face_value, price) on card to unigate_operator;
 grant update (state, updated_at) on card to unigate_operator;
+grant insert (import_id, product_id, file_name, requested_by, good_rows, strict, again) on card_import to unigate_operator;
+grant select (import_id, product_id, file_name, state, bytes, good_rows, strict, again, rows_done, rows_total, requested_by,
+              requested_at, finished_at, added, duplicates, malformed, expired, report) on card_import to unigate_operator;
+grant insert, delete on card_import_chunk to unigate_operator;
+grant select (import_id, n) on card_import_chunk to unigate_operator;
+-- And taking one back: cancelling.
+grant update (bytes, state, finished_at, ended_by, lease_token, lease_until) on card_import to unigate_operator;
 grant select (batch_id, product_id, created_at) on card_batch to unigate_operator, unigate_readonly;
-grant insert (import_id, product_id, file_name, sealed_file, requested_by) on card_import to unigate_operator;
-grant select (import_id, product_id, file_name, state, requested_by, requested_at, finished_at, added, duplicates, report)
-    on card_import to unigate_operator;
 -- Alerts: looking at them.
 grant select on notice, notice_mail to unigate_operator, unigate_readonly;
 -- Asking to see a card, and returning unsold ones; the answers are sealed to whoever asked.
@@ -199,9 +206,9 @@ grant select on product, terminal, disclosure to unigate_readonly;
 grant select (parked_id, parked_at, routing_key, payment_id, reservation_id, reason, detail, body, corrected_body,
               properties, state, resolved_at, resolved_by) on parked to unigate_readonly;
 grant select (card_id, product_id, pos, batch_id, serial, expires_on, state, pool, exposed, offer_after, reservation_id,
-              out_of_date, updated_at) on card to unigate_readonly;
-grant select (import_id, product_id, file_name, state, requested_by, requested_at, finished_at, added, duplicates, report)
-    on card_import to unigate_readonly;
+              out_of_date, updated_at, public_fields, face_value, price) on card to unigate_readonly;
+grant select (import_id, product_id, file_name, state, bytes, good_rows, strict, again, rows_done, rows_total, requested_by,
+              requested_at, finished_at, added, duplicates, malformed, expired, report) on card_import to unigate_readonly;
 
 -- Which migrations were applied; the table is the migrating program's own.
 do $$

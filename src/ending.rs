@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use bus::BusError;
+use cards::import::PgpKeyError;
 use cards::vault::VaultError;
 use mailer::relay::RelayUrlError;
 use runtime::settings::SettingsError;
@@ -71,6 +72,7 @@ fn code_of(error: &anyhow::Error) -> u8 {
         cause.is::<SettingsError>()
             || cause.is::<Misconfigured>()
             || cause.is::<RelayUrlError>()
+            || cause.is::<PgpKeyError>()
             || cause.downcast_ref().is_some_and(is_unusable_broker_setting)
             || cause.downcast_ref().is_some_and(is_unusable_identity)
     });

@@ -37,9 +37,9 @@ impl Worker {
 /// Why a worker cannot be started at all. A database or broker that is away is no such reason: it waits.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
-    /// The vault's identity cannot be used.
+    /// The vault's identity, or the OpenPGP key, cannot be used.
     #[error("cards: {0}")]
-    Cards(#[source] cards::vault::VaultError),
+    Cards(#[source] cards::StartError),
     /// No HTTP client could be made.
     #[error("unikassa: {0}")]
     Unikassa(#[source] unikassa::ClientError),

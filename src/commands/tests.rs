@@ -23,6 +23,8 @@ fn columns() {
         line::<Listed<Product>>("products list"),
         line::<Listed<Terminal>>("terminals list"),
         line::<store::imports::Import>("cards imports"),
+        line::<super::cards::LeftOut>("cards imports ID"),
+        line::<::cards::import::Masked>("cards import --dry-run"),
         line::<store::cards::Stock>("cards stock"),
         columns_of("cards report", &super::cards::report::SALES),
         columns_of("cards report --serials", &super::cards::report::SERIALS),

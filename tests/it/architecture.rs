@@ -101,7 +101,9 @@ fn each_outside_world_is_named_by_one_crate() {
         ("sqlx", &["receiver"]),
         ("chacha20poly1305", &["workers/cards"]),
         ("rust_xlsxwriter", &["shared/sheet"]),
-        ("zip", &["shared/testkit", "workers/registers"]),
+        ("zip", &["shared/testkit", "workers/cards", "workers/registers"]),
+        ("calamine", &["workers/cards"]),
+        ("pgp", &["workers/cards"]),
     ] {
         let named: Vec<String> = crates()
             .into_iter()

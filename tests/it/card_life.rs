@@ -20,9 +20,9 @@ async fn shop() -> (Stand, Store) {
     let store = stand.store();
     let begin = "
         INSERT INTO product (product_id, version, declaration) VALUES ('p', 1, '{}');
-        INSERT INTO vault (version, recipients, wrapped_index_key) VALUES (1, '{age1}', '');
-        INSERT INTO card_import (import_id, product_id, file_name, sealed_file, requested_by)
-             VALUES (gen_random_uuid(), 'p', 'f', '', 'test');
+        INSERT INTO vault (version, recipients) VALUES (1, '{age1}');
+        INSERT INTO card_import (import_id, product_id, file_name, requested_by)
+             VALUES (gen_random_uuid(), 'p', 'f', 'test');
         INSERT INTO card_batch (product_id, import_id, vault_version, wrapped_key)
              SELECT 'p', import_id, 1, '' FROM card_import;";
     scratch::sql(&store, begin).await.unwrap();
@@ -35,8 +35,8 @@ async fn shop() -> (Stand, Store) {
 fn card(serial: &str, state: &str, owner: bool, shown: bool, pool: &str) -> String {
     let owner = if owner { "gen_random_uuid()" } else { "NULL" };
     format!(
-        "INSERT INTO card (product_id, pos, batch_id, serial, sealed, blind_index, state, reservation_id, exposed, pool)
-         SELECT 'p', count(*), (SELECT batch_id FROM card_batch), '{serial}', '', sha256('{serial}'), '{state}', {owner},
+        "INSERT INTO card (product_id, pos, batch_id, index_version, serial, sealed, blind_index, state, reservation_id, exposed, pool)
+         SELECT 'p', count(*), (SELECT batch_id FROM card_batch), 1, '{serial}', '', sha256('{serial}'), '{state}', {owner},
                 {shown}, '{pool}' FROM card"
     )
 }

@@ -87,6 +87,7 @@ async fn no_secret_is_stored_or_told_in_the_open() {
         "card",
         "card_batch",
         "card_import",
+        "card_import_chunk",
         "reservation",
         "event",
         "audit",

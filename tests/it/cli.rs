@@ -28,6 +28,12 @@ impl Files {
         path.display().to_string()
     }
 
+    pub(crate) fn write_bytes(&self, name: &str, bytes: &[u8]) -> String {
+        let path = self.write(name, "");
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.0
     }

@@ -22,6 +22,7 @@ mod cards_stock;
 mod cards_vault;
 mod cli;
 mod cli_aside;
+mod cli_card_files;
 mod cli_operator;
 mod events;
 mod faults;

@@ -7,6 +7,7 @@
 
 pub mod card;
 pub mod clock;
+pub mod date_format;
 pub mod declaration;
 pub mod delivery;
 pub mod fingerprint;

@@ -165,6 +165,33 @@ pub fn format_minor(minor: i64, currency: Currency) -> String {
     format!("{sign}{whole}.{part:0width$}", width = digits as usize)
 }
 
+/// Reads an amount of major units as people and spreadsheets write it: `150`, `150.00`, `150,5`, `1 500.00`. Not more digits
+/// than the currency has, and groups of three only; `None` = it is no amount. Never rounded.
+pub fn parse_major(text: &str, currency: Currency) -> Option<Amount> {
+    let digits = currency.digits() as usize;
+    let (whole, fraction) = text.split_once(['.', ',']).unwrap_or((text, ""));
+    let has_point = whole.len() < text.len();
+    if (has_point && fraction.is_empty()) || fraction.len() > digits || !is_number(fraction) {
+        return None;
+    }
+    let is_blank = |c: char| matches!(c, ' ' | '\u{a0}' | '\u{202f}');
+    let mut groups = whole.split(is_blank);
+    let first = groups.next()?;
+    let rest: Vec<&str> = groups.collect();
+    let grouped = !rest.is_empty();
+    if first.is_empty() || (grouped && first.len() > 3) || !rest.iter().all(|group| group.len() == 3) {
+        return None;
+    }
+    let all = [first, &rest.concat(), fraction, &"0".repeat(digits - fraction.len())].concat();
+    is_number(&all)
+        .then(|| all.parse().ok())?
+        .and_then(|minor| Amount::new(minor).ok())
+}
+
+fn is_number(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,5 +246,41 @@ mod tests {
         assert_eq!(format_minor(15000, of("JPY")), "15000");
         assert_eq!(format_minor(15000, of("KWD")), "15.000");
         assert_eq!(format_minor(i64::MIN, of("RUB")), "-92233720368547758.08");
+    }
+
+    #[test]
+    fn major_units_are_read_and_never_rounded() {
+        let of = |text: &str, code: &str| parse_major(text, Currency::parse(code).unwrap()).map(Amount::minor);
+        for (text, minor) in [
+            ("150", 15_000),
+            ("150.00", 15_000),
+            ("150,5", 15_050),
+            ("0.01", 1),
+            ("1 500.00", 150_000),
+            ("1\u{a0}500\u{202f}000", 150_000_000),
+        ] {
+            assert_eq!(of(text, "RUB"), Some(minor), "{text}");
+        }
+        assert_eq!((of("150", "JPY"), of("1.500", "KWD")), (Some(150), Some(1500)));
+        for bad in [
+            "",
+            "0",
+            "-5",
+            "150.",
+            ".5",
+            "150.005",
+            "1.500,00",
+            "15 00",
+            "1500 000",
+            " 150",
+            "150 ",
+            "1e3",
+            "٣",
+            "92233720368547758.08",
+            "150 RUB",
+        ] {
+            assert_eq!(of(bad, "RUB"), None, "{bad}");
+        }
+        assert_eq!(of("150.0", "JPY"), None);
     }
 }

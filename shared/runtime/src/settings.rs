@@ -37,6 +37,11 @@ pub struct Settings {
     /// `UNIGATE_VAULT_IDENTITY`: the identity itself (or several, a line each), where secrets come as variables. It goes
     /// before the file.
     pub vault_identity: Option<SecretString>,
+    /// `UNIGATE_PGP_KEY_FILE`: the OpenPGP secret key that opens issuers' files, and `UNIGATE_PGP_KEY_PASSWORD`, where the key
+    /// has one. Only the cards worker needs them.
+    pub pgp_key_file: Option<PathBuf>,
+    /// See `pgp_key_file`.
+    pub pgp_key_password: Option<SecretString>,
     /// `UNIGATE_TERMINALS_OPEN`: undeclared terminals are served and `user_id` is optional. For demo and tests.
     pub terminals_open: bool,
     /// `UNIGATE_SWEEP_SECONDS`: how often the database is searched for what no message woke, 0.05 to 60, default 2.
@@ -61,6 +66,8 @@ struct File {
     alert_mail_seconds: Option<String>,
     vault_identity_file: Option<String>,
     vault_identity: Option<String>,
+    pgp_key_file: Option<String>,
+    pgp_key_password: Option<String>,
     terminals_open: Option<String>,
     sweep_seconds: Option<String>,
 }
@@ -139,6 +146,8 @@ impl Settings {
             vault_identity_file: get("UNIGATE_VAULT_IDENTITY_FILE", &file.vault_identity_file)
                 .map_or_else(|| default_identity_file(&lookup), PathBuf::from),
             vault_identity: get("UNIGATE_VAULT_IDENTITY", &file.vault_identity).map(SecretString::from),
+            pgp_key_file: get("UNIGATE_PGP_KEY_FILE", &file.pgp_key_file).map(PathBuf::from),
+            pgp_key_password: get("UNIGATE_PGP_KEY_PASSWORD", &file.pgp_key_password).map(SecretString::from),
             terminals_open: flag(
                 "UNIGATE_TERMINALS_OPEN",
                 get("UNIGATE_TERMINALS_OPEN", &file.terminals_open),
@@ -300,6 +309,7 @@ mod tests {
             ("UNIGATE_BROKER_URL", "amqp://u:hunter2@h"),
             ("UNIGATE_SMTP_URL", "smtp://u:hunter2@h"),
             ("UNIGATE_VAULT_IDENTITY", "AGE-SECRET-KEY-1hunter2"),
+            ("UNIGATE_PGP_KEY_PASSWORD", "hunter2"),
         ]);
         assert!(!format!("{:?}", settings.unwrap()).contains("hunter2"));
     }

@@ -7,11 +7,11 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use deadpool_postgres::Object;
 use futures::future::{join, join_all};
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
-use tokio_postgres::{Row, Statement};
+use tokio_postgres::{CopyInSink, Row, Statement};
 
 use crate::StoreError;
 
@@ -100,6 +100,16 @@ impl Tx {
     pub(crate) async fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, StoreError> {
         let statement = self.client().prepare_cached(sql).await?;
         self.in_transaction(self.client().execute(&statement, params)).await
+    }
+
+    /// Runs statements without parameters that are not worth being prepared.
+    pub(crate) async fn batch(&self, sql: &str) -> Result<(), StoreError> {
+        self.in_transaction(self.client().batch_execute(sql)).await
+    }
+
+    /// Begins a COPY; its sink has to be finished before the next statement.
+    pub(crate) async fn copy_in(&self, sql: &str) -> Result<CopyInSink<Bytes>, StoreError> {
+        self.in_transaction(self.client().copy_in(sql)).await
     }
 
     /// A statement whose result nobody reads. It goes out with the next one or with the commit, whose error is then its

@@ -1,22 +1,24 @@
 //! `unigate cards import`: the file is sealed here and handed in; a cards worker enters it. Where none runs and this process
 //! can open the vault, it does the work itself.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
-use cards::import::{FILE_MAX_BYTES, ImportId, submit, work_one};
+use anyhow::{Context, anyhow, bail};
+use cards::import::{FILE_MAX_BYTES, File, ImportId, Keys, Options, submit_file, work_one_with};
 use cards::vault::{self, Vault, VaultError};
+use domain::declaration::{SecretRef, SecretSource};
+use domain::ids::ProductId;
 use indicatif::ProgressBar;
 use serde_json::Value;
 use store::imports::{self, Import};
-use zeroize::Zeroizing;
 
-use super::ImportArgs;
+use super::files::KINDS;
+use super::preview;
 use crate::ending::{Ending, Outcome};
 use crate::operator::Operator;
-use crate::output::{note, say};
+use crate::output::{FormatArg, note, say};
 
 /// A running worker finds a file well within this.
 const WORKER_PATIENCE: Duration = Duration::from_secs(3);
@@ -25,24 +27,72 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_
 /// Rows named on the screen; `cards imports` counts them all.
 const NAMED_ROWS: usize = 20;
 
-pub(super) async fn import(args: ImportArgs) -> Outcome {
+/// Which file, of what, and how to take it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The product they are cards of
+    #[arg(long, value_name = "ID", value_parser = ProductId::parse)]
+    pub(super) product: ProductId,
+    /// How long to wait for the result; 0 = hand in and leave
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    wait: u64,
+    /// Read the file, show its first rows masked and what is wrong with it, and hand nothing in
+    #[arg(long)]
+    dry_run: bool,
+    /// Leave out rows that cannot be read; without it one of them refuses the file
+    #[arg(long)]
+    pub(super) good_rows: bool,
+    /// Duplicates and expired cards refuse the file as well; without it they are left out
+    #[arg(long, conflicts_with = "good_rows")]
+    pub(super) strict: bool,
+    /// Take a file that was imported before
+    #[arg(long)]
+    again: bool,
+    /// Opens an archive, or what has a passphrase, here: `env:NAME` or `file:PATH`. It is neither stored nor passed on
+    #[arg(long, value_name = "REF", value_parser = password_reference)]
+    password: Option<SecretRef>,
+    #[command(flatten)]
+    pub(super) format: FormatArg,
+    /// As the product's [card_file] says; without one CSV with a header: `serial`, `expires_on` (optional); every other column
+    /// is a secret field of that name. Zipped, age- or OpenPGP-encrypted or not
+    pub(super) file: PathBuf,
+}
+
+fn password_reference(text: &str) -> Result<SecretRef, String> {
+    let reference = SecretRef::parse(text).map_err(|refused| refused.why)?;
+    match reference.source() {
+        // On a command line it would be seen by everybody on this machine.
+        SecretSource::Value(_) => Err("must be env:NAME or file:PATH".to_owned()),
+        SecretSource::Env(_) | SecretSource::File(_) => Ok(reference),
+    }
+}
+
+pub(super) async fn import(args: Args) -> Outcome {
     let operator = Operator::new()?;
-    let bytes = read(&args.file)?;
+    let password = args.password.as_ref().map(cards::import::password).transpose();
+    let password = password.map_err(|why| anyhow!("--password: {why}"))?;
+    if args.dry_run {
+        return preview::dry_run(&operator, &args, password).await;
+    }
     let progress = ProgressBar::new_spinner().with_message("sealing the file");
     progress.enable_steady_tick(Duration::from_millis(100));
+    let source = open(&args.file)?;
     let vault = vault_if_nobody_made_one(&operator, &progress).await?;
     let recipients = vault::recipients(&operator.store).await?;
-    let name = args.file.file_name().unwrap_or_default().to_string_lossy();
-    let id = submit(
-        &operator.store,
-        &recipients,
-        &args.product,
-        &name,
-        &bytes,
-        &operator.who,
-    )
-    .await?;
-    drop(bytes);
+    let file = File {
+        source,
+        name: args.file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        password,
+        options: Options {
+            good_rows: args.good_rows,
+            strict: args.strict,
+            again: args.again,
+        },
+    };
+    let place = args.file.display();
+    let id = submit_file(&operator.store, &recipients, &args.product, file, &operator.who)
+        .await
+        .with_context(|| place.to_string())?;
     let mut helper = Helper {
         operator: &operator,
         vault,
@@ -64,7 +114,8 @@ pub(super) async fn import(args: ImportArgs) -> Outcome {
                 .map(|why| format!(" This process cannot do it: {why}"))
                 .unwrap_or_default();
             note(&format!(
-                "import {id} is handed in but not done after {} s; is a cards worker running?{why}",
+                "import {id} is handed in but not done after {} s (`unigate cards imports` tells how far it is); is a cards \
+                 worker running?{why}",
                 args.wait
             ));
             Ok(Ending::Failed)
@@ -72,13 +123,17 @@ pub(super) async fn import(args: ImportArgs) -> Outcome {
     }
 }
 
-fn read(file: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+fn open(file: &Path) -> anyhow::Result<std::fs::File> {
     let place = || file.display().to_string();
-    let size = std::fs::metadata(file).with_context(place)?.len();
-    if size > FILE_MAX_BYTES as u64 {
+    let opened = std::fs::File::open(file).with_context(place)?;
+    let about = opened.metadata().with_context(place)?;
+    if !about.is_file() {
+        bail!("{}: is not a file", place());
+    }
+    if about.len() > FILE_MAX_BYTES {
         bail!("{}: is larger than {FILE_MAX_BYTES} bytes: split it", place());
     }
-    Ok(Zeroizing::new(std::fs::read(file).with_context(place)?))
+    Ok(opened)
 }
 
 /// The first cards worker makes the vault. Where none runs it is made here, for this host's identity file.
@@ -120,12 +175,17 @@ impl Helper<'_> {
             if began.elapsed() >= most {
                 return Ok(None);
             }
-            progress.set_message(format!("import {id} is {}", import.state));
+            let of = import
+                .rows_total
+                .map(|total| format!(", {} of {total} rows", import.rows_done));
+            progress.set_message(format!("import {id} is {}{}", import.state, of.unwrap_or_default()));
             let nobody_took_it =
                 import.state == "waiting" && (self.vault.is_some() || began.elapsed() >= WORKER_PATIENCE);
             if nobody_took_it && let Some(vault) = self.vault().await {
                 progress.set_message(format!("no cards worker took import {id}: working it off here"));
-                work_one(store, &vault, Some(id)).await?;
+                let settings = &self.operator.settings;
+                let keys = Keys::read(settings.pgp_key_file.as_deref(), settings.pgp_key_password.as_ref())?;
+                work_one_with(store, &vault, &keys, Some(id)).await?;
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSES.1);
@@ -147,26 +207,26 @@ impl Helper<'_> {
 fn tell(file: &Path, import: &Import) -> Outcome {
     let id = import.import_id;
     let report = import.report.clone().unwrap_or_default();
-    let total = |kind: &str| report[kind]["total"].as_u64().unwrap_or(0);
     let done = import.state == "done";
     if done {
+        let malformed = match import.malformed {
+            0 => String::new(),
+            malformed => format!(", {malformed} malformed rows"),
+        };
         say(format!(
-            "import {id}: {} cards added, {} duplicates and {} expired ones left out",
+            "import {id}: {} cards added, {} duplicates ({} of them in the file itself) and {} expired ones left out{malformed}",
             import.added,
             import.duplicates,
-            total("expired")
+            report["duplicates_in_file"].as_u64().unwrap_or(0),
+            import.expired,
         ))?;
     } else {
         note(&format!(
-            "import {id}: refused, no card was added; {} rows are wrong",
-            total("refused")
+            "import {id}: {}, no card was added; {} rows are malformed",
+            import.state, import.malformed
         ));
     }
-    for (kind, what) in [
-        ("refused", "refused"),
-        ("duplicates", "duplicate"),
-        ("expired", "expired"),
-    ] {
+    for (kind, what) in KINDS {
         for line in lines_of(file, &report[kind], what) {
             note(&line);
         }
@@ -174,7 +234,7 @@ fn tell(file: &Path, import: &Import) -> Outcome {
     Ok(Ending::done_if(done))
 }
 
-fn lines_of(file: &Path, notes: &Value, what: &str) -> Vec<String> {
+pub(super) fn lines_of(file: &Path, notes: &Value, what: &str) -> Vec<String> {
     let file = file.display();
     let all = notes["lines"].as_array().map(Vec::as_slice).unwrap_or_default();
     let named = |note: &Value| {

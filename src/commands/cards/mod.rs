@@ -1,11 +1,14 @@
 //! `unigate cards`: card files in, stock and sales out. Nothing here shows a card's details in the open; people name cards by serial.
 
 mod disclose;
+mod files;
 mod import;
+mod preview;
 pub(crate) mod report;
 mod vault;
 
-use std::path::PathBuf;
+#[cfg(test)]
+pub(crate) use files::LeftOut;
 
 use clap::Subcommand;
 use domain::card::CardState;
@@ -13,7 +16,6 @@ use domain::ids::ProductId;
 use serde_json::json;
 use store::audit::Act;
 use store::cards::Stock;
-use store::imports::Import;
 
 use crate::ending::{Ending, Outcome};
 use crate::operator::Operator;
@@ -22,10 +24,16 @@ use crate::output::{self, Column, FormatArg, Row, say};
 /// What to do with cards.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Hand a file of cards in, sealed, and wait until they are in stock
-    Import(ImportArgs),
-    /// List what became of files handed in, the latest first
-    Imports(FormatArg),
+    /// Hand a file of cards in, sealed, and wait until they are in stock.
+    ///
+    /// All or nothing: a row that cannot be read refuses the file. Duplicates (of the file itself, of what is in stock and of
+    /// what was ever sold) and expired cards never come in; they are left out and named, and refuse the file with --strict.
+    #[command(verbatim_doc_comment)]
+    Import(import::Args),
+    /// List files handed in and how far they are, the latest first; with an ID, the rows of that file that were left out
+    Imports(files::ListArgs),
+    /// Take a file back whose cards are not in stock yet
+    CancelImport(files::CancelArgs),
     /// Count the cards of every product by where they are, and say for how long they will do
     ///
     /// `expired` are those too near their last day to be sold, `lapsed` those in grace. `per_day` is the rate of selling: the
@@ -47,19 +55,6 @@ pub(crate) enum Command {
     /// The only thing that opens cards
     #[command(subcommand)]
     Vault(vault::Command),
-}
-
-/// Which file, of what.
-#[derive(Debug, clap::Args)]
-pub(crate) struct ImportArgs {
-    /// The product they are cards of
-    #[arg(long, value_name = "ID", value_parser = ProductId::parse)]
-    product: ProductId,
-    /// How long to wait for the result; 0 = hand in and leave
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    wait: u64,
-    /// CSV with a header: `serial`, `expires_on` (optional); every other column is a secret field of that name
-    file: PathBuf,
 }
 
 /// At which rate.
@@ -93,10 +88,8 @@ pub(crate) struct WithdrawArgs {
 pub(crate) async fn run(command: Command) -> Outcome {
     match command {
         Command::Import(args) => import::import(args).await,
-        Command::Imports(FormatArg { format }) => {
-            output::list(format, &store::imports::list(&Operator::new()?.store).await?)?;
-            Ok(Ending::Done)
-        }
+        Command::Imports(args) => files::list(args).await,
+        Command::CancelImport(args) => files::cancel(args).await,
         Command::Stock(args) => {
             let stock = store::cards::stock_at_rate(&Operator::new()?.store, args.rate_days).await?;
             output::list(args.format.format, &stock)?;
@@ -166,19 +159,5 @@ impl Row for Stock {
         Column::new("per_day", |row| json!(tenths(row.per_day))),
         Column::new("days_left", |row| json!(row.days_left.map(tenths))),
         Column::new("low_stock", |row| json!(row.low_stock)),
-    ];
-}
-
-impl Row for Import {
-    const COLUMNS: &'static [Column<Self>] = &[
-        Column::new("import_id", |row| json!(row.import_id)),
-        Column::new("product", |row| json!(row.product)),
-        Column::new("file", |row| json!(row.file_name)),
-        Column::new("state", |row| json!(row.state)),
-        Column::new("added", |row| json!(row.added)),
-        Column::new("duplicates", |row| json!(row.duplicates)),
-        Column::new("requested_by", |row| json!(row.requested_by)),
-        Column::new("requested_at", |row| json!(row.requested_at)),
-        Column::new("finished_at", |row| json!(row.finished_at)),
     ];
 }

@@ -78,6 +78,11 @@ fn shown(settings: &Settings) -> Vec<(&'static str, String)> {
             "UNIGATE_VAULT_IDENTITY",
             settings.vault_identity.as_ref().map_or("none", |_| "***").to_owned(),
         ),
+        ("UNIGATE_PGP_KEY_FILE", file(&settings.pgp_key_file)),
+        (
+            "UNIGATE_PGP_KEY_PASSWORD",
+            settings.pgp_key_password.as_ref().map_or("none", |_| "set").to_owned(),
+        ),
         ("UNIGATE_TERMINALS_OPEN", settings.terminals_open.to_string()),
         (
             "UNIGATE_SWEEP_SECONDS",

@@ -52,6 +52,8 @@ impl Desk {
             };
             match key.open(place, sealed) {
                 Ok(details) => {
+                    let public = card.public_fields.iter().cloned();
+                    let details = details.with(public.map(|(name, value)| (name, value.into())));
                     opened.insert(card.card_id, details);
                 }
                 Err(error) => {
@@ -104,6 +106,17 @@ pub(crate) fn want(product: &Product, count: usize) -> Want {
         expiring_first: product.issue_expiring_first,
         days_left: product.withdraw_days_before_expiry,
     }
+}
+
+/// What is offered for a card: what its file says it is worth and costs, else what the product says.
+pub(crate) fn offer_for(product: &Product, card: &Card) -> Result<Offer, StoreError> {
+    let own = |amount: Option<i64>, declared: Amount| amount.map_or(Ok(declared), Amount::new);
+    Ok(Offer {
+        product: product.id.clone(),
+        face_value: own(card.face_value, product.face_value)?,
+        price: own(card.price, product.price)?,
+        currency: product.currency,
+    })
 }
 
 /// What was offered at a reservation: an answer repeats it, whatever the product costs now.

@@ -25,16 +25,21 @@ use runtime::Context;
 
 pub use desk::Desk;
 pub use facts::Facts;
+use import::{Keys, PgpKeyError};
 pub use questions::Questions;
 use vault::{Vault, VaultError};
 
 /// Starts the cards worker. With the database away it returns at once and begins when that is back; an identity that does
 /// not open the vault is an error of the configuration.
-pub async fn start(context: &Context) -> Result<(), VaultError> {
+pub async fn start(context: &Context) -> Result<(), StartError> {
     context.readiness.expect("vault");
+    let keys = Keys::read(
+        context.settings.pgp_key_file.as_deref(),
+        context.settings.pgp_key_password.as_ref(),
+    )?;
     match vault::open(&context.store, &*context.settings).await {
         Ok((vault, _)) => {
-            spawn(context, Arc::new(vault));
+            spawn(context, Arc::new(vault), keys);
             Ok(())
         }
         Err(error) if error.is_retryable() => {
@@ -42,14 +47,25 @@ pub async fn start(context: &Context) -> Result<(), VaultError> {
             context
                 .tasks
                 .clone()
-                .spawn(async move { wait_for_vault(&context).await });
+                .spawn(async move { wait_for_vault(&context, keys).await });
             Ok(())
         }
-        Err(error) => Err(error),
+        Err(error) => Err(error.into()),
     }
 }
 
-fn spawn(context: &Context, vault: Arc<Vault>) {
+/// Why the worker cannot start: its configuration can never work.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The vault does not open.
+    #[error("{0}")]
+    Vault(#[from] VaultError),
+    /// The OpenPGP key cannot be read.
+    #[error("{0}")]
+    PgpKey(#[from] PgpKeyError),
+}
+
+fn spawn(context: &Context, vault: Arc<Vault>, keys: Keys) {
     context.readiness.set("vault", None);
     let desk = Arc::new(Desk::new(vault.clone()));
     runtime::batch::spawn(context, Questions::new(desk.clone()));
@@ -57,14 +73,14 @@ fn spawn(context: &Context, vault: Arc<Vault>) {
     expiry::spawn(context);
     keeping::spawn(context, &vault);
     keeping::spawn_disclosures(context, &desk);
-    upkeep::spawn(context, vault);
+    upkeep::spawn(context, vault, keys);
 }
 
-async fn wait_for_vault(context: &Context) {
+async fn wait_for_vault(context: &Context, keys: Keys) {
     let mut attempt = 0;
     loop {
         match vault::open(&context.store, &*context.settings).await {
-            Ok((vault, _)) => return spawn(context, Arc::new(vault)),
+            Ok((vault, _)) => return spawn(context, Arc::new(vault), keys),
             Err(error) => {
                 // Red until it opens; a file put in place meanwhile is taken without a restart.
                 if !error.is_retryable() {

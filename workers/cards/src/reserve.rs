@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use contract::answer::{CardReserveAnswer, Offer, ReservationOver, ReservedCard};
+use contract::answer::{CardReserveAnswer, ReservationOver, ReservedCard};
 use contract::event::{CardEvent, CardItem};
 use contract::message::CardReserve;
 use contract::{Reason, Refusal};
@@ -20,7 +20,7 @@ use store::reservations::{self, Locked, NewHold, Reservation};
 use store::{StoreError, Tx};
 
 use crate::batch::Batch;
-use crate::desk::{Desk, in_hand, offer_of, want};
+use crate::desk::{Desk, in_hand, offer_for, offer_of, want};
 use crate::vault::Details;
 
 /// A request at its place in the batch.
@@ -167,7 +167,7 @@ async fn hold_fresh<'a>(
         return Ok(Vec::new());
     }
     let given = give(desk, tx, fresh, batch).await?;
-    let holds: Vec<NewHold<'_>> = given.iter().map(new_hold).collect();
+    let holds: Vec<NewHold<'_>> = given.iter().map(new_hold).collect::<Result<_, _>>()?;
     let made: HashMap<ReservationId, Timestamp> = reservations::hold(tx, &holds).await?.into_iter().collect();
     let mut lost = Vec::new();
     let mut by_length: BTreeMap<u32, Vec<ReservationId>> = BTreeMap::new();
@@ -185,12 +185,7 @@ async fn hold_fresh<'a>(
         let hold = shorten_hold(asked.request.hold_seconds, &product.holds_seconds);
         by_length.entry(hold).or_default().push(asked.id());
         batch.tell(CardEvent::Reserved, &told(&asked, product, &card));
-        let offer = Offer {
-            product: product.id.clone(),
-            face_value: product.face_value,
-            price: product.price,
-            currency: product.currency,
-        };
+        let offer = offer_for(product, &card)?;
         let shown = in_hand(declarations, &asked.request.terminal, offer, &card.serial, details)?;
         let reserved = ReservedCard {
             reservation_id: asked.id(),
@@ -237,11 +232,12 @@ async fn give<'a>(
     Ok(given)
 }
 
-fn new_hold<'g>(given: &'g Given<'_>) -> NewHold<'g> {
+fn new_hold<'g>(given: &'g Given<'_>) -> Result<NewHold<'g>, StoreError> {
     let Given {
         asked, product, card, ..
     } = given;
-    NewHold {
+    let offer = offer_for(product, card)?;
+    Ok(NewHold {
         reservation_id: asked.id(),
         product: &product.id,
         terminal: &asked.request.terminal,
@@ -249,11 +245,11 @@ fn new_hold<'g>(given: &'g Given<'_>) -> NewHold<'g> {
         card_id: card.card_id,
         hold_seconds: shorten_hold(asked.request.hold_seconds, &product.holds_seconds),
         grace_seconds: product.grace_seconds,
-        price: product.price.minor(),
-        face_value: product.face_value.minor(),
+        price: offer.price.minor(),
+        face_value: offer.face_value.minor(),
         currency: product.currency.code(),
         traceparent: asked.traceparent,
-    }
+    })
 }
 
 fn told(asked: &Asked<'_>, product: &Product, card: &Card) -> CardItem {

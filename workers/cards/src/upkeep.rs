@@ -15,7 +15,7 @@ use store::declarations::Declarations;
 use store::notices::NewNotice;
 use store::{Store, StoreError};
 
-use crate::import;
+use crate::import::{self, Keys};
 use crate::vault::Vault;
 
 /// How often secrets are shredded and stocks counted for the metrics.
@@ -26,12 +26,12 @@ const SHREDDED_AT_ONCE: i64 = 1_000;
 const WITHDRAWN_AT_ONCE: i64 = 500;
 
 /// Starts everything of this module.
-pub(crate) fn spawn(context: &Context, vault: Arc<Vault>) {
+pub(crate) fn spawn(context: &Context, vault: Arc<Vault>, keys: Keys) {
     sweep::on_wake_up(context, Queue::CardsWake, Nudge::Imports);
     sweep::spawn(context, "cards.imports", Nudge::Imports, move |context| {
-        let vault = vault.clone();
+        let (vault, keys) = (vault.clone(), keys.clone());
         async move {
-            let finished = import::work_one(&context.store, &vault, None).await?;
+            let finished = import::work_one_with(&context.store, &vault, &keys, None).await?;
             Ok(if finished.is_some() { Swept::More } else { Swept::Idle })
         }
     });

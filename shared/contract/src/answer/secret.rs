@@ -11,7 +11,7 @@ use serde::{Serialize, Serializer};
 
 use crate::schema::wire;
 
-/// A card's secret fields by name, in the order of its file.
+/// A card's fields by name, in the order of its file: the secret ones, and with them, kept the same way, those that are not.
 #[derive(Debug, Clone, Default)]
 pub struct SecretFields(Vec<(String, SecretString)>);
 
@@ -19,6 +19,13 @@ impl SecretFields {
     /// The fields in the order in which a person should read them.
     pub fn new(fields: Vec<(String, SecretString)>) -> Self {
         Self(fields)
+    }
+
+    /// The same with more fields after them.
+    #[must_use]
+    pub fn with(mut self, more: impl IntoIterator<Item = (String, SecretString)>) -> Self {
+        self.0.extend(more);
+        self
     }
 
     /// Names and values.

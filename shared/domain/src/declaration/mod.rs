@@ -4,6 +4,7 @@
 //!
 //! Nothing here opens a file, resolves a secret or asks a name server; what only the far end can tell is `doctor`'s work.
 
+mod card_file;
 mod network;
 mod pattern;
 mod payee;
@@ -18,6 +19,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserializer, Serialize};
 use serde_json::Value;
 
+pub use card_file::{AmountUnit, CardFileProfile, Place, TableFormat, TextEncoding};
 pub use network::is_private_address;
 pub use pattern::Pattern;
 pub use payee::{AccountRule, AmountRule, FieldRule, Gateway, Payee};
@@ -126,5 +128,7 @@ fn is_false(flag: &bool) -> bool {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_card_file;
 #[cfg(test)]
 mod tests_rules;

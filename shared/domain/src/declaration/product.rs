@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::profile_register::check_address;
-use super::{Declaration, Findings, check_name, has_repeats, is_false};
+use super::{CardFileProfile, Declaration, Findings, check_name, has_repeats, is_false};
 use crate::card::HOLD_LADDER;
 use crate::ids::{PayeeId, ProductId};
 use crate::invalid::Invalid;
@@ -73,6 +73,9 @@ pub struct Product {
     /// The text to print; `{serial}`, `{price}`, `{name}` and the card's own fields are put in. None = one line for each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<String>,
+    /// How the issuer writes its card files. None = as the contract says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card_file: Option<CardFileProfile>,
 }
 
 /// Whether a card once shown to a terminal may be offered again. Not, unless declared: whoever saw it may still use it.
@@ -222,6 +225,9 @@ impl Product {
         }
         if let Some(template) = &self.receipt {
             found.take(check_receipt(template));
+        }
+        if let Some(card_file) = &self.card_file {
+            found.within("card_file", card_file.check());
         }
         found.finish()
     }

@@ -9,6 +9,7 @@ mod take;
 
 use domain::card::CardState;
 use domain::ids::{ProductId, ReservationId};
+use serde_json::Value;
 use tokio_postgres::Row;
 
 use crate::audit::{self, Act};
@@ -40,10 +41,16 @@ pub struct Card {
     pub state: CardState,
     /// Who has it, or had it last.
     pub reservation_id: Option<ReservationId>,
+    /// Its fields that are no secret, in the order of its file.
+    pub public_fields: Vec<(String, String)>,
+    /// What it is worth, where that is not what the product says; in minor units.
+    pub face_value: Option<i64>,
+    /// What it costs, where that is not what the product says; in minor units.
+    pub price: Option<i64>,
 }
 
 pub(crate) const COLUMNS: &str = "card.card_id, card.product_id, card.pos, card.batch_id, card.serial, card.sealed, card.state, \
-     card.reservation_id";
+     card.reservation_id, card.public_fields, card.face_value, card.price";
 
 pub(crate) fn card_of(row: &Row, from: usize) -> Result<Card, StoreError> {
     Ok(Card {
@@ -55,7 +62,21 @@ pub(crate) fn card_of(row: &Row, from: usize) -> Result<Card, StoreError> {
         sealed: row.get(from + 5),
         state: CardState::parse(row.get(from + 6))?,
         reservation_id: row.get::<_, Option<_>>(from + 7).map(ReservationId::from_uuid),
+        public_fields: fields_of(row.get(from + 8)),
+        face_value: row.get(from + 9),
+        price: row.get(from + 10),
     })
+}
+
+fn fields_of(stored: Option<Value>) -> Vec<(String, String)> {
+    let Some(Value::Object(fields)) = stored else {
+        return Vec::new();
+    };
+    let text = |(name, value)| match value {
+        Value::String(value) => Some((name, value)),
+        _ => None,
+    };
+    fields.into_iter().filter_map(text).collect()
 }
 
 /// Takes cards that cannot be opened out of stock: their rows are damaged, and no terminal can be given them.

@@ -138,6 +138,13 @@ async fn give(
         let Some(reservation) = model.locked.reservations.get(&conflict) else {
             continue;
         };
+        // A card of another value is no replacement; this one stays in stock, and the case with the operator.
+        if card
+            .face_value
+            .is_some_and(|worth| reservation.face_value != Some(worth))
+        {
+            continue;
+        }
         let id = ReservationId::random();
         reservations::insert_sold(tx, id, reservation, &card).await?;
         batch.tell(CardEvent::Sold, &told(id, reservation, &card));

@@ -1,174 +1,279 @@
-//! The second reading of a file: rows are sealed on a thread, chunk by chunk, and entered in one transaction.
+//! The second reading of a file: rows are sealed on a thread, copied into a table of this transaction alone, and moved into
+//! stock as a whole once all of them were seen.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::civil::Date;
-use store::imports::{self, Claimed, NewCard};
-use store::{Store, StoreError, Tx};
+use serde_json::{Map, Value};
+use store::imports::{self, Duplicate, Ending, NewCard, Twin};
+use store::{StoreError, Tx};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use super::check::{Checked, is_expired};
-use super::file::CardFile;
-use super::report::Report;
+use super::report::{NOTES_MAX, Report};
+use super::source::{Fault, Source};
+use super::table::{self, Row, Stop};
 use super::{Verdict, json};
-use crate::vault::{BatchKey, CardPlace, Vault};
+use crate::vault::{BatchKey, CardPlace, IndexKeys};
 
-/// Rows sealed and entered together.
+/// Rows sealed and copied together.
 const CHUNK: usize = 5_000;
 
 /// From how many new cards on the planner is told of them.
 const MANY: u64 = 1_000;
 
-/// Some sealed cards, and the lines they stood on by position.
-struct Chunk {
-    cards: Vec<NewCard>,
-    lines: HashMap<i64, u64>,
+/// A file that was looked at, and what it is entered by.
+pub(super) struct Entering<'e> {
+    pub(super) source: &'e Source,
+    pub(super) today: Date,
+    /// Recognises it, under the latest index key.
+    pub(super) file_hash: [u8; 32],
+    /// The vault's version that everything is worked out under.
+    pub(super) vault_version: i32,
 }
 
-/// Enters a checked file, all or nothing.
-pub(super) async fn enter(
-    store: &Store,
-    vault: &Arc<Vault>,
-    claimed: &Arc<Claimed>,
-    checked: Checked,
-    today: Date,
-) -> Result<Verdict, StoreError> {
-    let Checked {
-        mut report,
-        good,
-        file_hashes,
+/// Enters a file, all or nothing.
+pub(super) async fn enter(entering: &Entering<'_>, owned: &AtomicBool) -> Result<Verdict, StoreError> {
+    let Entering {
+        source,
+        today,
+        file_hash,
         vault_version,
-    } = checked;
-    // Dealt outside the transaction: it may be long, and another file of the product must not wait for its row lock.
-    let first_pos = imports::deal_positions(store, &claimed.product, good).await?;
-    let tx = store.begin().await?;
-    // First of all: nobody changes the vault, and nobody with another one enters cards, until this is committed.
-    vault.hold(&tx, vault_version).await?;
-    imports::own(&tx, claimed).await?;
-    if let Some((import_id, at)) = imports::entered_before(&tx, &file_hashes).await? {
-        tx.rollback().await?;
-        let why = format!("this file was imported before: {import_id}, {at}");
-        return Ok(Verdict::Refused(Report::of_whole_file(&why)));
-    }
-    let index_version = vault.index_key().version();
-    let (key, wrapped) = vault.new_batch_key()?;
+    } = *entering;
+    let claimed = &source.claimed;
+    let index = source.vault.index_key();
+    let index_version = index.version();
+    let (key, wrapped) = source.vault.new_batch_key()?;
+    let tx = source.store.begin().await?;
+    imports::begin_staging(&tx).await?;
     let batch_id = imports::add_batch(&tx, claimed, vault_version, &wrapped).await?;
-    let (sender, mut chunks) = mpsc::channel(1);
-    let (reading_vault, file) = (vault.clone(), claimed.clone());
-    let sealing = tokio::task::spawn_blocking(move || {
-        seal_all(
-            &reading_vault,
-            &file,
-            &key,
-            CardPlace {
-                batch_id,
-                pos: first_pos,
-            },
-            today,
-            &sender,
-        )
-    });
-    while let Some(chunk) = chunks.recv().await {
-        enter_chunk(&tx, claimed, (batch_id, index_version), &chunk, &mut report).await?;
+    let mut report = match stage_all(source, &tx, (key, index), batch_id, today).await? {
+        Ok(report) => report,
+        Err(why) => {
+            tx.rollback().await?;
+            return Ok(Verdict::Refused(Report::of_whole_file(&why), None));
+        }
+    };
+    let options = claimed.options;
+    let left_out = |report: &Report| options.strict && !(report.expired.is_empty() && report.duplicates.is_empty());
+    if (!report.refused.is_empty() && !options.good_rows) || left_out(&report) || report.rows == 0 {
+        tx.rollback().await?;
+        return Ok(Verdict::Refused(report.or_empty(), Some(file_hash)));
     }
-    match sealing.await {
-        Ok(Ok(())) => {}
-        Ok(Err(why)) => return Err(StoreError::Unreadable(why)),
-        Err(error) => return Err(StoreError::unreadable(format!("sealing the cards: {error}"))),
+    let most = i64::try_from(NOTES_MAX).unwrap_or(i64::MAX);
+    imports::enter_alone(&tx).await?;
+    // Nobody changes the vault from here to the commit. That somebody did since the file was begun is seen, and it is begun
+    // again: a change need not wait for a long file.
+    source.vault.hold(&tx, vault_version).await?;
+    let duplicates = imports::drop_duplicates(&tx, &claimed.product, most).await?;
+    report.duplicates_in_file = unsigned(duplicates.in_file);
+    report.duplicates_known = unsigned(duplicates.known);
+    report.duplicates.total = report.duplicates_in_file + report.duplicates_known;
+    for duplicate in &duplicates.first {
+        report.duplicates.name(unsigned(duplicate.line), reason_of(duplicate));
     }
-    let counts = (signed(report.added), signed(report.duplicates.total));
-    imports::finish(&tx, claimed, "done", file_hashes.last(), counts, &json(&report)?).await?;
+    if left_out(&report) {
+        tx.rollback().await?;
+        return Ok(Verdict::Refused(report, Some(file_hash)));
+    }
+    // From here on the job's row is ours to the end, and saying that we are there would wait for ourselves.
+    owned.store(true, Ordering::Relaxed);
+    imports::own(&tx, claimed).await?;
+    report.added = unsigned(imports::enter_staged(&tx, &claimed.product, batch_id, index_version).await?);
+    imports::finish(&tx, claimed, &ending(&report, true, Some(file_hash))?).await?;
     tx.commit().await?;
     if report.added >= MANY
-        && let Err(error) = imports::refresh_statistics(store).await
+        && let Err(error) = imports::refresh_statistics(&source.store).await
     {
         tracing::debug!(%error, "left to autovacuum");
     }
     Ok(Verdict::Done(report))
 }
 
-async fn enter_chunk(
-    tx: &Tx,
-    claimed: &Claimed,
-    (batch_id, index_version): (i64, i32),
-    chunk: &Chunk,
-    report: &mut Report,
-) -> Result<(), StoreError> {
-    let entered = imports::add_cards(tx, &claimed.product, batch_id, index_version, &chunk.cards).await?;
-    report.added += entered.len() as u64;
-    let left_out: Vec<&NewCard> = chunk.cards.iter().filter(|card| !entered.contains(&card.pos)).collect();
-    if left_out.is_empty() {
-        return Ok(());
-    }
-    let serials: Vec<&str> = left_out.iter().map(|card| card.serial.as_str()).collect();
-    let known = imports::known_serials(tx, &claimed.product, &serials).await?;
-    for card in left_out {
-        let why = if known.contains(&card.serial) {
-            "serial: this product has a card with it"
-        } else {
-            "the same details are in stock or were sold"
-        };
-        report
-            .duplicates
-            .add(chunk.lines.get(&card.pos).copied().unwrap_or(0), why);
-    }
-    Ok(())
+/// What is stored of how an import ended.
+pub(super) fn ending(report: &Report, entered: bool, file_hash: Option<[u8; 32]>) -> Result<Ending, StoreError> {
+    Ok(Ending {
+        entered,
+        file_hash,
+        rows: signed(report.rows),
+        added: signed(report.added),
+        duplicates: signed(report.duplicates.total),
+        malformed: signed(report.refused.total),
+        expired: signed(report.expired.total),
+        report: json(report)?,
+    })
 }
 
-/// Reads the file again and sends its cards on, sealed. Ends early when nobody takes them any more.
-fn seal_all(
-    vault: &Vault,
-    claimed: &Claimed,
-    key: &BatchKey,
-    first: CardPlace,
+fn reason_of(duplicate: &Duplicate) -> String {
+    let what = if duplicate.by_serial {
+        "serial"
+    } else {
+        "the same details"
+    };
+    match &duplicate.of {
+        Twin::Line(line) => format!("{what}: stands on line {line} before"),
+        Twin::Card(card) => format!(
+            "{what}: are those of card {} of {}, which is {}",
+            card.serial,
+            card.product,
+            card.state.as_str()
+        ),
+    }
+}
+
+/// Copies every good row into the transaction's own table. The inner error is about the file as a whole.
+async fn stage_all(
+    source: &Source,
+    tx: &Tx,
+    (key, index): (BatchKey, Arc<IndexKeys>),
+    batch_id: i64,
     today: Date,
-    sender: &mpsc::Sender<Chunk>,
-) -> Result<(), String> {
-    let reader = vault.reader(&claimed.sealed_file).map_err(|error| error.to_string())?;
-    let mut file = CardFile::open(reader)?;
-    let mut place = first;
-    let mut chunk = Chunk::new();
-    let index = vault.index_key();
-    while let Some(row) = file.next()? {
-        let row = row.map_err(|bad| bad.why)?;
-        if is_expired(row.expires_on, today) {
-            continue;
+) -> Result<Result<Report, String>, StoreError> {
+    let (sender, mut chunks) = mpsc::channel::<Vec<NewCard>>(1);
+    let mut sealing = Sealing {
+        source: source.clone(),
+        key,
+        index,
+        batch_id,
+        today,
+        sender,
+        runtime: Handle::current(),
+        chunk: Vec::new(),
+        dealt: 0..0,
+        report: Report::default(),
+    };
+    let reading = tokio::task::spawn_blocking(move || sealing.read().map(|()| sealing.report));
+    while let Some(chunk) = chunks.recv().await {
+        imports::stage(tx, &chunk).await?;
+    }
+    match reading.await {
+        Ok(Ok(report)) => Ok(Ok(report)),
+        Ok(Err(Fault::File(why))) => Ok(Err(why)),
+        Ok(Err(Fault::Store(error))) => Err(error),
+        Err(error) => Err(StoreError::unreadable(format!("sealing the cards: {error}"))),
+    }
+}
+
+/// The reading of a file on its thread.
+struct Sealing {
+    source: Source,
+    key: BatchKey,
+    index: Arc<IndexKeys>,
+    batch_id: i64,
+    today: Date,
+    sender: mpsc::Sender<Vec<NewCard>>,
+    runtime: Handle,
+    chunk: Vec<NewCard>,
+    /// Positions that were dealt and not given yet.
+    dealt: std::ops::Range<i64>,
+    report: Report,
+}
+
+impl Sealing {
+    fn read(&mut self) -> Result<(), Fault> {
+        let (source, runtime) = (self.source.clone(), self.runtime.clone());
+        let (profile, currency) = (source.profile(), source.product.currency);
+        let mut fault = None;
+        let outcome = source.read(&runtime, &mut |found| {
+            table::read(found, &profile, currency, &mut |row| {
+                self.take(row).map_err(|stopped_by| {
+                    fault = Some(stopped_by);
+                    Stop
+                })
+            })
+        });
+        match fault {
+            Some(fault) => Err(fault),
+            None => outcome.and_then(|()| self.send()),
         }
-        chunk.lines.insert(place.pos, row.line);
-        chunk.cards.push(NewCard {
+    }
+
+    fn take(&mut self, row: Result<Row, table::BadRow>) -> Result<(), Fault> {
+        let report = &mut self.report;
+        report.rows += 1;
+        self.source.progress.done.store(report.rows, Ordering::Relaxed);
+        if self.source.progress.is_stopped() {
+            return Err(Fault::File("the reading was stopped".into()));
+        }
+        match row {
+            Err(bad) => {
+                report.refused.add(bad.line, bad.why);
+                Ok(())
+            }
+            Ok(row) if is_expired(row.expires_on, self.today) => {
+                report.expired.add(row.line, "expires_on: is past");
+                Ok(())
+            }
+            // It is refused already: the rest is read for the report alone.
+            Ok(_) if !report.refused.is_empty() && !self.source.claimed.options.good_rows => Ok(()),
+            Ok(row) => self.seal(row),
+        }
+    }
+
+    fn seal(&mut self, row: Row) -> Result<(), Fault> {
+        let place = CardPlace {
+            batch_id: self.batch_id,
+            pos: self.next_position()?,
+        };
+        let failed = |error: crate::vault::VaultError| Fault::Store(error.into());
+        self.chunk.push(NewCard {
             pos: place.pos,
-            sealed: key.seal(place, &row.details).map_err(|error| error.to_string())?,
-            blind_index: index.of_card(&row.details),
-            older_indexes: index.older_of_card(&row.details),
+            line: signed(row.line),
+            sealed: self.key.seal(place, &row.details).map_err(failed)?,
+            blind_index: self.index.of_card(&row.details),
+            older_indexes: self.index.older_of_card(&row.details),
             serial: row.serial,
             expires_on: row.expires_on,
+            public_fields: (!row.public.is_empty()).then(|| object(row.public)),
+            face_value: row.face_value,
+            price: row.price,
         });
-        place.pos += 1;
-        if chunk.cards.len() == CHUNK
-            && sender
-                .blocking_send(std::mem::replace(&mut chunk, Chunk::new()))
-                .is_err()
-        {
+        if self.chunk.len() == CHUNK { self.send() } else { Ok(()) }
+    }
+
+    /// Dealt in a transaction of its own: the file's is long, and others of the product must not wait for its row lock.
+    fn next_position(&mut self) -> Result<i64, Fault> {
+        if self.dealt.is_empty() {
+            let dealing = imports::deal_positions(&self.source.store, &self.source.claimed.product, CHUNK as i64);
+            let first = self.runtime.block_on(dealing).map_err(Fault::Store)?;
+            self.dealt = first..first + CHUNK as i64;
+        }
+        self.dealt
+            .next()
+            .ok_or_else(|| Fault::Store(StoreError::unreadable("no position was dealt")))
+    }
+
+    fn send(&mut self) -> Result<(), Fault> {
+        if self.chunk.is_empty() {
             return Ok(());
         }
-    }
-    if !chunk.cards.is_empty() {
+        let chunk = std::mem::replace(&mut self.chunk, Vec::with_capacity(CHUNK));
         // A receiver that is gone has its own error to tell.
-        let _ = sender.blocking_send(chunk);
+        self.sender
+            .blocking_send(chunk)
+            .map_err(|_| Fault::File("the reading was stopped".into()))
     }
-    Ok(())
 }
 
-impl Chunk {
-    fn new() -> Self {
-        Self {
-            cards: Vec::with_capacity(CHUNK),
-            lines: HashMap::with_capacity(CHUNK),
-        }
-    }
+/// A card is good through its last day.
+pub(super) fn is_expired(expires_on: Option<Date>, today: Date) -> bool {
+    expires_on.is_some_and(|last| last < today)
+}
+
+fn object(fields: Vec<(String, String)>) -> Value {
+    Value::Object(
+        fields
+            .into_iter()
+            .map(|(name, value)| (name, value.into()))
+            .collect::<Map<_, _>>(),
+    )
 }
 
 fn signed(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn unsigned(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or(0)
 }

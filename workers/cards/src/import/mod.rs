@@ -1,78 +1,61 @@
 //! Card files: handed in sealed by whoever has one, entered by whoever holds the vault's identity.
 //!
-//! [`submit`] needs only the vault's public half. [`work_one`] takes up a file under a lease, reads it twice (first to
-//! check every row, then to seal and enter), and enters it all or nothing in one transaction. A file with a row that
-//! cannot be read is refused with a report of rows and reasons; no report ever repeats what a row holds. Memory is bounded
-//! by the sealed file and two chunks of rows, whatever the number of cards.
+//! [`submit`] needs only the vault's public half. [`work_one`] takes up a file under a lease and reads it twice: first to
+//! its end, for what recognises it and for damage, then row by row into sealed cards, which come into stock by one
+//! statement of one transaction. A file with a row that cannot be read is refused with a report of rows and reasons; no
+//! report repeats what a row holds. Text is read in bounded memory, whatever its size and whatever it is wrapped in; of a
+//! workbook the strings are held, up to a bound. [`preview`] reads a file that whoever asks has in hand, masked.
 
-mod check;
+mod container;
 mod enter;
-mod file;
+mod hand_in;
+mod preview;
 mod report;
+mod source;
+mod stored;
+mod table;
 
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use age::x25519::Recipient;
 use domain::ids::ProductId;
+use secrecy::SecretString;
 use serde_json::Value;
-use store::audit::{self, Act};
 use store::imports::{self, Claimed, LEASE_SECONDS};
 use store::{Store, StoreError};
+use tokio::runtime::Handle;
 use uuid::Uuid;
 
-use crate::vault::{Vault, VaultError, seal_to};
+use crate::vault::Vault;
+use source::{Fault, Progress, Source};
 
+pub use container::{PgpKey, PgpKeyError};
+pub use hand_in::{FILE_MAX_BYTES, File, SubmitError, submit, submit_file};
+pub use preview::{Masked, Preview, password, preview};
 pub use report::{Note, Notes, Report};
+pub use store::imports::Options;
 
 /// Names an import.
 pub type ImportId = Uuid;
 
-/// The largest file that is taken, in bytes; about five million cards. It travels as one value of the database.
-pub const FILE_MAX_BYTES: usize = 256 * 1024 * 1024;
+/// How often a worker says that it is there, and how far it has come.
+const TOLD_EVERY: Duration = Duration::from_millis(500);
 
-/// Why a file cannot be handed in.
-#[derive(Debug, thiserror::Error)]
-pub enum SubmitError {
-    /// Too large to be one value of the database.
-    #[error("the file is larger than {FILE_MAX_BYTES} bytes: split it")]
-    TooLarge,
-    /// Sealing failed.
-    #[error(transparent)]
-    Vault(#[from] VaultError),
-    /// The product is not declared, or the database is away.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+/// What opens files besides the vault.
+#[derive(Clone, Debug, Default)]
+pub struct Keys {
+    /// The workers' OpenPGP key, where they have one.
+    pub pgp: Option<Arc<PgpKey>>,
 }
 
-/// Seals a file to the vault and hands it in. What is in it is looked at only by [`work_one`].
-pub async fn submit(
-    store: &Store,
-    recipients: &[Recipient],
-    product: &ProductId,
-    file_name: &str,
-    bytes: &[u8],
-    who: &str,
-) -> Result<ImportId, SubmitError> {
-    if bytes.len() > FILE_MAX_BYTES {
-        return Err(SubmitError::TooLarge);
+impl Keys {
+    /// The keys that settings name.
+    pub fn read(pgp_key: Option<&Path>, password: Option<&SecretString>) -> Result<Self, PgpKeyError> {
+        let pgp = pgp_key.map(|file| PgpKey::read(file, password)).transpose()?;
+        Ok(Self { pgp: pgp.map(Arc::new) })
     }
-    let sealed = seal_to(recipients, bytes)?;
-    let import_id = Uuid::now_v7();
-    let tx = store.begin().await?;
-    imports::submit(&tx, import_id, product, file_name, &sealed, who).await?;
-    let act = Act {
-        who,
-        act: "cards import",
-        subject_kind: "card_import",
-        subject: &import_id.to_string(),
-        reason: None,
-        before: None,
-        after: Some(serde_json::json!({ "product": product.as_str(), "file": file_name })),
-    };
-    audit::record(&tx, &act).await?;
-    tx.commit().await?;
-    Ok(import_id)
 }
 
 /// A file that was worked on.
@@ -89,17 +72,29 @@ pub struct Finished {
 }
 
 /// What becomes of a file that was read.
-pub(crate) enum Verdict {
+enum Verdict {
     Done(Report),
-    Refused(Report),
+    /// With what recognises it, where it could be read through.
+    Refused(Report, Option<[u8; 32]>),
 }
 
-/// Takes up one file (`only` this one, or the oldest that waits) and works it off. `None`: nothing to take up.
-///
-/// A failure of the database leaves the file to be taken up again; so does a worker that dies.
+/// [`work_one_with`] no keys but the vault's.
 pub async fn work_one(
     store: &Store,
     vault: &Arc<Vault>,
+    only: Option<ImportId>,
+) -> Result<Option<Finished>, StoreError> {
+    work_one_with(store, vault, &Keys::default(), only).await
+}
+
+/// Takes up one file (`only` this one, or the oldest that waits) and works it off. `None`: nothing to take up, or it was
+/// cancelled meanwhile.
+///
+/// A failure of the database leaves the file to be taken up again; so does a worker that dies.
+pub async fn work_one_with(
+    store: &Store,
+    vault: &Arc<Vault>,
+    keys: &Keys,
     only: Option<ImportId>,
 ) -> Result<Option<Finished>, StoreError> {
     // A file is entered for the vault as it is now; a worker that cannot open that leaves the file to another.
@@ -108,8 +103,11 @@ pub async fn work_one(
         return Ok(None);
     };
     let claimed = Arc::new(claimed);
-    match work(store, vault, &claimed).await {
-        Ok(finished) => Ok(Some(finished)),
+    match work(store, vault, keys, &claimed).await {
+        Ok(finished) => {
+            tell(&claimed, &finished);
+            Ok(Some(finished))
+        }
         Err(error) if error.is_retryable() => {
             // At once if that can be done; else when the lease is over.
             if let Err(error) = imports::give_back(store, &claimed).await {
@@ -118,58 +116,118 @@ pub async fn work_one(
             Err(error)
         }
         Err(StoreError::Changed(why)) => {
-            tracing::warn!(import = %claimed.import_id, why, "a card file was lost to another worker");
+            tracing::warn!(import = %claimed.import_id, why, "a card file was given up");
             Ok(None)
         }
         // It would fail the same way for ever: an operator has to see it.
-        Err(error) => refuse(store, &claimed, Report::of_whole_file(&error.to_string()))
-            .await
-            .map(Some),
-    }
-}
-
-async fn work(store: &Store, vault: &Arc<Vault>, claimed: &Arc<Claimed>) -> Result<Finished, StoreError> {
-    let today = imports::today(store).await?;
-    let (reading_vault, file) = (vault.clone(), claimed.clone());
-    let checking = tokio::task::spawn_blocking(move || check::check(&reading_vault, &file.sealed_file, today));
-    let checked = with_lease(store, claimed, checking).await?;
-    let checked = match checked {
-        Ok(checked) if checked.report.refused.is_empty() => checked,
-        Ok(checked) => return refuse(store, claimed, checked.report).await,
-        Err(why) => return refuse(store, claimed, Report::of_whole_file(&why)).await,
-    };
-    match enter::enter(store, vault, claimed, checked, today).await? {
-        Verdict::Done(report) => {
-            tracing::info!(import = %claimed.import_id, product = %claimed.product, added = report.added, "cards imported");
-            count(claimed, "added", report.added);
-            count(claimed, "duplicate", report.duplicates.total);
-            Ok(finished(claimed, true, report))
+        Err(error) => {
+            let finished = refuse(store, &claimed, Report::of_whole_file(&error.to_string()), None).await?;
+            tell(&claimed, &finished);
+            Ok(Some(finished))
         }
-        Verdict::Refused(report) => refuse(store, claimed, report).await,
     }
 }
 
-/// Waits for work on a thread while saying, now and then, that this worker is still there.
+async fn work(store: &Store, vault: &Arc<Vault>, keys: &Keys, claimed: &Arc<Claimed>) -> Result<Finished, StoreError> {
+    let today = imports::today(store).await?;
+    let vault_version = vault.version();
+    let declared = store::declarations::load(store).await?;
+    let Some(product) = declared.products.get(&claimed.product) else {
+        let why = "the product's declaration cannot be read by this version";
+        return refuse(store, claimed, Report::of_whole_file(why), None).await;
+    };
+    let source = Source {
+        store: store.clone(),
+        vault: vault.clone(),
+        keys: keys.clone(),
+        product: product.value.clone().into(),
+        claimed: claimed.clone(),
+        progress: Arc::default(),
+    };
+    let owned = AtomicBool::new(false);
+    let progress = source.progress.clone();
+    let whole = async {
+        let (hashes, rows) = match look(&source).await? {
+            Ok(looked) => looked,
+            Err(why) => return Ok(Verdict::Refused(Report::of_whole_file(&why), None)),
+        };
+        source.progress.total.store(rows, Ordering::Relaxed);
+        if !claimed.options.again
+            && let Some((import_id, at)) = imports::entered_before(store, &hashes).await?
+        {
+            let why = format!("this file was imported before: {import_id}, {at}");
+            return Ok(Verdict::Refused(Report::of_whole_file(&why), None));
+        }
+        let entering = enter::Entering {
+            source: &source,
+            today,
+            // The last one is that of the latest key.
+            file_hash: hashes.last().copied().unwrap_or_default(),
+            vault_version,
+        };
+        enter::enter(&entering, &owned).await
+    };
+    let outcome = with_lease(store, claimed, &progress, &owned, whole).await;
+    progress.stop.store(true, Ordering::Relaxed);
+    match outcome? {
+        Verdict::Done(report) => Ok(finished(claimed, true, report)),
+        Verdict::Refused(report, hash) => refuse(store, claimed, report, hash).await,
+    }
+}
+
+/// The first reading: to the end, so that damage is found before a row is entered, for what recognises the file and how many
+/// rows it may have. The inner error is about the file as a whole.
+async fn look(source: &Source) -> Result<Result<(Vec<[u8; 32]>, u64), String>, StoreError> {
+    let (source, runtime) = (source.clone(), Handle::current());
+    let looking = tokio::task::spawn_blocking(move || {
+        let (profile, mut hash, mut rows) = (source.profile(), source.vault.index_key().of_file(), 0);
+        source.read(&runtime, &mut |table| {
+            rows = table::look(table, &profile, &mut hash)?;
+            Ok(())
+        })?;
+        Ok((hash.finish(), rows))
+    });
+    match looking.await {
+        Ok(Ok(looked)) => Ok(Ok(looked)),
+        Ok(Err(Fault::File(why))) => Ok(Err(why)),
+        Ok(Err(Fault::Store(error))) => Err(error),
+        Err(error) => Err(StoreError::unreadable(format!("reading the file: {error}"))),
+    }
+}
+
+/// Does the work while saying that this worker is still there and how far it has come. A job that was cancelled or taken over
+/// ends the work: what it has written so far was in its own transaction.
 async fn with_lease<T>(
     store: &Store,
     claimed: &Claimed,
-    mut work: tokio::task::JoinHandle<T>,
+    progress: &Progress,
+    owned: &AtomicBool,
+    work: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
-    let pause = Duration::from_secs(LEASE_SECONDS.unsigned_abs().into()) / 3;
+    let mut work = std::pin::pin!(work);
     loop {
         tokio::select! {
-            done = &mut work => return done.map_err(|error| StoreError::unreadable(format!("reading the file: {error}"))),
-            () = tokio::time::sleep(pause) => imports::renew(store, claimed).await?,
+            done = &mut work => return done,
+            () = tokio::time::sleep(TOLD_EVERY) => {
+                if !owned.load(Ordering::Relaxed) {
+                    let number = |count: &std::sync::atomic::AtomicU64| i64::try_from(count.load(Ordering::Relaxed)).ok();
+                    let total = number(&progress.total).filter(|total| *total > 0);
+                    imports::renew(store, claimed, number(&progress.done).unwrap_or(0), total).await?;
+                }
+            }
         }
     }
 }
 
-async fn refuse(store: &Store, claimed: &Claimed, report: Report) -> Result<Finished, StoreError> {
+async fn refuse(
+    store: &Store,
+    claimed: &Claimed,
+    report: Report,
+    file_hash: Option<[u8; 32]>,
+) -> Result<Finished, StoreError> {
     let tx = store.begin().await?;
-    imports::finish(&tx, claimed, "refused", None, (0, 0), &json(&report)?).await?;
+    imports::finish(&tx, claimed, &enter::ending(&report, false, file_hash)?).await?;
     tx.commit().await?;
-    tracing::warn!(import = %claimed.import_id, product = %claimed.product, "a card file was refused");
-    count(claimed, "refused", report.refused.total.max(1));
     Ok(finished(claimed, false, report))
 }
 
@@ -179,6 +237,18 @@ fn finished(claimed: &Claimed, entered: bool, report: Report) -> Finished {
         product: claimed.product.clone(),
         entered,
         report,
+    }
+}
+
+fn tell(claimed: &Claimed, finished: &Finished) {
+    let report = &finished.report;
+    if finished.entered {
+        tracing::info!(import = %claimed.import_id, product = %claimed.product, added = report.added, "cards imported");
+        count(claimed, "added", report.added);
+        count(claimed, "duplicate", report.duplicates.total);
+    } else {
+        tracing::warn!(import = %claimed.import_id, product = %claimed.product, "a card file was refused");
+        count(claimed, "refused", report.refused.total.max(1));
     }
 }
 

@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 /// The most lines that are named of a kind; the total counts them all.
-const NOTES_MAX: usize = 1000;
+pub(crate) const NOTES_MAX: usize = 1000;
 
 /// What became of a file's rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -15,9 +15,13 @@ pub struct Report {
     pub added: u64,
     /// Left out: the card is in stock, was sold, or stands in this file before.
     pub duplicates: Notes,
+    /// Of these: stand in this file before.
+    pub duplicates_in_file: u64,
+    /// Of these: are in stock, or were.
+    pub duplicates_known: u64,
     /// Left out: past their day.
     pub expired: Notes,
-    /// Not to be read: because of them no card of the file was entered.
+    /// Not to be read: because of them no card of the file was entered, unless the good rows were asked for.
     pub refused: Notes,
 }
 
@@ -42,6 +46,11 @@ pub struct Note {
 impl Notes {
     pub(crate) fn add(&mut self, line: u64, why: impl Into<String>) {
         self.total += 1;
+        self.name(line, why);
+    }
+
+    /// Names a line that is counted already.
+    pub(crate) fn name(&mut self, line: u64, why: impl Into<String>) {
         if self.lines.len() < NOTES_MAX {
             self.lines.push(Note { line, why: why.into() });
         }
@@ -59,5 +68,14 @@ impl Report {
         let mut report = Self::default();
         report.refused.add(0, why);
         report
+    }
+
+    /// A file without a row is refused as such.
+    pub(crate) fn or_empty(self) -> Self {
+        if self.rows == 0 {
+            Self::of_whole_file("the file has no rows")
+        } else {
+            self
+        }
     }
 }

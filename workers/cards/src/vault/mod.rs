@@ -154,13 +154,13 @@ impl Vault {
         }
     }
 
-    /// Something sealed to the vault, opened as a stream.
-    pub(crate) fn reader<'a>(&self, sealed: &'a [u8]) -> Result<impl std::io::Read + use<'a>, VaultError> {
+    /// Something sealed to the vault, opened as a stream that can be sought in where its source can.
+    pub(crate) fn decrypt<R: std::io::Read>(
+        &self,
+        sealed: age::Decryptor<R>,
+    ) -> Result<age::stream::StreamReader<R>, age::DecryptError> {
         let keyring = self.keyring();
-        let decryptor = age::Decryptor::new_buffered(sealed).map_err(VaultError::Unopenable)?;
-        decryptor
-            .decrypt(keyring.identities.iter().map(|one| one as &dyn age::Identity))
-            .map_err(VaultError::Unopenable)
+        sealed.decrypt(keyring.identities.iter().map(|one| one as &dyn age::Identity))
     }
 
     /// A key for a new batch, and its wrapped form to be stored.

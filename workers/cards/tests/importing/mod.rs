@@ -1,5 +1,8 @@
 //! Card files: good, bad, repeated, and taken over from a worker that died.
 
+mod files;
+mod jobs;
+
 use std::sync::Arc;
 
 use cards::vault::{self, VaultError};
@@ -77,16 +80,24 @@ async fn a_file_is_taken_over_from_a_worker_that_died() {
     let dead = imports::claim(&stand.store, Some(import_id), 0).await.unwrap().unwrap();
     let tx = stand.store.begin().await.unwrap();
     imports::own(&tx, &dead).await.unwrap();
+    imports::begin_staging(&tx).await.unwrap();
     let batch = imports::add_batch(&tx, &dead, 1, b"-").await.unwrap();
     let card = NewCard {
         pos: 1,
+        line: 2,
         serial: "s-0".into(),
         sealed: vec![1],
         blind_index: [7; 32],
-        older_indexes: Vec::new(),
+        older_indexes: vec![],
         expires_on: None,
+        public_fields: None,
+        face_value: None,
+        price: None,
     };
-    imports::add_cards(&tx, &dead.product, batch, 1, &[card]).await.unwrap();
+    imports::stage(&tx, &[card]).await.unwrap();
+    imports::enter_alone(&tx).await.unwrap();
+    imports::drop_duplicates(&tx, &dead.product, 10).await.unwrap();
+    assert_eq!(imports::enter_staged(&tx, &dead.product, batch, 1).await.unwrap(), 1);
     drop(tx);
     let finished = import::work_one(&stand.store, &stand.vault, None)
         .await
@@ -94,7 +105,7 @@ async fn a_file_is_taken_over_from_a_worker_that_died() {
         .unwrap();
     assert_eq!((finished.import_id, finished.report.added), (import_id, 12_000));
     // It was only slow: nothing it writes counts any more.
-    let late = imports::renew(&stand.store, &dead).await;
+    let late = imports::renew(&stand.store, &dead, 1, None).await;
     assert!(matches!(late, Err(StoreError::Changed(_))));
     let tx = stand.store.begin().await.unwrap();
     assert!(imports::own(&tx, &dead).await.is_err());

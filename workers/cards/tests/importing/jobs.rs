@@ -1,0 +1,166 @@
+//! A card file as a job: larger than a chunk, watched, cancelled, taken over, and never half done.
+
+use cards::import::{self, ImportId};
+use serde_json::json;
+use store::StoreError;
+use store::imports;
+
+use crate::stand::Stand;
+
+async fn state(stand: &Stand, id: ImportId) -> String {
+    imports::find(&stand.store, id).await.unwrap().unwrap().state
+}
+
+fn many(count: usize) -> String {
+    let rows: String = (0..count)
+        .map(|at| format!("s-{at},823144{at:06},{}\n", "x".repeat(40)))
+        .collect();
+    format!("serial,pin,note\n{rows}")
+}
+
+#[tokio::test]
+async fn a_file_of_many_chunks_comes_in_whole_and_in_order() {
+    let stand = Stand::new().await;
+    stand.product("p", json!({})).await;
+    let text = many(40_000);
+    assert!(text.len() > 2 * imports::CHUNK_BYTES);
+    let id = stand.submit("p", &text).await;
+    let chunk = imports::chunk(&stand.store, id, 2).await.unwrap().unwrap();
+    assert!(
+        !chunk.windows(6).any(|window| window == b"823144"),
+        "a chunk is in the clear"
+    );
+    let finished = import::work_one(&stand.store, &stand.vault, Some(id))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!((finished.report.rows, finished.report.added), (40_000, 40_000));
+    let stored = imports::find(&stand.store, id).await.unwrap().unwrap();
+    assert_eq!((stored.rows_done, stored.rows_total), (40_000, Some(40_000)));
+    let serials = stand.sql("SELECT serial FROM card ORDER BY pos").await;
+    assert!(
+        serials.iter().cloned().eq((0..40_000).map(|at| format!("s-{at}"))),
+        "sold in another order than the file's"
+    );
+    stand.end().await;
+}
+
+#[tokio::test]
+async fn a_cancelled_file_is_forgotten_and_its_worker_enters_nothing() {
+    let stand = Stand::new().await;
+    stand.product("p", json!({})).await;
+    let waiting = stand.submit("p", "serial,pin\ns-1,823144000001\n").await;
+    imports::cancel(&stand.store, waiting, "test", "wrong file")
+        .await
+        .unwrap();
+    assert_eq!(state(&stand, waiting).await, "cancelled");
+    assert!(imports::chunk(&stand.store, waiting, 0).await.unwrap().is_none());
+    let twice = imports::cancel(&stand.store, waiting, "test", "once more")
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&twice, StoreError::Changed(why) if why.contains("is cancelled")),
+        "{twice}"
+    );
+    assert!(
+        import::work_one(&stand.store, &stand.vault, Some(waiting))
+            .await
+            .unwrap()
+            .is_none()
+    );
+
+    // Taken up, and cancelled while its worker is at it.
+    let working = stand.submit("p", &many(30_000)).await;
+    let worker = import::work_one(&stand.store, &stand.vault, Some(working));
+    let canceller = async {
+        testkit_wait(async || state(&stand, working).await == "working").await;
+        imports::cancel(&stand.store, working, "test", "wrong file").await
+    };
+    let (worked, cancelled) = tokio::join!(worker, canceller);
+    match cancelled {
+        Ok(()) => {
+            assert!(worked.unwrap().is_none());
+            assert_eq!(stand.counts("p").await, [0; 5]);
+            assert_eq!(state(&stand, working).await, "cancelled");
+        }
+        // It was quicker, and is done as a whole.
+        Err(error) => {
+            assert!(matches!(error, StoreError::Changed(_)), "{error}");
+            assert_eq!(stand.counts("p").await, [30_000, 0, 0, 0, 0]);
+        }
+    }
+
+    // While the cards are entered it is too late, and nobody waits to be told so.
+    let entering = stand.submit("p", "serial,pin\ns-x,823144999999\n").await;
+    let claimed = imports::claim(&stand.store, Some(entering), 30).await.unwrap().unwrap();
+    let tx = stand.store.begin().await.unwrap();
+    imports::own(&tx, &claimed).await.unwrap();
+    let late = imports::cancel(&stand.store, entering, "test", "late")
+        .await
+        .unwrap_err();
+    assert!(late.to_string().contains("too late to cancel"), "{late}");
+    drop(tx);
+    let audit = store::audit::of(&stand.store, "card_import", &waiting.to_string())
+        .await
+        .unwrap();
+    assert!(
+        audit
+            .iter()
+            .any(|act| act.act == "cards cancel-import" && act.reason.as_deref() == Some("wrong file"))
+    );
+    stand.end().await;
+}
+
+/// Looks again and again until it is so; the test runner ends a test that waits for ever.
+async fn testkit_wait(holds: impl AsyncFn() -> bool) {
+    while !holds().await {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn how_far_a_file_is_can_be_seen_and_a_silent_worker_is_replaced() {
+    let stand = Stand::new().await;
+    stand.product("p", json!({})).await;
+    let id = stand
+        .submit("p", "serial,pin\ns-1,823144000001\ns-2,823144000002\n")
+        .await;
+    let dead = imports::claim(&stand.store, Some(id), 0).await.unwrap().unwrap();
+    imports::renew(&stand.store, &dead, 1, Some(2)).await.unwrap();
+    let seen = imports::list(&stand.store).await.unwrap().remove(0);
+    assert_eq!(
+        (seen.state.as_str(), seen.rows_done, seen.rows_total),
+        ("working", 1, Some(2))
+    );
+    let none = import::work_one(&stand.store, &stand.vault, Some(id)).await.unwrap();
+    assert!(none.is_none(), "its worker has just said that it is there");
+    // It falls silent: the same lease, over at once.
+    let tx = stand.store.begin().await.unwrap();
+    imports::own(&tx, &dead).await.unwrap();
+    drop(tx);
+    imports::cancel(&stand.store, id, "test", "its worker is gone")
+        .await
+        .unwrap();
+    let late = imports::renew(&stand.store, &dead, 2, Some(2)).await.unwrap_err();
+    assert!(late.to_string().contains("cancelled"), "{late}");
+    stand.end().await;
+}
+
+#[tokio::test]
+async fn two_files_with_the_same_cards_at_once_enter_each_card_once() {
+    let stand = Stand::new().await;
+    stand.product("p", json!({})).await;
+    stand.product("q", json!({})).await;
+    let rows: String = (0..3_000).map(|at| format!("s-{at},823144{at:06}\n")).collect();
+    let first = stand.submit("p", &format!("serial,pin\n{rows}")).await;
+    let second = stand.submit("q", &format!("serial,pin\n\n{rows}")).await;
+    let (first, second) = tokio::join!(
+        import::work_one(&stand.store, &stand.vault, Some(first)),
+        import::work_one(&stand.store, &stand.vault, Some(second)),
+    );
+    let (first, second) = (first.unwrap().unwrap().report, second.unwrap().unwrap().report);
+    assert_eq!(first.added + second.added, 3_000);
+    assert_eq!(first.duplicates.total + second.duplicates.total, 3_000);
+    assert_eq!(first.duplicates.lines.len() + second.duplicates.lines.len(), 1_000);
+    stand.end().await;
+}
