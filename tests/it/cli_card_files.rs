@@ -3,10 +3,12 @@
 
 use serde_json::json;
 use testkit::process::Process;
+use testkit::wait_for;
 
 use crate::cli::{Files, done, failed, rows, unigate};
-use crate::faults::{bare, environment};
+use crate::faults::{bare, dying_at, environment};
 use crate::fixtures::{MTS, new_id, reservation};
+use crate::world::PATIENCE;
 
 const ISSUER: &str = r#"
 [card_file]
@@ -157,4 +159,50 @@ async fn a_password_is_used_where_it_is_and_goes_nowhere() {
         .sql("SELECT allowed FROM audit WHERE act = 'cards cancel-import' ORDER BY audit_id")
         .await;
     assert_eq!(acts, [[Some("t".to_owned())], [Some("f".to_owned())]]);
+}
+
+/// Killed at this point, another worker has the file done: every card once, whatever the first one had written.
+async fn import_killed_at(point: &str) {
+    let world = bare().await;
+    world.product(MTS).await;
+    let files = Files::new();
+    let rows: String = (0..3_000).map(|at| format!("{at:04},8231-secret-{at:04}\n")).collect();
+    let file = files.write("cards.csv", &format!("serial,pin\n{rows}"));
+    let mut doomed = Process::start_ready(&dying_at(&world, &format!("cards.imports:{point}")), &["run", "cards"]).await;
+    done(&world, &["cards", "import", "--product", "mts-100", "--wait", "0", &file]).await;
+    doomed.dies().await;
+    world
+        .sql("UPDATE card_import SET lease_until = clock_timestamp() WHERE state = 'working'")
+        .await;
+    let healthy = Process::start_ready(&environment(&world, &[]), &["run", "cards"]).await;
+    wait_for("the file to be done", PATIENCE, async || {
+        let listed = rows_of(&world).await;
+        (listed[0]["state"] == "done").then_some(())
+    })
+    .await;
+    let listed = rows_of(&world).await;
+    assert_eq!((listed.len(), &listed[0]["added"]), (1, &json!(3_000)));
+    assert_eq!(world.value("SELECT count(*) FROM card").await, "3000");
+    assert_eq!(world.value("SELECT count(*) FROM card_batch").await, "1");
+    assert_eq!(world.value("SELECT count(*) FROM card_import_chunk").await, "0");
+    assert!(healthy.end().await.success());
+}
+
+async fn rows_of(world: &crate::world::World) -> Vec<serde_json::Value> {
+    rows(world, &["cards", "imports"]).await
+}
+
+#[tokio::test]
+async fn an_import_killed_once_its_cards_are_sealed() {
+    import_killed_at("staged").await;
+}
+
+#[tokio::test]
+async fn an_import_killed_before_its_commit() {
+    import_killed_at("before_commit").await;
+}
+
+#[tokio::test]
+async fn an_import_killed_after_its_commit() {
+    import_killed_at("after_commit").await;
 }

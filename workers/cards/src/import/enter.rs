@@ -61,6 +61,7 @@ pub(super) async fn enter(entering: &Entering<'_>, owned: &AtomicBool) -> Result
         tx.rollback().await?;
         return Ok(Verdict::Refused(report.or_empty(), Some(file_hash)));
     }
+    runtime::checkpoint("cards.imports", "staged");
     let most = i64::try_from(NOTES_MAX).unwrap_or(i64::MAX);
     imports::enter_alone(&tx).await?;
     // Nobody changes the vault from here to the commit. That somebody did since the file was begun is seen, and it is begun
@@ -82,7 +83,9 @@ pub(super) async fn enter(entering: &Entering<'_>, owned: &AtomicBool) -> Result
     imports::own(&tx, claimed).await?;
     report.added = unsigned(imports::enter_staged(&tx, &claimed.product, batch_id, index_version).await?);
     imports::finish(&tx, claimed, &ending(&report, true, Some(file_hash))?).await?;
+    runtime::checkpoint("cards.imports", "before_commit");
     tx.commit().await?;
+    runtime::checkpoint("cards.imports", "after_commit");
     if report.added >= MANY
         && let Err(error) = imports::refresh_statistics(&source.store).await
     {

@@ -248,3 +248,41 @@ async fn a_preview_shows_no_secret_and_tells_what_an_import_would() {
     assert_eq!(found.rows[0].public, [("plan".to_owned(), "Summer".to_owned())]);
     assert!(!format!("{found:?}").contains("8231"));
 }
+
+#[tokio::test]
+async fn the_worker_opens_what_a_declared_password_or_its_own_key_opens() {
+    let stand = Stand::new().await;
+    let password = stand.identity_file.with_file_name("password");
+    std::fs::write(&password, "hunter2\n").unwrap();
+    let reference = format!("file:{}", password.display());
+    stand.product("p", json!({"card_file": {"password": reference}})).await;
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let options = zip::write::FileOptions::<()>::default().with_aes_encryption(zip::AesMode::Aes256, "hunter2");
+    archive.start_file("cards.csv", options).unwrap();
+    std::io::Write::write_all(&mut archive, b"serial,pin\np-1,823144000001\n").unwrap();
+    let packed = archive.finish().unwrap().into_inner();
+    assert_eq!(import_as(&stand, &packed, Options::default()).await.report.added, 1);
+    std::fs::write(&password, "hunter3").unwrap();
+    let again = Options {
+        again: true,
+        ..Options::default()
+    };
+    let wrong = import_as(&stand, &packed, again).await.report;
+    assert_eq!(told(&wrong.refused), [(0, "the archive: the password does not open it")]);
+    std::fs::remove_file(&password).unwrap();
+    let gone = import_as(&stand, &packed, again).await.report;
+    assert!(gone.refused.lines[0].why.starts_with("the archive card_file.password: "), "{gone:?}");
+
+    let samples = concat!(env!("CARGO_MANIFEST_DIR"), "/src/import/container/samples");
+    let message = std::fs::read(format!("{samples}/to-key.pgp")).unwrap();
+    let without = import_as(&stand, &message, Options::default()).await.report;
+    assert!(without.refused.lines[0].why.contains("UNIGATE_PGP_KEY_FILE"), "{without:?}");
+    let keys = import::Keys::read(Some(format!("{samples}/key.asc").as_ref()), None).unwrap();
+    let recipients = vault::recipients(&stand.store).await.unwrap();
+    let product = ProductId::parse("p").unwrap();
+    let handed_in = import::submit(&stand.store, &recipients, &product, "cards.pgp", &message, "test").await;
+    let finished = import::work_one_with(&stand.store, &stand.vault, &keys, Some(handed_in.unwrap())).await;
+    assert_eq!(finished.unwrap().unwrap().report.added, 1);
+    assert_eq!(stand.counts("p").await, [2, 0, 0, 0, 0]);
+    stand.end().await;
+}
