@@ -67,7 +67,8 @@ grant select, insert on notice to :workers;
 grant update (title, lines, mail_to, times, last_at) on notice to :workers;
 
 -- Declarations, where messages or payees are judged by them.
-grant select on declaration_generation, payee, product, terminal to unigate_intake, unigate_cards, unigate_unikassa;
+grant select on declaration_generation, payee, product, terminal, terminal_group
+    to unigate_intake, unigate_cards, unigate_unikassa;
 grant update (only_row) on declaration_generation to unigate_intake, unigate_cards, unigate_unikassa;
 
 -- Facts that are refused: kept by the worker they came to, and handled again by it.
@@ -110,6 +111,11 @@ grant update (state, lease_token, lease_until, file_hash, rows_done, rows_total,
 grant select, delete on card_import_chunk to unigate_cards;
 -- Cards of a file are gathered and compared in a table of the transaction before any of them is in stock.
 grant temporary on database :"DBNAME" to unigate_cards;
+-- A card that does not open is faulty.
+grant select, insert on card_fault to unigate_cards;
+-- A terminal that has a limit is locked while it is counted.
+grant select, insert on terminal_gate to unigate_cards;
+grant update (terminal_id) on terminal_gate to unigate_cards;
 -- Every card shown once more is in the audit log.
 grant insert on audit to unigate_cards;
 
@@ -148,9 +154,9 @@ grant update (until) on notice_pause to unigate_mailer;
 
 -- -------------------------------------------------------------------------------- operators: the command line
 -- Declaring: payees with their series and lanes, products, terminals.
-grant select on declaration_generation, payee, payee_version, product, terminal to unigate_operator;
+grant select on declaration_generation, payee, payee_version, product, terminal, terminal_group to unigate_operator;
 grant update (generation) on declaration_generation to unigate_operator;
-grant insert, update on payee, product, terminal to unigate_operator;
+grant insert, update on payee, product, terminal, terminal_group to unigate_operator;
 grant insert on payee_version to unigate_operator;
 grant select, insert, update on series to unigate_operator;
 grant select, insert on lane to unigate_operator;
@@ -186,6 +192,14 @@ grant select (import_id, n) on card_import_chunk to unigate_operator;
 -- And taking one back: cancelling.
 grant update (bytes, state, finished_at, ended_by, lease_token, lease_until) on card_import to unigate_operator;
 grant select (batch_id, product_id, created_at) on card_batch to unigate_operator, unigate_readonly;
+-- After the sale: faulty cards, cases, and a card of the stock given in place of another. That is a sale; it leaves an audit row
+-- and a case that names it.
+grant select, insert on card_fault to unigate_operator;
+grant insert (case_id, kind, reservation_id, card_id, opened_by) on card_case to unigate_operator;
+grant update (resolution, resolved_at, resolved_by, note, replacement_reservation_id, refund_amount, refund_method,
+              refund_reference) on card_case to unigate_operator;
+grant update (exposed, reservation_id) on card to unigate_operator;
+grant insert on reservation to unigate_operator;
 -- Alerts: looking at them.
 grant select on notice, notice_mail to unigate_operator, unigate_readonly;
 -- Asking to see a card, and returning unsold ones; the answers are sealed to whoever asked.
@@ -200,9 +214,9 @@ grant select, insert on audit to unigate_operator;
 -- ------------------------------------------------------------------------------ those who only look: support, reports
 -- Not: declarations (a payee's secret may stand in one), anything of the vault, sealed cards, files of registers.
 grant select on payment, payment_view, payment_identity, attempt, lane, lane_slot, ledger, series, register, mailing, artifact,
-    reservation, card_case, product_stock, audit, event to unigate_readonly;
+    reservation, card_case, card_fault, product_stock, audit, event to unigate_readonly;
 grant select (payee_id, version, gateway, suspended, retired, updated_at) on payee to unigate_readonly;
-grant select on product, terminal, disclosure to unigate_readonly;
+grant select on product, terminal, terminal_group, disclosure to unigate_readonly;
 grant select (parked_id, parked_at, routing_key, payment_id, reservation_id, reason, detail, body, corrected_body,
               properties, state, resolved_at, resolved_by) on parked to unigate_readonly;
 grant select (card_id, product_id, pos, batch_id, serial, expires_on, state, pool, exposed, offer_after, reservation_id,

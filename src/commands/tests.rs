@@ -30,6 +30,8 @@ fn columns() {
         columns_of("cards report --serials", &super::cards::report::SERIALS),
         line::<store::disclosures::Disclosure>("cards disclosures"),
         line::<::cards::vault::verify::Unfit>("cards vault verify"),
+        line::<store::cards::FaultyRow>("cards faulty list"),
+        line::<store::cases::CaseRow>("cards cases list"),
         line::<store::payments::PaymentRow>("payments list"),
         line::<Delivery>("deliveries list"),
         line::<store::registers::Listed>("registers list"),

@@ -2,7 +2,7 @@
 //! nothing changed but what is local (addresses, keys, secrets, users) and what would take longer than the day does.
 
 use anyhow::{Context as _, bail};
-use domain::declaration::{Declaration, Payee, Product, SecretRef, Terminal};
+use domain::declaration::{Declaration, Payee, Product, SecretRef, Terminal, TerminalLimits};
 use domain::ids::TerminalId;
 use serde::Deserialize;
 use store::{Store, declarations, registers};
@@ -47,6 +47,7 @@ pub(super) struct Declared {
     pub(super) terminals: Vec<Terminal>,
 }
 
+/// Their groups are left out: the day takes minutes, and limits are per hour.
 #[derive(Deserialize)]
 struct Kiosks {
     terminal: Vec<Terminal>,
@@ -87,6 +88,7 @@ impl Declared {
                 group: Some("center".into()),
                 users: Vec::new(),
                 age_recipient: None,
+                limits: TerminalLimits::default(),
             });
         }
         for terminal in &mut declared.terminals {

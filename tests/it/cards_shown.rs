@@ -4,7 +4,7 @@ use bus::frontend::Message;
 use serde_json::{Value, json};
 
 use crate::cards::{parked, reserve, shop};
-use crate::fixtures::{about, new_id, reservation, sale};
+use crate::fixtures::{MTS, about, new_id, reservation, sale};
 use crate::world::{refused, with};
 
 #[tokio::test]
@@ -151,4 +151,29 @@ async fn duplicates_inside_one_batch_get_an_answer_each() {
         .await;
     let count = |state: &str, n: &str| vec![Some(state.to_owned()), Some(n.to_owned())];
     assert_eq!(counted, [count("available", "59"), count("sold", "1")]);
+}
+
+#[tokio::test]
+async fn a_receipt_is_the_products_own_and_one_that_fails_costs_no_sale() {
+    let world = shop(3).await;
+    let own = "receipt = \"\"\"{{ name }} {{ serial }}\nPIN {{ pin | upper }}\n{{ activation }} for {{ price | money(',') }}\"\"\"";
+    world.product(&format!("{MTS}\n{own}")).await;
+    let id = new_id();
+    let reserved = reserve(&world, &id).await;
+    let text = "MTS 100 0001\nPIN 8231-SECRET-0001\n*111*0001# for 100,00";
+    assert_eq!(reserved["receipt"], text, "{reserved}");
+    assert_eq!(world.ask("card.reserve", &reservation(&id)).await, reserved);
+
+    // No card of this product has a login: what is printed is plain, and the card is sold all the same.
+    world
+        .product(&format!(
+            "{MTS}\nreceipt = \"Login {{{{ login }}}}, PIN {{{{ pin }}}}\""
+        ))
+        .await;
+    let plain = "MTS 100\nserial: 0002\npin: 8231-secret-0002\nactivation: *111*0002#\nprice: 100.00 RUB";
+    let other = new_id();
+    assert_eq!(reserve(&world, &other).await["receipt"], plain);
+    assert_eq!(world.tell("card.sell", &sale(&other)).await["outcome"], "sold");
+    let printed = world.ask("card.reprint", &about("reservation_id", &other)).await;
+    assert_eq!(printed["receipt"], plain, "{printed}");
 }

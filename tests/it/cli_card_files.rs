@@ -168,8 +168,13 @@ async fn import_killed_at(point: &str) {
     let files = Files::new();
     let rows: String = (0..3_000).map(|at| format!("{at:04},8231-secret-{at:04}\n")).collect();
     let file = files.write("cards.csv", &format!("serial,pin\n{rows}"));
-    let mut doomed = Process::start_ready(&dying_at(&world, &format!("cards.imports:{point}")), &["run", "cards"]).await;
-    done(&world, &["cards", "import", "--product", "mts-100", "--wait", "0", &file]).await;
+    let mut doomed =
+        Process::start_ready(&dying_at(&world, &format!("cards.imports:{point}")), &["run", "cards"]).await;
+    done(
+        &world,
+        &["cards", "import", "--product", "mts-100", "--wait", "0", &file],
+    )
+    .await;
     doomed.dies().await;
     world
         .sql("UPDATE card_import SET lease_until = clock_timestamp() WHERE state = 'working'")

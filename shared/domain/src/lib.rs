@@ -17,6 +17,7 @@ pub mod limits;
 pub mod money;
 pub mod parked;
 pub mod payment;
+pub mod receipt;
 pub mod register;
 pub mod retry;
 pub mod text;

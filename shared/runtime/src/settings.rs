@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bus::BusSettings;
-use domain::declaration::parse_mail_address;
+use domain::declaration::{TerminalLimits, parse_mail_address};
 use secrecy::SecretString;
 use serde::Deserialize;
 use store::StoreSettings;
@@ -44,6 +44,9 @@ pub struct Settings {
     pub pgp_key_password: Option<SecretString>,
     /// `UNIGATE_TERMINALS_OPEN`: undeclared terminals are served and `user_id` is optional. For demo and tests.
     pub terminals_open: bool,
+    /// `UNIGATE_TERMINAL_HOLDS`, `UNIGATE_TERMINAL_SALES_PER_HOUR`: what a terminal may take of which neither it nor its group
+    /// says anything; unset = no limit.
+    pub terminal_limits: TerminalLimits,
     /// `UNIGATE_SWEEP_SECONDS`: how often the database is searched for what no message woke, 0.05 to 60, default 2.
     pub sweep_interval: Duration,
 }
@@ -69,6 +72,8 @@ struct File {
     pgp_key_file: Option<String>,
     pgp_key_password: Option<String>,
     terminals_open: Option<String>,
+    terminal_holds: Option<String>,
+    terminal_sales_per_hour: Option<String>,
     sweep_seconds: Option<String>,
 }
 
@@ -153,6 +158,16 @@ impl Settings {
                 get("UNIGATE_TERMINALS_OPEN", &file.terminals_open),
                 false,
             )?,
+            terminal_limits: TerminalLimits {
+                holds: limit(
+                    "UNIGATE_TERMINAL_HOLDS",
+                    get("UNIGATE_TERMINAL_HOLDS", &file.terminal_holds),
+                )?,
+                sales_per_hour: limit(
+                    "UNIGATE_TERMINAL_SALES_PER_HOUR",
+                    get("UNIGATE_TERMINAL_SALES_PER_HOUR", &file.terminal_sales_per_hour),
+                )?,
+            },
             sweep_interval: sweep_interval(get("UNIGATE_SWEEP_SECONDS", &file.sweep_seconds))?,
         })
     }
@@ -188,6 +203,16 @@ fn flag(name: &str, value: Option<String>, default: bool) -> Result<bool, Settin
         Some("true" | "1" | "yes" | "on") => Ok(true),
         Some("false" | "0" | "no" | "off") => Ok(false),
         Some(other) => Err(wrong(name, format!("`{other}` is neither true nor false"))),
+    }
+}
+
+fn limit(name: &str, value: Option<String>) -> Result<Option<u32>, SettingsError> {
+    match value {
+        None => Ok(None),
+        Some(_) => match parsed(name, value, 0)? {
+            0 => Err(wrong(name, "must be at least 1; leave it out for no limit")),
+            most => Ok(Some(most)),
+        },
     }
 }
 
@@ -296,6 +321,11 @@ mod tests {
             (
                 &[("UNIGATE_ALERT_MAIL_SECONDS", "-1")][..],
                 "UNIGATE_ALERT_MAIL_SECONDS",
+            ),
+            (&[("UNIGATE_TERMINAL_HOLDS", "0")][..], "UNIGATE_TERMINAL_HOLDS"),
+            (
+                &[("UNIGATE_TERMINAL_SALES_PER_HOUR", "-1")][..],
+                "UNIGATE_TERMINAL_SALES_PER_HOUR",
             ),
             (&[("UNIGATE_CONFIG", "no-such-file.toml")][..], "no-such-file.toml"),
         ] {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use domain::declaration::{Payee, Product, Terminal};
+use domain::declaration::{Declaration, Payee, Product, Terminal, TerminalGroup, TerminalLimits};
 use domain::ids::{PayeeId, ProductId, TerminalId};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -32,6 +32,20 @@ pub struct Declarations {
     pub products: HashMap<ProductId, Declared<Product>>,
     /// By id.
     pub terminals: HashMap<TerminalId, Declared<Terminal>>,
+    /// Of terminals, by name.
+    pub groups: HashMap<String, Declared<TerminalGroup>>,
+}
+
+impl Declarations {
+    /// What a terminal may take: as it says, else as its group says, else as the installation does.
+    pub fn limits_of(&self, terminal: &TerminalId, installation: TerminalLimits) -> TerminalLimits {
+        let Some(declared) = self.terminals.get(terminal).map(|terminal| &terminal.value) else {
+            return installation;
+        };
+        let group = declared.group.as_ref().and_then(|group| self.groups.get(group));
+        let of_group = group.map(|group| group.value.limits).unwrap_or_default();
+        declared.limits.or(of_group).or(installation)
+    }
 }
 
 /// What applying a declaration did.
@@ -69,13 +83,14 @@ pub async fn load(store: &Store) -> Result<Declarations, StoreError> {
 
 /// Everything declared that can be read, as this transaction sees it.
 pub async fn load_in(tx: &Tx) -> Result<Declarations, StoreError> {
-    // A share lock keeps an `apply` from committing between the four reads.
+    // A share lock keeps an `apply` from committing between the reads.
     let row = tx
         .query_one("SELECT generation FROM declaration_generation FOR SHARE", &[])
         .await?;
     let payees = rows_of::<Payee>(tx, "SELECT version, declaration FROM payee").await?;
     let products = rows_of::<Product>(tx, "SELECT version, declaration FROM product").await?;
     let terminals = rows_of::<Terminal>(tx, "SELECT version, declaration FROM terminal").await?;
+    let groups = rows_of::<TerminalGroup>(tx, "SELECT version, declaration FROM terminal_group").await?;
     Ok(Declarations {
         generation: row.get(0),
         payees: payees
@@ -87,6 +102,10 @@ pub async fn load_in(tx: &Tx) -> Result<Declarations, StoreError> {
             .map(|declared| (declared.value.id.clone(), declared))
             .collect(),
         terminals: terminals
+            .into_iter()
+            .map(|declared| (declared.value.id.clone(), declared))
+            .collect(),
+        groups: groups
             .into_iter()
             .map(|declared| (declared.value.id.clone(), declared))
             .collect(),
@@ -202,33 +221,42 @@ pub async fn apply_product(tx: &Tx, product: &Product, who: &str) -> Result<Appl
 
 /// Declares a terminal.
 pub async fn apply_terminal(tx: &Tx, terminal: &Terminal, who: &str) -> Result<Applied, StoreError> {
-    let before = lock_current(
-        tx,
-        "SELECT version, declaration FROM terminal WHERE terminal_id = $1 FOR UPDATE",
-        terminal.id.as_str(),
-    )
-    .await?;
-    let declaration = serde_json::to_value(terminal)?;
+    let sql = Plain {
+        current: "SELECT version, declaration FROM terminal WHERE terminal_id = $1 FOR UPDATE",
+        write: "INSERT INTO terminal (terminal_id, version, declaration) VALUES ($1, $2, $3)
+                ON CONFLICT (terminal_id) DO UPDATE SET version = excluded.version, declaration = excluded.declaration,
+                    updated_at = clock_timestamp()",
+    };
+    apply_plain(tx, sql, terminal, who).await
+}
+
+/// Declares a group of terminals.
+pub async fn apply_group(tx: &Tx, group: &TerminalGroup, who: &str) -> Result<Applied, StoreError> {
+    let sql = Plain {
+        current: "SELECT version, declaration FROM terminal_group WHERE group_id = $1 FOR UPDATE",
+        write: "INSERT INTO terminal_group (group_id, version, declaration) VALUES ($1, $2, $3)
+                ON CONFLICT (group_id) DO UPDATE SET version = excluded.version, declaration = excluded.declaration,
+                    updated_at = clock_timestamp()",
+    };
+    apply_plain(tx, sql, group, who).await
+}
+
+/// How a declaration is kept that nothing else follows from.
+struct Plain {
+    current: &'static str,
+    write: &'static str,
+}
+
+async fn apply_plain<T: Declaration>(tx: &Tx, sql: Plain, declared: &T, who: &str) -> Result<Applied, StoreError> {
+    let id = declared.id();
+    let before = lock_current(tx, sql.current, id).await?;
+    let declaration = serde_json::to_value(declared)?;
     let Some((applied, version)) = next_version(&before, &declaration) else {
         return Ok(Applied::Unchanged);
     };
-    tx.execute(
-        "INSERT INTO terminal (terminal_id, version, declaration) VALUES ($1, $2, $3)
-         ON CONFLICT (terminal_id) DO UPDATE SET version = excluded.version, declaration = excluded.declaration,
-             updated_at = clock_timestamp()",
-        &[&terminal.id.as_str(), &version, &declaration],
-    )
-    .await?;
-    finish(
-        tx,
-        "terminals apply",
-        "terminal",
-        terminal.id.as_str(),
-        who,
-        before.map(|(_, old)| old),
-        declaration,
-    )
-    .await?;
+    tx.execute(sql.write, &[&id, &version, &declaration]).await?;
+    let act = format!("{}s apply", T::KIND);
+    finish(tx, &act, T::KIND, id, who, before.map(|(_, old)| old), declaration).await?;
     Ok(applied)
 }
 

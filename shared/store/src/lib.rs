@@ -10,6 +10,7 @@
 pub mod artifacts;
 pub mod audit;
 pub mod cards;
+pub mod cases;
 pub mod declarations;
 pub mod deliveries;
 pub mod disclosures;

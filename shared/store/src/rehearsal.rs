@@ -63,8 +63,8 @@ pub async fn add_stock(tx: &Tx, product: &ProductId, batch_id: i64, cards: &[Sea
     let sealed: Vec<&[u8]> = cards.iter().map(|card| &*card.sealed).collect();
     let indexes: Vec<&[u8]> = cards.iter().map(|card| &card.blind_index[..]).collect();
     tx.execute(
-        "INSERT INTO card (product_id, batch_id, pos, serial, sealed, blind_index)
-         SELECT $1, $2, u.* FROM UNNEST($3::bigint[], $4::text[], $5::bytea[], $6::bytea[]) AS u",
+        "INSERT INTO card (product_id, batch_id, index_version, pos, serial, sealed, blind_index)
+         SELECT $1, $2, (SELECT max(index_version) FROM vault_index_key), u.* FROM UNNEST($3::bigint[], $4::text[], $5::bytea[], $6::bytea[]) AS u",
         &[&product.as_str(), &batch_id, &positions, &serials, &sealed, &indexes],
     )
     .await

@@ -1,6 +1,8 @@
 //! `unigate cards`: card files in, stock and sales out. Nothing here shows a card's details in the open; people name cards by serial.
 
+mod cases;
 mod disclose;
+mod faulty;
 mod files;
 mod import;
 mod preview;
@@ -52,6 +54,11 @@ pub(crate) enum Command {
     Return(disclose::ReturnArgs),
     /// List who has asked to see cards or to return them, the latest first
     Disclosures(FormatArg),
+    /// Report a card that does not work, or list those for their issuer
+    Faulty(faulty::FaultyArgs),
+    /// What has to be settled after sales
+    #[command(subcommand)]
+    Cases(cases::Command),
     /// The only thing that opens cards
     #[command(subcommand)]
     Vault(vault::Command),
@@ -103,6 +110,8 @@ pub(crate) async fn run(command: Command) -> Outcome {
             output::list(format, &store::disclosures::list(&Operator::new()?.store).await?)?;
             Ok(Ending::Done)
         }
+        Command::Faulty(args) => faulty::faulty(args).await,
+        Command::Cases(command) => cases::run(command).await,
         Command::Vault(command) => vault::run(command).await,
     }
 }

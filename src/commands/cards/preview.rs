@@ -45,8 +45,9 @@ pub(super) async fn dry_run(operator: &Operator, args: &Args, password: Option<S
         }
     }
     let counts = &found.report;
-    let taken = counts.refused.is_empty() || args.good_rows;
-    let taken = taken && !(args.strict && !counts.expired.is_empty()) && counts.rows > counts.refused.total;
+    let rows_fit = counts.refused.is_empty() || args.good_rows;
+    let days_fit = counts.expired.is_empty() || !args.strict;
+    let taken = rows_fit && days_fit && counts.rows > counts.refused.total;
     note(&format!(
         "{place}: {} rows, {} of them malformed, {} expired; an import would {} (duplicates of what is in stock are not known \
          here); nothing was handed in",

@@ -215,7 +215,7 @@ async fn serials(tx: &Tx, filter: &SaleFilter, zone: &TimeZone, sheet: &mut Shee
         let Some(end) = page.into_iter().next_back() else { break };
         last = Some(end);
     }
-    for section in [Section::CameBack, Section::TakenOut] {
+    for section in [Section::Given, Section::CameBack, Section::TakenOut] {
         unsold(tx, filter, section, zone, sheet).await?;
     }
     if sheet.is_for_people() {

@@ -1,11 +1,16 @@
 //! Payees, products and terminals as kinds of declarations: their lists, and what is particular about applying them.
 
-use domain::declaration::{Payee, Product, Terminal};
+use std::path::Path;
+use std::sync::Arc;
+
+use domain::declaration::{Declaration, Payee, Product, Terminal, TerminalGroup, TerminalLimits};
 use serde_json::json;
 use store::declarations::{self, Applied, Declarations, Declared};
 use store::{Store, StoreError, Tx, registers};
 
+use super::read::read_all;
 use super::{Kind, Recipients, Written};
+use crate::ending::Misconfigured;
 use crate::output::Column;
 
 impl Kind for Payee {
@@ -79,12 +84,33 @@ impl Kind for Terminal {
         Column::new("group", |row| json!(row.value.group)),
         Column::new("users", |row| json!(row.value.users)),
         Column::new("sealed", |row| json!(row.value.age_recipient.is_some())),
+        Column::new("holds", |row| json!(row.value.limits.holds)),
+        Column::new("sales_per_hour", |row| json!(row.value.limits.sales_per_hour)),
         Column::new("version", |row| json!(row.version)),
         Column::new("updated_at", |row| json!(row.updated_at)),
     ];
 
     fn all(declarations: Declarations) -> Vec<Declared<Self>> {
         declarations.terminals.into_values().collect()
+    }
+
+    const FAMILY: &'static [&'static str] = &[Self::KIND, TerminalGroup::KIND];
+
+    fn groups(path: &Path) -> Result<Vec<TerminalGroup>, Misconfigured> {
+        let groups = read_all::<TerminalGroup>(path, Self::FAMILY, |_| Recipients::new())?;
+        Ok(groups.into_iter().map(|written| written.value).collect())
+    }
+
+    /// With the limits of its group, where it has none of its own.
+    fn listed(declarations: Declarations) -> Vec<Declared<Self>> {
+        let with_limits = |declared: &Declared<Self>| Declared {
+            version: declared.version,
+            value: Arc::new(Terminal {
+                limits: declarations.limits_of(&declared.value.id, TerminalLimits::default()),
+                ..(*declared.value).clone()
+            }),
+        };
+        declarations.terminals.values().map(with_limits).collect()
     }
 
     fn recipients(&self) -> Recipients<'_> {

@@ -12,12 +12,12 @@ use std::sync::Arc;
 
 use anyhow::bail;
 use clap::{Subcommand, ValueEnum};
-use domain::declaration::Declaration;
+use domain::declaration::{Declaration, TerminalGroup};
 use jiff::Timestamp;
 use store::declarations::{self, Applied, Declarations, Declared};
 use store::{Store, StoreError, Tx};
 
-use crate::ending::{Ending, Outcome};
+use crate::ending::{Ending, Misconfigured, Outcome};
 use crate::operator::Operator;
 use crate::output::{self, Column, Format, FormatArg, Row, say};
 
@@ -61,8 +61,18 @@ enum ShowFormat {
 pub(crate) trait Kind: Declaration + 'static {
     /// All of them.
     fn all(declarations: Declarations) -> Vec<Declared<Self>>;
+    /// All of them as they are listed: with what follows from other declarations.
+    fn listed(declarations: Declarations) -> Vec<Declared<Self>> {
+        Self::all(declarations)
+    }
     /// Columns of the list.
     const COLUMNS: &'static [Column<Listed<Self>>];
+    /// The kinds that may stand in one file with it, itself the first.
+    const FAMILY: &'static [&'static str] = &[Self::KIND];
+    /// Groups that the same files declare.
+    fn groups(_: &Path) -> Result<Vec<TerminalGroup>, Misconfigured> {
+        Ok(Vec::new())
+    }
     /// Texts that have to be age recipients.
     fn recipients(&self) -> Recipients<'_> {
         Vec::new()
@@ -97,29 +107,40 @@ pub(crate) async fn run<T: Kind>(command: Command) -> Outcome {
 
 pub(crate) async fn apply<T: Kind>(path: &Path) -> Outcome {
     let operator = Operator::new()?;
-    let mut written = read::read_all::<T>(path, T::recipients)?;
+    let (mut written, groups) = match (read::read_all::<T>(path, T::FAMILY, T::recipients), T::groups(path)) {
+        (Ok(written), Ok(groups)) => (written, groups),
+        (Err(Misconfigured(mut wrong)), Err(Misconfigured(more))) => {
+            wrong.extend(more);
+            return Err(Misconfigured(wrong).into());
+        }
+        (Err(wrong), _) | (_, Err(wrong)) => return Err(wrong.into()),
+    };
     let tx = operator.store.begin().await?;
     declarations::lock_for_apply(&tx).await?;
     T::prepare(&operator.store, &tx, &mut written).await?;
-    let mut done = Vec::with_capacity(written.len());
+    let mut done = Vec::with_capacity(written.len() + groups.len());
+    for group in &groups {
+        let applied = declarations::apply_group(&tx, group, &operator.who).await?;
+        done.push((TerminalGroup::KIND, group.id(), applied));
+    }
     for Written { value, .. } in &written {
-        done.push((value.id(), value.apply(&tx, &operator.who).await?));
+        done.push((T::KIND, value.id(), value.apply(&tx, &operator.who).await?));
     }
     tx.commit().await?;
-    for (id, applied) in done {
+    for (kind, id, applied) in done {
         let what = match applied {
             Applied::Created => "created",
             Applied::Changed => "changed",
             Applied::Unchanged => "unchanged",
         };
-        say(format!("{} {id}: {what}", T::KIND))?;
+        say(format!("{kind} {id}: {what}"))?;
     }
     Ok(Ending::Done)
 }
 
 async fn list<T: Kind>(format: Format) -> Outcome {
     let operator = Operator::new()?;
-    let mut all = T::all(declarations::load(&operator.store).await?);
+    let mut all = T::listed(declarations::load(&operator.store).await?);
     all.sort_by(|left, right| left.value.id().cmp(right.value.id()));
     let updated = declarations::updated(&operator.store, T::KIND).await?;
     let updated: HashMap<String, Timestamp> = updated.into_iter().map(|(id, _, at)| (id, at)).collect();

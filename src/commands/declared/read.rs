@@ -1,5 +1,5 @@
 //! Declarations read from TOML files. A file holds one thing, its members at the top, or several under `[[payee]]`,
-//! `[[product]]`, `[[terminal]]`. All files are looked at before anything is done, and everything that is wrong is said
+//! `[[product]]`, `[[terminal]]`; `[[group]]` may stand beside `[[terminal]]`. All files are looked at before anything is done, and everything that is wrong is said
 //! with its file, line and path.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,8 +26,11 @@ pub(crate) struct Written<T> {
 pub(crate) type Recipients<'a> = Vec<(String, &'a str)>;
 
 /// Reads every `*.toml` of a directory (or one file), in the order of their names.
+///
+/// `family` are the kinds that may stand in one file; what a file without lists holds is one of the first.
 pub(crate) fn read_all<T: Declaration>(
     path: &Path,
+    family: &[&str],
     recipients: impl Fn(&T) -> Recipients<'_>,
 ) -> Result<Vec<Written<T>>, Misconfigured> {
     let mut all = Vec::new();
@@ -42,7 +45,7 @@ pub(crate) fn read_all<T: Declaration>(
                 continue;
             }
         };
-        for item in read_file::<T>(&name, &text, &recipients) {
+        for item in read_file::<T>(&name, &text, family, &recipients) {
             match item {
                 Ok((place, written)) => match places.insert(written.value.id().to_owned(), place.clone()) {
                     None => all.push(written),
@@ -85,7 +88,12 @@ fn files_of(path: &Path) -> Result<Vec<PathBuf>, Misconfigured> {
 type Item<T> = Result<(String, Written<T>), Vec<String>>;
 
 /// The things of one file, each with its place or with what is wrong with it.
-fn read_file<T: Declaration>(name: &str, text: &str, recipients: &impl Fn(&T) -> Recipients<'_>) -> Vec<Item<T>> {
+fn read_file<T: Declaration>(
+    name: &str,
+    text: &str,
+    family: &[&str],
+    recipients: &impl Fn(&T) -> Recipients<'_>,
+) -> Vec<Item<T>> {
     let at = |span: Range<usize>| format!("{name}:{}", line_of(text, span.start));
     let table = match DeTable::parse(text) {
         Ok(table) => table,
@@ -94,7 +102,7 @@ fn read_file<T: Declaration>(name: &str, text: &str, recipients: &impl Fn(&T) ->
             return vec![Err(vec![format!("{place}: {}", error.message())])];
         }
     };
-    let items = match things_of(T::KIND, table) {
+    let items = match things_of(T::KIND, family, table) {
         Ok(items) => items,
         Err((span, why)) => return vec![Err(vec![format!("{}: {why}", at(span))])],
     };
@@ -149,17 +157,30 @@ fn reason_of(invalid: &Invalid) -> String {
 
 type Things<'i> = Vec<(String, Spanned<DeValue<'i>>)>;
 
-/// One thing, or those under the kind's own name.
-fn things_of<'i>(kind: &str, table: Spanned<DeTable<'i>>) -> Result<Things<'i>, (Range<usize>, String)> {
+/// One thing, or those under the kind's own name. What is wrong with a file as a whole is said once, by the first kind.
+fn things_of<'i>(
+    kind: &str,
+    family: &[&str],
+    table: Spanned<DeTable<'i>>,
+) -> Result<Things<'i>, (Range<usize>, String)> {
     let span = table.span();
     let mut table = table.into_inner();
-    if !table.get(kind).is_some_and(|value| value.get_ref().is_array()) {
-        return Ok(vec![(String::new(), Spanned::new(span, DeValue::Table(table)))]);
+    let is_first = family.first() == Some(&kind);
+    let is_list = |name: &&str| table.get(*name).is_some_and(|value| value.get_ref().is_array());
+    if !family.iter().any(is_list) {
+        let one = (String::new(), Spanned::new(span, DeValue::Table(table)));
+        return Ok(if is_first { vec![one] } else { Vec::new() });
     }
-    if let Some(other) = table.keys().find(|key| key.get_ref() != kind) {
+    let belongs = |key: &Spanned<_>, value: &Spanned<DeValue<'_>>| {
+        let key: &std::borrow::Cow<'_, str> = key.get_ref();
+        family.contains(&&**key) && value.get_ref().is_array()
+    };
+    if let Some((other, _)) = table.iter().find(|(key, value)| is_first && !belongs(key, value)) {
+        let lists: Vec<String> = family.iter().map(|name| format!("[[{name}]]")).collect();
         let why = format!(
-            "`{}` stands beside [[{kind}]]; a file holds one {kind} or several",
-            other.get_ref()
+            "`{}` stands beside {}; a file holds one {kind} or several",
+            other.get_ref(),
+            lists.join(" or ")
         );
         return Err((other.span(), why));
     }

@@ -3,7 +3,7 @@
 
 use domain::declaration::Payee;
 use store::declarations::{self, Declarations};
-use store::{StoreError, events, lanes, parked, registers};
+use store::{StoreError, cases, events, lanes, parked, registers};
 
 use super::Findings;
 use crate::operator::Operator;
@@ -35,6 +35,14 @@ pub(super) async fn look(operator: &Operator, findings: &mut Findings) -> Result
     for (reason, count) in waiting {
         let advice = "see `unigate parked list`; put back or discard each";
         findings.warn("parked", format!("{count} facts: {reason}"), advice);
+    }
+    for (kind, count, age) in cases::count_open(&operator.store).await? {
+        let found = format!(
+            "{count} of kind {} are open, the oldest for {} hours",
+            kind.as_str(),
+            age / 3_600
+        );
+        findings.warn("cases", found, "see `unigate cards cases list`; resolve each");
     }
     match registers::count_failed(&operator.store).await? {
         0 => findings.ok("registers", "none has failed"),
@@ -71,6 +79,11 @@ fn look_at_declarations(all: &Declarations, findings: &mut Findings) {
     }
     for declared in all.products.values() {
         let product = &declared.value;
+        // Checked when it was applied; another version of the program may see it in another light.
+        for refused in product.check().err().into_iter().flatten() {
+            let advice = "correct the product's file and apply it; until then the plain receipt is printed";
+            findings.warn(format!("product {}", product.id), refused.to_string(), advice);
+        }
         if let Some(payee) = product.payee.as_ref().filter(|payee| !all.payees.contains_key(*payee)) {
             let found = format!("is said to be a card of payee {payee}, which is not declared");
             findings.warn(

@@ -5,9 +5,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use contract::answer::{CardDetails, CardInHand, Offer};
-use domain::declaration::{Product, Reissue};
+use domain::declaration::{Product, Reissue, TerminalLimits};
 use domain::ids::{ProductId, TerminalId};
 use domain::money::{Amount, Currency};
+use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use store::cards::{Card, Want, Watermarks};
 use store::declarations::Declarations;
@@ -15,7 +16,7 @@ use store::reservations::Reservation;
 use store::{StoreError, Tx};
 
 use crate::availability::Counts;
-use crate::receipt::receipt;
+use crate::receipt::Receipts;
 use crate::vault::{CardPlace, Details, Vault, seal_for_terminal};
 
 /// What both card workers share.
@@ -24,6 +25,9 @@ pub struct Desk {
     pub(crate) vault: Arc<Vault>,
     pub(crate) watermarks: Watermarks,
     pub(crate) counts: Counts,
+    receipts: Receipts,
+    /// What a terminal may take that says nothing of its own, nor does its group.
+    pub(crate) limits: TerminalLimits,
 }
 
 impl Desk {
@@ -33,7 +37,15 @@ impl Desk {
             vault,
             watermarks: Watermarks::default(),
             counts: Counts::default(),
+            receipts: Receipts::default(),
+            limits: TerminalLimits::default(),
         }
+    }
+
+    /// The same with limits for terminals that say nothing of their own.
+    #[must_use]
+    pub fn limited(self, limits: TerminalLimits) -> Self {
+        Self { limits, ..self }
     }
 
     /// Opens cards. One that was shredded, or does not open under its batch's key, is not in the result; a batch's key that
@@ -94,6 +106,49 @@ impl Desk {
     }
 }
 
+impl Desk {
+    /// What a terminal is shown of a card: everything in the open, or, if it has a key of its own, sealed for it alone.
+    pub(crate) fn in_hand(&self, showing: Showing<'_>, details: Details) -> Result<CardInHand, StoreError> {
+        let Showing {
+            declarations,
+            terminal,
+            offer,
+            card,
+            held_until,
+        } = showing;
+        let declared = declarations.products.get(&offer.product);
+        let slip = declared.map(|product| (&*product.value, &offer, card, held_until));
+        let text: Option<SecretString> = slip.map(|slip| self.receipts.text(slip, &details));
+        let shown = CardDetails {
+            serial: card.serial.clone(),
+            fields: details,
+        };
+        let key = declarations
+            .terminals
+            .get(terminal)
+            .and_then(|terminal| terminal.value.age_recipient.as_deref());
+        match key {
+            Some(key) => Ok(CardInHand::sealed(
+                offer,
+                seal_for_terminal(key, &shown.to_be_sealed(text.as_ref()))?,
+            )),
+            None => Ok(CardInHand::open(offer, shown, text)),
+        }
+    }
+}
+
+/// A card that is about to be shown.
+pub(crate) struct Showing<'a> {
+    pub(crate) declarations: &'a Declarations,
+    /// To whom.
+    pub(crate) terminal: &'a TerminalId,
+    /// What was said about it at its reservation.
+    pub(crate) offer: Offer,
+    pub(crate) card: &'a Card,
+    /// Until when it was or is held.
+    pub(crate) held_until: Timestamp,
+}
+
 /// Cards that were taken, by product; the next to give is last.
 pub(crate) type Taken = HashMap<ProductId, Vec<(Card, Details)>>;
 
@@ -128,33 +183,6 @@ pub(crate) fn offer_of(reservation: &Reservation) -> Result<Offer, StoreError> {
         price: Amount::new(reservation.price.ok_or_else(missing)?)?,
         currency: Currency::parse(reservation.currency.as_deref().ok_or_else(missing)?)?,
     })
-}
-
-/// What a terminal is shown of a card: everything in the open, or, if it has a key of its own, sealed for it alone.
-pub(crate) fn in_hand(
-    declarations: &Declarations,
-    terminal: &TerminalId,
-    offer: Offer,
-    serial: &str,
-    details: Details,
-) -> Result<CardInHand, StoreError> {
-    let product = declarations.products.get(&offer.product);
-    let text: Option<SecretString> = product.map(|product| receipt(&product.value, &offer, serial, &details));
-    let card = CardDetails {
-        serial: serial.to_owned(),
-        fields: details,
-    };
-    let key = declarations
-        .terminals
-        .get(terminal)
-        .and_then(|terminal| terminal.value.age_recipient.as_deref());
-    match key {
-        Some(key) => Ok(CardInHand::sealed(
-            offer,
-            seal_for_terminal(key, &card.to_be_sealed(text.as_ref()))?,
-        )),
-        None => Ok(CardInHand::open(offer, card, text)),
-    }
 }
 
 /// The fields of a card in the open, for its receipt.

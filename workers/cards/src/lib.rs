@@ -12,6 +12,7 @@ pub mod expiry;
 mod facts;
 pub mod import;
 mod keeping;
+mod limits;
 mod questions;
 mod receipt;
 mod reprint;
@@ -67,7 +68,7 @@ pub enum StartError {
 
 fn spawn(context: &Context, vault: Arc<Vault>, keys: Keys) {
     context.readiness.set("vault", None);
-    let desk = Arc::new(Desk::new(vault.clone()));
+    let desk = Arc::new(Desk::new(vault.clone()).limited(context.settings.terminal_limits));
     runtime::batch::spawn(context, Questions::new(desk.clone()));
     runtime::batch::spawn(context, Facts::new(desk.clone()));
     expiry::spawn(context);

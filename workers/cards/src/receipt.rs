@@ -1,62 +1,68 @@
 //! The text to print for a card. It holds the card's secrets and is kept like one.
+//!
+//! A template that fails on a certain card costs nobody a sale: the plain receipt is printed instead, and the operator is
+//! told by the log and a metric, where in the template, and nothing of the card.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use contract::answer::Offer;
 use domain::declaration::Product;
+use domain::ids::ProductId;
+use domain::receipt::{self, Slip};
+use jiff::Timestamp;
 use secrecy::SecretString;
-use zeroize::Zeroizing;
+use store::cards::Card;
 
 use crate::desk::exposed;
 use crate::vault::Details;
 
-/// From how many digits on they are printed in groups.
-const GROUPED_FROM: usize = 7;
-/// How many digits a group has.
-const GROUP: usize = 4;
+/// A product whose template fails is spoken of once in so long; the metric counts every time.
+const TOLD_AGAIN: Duration = Duration::from_secs(60);
 
-/// The product's template filled in; without one a line for each field, with long numbers in groups a person can read off.
-/// A template decides for itself: what it writes around a number may not bear blanks in it (`*111*{pin}#`).
-pub(crate) fn receipt(product: &Product, offer: &Offer, serial: &str, details: &Details) -> SecretString {
-    let product = Product {
-        price: offer.price,
-        currency: offer.currency,
-        ..product.clone()
-    };
-    let fields = exposed(details);
-    if product.receipt.is_some() {
-        return product.receipt_text(serial, &fields).into();
-    }
-    let grouped: Vec<(&str, Zeroizing<String>)> = fields
-        .iter()
-        .map(|(name, value)| (*name, Zeroizing::new(in_groups(value))))
-        .collect();
-    let readable: Vec<(&str, &str)> = grouped.iter().map(|(name, value)| (*name, value.as_str())).collect();
-    product.receipt_text(serial, &readable).into()
-}
+/// Makes receipts, and remembers of which products it was told that their templates fail.
+#[derive(Debug, Default)]
+pub(crate) struct Receipts(Mutex<HashMap<ProductId, Instant>>);
 
-fn in_groups(value: &str) -> String {
-    if value.len() < GROUPED_FROM || !value.bytes().all(|byte| byte.is_ascii_digit()) {
-        return value.to_owned();
-    }
-    let mut grouped = String::with_capacity(value.len() + value.len() / GROUP);
-    for (at, digit) in value.chars().enumerate() {
-        if at > 0 && at % GROUP == 0 {
-            grouped.push(' ');
+impl Receipts {
+    /// The product's template filled in; without one, or where it fails, a line for each thing there is to know.
+    pub(crate) fn text(
+        &self,
+        (product, offer, card, held_until): (&Product, &Offer, &Card, Timestamp),
+        details: &Details,
+    ) -> SecretString {
+        let fields = exposed(details);
+        let slip = Slip {
+            product: product.id.as_str(),
+            name: &product.name,
+            serial: &card.serial,
+            price: offer.price,
+            face_value: offer.face_value,
+            currency: offer.currency,
+            held_until,
+            expires_on: card.expires_on,
+            fields: &fields,
+        };
+        let Some(template) = &product.receipt else {
+            return receipt::plain(&slip).into();
+        };
+        match receipt::render(template, &slip) {
+            Ok(text) => text.into(),
+            Err(error) => {
+                self.tell(&product.id, &card.serial, &error);
+                receipt::plain(&slip).into()
+            }
         }
-        grouped.push(digit);
     }
-    grouped
-}
 
-#[cfg(test)]
-mod tests {
-    use super::in_groups;
-
-    #[test]
-    fn long_numbers_are_grouped_and_nothing_else() {
-        assert_eq!(in_groups("823144107741"), "8231 4410 7741");
-        assert_eq!(in_groups("8231441077"), "8231 4410 77");
-        for same in ["123456", "8231 4410 7741", "*111*8231#", "abcdefgh", ""] {
-            assert_eq!(in_groups(same), same);
+    fn tell(&self, product: &ProductId, serial: &str, error: &receipt::ReceiptError) {
+        metrics::counter!("unigate_receipts_failed_total", "product" => product.to_string()).increment(1);
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.get(product).is_some_and(|at| at.elapsed() < TOLD_AGAIN) {
+            return;
         }
+        told.insert(product.clone(), Instant::now());
+        tracing::error!(%product, serial, %error, "a receipt template failed: the plain receipt is printed instead");
     }
 }

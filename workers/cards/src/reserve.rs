@@ -20,7 +20,8 @@ use store::reservations::{self, Locked, NewHold, Reservation};
 use store::{StoreError, Tx};
 
 use crate::batch::Batch;
-use crate::desk::{Desk, in_hand, offer_for, offer_of, want};
+use crate::desk::{Desk, Showing, offer_for, offer_of, want};
+use crate::limits::Room;
 use crate::vault::Details;
 
 /// A request at its place in the batch.
@@ -54,6 +55,8 @@ pub(crate) async fn reserve<'a>(
     mut pending: Vec<Asked<'a>>,
     batch: &mut Batch,
 ) -> Result<(), StoreError> {
+    let terminals = pending.iter().map(|asked| &asked.request.terminal);
+    let mut room = Room::count(tx, declarations, desk.limits, terminals).await?;
     // Every round answers each id once, or finds that somebody else has just used it; so there are few rounds.
     while !pending.is_empty() {
         let ids: Vec<ReservationId> = pending.iter().map(Asked::id).collect();
@@ -76,7 +79,25 @@ pub(crate) async fn reserve<'a>(
             }
         }
         answer_known(desk, tx, declarations, &locked, &known, batch).await?;
-        later.extend(hold_fresh(desk, tx, declarations, fresh, batch).await?);
+        let mut admitted = Vec::with_capacity(fresh.len());
+        let mut beyond = Vec::new();
+        for (asked, product) in fresh {
+            match room.take(&asked.request.terminal) {
+                Ok(()) => admitted.push((asked, product)),
+                Err(refusal) => beyond.push((asked, refusal)),
+            }
+        }
+        later.extend(hold_fresh(desk, tx, declarations, admitted, &mut room, batch).await?);
+        for (asked, refusal) in beyond {
+            // Somebody before it may have got no card after all; then there is room in the next round.
+            match room.take(&asked.request.terminal) {
+                Ok(()) => {
+                    room.give_back(&asked.request.terminal);
+                    later.push(asked);
+                }
+                Err(_) => batch.refuse_with(asked.place, refusal),
+            }
+        }
         pending = later;
     }
     Ok(())
@@ -138,17 +159,19 @@ async fn answer_known(
         let damaged = || StoreError::unreadable("a held card cannot be opened");
         let details = opened.get(&card.card_id).cloned().ok_or_else(damaged)?;
         let held_until = existing.held_until.unwrap_or(locked.now);
-        let shown = in_hand(
+        let showing = Showing {
             declarations,
-            &existing.terminal,
-            offer_of(existing)?,
-            &card.serial,
-            details,
-        )?;
+            terminal: &existing.terminal,
+            offer: offer_of(existing)?,
+            card,
+            held_until,
+        };
+        let shown = desk.in_hand(showing, details)?;
         let reserved = ReservedCard {
             reservation_id: asked.id(),
             card: shown,
             held_until,
+            replaces: None,
         };
         batch.answer(asked.place, &CardReserveAnswer::Reserved(Box::new(reserved)));
     }
@@ -161,12 +184,13 @@ async fn hold_fresh<'a>(
     tx: &Tx,
     declarations: &Declarations,
     fresh: Vec<(Asked<'a>, &'a Product)>,
+    room: &mut Room,
     batch: &mut Batch,
 ) -> Result<Vec<Asked<'a>>, StoreError> {
     if fresh.is_empty() {
         return Ok(Vec::new());
     }
-    let given = give(desk, tx, fresh, batch).await?;
+    let given = give(desk, tx, fresh, room, batch).await?;
     let holds: Vec<NewHold<'_>> = given.iter().map(new_hold).collect::<Result<_, _>>()?;
     let made: HashMap<ReservationId, Timestamp> = reservations::hold(tx, &holds).await?.into_iter().collect();
     let mut lost = Vec::new();
@@ -179,18 +203,26 @@ async fn hold_fresh<'a>(
             details,
         } = given;
         let Some(held_until) = made.get(&asked.id()).copied() else {
+            room.give_back(&asked.request.terminal);
             lost.push(asked);
             continue;
         };
         let hold = shorten_hold(asked.request.hold_seconds, &product.holds_seconds);
         by_length.entry(hold).or_default().push(asked.id());
         batch.tell(CardEvent::Reserved, &told(&asked, product, &card));
-        let offer = offer_for(product, &card)?;
-        let shown = in_hand(declarations, &asked.request.terminal, offer, &card.serial, details)?;
+        let showing = Showing {
+            declarations,
+            terminal: &asked.request.terminal,
+            offer: offer_for(product, &card)?,
+            card: &card,
+            held_until,
+        };
+        let shown = desk.in_hand(showing, details)?;
         let reserved = ReservedCard {
             reservation_id: asked.id(),
             card: shown,
             held_until,
+            replaces: None,
         };
         batch.answer(asked.place, &CardReserveAnswer::Reserved(Box::new(reserved)));
     }
@@ -205,6 +237,7 @@ async fn give<'a>(
     desk: &Desk,
     tx: &Tx,
     fresh: Vec<(Asked<'a>, &'a Product)>,
+    room: &mut Room,
     batch: &mut Batch,
 ) -> Result<Vec<Given<'a>>, StoreError> {
     let mut wanted: BTreeMap<&ProductId, (&Product, usize)> = BTreeMap::new();
@@ -222,11 +255,11 @@ async fn give<'a>(
                 card,
                 details,
             }),
-            None => batch.refuse(
-                asked.place,
-                Reason::OutOfStock,
-                format!("product: no `{}` is left", product.id),
-            ),
+            None => {
+                room.give_back(&asked.request.terminal);
+                let why = format!("product: no `{}` is left", product.id);
+                batch.refuse(asked.place, Reason::OutOfStock, why);
+            }
         }
     }
     Ok(given)

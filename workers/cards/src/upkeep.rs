@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bus::Queue;
 use contract::event::{Events, StockEvent, StockItem};
+use domain::card::CaseKind;
 use domain::declaration::Product;
 use domain::ids::ProductId;
 use runtime::sweep::{self, Swept};
@@ -160,6 +161,14 @@ pub async fn shred(store: &Store, declarations: &Declarations) -> Result<u64, St
 }
 
 async fn measure(store: &Store, declarations: &Declarations) -> Result<(), StoreError> {
+    let open = store::cases::count_open(store).await?;
+    for kind in CaseKind::ALL {
+        let count = open
+            .iter()
+            .find(|(of, ..)| *of == kind)
+            .map_or(0, |(_, count, _)| *count);
+        metrics::gauge!("unigate_card_cases_open", "kind" => kind.as_str()).set(count as f64);
+    }
     let ids: Vec<ProductId> = declarations.products.keys().cloned().collect();
     let tx = store.begin().await?;
     let counted = store::cards::available(&tx, &ids, i64::MAX).await?;

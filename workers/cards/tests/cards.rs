@@ -3,6 +3,7 @@
 mod disclosing;
 mod expiring;
 mod importing;
+mod limits;
 mod racing;
 mod selling;
 mod stand;

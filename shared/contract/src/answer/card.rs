@@ -51,6 +51,10 @@ pub struct ReservedCard {
     /// Until when it is held, by our clock.
     #[schemars(with = "wire::Time")]
     pub held_until: Timestamp,
+    /// On a reprint: this card was given in place of the one with this serial, which the reservation had before.
+    #[schemars(with = "Option<wire::Serial>")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
 }
 
 /// What is sold and for how much.

@@ -68,6 +68,7 @@ fn reserved(card: CardInHand) -> Box<ReservedCard> {
         reservation_id: reservation(),
         card,
         held_until: "2026-11-23T10:05:00+03:00".parse().unwrap(),
+        replaces: None,
     })
 }
 
@@ -87,6 +88,10 @@ fn cards_are_reserved_and_reprinted() {
     ]);
     assert_are_samples(&[
         CardReprintAnswer::Reprinted(reserved(open())),
+        CardReprintAnswer::Reprinted(Box::new(ReservedCard {
+            replaces: Some("0042-03".into()),
+            ..*reserved(open())
+        })),
         refused(Reason::NotSold, "reservation_id: the card is not sold"),
     ]);
 }

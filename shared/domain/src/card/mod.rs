@@ -4,12 +4,16 @@
 //! The functions here are the rule that the store's set-based SQL is tested against. The states are those of the CHECKs
 //! on `card.state` and `reservation.state` in V3__cards.sql. No secret of a card is ever near this module.
 
+mod case;
 mod resolve;
+mod usage;
 
+pub use case::{CaseFacts, CaseRefusal, CaseVerdict, Resolution, Wanted, resolve_case};
 pub use resolve::{
     Holder, ReleaseVerdict, ReserveVerdict, Sale, SaleInput, SaleRefusal, SaleVerdict, resolve_release,
     resolve_reserve, resolve_sale,
 };
+pub use usage::{LimitReached, Usage, one_more};
 
 use jiff::Timestamp;
 

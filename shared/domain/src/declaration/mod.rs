@@ -5,6 +5,7 @@
 //! Nothing here opens a file, resolves a secret or asks a name server; what only the far end can tell is `doctor`'s work.
 
 mod card_file;
+mod group;
 mod network;
 mod pattern;
 mod payee;
@@ -20,6 +21,7 @@ use serde::{Deserializer, Serialize};
 use serde_json::Value;
 
 pub use card_file::{AmountUnit, CardFileProfile, Place, TableFormat, TextEncoding};
+pub use group::{TerminalGroup, TerminalLimits};
 pub use network::is_private_address;
 pub use pattern::Pattern;
 pub use payee::{AccountRule, AmountRule, FieldRule, Gateway, Payee};

@@ -11,14 +11,13 @@ use super::{CardFileProfile, Declaration, Findings, check_name, has_repeats, is_
 use crate::card::HOLD_LADDER;
 use crate::ids::{PayeeId, ProductId};
 use crate::invalid::Invalid;
-use crate::money::{Amount, Currency, format_minor};
+use crate::money::{Amount, Currency};
+use crate::receipt::{self, Slip};
 
 /// The longest grace: thirty days.
 const GRACE_MAX_SECONDS: u32 = 30 * 86_400;
 /// The longest wait in days that a product may name: ten years.
 const DAYS_MAX: u32 = 3_650;
-/// The longest receipt template, in characters.
-const RECEIPT_MAX: usize = 4_000;
 
 /// A product as declared.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,7 +69,8 @@ pub struct Product {
     /// The groups of terminals it is offered to; none = all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
-    /// The text to print; `{serial}`, `{price}`, `{name}` and the card's own fields are put in. None = one line for each.
+    /// The template of the text to print ([`crate::receipt`]): `{{ serial }}`, `{{ price }}`, `{{ name }}` and the card's own
+    /// fields are put in. None = one line for each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<String>,
     /// How the issuer writes its card files. None = as the contract says.
@@ -151,29 +151,19 @@ impl Product {
         self.groups.is_empty() || group.is_some_and(|group| self.groups.iter().any(|offered| offered == group))
     }
 
-    /// The text to print. It holds the card's secrets: the caller keeps it like one. What is put in is not looked at
-    /// again, so a card's field cannot name another.
-    pub fn receipt_text(&self, serial: &str, card_fields: &[(&str, &str)]) -> String {
-        let price = format!("{} {}", format_minor(self.price.minor(), self.currency), self.currency);
-        let Some(template) = &self.receipt else {
-            let mut text = format!("{}\nserial: {serial}", self.name);
-            card_fields
-                .iter()
-                .for_each(|(name, value)| text.extend(["\n", name, ": ", value]));
-            return text + "\nprice: " + &price;
-        };
-        fill(template, |name| {
-            let own = card_fields
-                .iter()
-                .find(|(field, _)| *field == name)
-                .map(|(_, value)| *value);
-            own.or(match name {
-                "serial" => Some(serial),
-                "price" => Some(&price),
-                "name" => Some(&self.name),
-                _ => None,
-            })
-        })
+    /// What a slip tells of this product, without a card.
+    fn blank_slip(&self) -> Slip<'_> {
+        Slip {
+            product: self.id.as_str(),
+            name: &self.name,
+            serial: "0042-17",
+            price: self.price,
+            face_value: self.face_value,
+            currency: self.currency,
+            held_until: Timestamp::UNIX_EPOCH,
+            expires_on: None,
+            fields: &[],
+        }
     }
 
     /// Everything that is wrong with the declaration.
@@ -224,7 +214,7 @@ impl Product {
             found.take(check_name(&format!("groups[{at}]"), group));
         }
         if let Some(template) = &self.receipt {
-            found.take(check_receipt(template));
+            found.take(receipt::check(template, &self.blank_slip(), None));
         }
         if let Some(card_file) = &self.card_file {
             found.within("card_file", card_file.check());
@@ -243,43 +233,6 @@ impl Declaration for Product {
     fn check(&self) -> Result<(), Vec<Invalid>> {
         Product::check(self)
     }
-}
-
-/// Puts values in for `{names}` in one pass; a name without a value stays as it is, for whoever reads the slip to see.
-fn fill<'v>(template: &str, value_of: impl Fn(&str) -> Option<&'v str>) -> String {
-    let mut text = String::with_capacity(template.len());
-    let mut rest = template;
-    while let Some((before, named)) = rest.split_once('{') {
-        text.push_str(before);
-        let Some((name, after)) = named.split_once('}') else {
-            rest = &rest[before.len()..];
-            break;
-        };
-        match value_of(name) {
-            Some(value) => text.push_str(value),
-            None => text.extend(["{", name, "}"]),
-        }
-        rest = after;
-    }
-    text + rest
-}
-
-fn check_receipt(template: &str) -> Result<(), Invalid> {
-    let refused = |why: &str| Err(Invalid::new("receipt", why));
-    if template.chars().count() > RECEIPT_MAX {
-        return refused("is longer than 4000 characters");
-    }
-    if template.chars().any(|c| c.is_control() && c != '\n') {
-        return refused("holds a control character other than a line feed");
-    }
-    let braces_pair = template
-        .split('{')
-        .skip(1)
-        .all(|named| named.split_once('}').is_some_and(|(name, _)| !name.is_empty()));
-    if !braces_pair || template.matches('{').count() != template.matches('}').count() {
-        return refused("has a brace without its other half; fields are written {serial}");
-    }
-    Ok(())
 }
 
 fn is_zero(days: &u32) -> bool {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Declaration, Findings, check_age_recipient, check_name};
+use super::{Declaration, Findings, TerminalLimits, check_age_recipient, check_name};
 use crate::ids::TerminalId;
 use crate::invalid::Invalid;
 
@@ -21,6 +21,10 @@ pub struct Terminal {
     /// Its public key: with it, a card's details come sealed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub age_recipient: Option<String>,
+    /// What it may take; what it does not say its group says, and then the installation (`UNIGATE_TERMINAL_HOLDS`,
+    /// `UNIGATE_TERMINAL_SALES_PER_HOUR`).
+    #[serde(default, skip_serializing_if = "TerminalLimits::is_none")]
+    pub limits: TerminalLimits,
 }
 
 impl Terminal {
@@ -46,6 +50,7 @@ impl Terminal {
         if let Some(recipient) = &self.age_recipient {
             found.take(check_age_recipient("age_recipient", recipient));
         }
+        found.within("limits", self.limits.check());
         found.finish()
     }
 }

@@ -310,7 +310,6 @@ fn everything_wrong_is_told_at_once() {
             "reissue_exposed: invalid type",
         ),
         ("price = 10000", "price = 0", "price: must be from 1"),
-        ("low_stock = 50", "receipt = \"{serial\"", "receipt: has a brace"),
         (
             "low_stock = 50",
             "alert_mail_to = [\"a b\"]",
@@ -320,6 +319,16 @@ fn everything_wrong_is_told_at_once() {
             "low_stock = 50",
             "withdraw_days_before_expiry = 3651",
             "withdraw_days_before_expiry: must be at most",
+        ),
+        (
+            "low_stock = 50",
+            "receipt = \"{{ serial\"",
+            "receipt: line 1: syntax error",
+        ),
+        (
+            "low_stock = 50",
+            "receipt = \"{serial}\"",
+            "receipt: line 1: `{serial}` would be printed as it stands",
         ),
         ("low_stock = 50", "receipt = \"a\\u0000\"", "receipt: holds a control"),
     ] {

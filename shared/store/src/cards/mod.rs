@@ -3,12 +3,14 @@
 //! Nothing in this module can open a card, and nothing returns one to the fresh pool.
 
 mod expiring;
+mod faulty;
 mod sales;
 mod stock;
 mod take;
 
 use domain::card::CardState;
 use domain::ids::{ProductId, ReservationId};
+use jiff::civil::Date;
 use serde_json::Value;
 use tokio_postgres::Row;
 
@@ -16,6 +18,7 @@ use crate::audit::{self, Act};
 use crate::{Store, StoreError, Tx};
 
 pub use expiring::{ExpiryRule, Withdrawn, withdraw_expiring};
+pub use faulty::{FaultyFilter, FaultyRow, Reported, list_faulty, report_faulty};
 pub use sales::{
     SaleFilter, SaleRow, SaleSum, Section, SerialRow, SumBy, begin_report, report, sale_sums, sales_page, serials_page,
 };
@@ -47,10 +50,12 @@ pub struct Card {
     pub face_value: Option<i64>,
     /// What it costs, where that is not what the product says; in minor units.
     pub price: Option<i64>,
+    /// The last day on which it is good.
+    pub expires_on: Option<Date>,
 }
 
 pub(crate) const COLUMNS: &str = "card.card_id, card.product_id, card.pos, card.batch_id, card.serial, card.sealed, card.state, \
-     card.reservation_id, card.public_fields, card.face_value, card.price";
+     card.reservation_id, card.public_fields, card.face_value, card.price, card.expires_on";
 
 pub(crate) fn card_of(row: &Row, from: usize) -> Result<Card, StoreError> {
     Ok(Card {
@@ -65,6 +70,7 @@ pub(crate) fn card_of(row: &Row, from: usize) -> Result<Card, StoreError> {
         public_fields: fields_of(row.get(from + 8)),
         face_value: row.get(from + 9),
         price: row.get(from + 10),
+        expires_on: row.get(from + 11),
     })
 }
 
@@ -81,6 +87,7 @@ fn fields_of(stored: Option<Value>) -> Vec<(String, String)> {
 
 /// Takes cards that cannot be opened out of stock: their rows are damaged, and no terminal can be given them.
 pub async fn mark_faulty(tx: &Tx, card_ids: &[i64]) -> Result<(), StoreError> {
+    faulty::note(tx, card_ids, "the cards worker", "its details do not open").await?;
     tx.execute(
         "UPDATE card SET state = 'faulty', updated_at = clock_timestamp() WHERE card_id = ANY($1) AND state <> 'sold'",
         &[&card_ids],
@@ -101,7 +108,7 @@ pub async fn set_aside(
     let tx = store.begin().await?;
     let row = tx
         .query_opt(
-            "SELECT state FROM card WHERE product_id = $1 AND serial = $2 FOR UPDATE",
+            "SELECT state, card_id FROM card WHERE product_id = $1 AND serial = $2 FOR UPDATE",
             &[&product.as_str(), &serial],
         )
         .await?
@@ -114,6 +121,9 @@ pub async fn set_aside(
             before.as_str(),
             state.as_str()
         )));
+    }
+    if state == CardState::Faulty {
+        faulty::note(&tx, &[row.get(1)], who, reason).await?;
     }
     tx.execute(
         "UPDATE card SET state = $3, updated_at = clock_timestamp() WHERE product_id = $1 AND serial = $2",

@@ -1,7 +1,7 @@
 //! What was sold: every sale of a period, their sums, and what an issuer reconciles by serial. No details are here.
 //!
 //! A period is half-open and counts by when a sale was recorded, by the database's clock. A terminal's group and a product's
-//! issuer are those declared now.
+//! issuer are those declared now. What brings no money is no sale here: a card given in place of another whose sale stands.
 
 mod serials;
 mod sums;
@@ -134,7 +134,7 @@ pub async fn sales_page(tx: &Tx, filter: &SaleFilter, after: Option<&SaleRow>) -
                 r.face_value, r.currency, r.receipt_number, coalesce(r.late, false), p.declaration ->> 'payee',
                 t.declaration ->> 'group', coalesce(r.surplus, 0)
          FROM {FROM} JOIN card c USING (card_id)
-         WHERE r.state = 'sold' AND {FILTER} AND r.ended_at >= $7 AND (r.ended_at, r.reservation_id) > ($7, $8)
+         WHERE r.state = 'sold' AND NOT r.gratis AND {FILTER} AND r.ended_at >= $7 AND (r.ended_at, r.reservation_id) > ($7, $8)
          ORDER BY r.ended_at, r.reservation_id LIMIT $9"
     );
     let place = after.map(|row| (row.sold_at, row.reservation_id.as_uuid()));

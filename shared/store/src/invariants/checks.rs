@@ -115,6 +115,45 @@ const CHECKS: &[Check] = &[
                     FROM product_stock s) kept",
     },
     Check {
+        invariant: 2,
+        what: "every conflict, every sale above the price and every faulty card that was sold has its case",
+        sql: "SELECT count(*), count(*) FILTER (WHERE NOT has_it), min(reservation_id::text) FILTER (WHERE NOT has_it)
+              FROM (SELECT w.reservation_id, EXISTS (SELECT FROM card_case c
+                         WHERE c.reservation_id = w.reservation_id AND c.kind = w.kind) AS has_it
+                    FROM (SELECT reservation_id, 'conflict' FROM reservation WHERE state = 'conflict'
+                          UNION ALL
+                          SELECT reservation_id, 'surplus' FROM reservation WHERE state = 'sold' AND surplus > 0
+                          UNION ALL
+                          SELECT r.reservation_id, 'faulty' FROM card_fault f
+                          JOIN reservation r ON r.card_id = f.card_id AND r.state = 'sold') w (reservation_id, kind)) wanted",
+    },
+    Check {
+        invariant: 2,
+        what: "a case is resolved once, by somebody, and what it came to is there",
+        sql: "SELECT count(*), count(*) FILTER (WHERE NOT agreed), min(case_id::text) FILTER (WHERE NOT agreed)
+              FROM (SELECT c.case_id, coalesce(CASE c.resolution
+                         WHEN 'replaced' THEN given.state = 'sold' AND given.ended_by = 'replacement'
+                              AND given.terminal_id = r.terminal_id
+                         WHEN 'refunded' THEN (SELECT sum(o.refund_amount) FROM card_case o
+                              WHERE o.reservation_id = c.reservation_id) <= r.amount
+                         ELSE true END, false) AND (c.opened_by IS NULL AND c.resolution IS NULL
+                         OR (SELECT count(*) FROM audit a WHERE a.allowed AND a.subject_kind = 'case'
+                              AND a.subject = c.case_id::text AND a.act = 'cards cases resolve')
+                            = (c.resolution IS NOT NULL)::int) AS agreed
+                    FROM card_case c JOIN reservation r USING (reservation_id)
+                    LEFT JOIN reservation given ON given.reservation_id = c.replacement_reservation_id) cases",
+    },
+    Check {
+        invariant: 2,
+        what: "a card given in place of another is given for one case, and for nothing where the sale stands",
+        sql: "SELECT count(*), count(*) FILTER (WHERE NOT agreed), min(reservation_id::text) FILTER (WHERE NOT agreed)
+              FROM (SELECT given.reservation_id, count(c.case_id) = 1
+                         AND bool_and(given.gratis = (r.state = 'sold')) AS agreed
+                    FROM reservation given LEFT JOIN card_case c ON c.replacement_reservation_id = given.reservation_id
+                    LEFT JOIN reservation r ON r.reservation_id = c.reservation_id
+                    WHERE given.ended_by = 'replacement' GROUP BY given.reservation_id) replaced",
+    },
+    Check {
         invariant: 3,
         what: "a payee that is not idempotent got no second payment by itself after a maybe",
         sql: "SELECT count(*), count(*) FILTER (WHERE again), min(payment_id::text) FILTER (WHERE again)

@@ -21,7 +21,7 @@ impl Directory {
     fn read<T: Kind>(&self) -> Result<Vec<Written<T>>, Vec<String>> {
         let own = format!("{}/", self.0.display());
         let lines = |wrong: Misconfigured| wrong.0.iter().map(|line| line.replace(&own, "")).collect();
-        read_all::<T>(&self.0, T::recipients).map_err(lines)
+        read_all::<T>(&self.0, T::FAMILY, T::recipients).map_err(lines)
     }
 }
 
@@ -44,6 +44,40 @@ label = "Meter"
 schedule = "0 0 * * *"
 mail_to = ["buh@example.org"]
 "#;
+
+#[test]
+fn groups_stand_beside_terminals() {
+    let directory = Directory::of(&[
+        (
+            "a.toml",
+            "[[terminal]]\nid = \"T-1\"\ngroup = \"center\"\nlimits = { holds = 2 }\n[[group]]\nid = \"center\"\nlimits = { holds = 5, sales_per_hour = 60 }\n",
+        ),
+        ("b.toml", "[[group]]\nid = \"station\"\n"),
+        ("c.toml", "id = \"T-2\"\n"),
+    ]);
+    let terminals = directory.read::<Terminal>().unwrap();
+    let ids: Vec<&str> = terminals.iter().map(|one| one.value.id.as_str()).collect();
+    assert_eq!(ids, ["T-1", "T-2"]);
+    assert_eq!(terminals[0].value.limits.holds, Some(2));
+    let groups = Terminal::groups(&directory.0).unwrap();
+    let ids: Vec<(&str, Option<u32>)> = groups.iter().map(|one| (one.id.as_str(), one.limits.holds)).collect();
+    assert_eq!(ids, [("center", Some(5)), ("station", None)]);
+
+    let wrong = Directory::of(&[
+        ("a.toml", "[[group]]\nid = \"a\"\nlimits = { holds = 0 }\n"),
+        ("b.toml", "[[group]]\nid = \"a\"\n[[product]]\nid = \"b\"\n"),
+    ]);
+    let refused = wrong.read::<Terminal>().unwrap_err().join("\n");
+    assert!(
+        refused.contains("b.toml:3: `product` stands beside [[terminal]] or [[group]]"),
+        "{refused}"
+    );
+    let refused = Terminal::groups(&wrong.0).unwrap_err().0.join("\n");
+    assert!(
+        refused.contains("a.toml:3: group[0].limits.holds: must be from 1"),
+        "{refused}"
+    );
+}
 
 #[test]
 fn a_file_holds_one_thing_or_several() {
@@ -94,7 +128,7 @@ fn a_misspelt_member_and_a_foreign_one_are_refused() {
     let wrong = Directory::of(&[("a.toml", beside)]).read::<Terminal>().unwrap_err();
     assert_eq!(
         wrong,
-        ["a.toml:1: `id` stands beside [[terminal]]; a file holds one terminal or several"]
+        ["a.toml:1: `id` stands beside [[terminal]] or [[group]]; a file holds one terminal or several"]
     );
 }
 
@@ -102,6 +136,6 @@ fn a_misspelt_member_and_a_foreign_one_are_refused() {
 fn a_directory_without_files_is_a_mistake() {
     let directory = Directory::of(&[]);
     assert!(directory.read::<Payee>().unwrap_err()[0].ends_with("holds no *.toml file"));
-    let nowhere = read_all::<Payee>(Path::new("/no/such/directory"), Payee::recipients).unwrap_err();
+    let nowhere = read_all::<Payee>(Path::new("/no/such/directory"), Payee::FAMILY, Payee::recipients).unwrap_err();
     assert!(nowhere.to_string().starts_with("/no/such/directory: "));
 }

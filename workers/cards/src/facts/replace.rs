@@ -14,13 +14,13 @@ use store::{StoreError, Tx};
 
 use super::model::Model;
 use crate::batch::Batch;
-use crate::desk::{Desk, in_hand, offer_of, want};
+use crate::desk::{Desk, Showing, offer_of, want};
 use crate::vault::Details;
 
 /// Another card, given to the payer of a conflict.
 struct Instead {
     id: ReservationId,
-    serial: String,
+    card: Card,
     details: Details,
 }
 
@@ -43,7 +43,7 @@ pub(super) async fn answer_conflicts(
         let replacement = match instead.get(&conflict.id) {
             Some(given) => Some(Box::new(Replacement {
                 reservation_id: given.id,
-                card: shown(model, reservation, given)?,
+                card: shown(desk, model, reservation, given)?,
             })),
             None => None,
         };
@@ -58,15 +58,16 @@ pub(super) async fn answer_conflicts(
     Ok(())
 }
 
-fn shown(model: &Model<'_>, reservation: &Reservation, given: &Instead) -> Result<CardInHand, StoreError> {
-    let offer = offer_of(reservation)?;
-    in_hand(
-        model.declarations,
-        &reservation.terminal,
-        offer,
-        &given.serial,
-        given.details.clone(),
-    )
+fn shown(desk: &Desk, model: &Model<'_>, reservation: &Reservation, given: &Instead) -> Result<CardInHand, StoreError> {
+    let showing = Showing {
+        declarations: model.declarations,
+        terminal: &reservation.terminal,
+        offer: offer_of(reservation)?,
+        card: &given.card,
+        // A replacement was sold the moment its conflict was there.
+        held_until: reservation.ended_at.unwrap_or(model.locked.now),
+    };
+    desk.in_hand(showing, given.details.clone())
 }
 
 /// The replacements of conflicts that are told again.
@@ -97,7 +98,7 @@ async fn given_before(desk: &Desk, tx: &Tx, model: &Model<'_>) -> Result<HashMap
             conflict,
             Instead {
                 id,
-                serial: card.serial.clone(),
+                card: card.clone(),
                 details: details.clone(),
             },
         );
@@ -155,14 +156,7 @@ async fn give(
             .for_each(|case| {
                 case.replacement = Some(id);
             });
-        instead.insert(
-            conflict,
-            Instead {
-                id,
-                serial: card.serial,
-                details,
-            },
-        );
+        instead.insert(conflict, Instead { id, card, details });
     }
     Ok(())
 }

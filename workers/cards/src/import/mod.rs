@@ -140,7 +140,7 @@ async fn work(store: &Store, vault: &Arc<Vault>, keys: &Keys, claimed: &Arc<Clai
         store: store.clone(),
         vault: vault.clone(),
         keys: keys.clone(),
-        product: product.value.clone().into(),
+        product: product.value.clone(),
         claimed: claimed.clone(),
         progress: Arc::default(),
     };

@@ -268,15 +268,26 @@ async fn the_worker_opens_what_a_declared_password_or_its_own_key_opens() {
         ..Options::default()
     };
     let wrong = import_as(&stand, &packed, again).await.report;
-    assert_eq!(told(&wrong.refused), [(0, "the archive: the password does not open it")]);
+    assert_eq!(
+        told(&wrong.refused),
+        [(0, "the archive: the password does not open it")]
+    );
     std::fs::remove_file(&password).unwrap();
     let gone = import_as(&stand, &packed, again).await.report;
-    assert!(gone.refused.lines[0].why.starts_with("the archive card_file.password: "), "{gone:?}");
+    assert!(
+        gone.refused.lines[0]
+            .why
+            .starts_with("the archive card_file.password: "),
+        "{gone:?}"
+    );
 
     let samples = concat!(env!("CARGO_MANIFEST_DIR"), "/src/import/container/samples");
     let message = std::fs::read(format!("{samples}/to-key.pgp")).unwrap();
     let without = import_as(&stand, &message, Options::default()).await.report;
-    assert!(without.refused.lines[0].why.contains("UNIGATE_PGP_KEY_FILE"), "{without:?}");
+    assert!(
+        without.refused.lines[0].why.contains("UNIGATE_PGP_KEY_FILE"),
+        "{without:?}"
+    );
     let keys = import::Keys::read(Some(format!("{samples}/key.asc").as_ref()), None).unwrap();
     let recipients = vault::recipients(&stand.store).await.unwrap();
     let product = ProductId::parse("p").unwrap();

@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
-use crate::stand::{Stand, id, release, reserve, reserve_briefly, sell};
+use crate::stand::{Stand, id, release, reserve, reserve_briefly, sell, with};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_card_goes_to_one() {
@@ -73,6 +73,37 @@ async fn a_sale_races_the_end_of_its_hold() {
         assert_eq!((&sold["outcome"], &sold["late"]), (&json!("sold"), &json!(true)));
     }
     assert_eq!(stand.counts("p").await[4], 20);
+    stand.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_on_holds_is_exact_between_workers() {
+    let stand = Stand::new().await;
+    stand.product("p", json!({})).await;
+    stand.stock("p", 60).await;
+    stand.terminal(json!({"id": "T-1", "limits": {"holds": 7}})).await;
+    // Two at work on one terminal: what the first one holds counts before the second one is told anything.
+    let tx = stand.store.begin().await.unwrap();
+    let first = stand
+        .handle(&tx, &(0..5).map(|_| reserve(id(), "p")).collect::<Vec<_>>())
+        .await;
+    assert!(first.iter().all(|answer| answer["outcome"] == "reserved"));
+    let second: Vec<Value> = (0..5).map(|_| reserve(id(), "p")).collect();
+    let (second, ()) = tokio::join!(stand.batch(&second), async { tx.commit().await.unwrap() });
+    let held = second.iter().filter(|answer| answer["outcome"] == "reserved").count();
+    assert_eq!(held, 2, "{second:?}");
+    let batches: Vec<Vec<Value>> = (0..6)
+        .map(|_| (0..5).map(|_| with(reserve(id(), "p"), "terminal", "T-2")).collect())
+        .collect();
+    stand.terminal(json!({"id": "T-2", "limits": {"holds": 7}})).await;
+    let answers = join_all(batches.iter().map(|batch| stand.batch(batch))).await.concat();
+    let held = answers.iter().filter(|answer| answer["outcome"] == "reserved").count();
+    let limited = answers
+        .iter()
+        .filter(|answer| answer["reason"] == "limit_reached")
+        .count();
+    assert_eq!((held, limited), (7, 23));
+    assert_eq!(stand.counts("p").await[2], 14);
     stand.end().await;
 }
 

@@ -28,6 +28,7 @@ pub(crate) const fn answers(to: RoutingKey) -> &'static [&'static str] {
         ],
         RoutingKey::CardReprint => &[
             r#"{"outcome":"reprinted","reservation_id":"01937f2a-4c10-7d3e-9a52-6f0d1c2b3a41","product":"mts-100","card":{"serial":"0042-17","fields":{"pin":"8231 4410 7741","activation":"*111*pin#"}},"sealed_card":null,"face_value":10000,"price":10000,"currency":"RUB","receipt":"MTS 100, pin 8231 4410 7741","held_until":"2026-11-23T07:05:00Z"}"#,
+            r#"{"outcome":"reprinted","reservation_id":"01937f2a-4c10-7d3e-9a52-6f0d1c2b3a41","product":"mts-100","card":{"serial":"0042-17","fields":{"pin":"8231 4410 7741","activation":"*111*pin#"}},"sealed_card":null,"face_value":10000,"price":10000,"currency":"RUB","receipt":"MTS 100, pin 8231 4410 7741","held_until":"2026-11-23T07:05:00Z","replaces":"0042-03"}"#,
             r#"{"outcome":"refused","reason":"not_sold","detail":"reservation_id: the card is not sold"}"#,
         ],
         RoutingKey::CardAvailability => &[

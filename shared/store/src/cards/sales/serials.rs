@@ -11,6 +11,8 @@ use crate::{StoreError, Tx};
 pub enum Section {
     /// Shown to a terminal in a reservation that ended in the period unsold: `released` or `expired`.
     CameBack,
+    /// Given in the period in place of another card whose sale stands: gone, and no money came in for it (`given`).
+    Given,
     /// Taken out in the period and not sold since: `faulty`, `withdrawn`, `out_of_date`. No terminal has to do with it, so
     /// there is none where sales are asked for by terminal or group.
     TakenOut,
@@ -52,6 +54,14 @@ pub async fn serials_page(
                     r.currency, r.reservation_id::text
              FROM {FROM} JOIN card c USING (card_id)
              WHERE r.state IN ('released', 'expired') AND {FILTER}
+               AND r.ended_at >= $7 AND (r.ended_at, r.reservation_id::text) > ($7, $8)
+             ORDER BY r.ended_at, r.reservation_id::text LIMIT $9"
+        ),
+        Section::Given => format!(
+            "SELECT r.ended_at, 'given', r.product_id, c.serial, r.reservation_id::text, r.terminal_id, r.price, r.currency,
+                    r.reservation_id::text
+             FROM {FROM} JOIN card c USING (card_id)
+             WHERE r.state = 'sold' AND r.gratis AND {FILTER}
                AND r.ended_at >= $7 AND (r.ended_at, r.reservation_id::text) > ($7, $8)
              ORDER BY r.ended_at, r.reservation_id::text LIMIT $9"
         ),

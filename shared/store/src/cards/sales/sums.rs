@@ -58,7 +58,7 @@ pub async fn sale_sums(tx: &Tx, filter: &SaleFilter, by: SumBy) -> Result<Vec<Sa
                 CASE WHEN $10 THEN r.terminal_id END, CASE WHEN $11 THEN t.declaration ->> 'group' END, r.currency,
                 count(*), count(*) FILTER (WHERE r.late), sum(r.amount)::bigint, sum(r.price)::bigint,
                 sum(r.face_value)::bigint, sum(coalesce(r.surplus, 0))::bigint
-         FROM {FROM} WHERE r.state = 'sold' AND {FILTER}
+         FROM {FROM} WHERE r.state = 'sold' AND NOT r.gratis AND {FILTER}
          GROUP BY 1, 2, 3, 4, 5, 6"
     );
     let given = Given::of(filter);

@@ -1,0 +1,131 @@
+//! What one terminal may take: which limit holds for it, what counts, and what is never refused for it.
+
+use std::sync::Arc;
+
+use cards::Desk;
+use domain::declaration::{TerminalGroup, TerminalLimits};
+use serde_json::{Value, json};
+use store::declarations;
+
+use crate::stand::{Stand, id, release, reserve, sell, with};
+
+async fn shop() -> Stand {
+    let stand = Stand::new().await;
+    stand.product("p", json!({})).await;
+    stand.product("rare", json!({})).await;
+    stand.stock("p", 20).await;
+    stand
+}
+
+async fn group(stand: &Stand, group: Value) {
+    let group: TerminalGroup = serde_json::from_value(group).unwrap();
+    let tx = stand.store.begin().await.unwrap();
+    declarations::apply_group(&tx, &group, "test").await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+fn words(answers: &[Value]) -> Vec<&str> {
+    let word = |answer: &'_ Value| match answer["reason"].as_str() {
+        Some(_) => "reason",
+        None => "outcome",
+    };
+    answers
+        .iter()
+        .filter_map(|answer| answer[word(answer)].as_str())
+        .collect()
+}
+
+#[tokio::test]
+async fn holds_at_once_count_what_is_held_and_nothing_else() {
+    let stand = shop().await;
+    stand.terminal(json!({"id": "T-1", "limits": {"holds": 2}})).await;
+    let (a, b, c) = (id(), id(), id());
+    // One that gets no card takes no room from the one behind it.
+    let answers = stand
+        .batch(&[
+            reserve(id(), "rare"),
+            reserve(a, "p"),
+            reserve(b, "p"),
+            reserve(a, "p"),
+            reserve(c, "p"),
+        ])
+        .await;
+    assert_eq!(
+        words(&answers),
+        ["out_of_stock", "reserved", "reserved", "reserved", "limit_reached"]
+    );
+    let detail = answers[4]["detail"].as_str().unwrap();
+    assert!(
+        detail.starts_with("terminal: ") && detail.contains("holds = 2"),
+        "{detail}"
+    );
+    assert_eq!(
+        stand.one(reserve(b, "p")).await,
+        answers[2],
+        "what it holds already it is told again"
+    );
+    assert_eq!(
+        stand.one(with(reserve(id(), "p"), "terminal", "T-9")).await["outcome"],
+        "reserved"
+    );
+    // A release, a sale, an end of a hold make room.
+    stand.one(release(a)).await;
+    assert_eq!(
+        words(&stand.batch(&[reserve(c, "p"), reserve(id(), "p")]).await),
+        ["reserved", "limit_reached"]
+    );
+    stand.one(sell(b)).await;
+    let brief = with(reserve(id(), "p"), "hold_seconds", 1);
+    assert_eq!(
+        stand.one(brief).await["outcome"],
+        "reserved",
+        "and this one is over at once"
+    );
+    let answers = stand.batch(&[reserve(id(), "p"), reserve(id(), "p")]).await;
+    assert_eq!(words(&answers), ["reserved", "limit_reached"]);
+    stand.end().await;
+}
+
+#[tokio::test]
+async fn sales_per_hour_stop_reservations_and_never_a_sale() {
+    let stand = shop().await;
+    stand
+        .terminal(json!({"id": "T-1", "limits": {"sales_per_hour": 2}}))
+        .await;
+    let (a, b, c) = (id(), id(), id());
+    stand.batch(&[reserve(a, "p"), reserve(b, "p"), reserve(c, "p")]).await;
+    assert_eq!(
+        words(&stand.batch(&[sell(a), sell(b), sell(c)]).await),
+        ["sold", "sold", "sold"]
+    );
+    let refused = stand.one(reserve(id(), "p")).await;
+    assert_eq!(refused["reason"], "limit_reached");
+    assert!(
+        refused["detail"].as_str().unwrap().contains("sales_per_hour = 2"),
+        "{refused}"
+    );
+    stand.end().await;
+}
+
+#[tokio::test]
+async fn what_a_terminal_does_not_say_its_group_says_and_then_the_installation() {
+    let mut stand = shop().await;
+    let installation = TerminalLimits {
+        holds: Some(3),
+        sales_per_hour: None,
+    };
+    stand.desk = Arc::new(Desk::new(stand.vault.clone()).limited(installation));
+    group(&stand, json!({"id": "center", "limits": {"holds": 2}})).await;
+    stand.terminal(json!({"id": "T-1", "group": "center"})).await;
+    stand
+        .terminal(json!({"id": "T-2", "group": "center", "limits": {"holds": 1}}))
+        .await;
+    stand.terminal(json!({"id": "T-3", "group": "elsewhere"})).await;
+    for (terminal, most) in [("T-1", 2), ("T-2", 1), ("T-3", 3), ("undeclared", 3)] {
+        let asked: Vec<Value> = (0..5).map(|_| with(reserve(id(), "p"), "terminal", terminal)).collect();
+        let answers = stand.batch(&asked).await;
+        let held = words(&answers).iter().filter(|word| **word == "reserved").count();
+        assert_eq!(held, most, "{terminal}");
+    }
+    stand.end().await;
+}
