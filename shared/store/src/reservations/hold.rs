@@ -51,7 +51,7 @@ pub async fn hold(tx: &Tx, holds: &[NewHold<'_>]) -> Result<Vec<(ReservationId, 
             owners.push(id.as_uuid());
         }
     }
-    tx.execute(
+    tx.execute_later(
         "UPDATE card SET state = 'reserved', exposed = true, reservation_id = u.reservation_id,
                 updated_at = clock_timestamp()
          FROM UNNEST($1::bigint[], $2::uuid[]) AS u (card_id, reservation_id) WHERE card.card_id = u.card_id",

@@ -88,7 +88,8 @@ impl Reservation {
 /// What was found under the locks, and when.
 #[derive(Debug)]
 pub struct Locked {
-    /// The database's clock, read once the locks were held: everything in this transaction is judged by it.
+    /// The database's clock, read once the locks were held: everything in this transaction is judged by it. Where nothing
+    /// was found there is nothing to judge, and it is no time at all.
     pub now: Timestamp,
     /// Asked for and found, and the live reservations of the same cards.
     pub reservations: BTreeMap<ReservationId, Reservation>,
@@ -129,10 +130,10 @@ fn reservation_of(row: &Row) -> Result<Reservation, StoreError> {
 
 /// Locks reservations alone and reads their cards: enough for whoever does not change the cards of existing ones.
 pub async fn lock(tx: &Tx, ids: &[ReservationId]) -> Result<Locked, StoreError> {
-    let reservations = select(tx, &uuids(ids), "FOR UPDATE OF r").await?;
+    let (reservations, now) = select(tx, &uuids(ids), NO_OTHERS, "FOR UPDATE OF r").await?;
     let cards = select_cards(tx, &reservations, "").await?;
     Ok(Locked {
-        now: clock(tx).await?,
+        now: now.unwrap_or_default(),
         reservations,
         cards,
     })
@@ -140,10 +141,10 @@ pub async fn lock(tx: &Tx, ids: &[ReservationId]) -> Result<Locked, StoreError> 
 
 /// Reads reservations and their cards without locking them: for answers that change nothing.
 pub async fn read(tx: &Tx, ids: &[ReservationId]) -> Result<Locked, StoreError> {
-    let reservations = select(tx, &uuids(ids), "").await?;
+    let (reservations, now) = select(tx, &uuids(ids), NO_OTHERS, "").await?;
     let cards = select_cards(tx, &reservations, "").await?;
     Ok(Locked {
-        now: clock(tx).await?,
+        now: now.unwrap_or_default(),
         reservations,
         cards,
     })
@@ -151,53 +152,60 @@ pub async fn read(tx: &Tx, ids: &[ReservationId]) -> Result<Locked, StoreError> 
 
 /// Locks reservations, the live reservations of the same cards, and the cards.
 pub async fn lock_with_cards(tx: &Tx, ids: &[ReservationId]) -> Result<Locked, StoreError> {
-    let mut all = uuids(ids);
-    all.extend(live_of_same_cards(tx, &all).await?);
-    let mut reservations = select(tx, &all, "FOR UPDATE OF r").await?;
+    let (mut reservations, _) = select(tx, &uuids(ids), LIVE_OF_SAME_CARDS, "FOR UPDATE OF r").await?;
     let cards = select_cards(tx, &reservations, "FOR UPDATE OF card").await?;
     // Somebody may have reserved one of the cards between the two locks. The order of locks is broken here, once in a
     // great while; a deadlock is found by the server and the batch is done again.
     let card_ids: Vec<i64> = cards.keys().copied().collect();
-    let live: Vec<Uuid> = tx
-        .query(
-            "SELECT reservation_id FROM reservation WHERE card_id = ANY($1) AND state IN ('held', 'lapsed')",
+    let looked = tx
+        .query_one(
+            "SELECT clock_timestamp(), ARRAY(SELECT reservation_id FROM reservation
+                                             WHERE card_id = ANY($1) AND state IN ('held', 'lapsed'))",
             &[&card_ids],
         )
-        .await?
-        .iter()
-        .map(|row| row.get(0))
-        .filter(|id| !reservations.contains_key(&ReservationId::from_uuid(*id)))
-        .collect();
+        .await?;
+    let mut now: Timestamp = looked.get(0);
+    let mut live: Vec<Uuid> = looked.get(1);
+    live.retain(|id| !reservations.contains_key(&ReservationId::from_uuid(*id)));
     if !live.is_empty() {
-        reservations.extend(select(tx, &live, "FOR UPDATE OF r").await?);
+        let (found, later) = select(tx, &live, NO_OTHERS, "FOR UPDATE OF r").await?;
+        reservations.extend(found);
+        now = later.unwrap_or(now);
     }
     Ok(Locked {
-        now: clock(tx).await?,
+        now,
         reservations,
         cards,
     })
 }
 
-async fn live_of_same_cards(tx: &Tx, ids: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
-    let rows = tx
-        .query(
-            "SELECT DISTINCT live.reservation_id FROM reservation own
-             JOIN reservation live ON live.card_id = own.card_id AND live.state IN ('held', 'lapsed')
-             WHERE own.reservation_id = ANY($1) AND live.reservation_id <> own.reservation_id",
-            &[&ids],
-        )
-        .await?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
-}
+const NO_OTHERS: &str = "'{}'::uuid[]";
+const LIVE_OF_SAME_CARDS: &str = "ARRAY(
+    SELECT live.reservation_id FROM reservation own
+    JOIN reservation live ON live.card_id = own.card_id AND live.state IN ('held', 'lapsed')
+    WHERE own.reservation_id = ANY($1) AND live.reservation_id <> own.reservation_id)";
 
-async fn select(tx: &Tx, ids: &[Uuid], lock: &str) -> Result<BTreeMap<ReservationId, Reservation>, StoreError> {
+/// Reservations with these ids and those of `others`, and the clock as it was once the last of them was locked; none = there
+/// are none.
+async fn select(
+    tx: &Tx,
+    ids: &[Uuid],
+    others: &str,
+    lock: &str,
+) -> Result<(BTreeMap<ReservationId, Reservation>, Option<Timestamp>), StoreError> {
+    // The inner query locks row by row in this order, and the clock is read for each behind its lock.
     let sql = format!(
-        "SELECT {COLUMNS} FROM reservation r WHERE r.reservation_id = ANY($1) ORDER BY r.reservation_id {lock}"
+        "SELECT found.*, clock_timestamp() FROM (
+             SELECT {COLUMNS} FROM reservation r WHERE r.reservation_id = ANY($1 || {others})
+             ORDER BY r.reservation_id {lock}) found"
     );
     let rows = tx.query(&sql, &[&ids]).await?;
-    rows.iter()
+    let now = rows.last().map(|row| row.get(row.len() - 1));
+    let found = rows
+        .iter()
         .map(|row| reservation_of(row).map(|found| (found.reservation_id, found)))
-        .collect()
+        .collect::<Result<_, _>>()?;
+    Ok((found, now))
 }
 
 async fn select_cards(
@@ -220,10 +228,6 @@ async fn select_cards(
     rows.iter()
         .map(|row| card_of(row, 0).map(|card| (card.card_id, card)))
         .collect()
-}
-
-async fn clock(tx: &Tx) -> Result<Timestamp, StoreError> {
-    Ok(tx.query_one("SELECT clock_timestamp()", &[]).await?.get(0))
 }
 
 pub(crate) fn uuids(ids: &[ReservationId]) -> Vec<Uuid> {

@@ -97,7 +97,7 @@ async fn update_reservations(tx: &Tx, changed: &[&Reservation]) -> Result<(), St
         .collect();
     let late = told(changed, |sale| sale.late);
     let surplus = told(changed, |sale| sale.surplus);
-    tx.execute(
+    tx.execute_later(
         "UPDATE reservation r
          SET state = u.state, ended_at = u.ended_at, ended_by = u.ended_by, sale_fingerprint = u.fingerprint,
              paid_at = u.paid_at, amount = u.amount, receipt_number = u.receipt_number, late = u.late, surplus = u.surplus
@@ -108,7 +108,6 @@ async fn update_reservations(tx: &Tx, changed: &[&Reservation]) -> Result<(), St
         &[&ids, &states, &ended_at, &ended_by, &fingerprints, &paid, &amounts, &receipts, &late, &surplus],
     )
     .await
-    .map(drop)
 }
 
 async fn update_cards(tx: &Tx, changed: &[CardChange]) -> Result<(), StoreError> {
@@ -120,7 +119,7 @@ async fn update_cards(tx: &Tx, changed: &[CardChange]) -> Result<(), StoreError>
         .collect();
     let offers: Vec<Option<Timestamp>> = changed.iter().map(|change| change.offer_after).collect();
     // Whatever leaves a terminal unsold has been shown: it comes back to the second pool, never to the fresh one.
-    tx.execute(
+    tx.execute_later(
         "UPDATE card SET state = u.state, reservation_id = u.owner, updated_at = clock_timestamp(),
                 pool = CASE WHEN u.state = 'available' THEN 'returned' ELSE pool END,
                 offer_after = CASE WHEN u.state = 'available' THEN coalesce(u.offer, 'infinity') ELSE offer_after END
@@ -129,7 +128,6 @@ async fn update_cards(tx: &Tx, changed: &[CardChange]) -> Result<(), StoreError>
         &[&ids, &states, &owners, &offers],
     )
     .await
-    .map(drop)
 }
 
 async fn insert_cases(tx: &Tx, cases: &[Case]) -> Result<(), StoreError> {
@@ -141,14 +139,13 @@ async fn insert_cases(tx: &Tx, cases: &[Case]) -> Result<(), StoreError> {
         .iter()
         .map(|case| case.replacement.map(|id| id.as_uuid()))
         .collect();
-    tx.execute(
+    tx.execute_later(
         "INSERT INTO card_case (case_id, kind, reservation_id, card_id, replacement_reservation_id)
          SELECT * FROM UNNEST($1::uuid[], $2::text[], $3::uuid[], $4::bigint[], $5::uuid[])
          ON CONFLICT (kind, reservation_id) DO NOTHING",
         &[&ids, &kinds, &reservations, &cards, &instead],
     )
     .await
-    .map(drop)
 }
 
 /// Sells a card that this transaction has taken to the payer of a conflict, under a reservation of its own.
