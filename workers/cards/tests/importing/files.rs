@@ -51,7 +51,7 @@ async fn what_a_file_says_of_a_card_is_answered_held_and_charged() {
     stand
         .product(
             "p",
-            json!({"card_file": card_file, "receipt": "{{ tariff }} {{ pin }} {{ price | money }}"}),
+            json!({"card_file": card_file, "receipt": "{{ tariff }} {{ pin }} {{ price | money }} {{ currency }}"}),
         )
         .await;
     let text = "Номинал;Набор;Серия;ПИН;Тариф;Цена;Годен до\n200;*111#;A-1;823144000001;Лето;190,50;31.12.2999\n\
