@@ -64,7 +64,8 @@ pub async fn add_stock(tx: &Tx, product: &ProductId, batch_id: i64, cards: &[Sea
     let indexes: Vec<&[u8]> = cards.iter().map(|card| &card.blind_index[..]).collect();
     tx.execute(
         "INSERT INTO card (product_id, batch_id, index_version, pos, serial, sealed, blind_index)
-         SELECT $1, $2, (SELECT max(index_version) FROM vault_index_key), u.* FROM UNNEST($3::bigint[], $4::text[], $5::bytea[], $6::bytea[]) AS u",
+         SELECT $1, $2, (SELECT max(index_version) FROM vault_index_key), u.*
+         FROM UNNEST($3::bigint[], $4::text[], $5::bytea[], $6::bytea[]) AS u",
         &[&product.as_str(), &batch_id, &positions, &serials, &sealed, &indexes],
     )
     .await
@@ -211,7 +212,10 @@ pub async fn copy_in(
 ) -> Result<Duration, StoreError> {
     let client = connect(settings).await?;
     client
-        .batch_execute("SET statement_timeout = 0; CREATE TABLE bare (LIKE card INCLUDING ALL)")
+        .batch_execute(
+            "SET statement_timeout = 0; CREATE TABLE bare (LIKE card INCLUDING ALL);
+             ALTER TABLE bare ALTER COLUMN index_version SET DEFAULT 1",
+        )
         .await?;
     let begun = Instant::now();
     let sql = "COPY bare (product_id, batch_id, pos, serial, sealed, blind_index) FROM STDIN";
