@@ -2,7 +2,7 @@
 //! only the recipients asked for can open; the worker itself writes into the audit log who has been given what.
 //!
 //! A shown card is ASCII-armoured age of `{"product","serial","state","fields"}`. A return is age of a CSV file with the
-//! columns `serial`, `expires_on`, `shown` (`yes` for a card that a terminal has seen) and the secret fields; a card whose
+//! columns `serial`, `expires_on`, `shown` (`yes` for a card that a terminal has seen) and all fields of the cards; a card whose
 //! details are gone or do not open stands there without them, and is counted. Memory is bounded by two pages of cards and two
 //! chunks of the file, whatever their number.
 

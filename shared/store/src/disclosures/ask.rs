@@ -206,15 +206,17 @@ struct New<'a> {
     cards: i64,
 }
 
-/// What the cards are worth, too.
+/// Says what the cards are worth: each its own face value where it has one, else its product's.
 async fn insert(tx: &Tx, new: &New<'_>) -> Result<(i64, String), StoreError> {
     let row = tx
         .query_one(
             "INSERT INTO disclosure (disclosure_id, kind, product_id, recipients, reason, asked, requested_by, cards, total,
                                      currency)
-             SELECT $1, $2, product_id, $4, $5, $6, $7, $8, $8 * (declaration->>'face_value')::bigint,
-                    declaration->>'currency'
-             FROM product WHERE product_id = $3
+             SELECT $1, $2, p.product_id, $4, $5, $6, $7, $8,
+                    (SELECT coalesce(sum(coalesce(c.face_value, (p.declaration->>'face_value')::bigint)), 0)::bigint
+                     FROM disclosure_card d JOIN card c USING (card_id) WHERE d.disclosure_id = $1),
+                    p.declaration->>'currency'
+             FROM product p WHERE p.product_id = $3
              RETURNING total, currency",
             &[
                 &new.disclosure_id,
