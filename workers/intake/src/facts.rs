@@ -23,8 +23,8 @@ pub(crate) struct Facts;
 impl BatchWorker for Facts {
     const NAME: &'static str = "intake.facts";
     const QUEUE: Queue = Queue::IntakeFacts;
-    // Batches of one channel are twice as large as those of two, and what costs is a batch: more processes, not more
-    // channels, is the way to more (`unigate bench intake`).
+    // Two channels share the same messages out over more batches, and what costs is a batch: more processes, not more
+    // channels, is the way to more (ARCHITECTURE.md, decisions).
     const CHANNELS: usize = 1;
     const FACTS: &'static [RoutingKey] = &[RoutingKey::PaymentAccepted, RoutingKey::PaymentRevoke];
 
