@@ -1,31 +1,22 @@
 //! `payment.check` of online payees: the payee itself is asked, before any payment that waits for the same lane.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use bus::Queue;
 use contract::answer::{Ask, PaymentCheckAnswer, Terms};
-use contract::event::Events;
 use contract::message::PaymentCheck;
-use contract::unikassa::{Check, CheckAnswer, CheckResult, Request};
+use contract::unikassa::{CheckAnswer, CheckResult};
 use contract::{Message, Reason, Refusal};
 use domain::declaration::Payee;
 use domain::money::Amount;
 use runtime::batch::Item;
 use runtime::questions::Answerer;
-use runtime::{Context, Reply, emit};
+use runtime::{Context, Reply};
 use store::StoreError;
-use store::lanes::{self, Asked, Slot};
 
 use crate::client::{Caller, Wire};
 use crate::profiles::Target;
-use crate::protocol::{self, Told};
-use crate::record;
-
-/// How long a question waits for a slot of its lane.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How soon it looks for one again, at first and at most: many questions may be looking at once.
-const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(200));
+use crate::question;
 
 /// Asks payees.
 pub(crate) struct Checks {
@@ -69,73 +60,33 @@ impl Checks {
                 return Ok(unavailable("the payee's profile is not in order"));
             }
         };
-        let Some(slot) = self.slot(&payee, target.timeout).await? else {
-            return Ok(unavailable("the payee cannot be asked now"));
-        };
-        let request = Request::Check(Check {
-            payment_id: message.payment_id,
-            number: None,
-            account: message.account.clone(),
-            amount: message.amount,
-            currency: message.currency,
-            fields: message.fields.clone(),
-        });
-        let begun = Instant::now();
-        let wire = self.caller.call(&target, &request, traceparent).await;
-        let (told, answer) = read(&payee, wire);
-        // As after a payment: a call that ran into its timeout may still keep the payee busy for as long again.
-        let rest = (told.lost && begun.elapsed() >= target.timeout).then_some(target.timeout);
-        if let Err(error) = self.finish(&payee, &slot, rest, &told).await {
-            // The slot comes back when its lease ends; the payer need not wait for that.
-            tracing::warn!(%error, payee = %payee.id, "the end of a check could not be recorded");
-        }
-        Ok(answer)
-    }
-
-    /// The next free slot of the lane; none when the payee is down or all stay taken.
-    async fn slot(&self, payee: &Payee, call: Duration) -> Result<Option<Slot>, StoreError> {
-        let begun = Instant::now();
-        let mut pause = LOOK_AGAIN.0;
-        // Looked at between two tries, never cutting one off: a slot taken by a commit nobody heard of is lost for as long
-        // as its lease.
-        while begun.elapsed() < PATIENCE {
-            match lanes::take_for_question(&self.context.store, payee.id.as_str(), call).await? {
-                Asked::Go(slot) => return Ok(Some(slot)),
-                Asked::Closed => return Ok(None),
-                Asked::Busy => tokio::time::sleep(pause).await,
+        let request = match target.dialect.check(message) {
+            Ok(request) => request,
+            Err(why) => {
+                tracing::error!(payee = %payee.id, why, "the payee cannot be asked");
+                return Ok(unavailable("the payee's profile is not in order"));
             }
-            pause = (pause * 2).min(LOOK_AGAIN.1);
-        }
-        Ok(None)
-    }
-
-    async fn finish(&self, payee: &Payee, slot: &Slot, rest: Option<Duration>, told: &Told) -> Result<(), StoreError> {
-        let Some(profile) = &payee.unikassa else { return Ok(()) };
-        let tx = self.context.store.begin().await?;
-        let mut events = Events::new(domain::clock::now());
-        // The lane before its slot, as claims do.
-        record::note(&tx, payee, profile, told, &mut events).await?;
-        lanes::give_back(&tx, slot, rest).await?;
-        emit(&tx, events, None).await?;
-        tx.commit().await?;
-        self.context.nudge(runtime::Nudge::Payments);
-        Ok(())
+        };
+        let (context, caller) = (&self.context, &self.caller);
+        let wire = question::ask(context, caller, &payee, &target, request, traceparent).await?;
+        Ok(match wire {
+            None => unavailable("the payee cannot be asked now"),
+            Some(Wire::Answer(answer)) if answer.status == 200 => read(&payee, &target, message, &answer.body),
+            Some(_) => unavailable("the payee did not answer"),
+        })
     }
 }
 
-fn read(payee: &Payee, wire: Wire) -> (Told, PaymentCheckAnswer) {
-    let (told, body) = protocol::read_check(wire);
-    let answer = match body.as_deref().map(|body| CheckAnswer::read(body, None)) {
-        Some(Ok(answer)) => answered(payee, answer),
-        Some(Err(unreadable)) => {
+fn read(payee: &Payee, target: &Target, message: &PaymentCheck, body: &[u8]) -> PaymentCheckAnswer {
+    match target.dialect.read_check(message, body) {
+        Ok(answer) => answered(payee, answer),
+        Err(unreadable) => {
             // What exactly is wrong may quote what the payee says about a payer.
             tracing::warn!(payee = %payee.id, "the payee's answer to a check cannot be read");
             tracing::debug!(payee = %payee.id, %unreadable, "in detail");
             unavailable("the payee's answer cannot be read")
         }
-        None => unavailable("the payee did not answer"),
-    };
-    (told, answer)
+    }
 }
 
 fn answered(payee: &Payee, answer: CheckAnswer) -> PaymentCheckAnswer {

@@ -1,4 +1,4 @@
-//! One HTTP call to a payee: signed anew for every attempt, hardened, and ended by its own timeout.
+//! One HTTP call to a payee, whatever its dialect: hardened, and ended by its own timeout.
 //!
 //! It says what happened on the wire and nothing more: whether a byte of the request may have left us, the status, the
 //! body. Redirects are not followed, proxies of the environment are not used, answers are cut off above the protocol's
@@ -7,11 +7,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use contract::unikassa::{ANSWER_MAX_BYTES, Request};
-use contract::webhook::{self, ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER};
 use domain::declaration::is_private_address;
+use domain::limits::PAYEE_ANSWER_MAX_BYTES;
 use reqwest::redirect::Policy;
 
+use crate::dialect::HttpRequest;
 use crate::profiles::Target;
 
 /// The longest text about an error that is kept, in characters.
@@ -30,25 +30,30 @@ pub(crate) enum Wire {
     /// It may have arrived; no readable answer came.
     Lost(String),
     /// An answer came, whole and not too long.
-    Answer {
-        /// The HTTP status.
-        status: u16,
-        /// What the payee asks us to wait, in seconds.
-        retry_after: Option<u64>,
-        /// As it came.
-        body: Vec<u8>,
-    },
+    Answer(Answer),
+}
+
+/// An answer as it came.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The HTTP status.
+    pub(crate) status: u16,
+    /// What the payee asks us to wait, in seconds.
+    pub(crate) retry_after: Option<u64>,
+    /// The body, not longer than the protocol allows.
+    pub(crate) body: Vec<u8>,
 }
 
 /// Calls payees. Connections are kept and shared by all lanes.
 #[derive(Debug)]
-pub(crate) struct Caller {
+pub struct Caller {
     public: reqwest::Client,
     anywhere: reqwest::Client,
 }
 
 impl Caller {
-    pub(crate) fn new() -> Result<Self, ClientError> {
+    /// One for the whole process.
+    pub fn new() -> Result<Self, ClientError> {
         Ok(Self {
             public: client().dns_resolver(PublicOnly).build()?,
             anywhere: client().build()?,
@@ -56,30 +61,31 @@ impl Caller {
     }
 
     /// Makes one call. Never takes longer than the target's timeout.
-    pub(crate) async fn call(&self, target: &Target, request: &Request, traceparent: Option<&str>) -> Wire {
+    pub(crate) async fn call(&self, target: &Target, request: HttpRequest, traceparent: Option<&str>) -> Wire {
         match tokio::time::timeout(target.timeout, self.exchange(target, request, traceparent)).await {
             Ok(wire) => wire,
             Err(_) => Wire::Lost(format!("no answer within {} s", target.timeout.as_secs())),
         }
     }
 
-    async fn exchange(&self, target: &Target, request: &Request, traceparent: Option<&str>) -> Wire {
+    async fn exchange(&self, target: &Target, request: HttpRequest, traceparent: Option<&str>) -> Wire {
         if let Some(why) = forbidden(target) {
             return Wire::NotSent(why);
         }
-        let body = request.to_body();
-        let id = request.webhook_id();
-        // The receiver compares it with its own clock; nothing of ours is judged by it.
-        let timestamp = domain::clock::now().as_second();
-        let signature = webhook::sign(&target.secrets, &id, timestamp, &body);
-        let mut builder = self
-            .client_for(target)
-            .post(target.endpoint(request.act()))
-            .header("content-type", "application/json")
-            .header(ID_HEADER, id)
-            .header(TIMESTAMP_HEADER, timestamp)
-            .header(SIGNATURE_HEADER, signature)
-            .body(body);
+        let HttpRequest {
+            method,
+            url,
+            headers,
+            body,
+            shown: _,
+        } = request;
+        let mut builder = self.client_for(target).request(method, url);
+        for (name, value) in headers {
+            builder = builder.header(name, value);
+        }
+        if !body.is_empty() {
+            builder = builder.body(body);
+        }
         if let Some(traceparent) = traceparent {
             builder = builder.header("traceparent", traceparent);
         }
@@ -141,14 +147,14 @@ async fn read(mut response: reqwest::Response) -> Wire {
     let mut body = Vec::new();
     loop {
         match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() <= ANSWER_MAX_BYTES => body.extend_from_slice(&chunk),
+            Ok(Some(chunk)) if body.len() + chunk.len() <= PAYEE_ANSWER_MAX_BYTES => body.extend_from_slice(&chunk),
             Ok(Some(_)) => return Wire::Lost(format!("HTTP {status}: the answer is longer than 64 KiB")),
             Ok(None) => {
-                return Wire::Answer {
+                return Wire::Answer(Answer {
                     status,
                     retry_after,
                     body,
-                };
+                });
             }
             Err(error) => return Wire::Lost(format!("HTTP {status}: the answer broke off: {}", told(&error))),
         }

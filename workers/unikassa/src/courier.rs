@@ -12,8 +12,8 @@ use store::lanes::LEASE_MARGIN;
 
 use crate::client::Caller;
 use crate::profiles::Target;
-use crate::protocol::{self, Told};
 use crate::record;
+use crate::told::Told;
 
 /// Delivers payments to online payees.
 pub(crate) struct Unikassa {
@@ -78,15 +78,15 @@ impl Courier for Unikassa {
             Ok(target) => target,
             Err(why) => return not_made(Told::not_sent(why)),
         };
-        let request = match protocol::request(*act, due) {
+        let request = match target.dialect.act(*act, due) {
             Ok(request) => request,
-            Err(why) => return not_made(Told::not_made(why.to_string())),
+            Err(why) => return not_made(Told::not_made(why)),
         };
-        let body = String::from_utf8_lossy(&request.to_body()).into_owned();
-        let wire = self.caller.call(&target, &request, due.traceparent.as_deref()).await;
+        let shown = request.shown.clone();
+        let wire = self.caller.call(&target, request, due.traceparent.as_deref()).await;
         Report {
-            request: Some(body),
-            told: protocol::read(*act, due.number, wire),
+            request: Some(shown),
+            told: Told::of_act(wire, |answer| target.dialect.read_act(*act, due, answer)),
         }
     }
 

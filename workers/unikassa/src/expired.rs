@@ -7,8 +7,8 @@ use store::StoreError;
 use store::declarations::Declarations;
 use store::deliveries::{self, Expired};
 
-use crate::protocol::Told;
 use crate::record;
+use crate::told::Told;
 
 /// Attempts looked at together.
 const AT_ONCE: i64 = 100;

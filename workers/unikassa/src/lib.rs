@@ -8,23 +8,27 @@
 mod check;
 mod client;
 mod courier;
+mod dialect;
 mod expired;
+mod list;
 mod probe;
 mod profiles;
-mod protocol;
+mod question;
 mod record;
+mod told;
 
 use std::sync::Arc;
 
 use bus::Queue;
 use runtime::{Context, Nudge, courier as courier_shape, questions, sweep};
 
-pub use client::ClientError;
+pub use client::{Caller, ClientError};
+pub use list::{ListError, list};
 pub use profiles::secrets_of;
 
 /// Starts the worker.
 pub fn start(context: &Context) -> Result<(), ClientError> {
-    let caller = Arc::new(client::Caller::new()?);
+    let caller = Arc::new(Caller::new()?);
     let unikassa = courier::Unikassa {
         context: context.clone(),
         caller: caller.clone(),

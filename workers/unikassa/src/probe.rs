@@ -6,9 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contract::event::Events;
-use contract::unikassa::{Request, Status};
 use domain::ids::Number;
-use domain::payment::Act;
 use runtime::sweep::{self, Swept};
 use runtime::{Context, Nudge, emit};
 use store::StoreError;
@@ -17,8 +15,8 @@ use store::lanes::{self, Probe};
 
 use crate::client::Caller;
 use crate::profiles::Target;
-use crate::protocol::{self, Told};
 use crate::record;
+use crate::told::Told;
 
 /// Probes payees whose breaker is open.
 pub(crate) fn spawn(context: &Context, caller: Arc<Caller>) {
@@ -64,11 +62,7 @@ async fn probe_one(
     let Some(profile) = &payee.unikassa else {
         return Ok(());
     };
-    let number = probe
-        .number
-        .filter(|_| profile.offers_status())
-        .map(Number::new)
-        .transpose()?;
+    let number = probe.number.map(Number::new).transpose()?;
     let told = match Target::of(payee) {
         Ok(target) => ask(caller, &target, number).await,
         Err(why) => Told::not_sent(why),
@@ -90,12 +84,14 @@ async fn probe_one(
 }
 
 async fn ask(caller: &Caller, target: &Target, number: Option<Number>) -> Told {
-    let Some(number) = number else {
+    let dialect = &target.dialect;
+    let asked = number.and_then(|number| Some((number, dialect.probe(number)?)));
+    let Some((number, request)) = asked else {
         return caller
             .greet(target)
             .await
             .map_or_else(Told::not_sent, |()| Told::present());
     };
-    let wire = caller.call(target, &Request::Status(Status { number }), None).await;
-    protocol::read(Act::Status, number, wire)
+    let wire = caller.call(target, request, None).await;
+    Told::of_act(wire, |answer| dialect.read_probe(number, answer))
 }

@@ -1,5 +1,6 @@
 //! A payee's profile, ready to be called: its secrets fetched from where the declaration says they are.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use contract::webhook::Secrets;
@@ -7,14 +8,17 @@ use domain::declaration::{Payee, SecretRef, SecretSource, UnikassaProfile};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
+use crate::dialect::{self, Dialect};
+
 /// Where and how a payee is called.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
+    /// The base URL: the host of every request.
     pub(crate) url: Url,
-    pub(crate) secrets: Secrets,
     pub(crate) timeout: Duration,
     pub(crate) allow_private: bool,
-    profile: UnikassaProfile,
+    /// What is spoken there.
+    pub(crate) dialect: Arc<dyn Dialect>,
 }
 
 impl Target {
@@ -23,15 +27,10 @@ impl Target {
         let profile = payee.unikassa.as_ref().ok_or("the payee has no [unikassa] section")?;
         Ok(Self {
             url: profile.url.clone(),
-            secrets: secrets_of(profile)?,
             timeout: Duration::from_secs(profile.timeout_seconds.into()),
             allow_private: profile.allow_private,
-            profile: profile.clone(),
+            dialect: dialect::of(profile)?,
         })
-    }
-
-    pub(crate) fn endpoint(&self, request: &str) -> Url {
-        self.profile.endpoint(request)
     }
 }
 

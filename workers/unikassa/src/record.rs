@@ -17,7 +17,7 @@ use store::deliveries::{self, AttemptEnd, Due, Locked, Next};
 use store::lanes::{self, Breaker};
 use store::{StoreError, Tx};
 
-use crate::protocol::Told;
+use crate::told::Told;
 
 /// Records what came of an attempt. What comes after the attempt was closed is kept as late, and may still be good news.
 pub(crate) async fn record(

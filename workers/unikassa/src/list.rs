@@ -1,0 +1,41 @@
+//! What a payee says that it credited in a period, a page at a time: for comparing its books with ours.
+
+use contract::unikassa::{List, ListAnswer};
+use domain::declaration::Payee;
+use runtime::Context;
+use store::StoreError;
+
+use crate::client::{Caller, Wire};
+use crate::profiles::Target;
+use crate::question;
+
+/// Why there is no page.
+#[derive(Debug, thiserror::Error)]
+pub enum ListError {
+    /// The payee cannot be asked this, or not as it is declared: asking again changes nothing.
+    #[error("{0}")]
+    NotOffered(String),
+    /// It is down, busy, or did not answer in a way that can be read: ask again later.
+    #[error("{0}")]
+    Unavailable(String),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Asks a payee for one page. It is a question like any other: it takes a slot of the payee's lane, and is refused while
+/// the payee is down. The pages are had by asking again with `after` = the answer's `next`, until there is none.
+pub async fn list(context: &Context, caller: &Caller, payee: &Payee, page: &List) -> Result<ListAnswer, ListError> {
+    let target = Target::of(payee).map_err(ListError::NotOffered)?;
+    let request = target.dialect.list(page).map_err(ListError::NotOffered)?;
+    let unavailable = |why: String| Err(ListError::Unavailable(why));
+    match question::ask(context, caller, payee, &target, request, None).await? {
+        None => unavailable("the payee is down or busy".to_owned()),
+        Some(Wire::NotSent(why) | Wire::Lost(why)) => unavailable(why),
+        Some(Wire::Answer(answer)) if answer.status == 200 => target
+            .dialect
+            .read_list(&answer.body)
+            .map_err(|why| ListError::Unavailable(format!("HTTP 200, but the answer {why}"))),
+        Some(Wire::Answer(answer)) => unavailable(format!("HTTP {}", answer.status)),
+    }
+}
