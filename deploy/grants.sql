@@ -91,13 +91,14 @@ grant select on series to unigate_intake;
 grant update (series_id) on series to unigate_intake;
 
 -- ----------------------------------------------------------------------------------------------------------- cards
-grant select, insert on vault, vault_index_key, card_batch, card_case, card, reservation, product_stock to unigate_cards;
+grant select, insert on vault, vault_index_key, card_batch, card_case, card, card_identity, reservation, product_stock
+    to unigate_cards;
 grant update (last_pos, low, sold_settled, settled_until) on product_stock to unigate_cards;
 grant update (state, pool, exposed, offer_after, reservation_id, sealed, out_of_date, updated_at) on card to unigate_cards;
 -- The vault: keys wrapped anew, cards indexed anew, keys forgotten, and who can open it.
 grant update (vault_version, wrapped_key, reindexed_to, reindexed_at) on vault_index_key to unigate_cards;
 grant update (vault_version, wrapped_key, forgotten_at) on card_batch to unigate_cards;
-grant update (blind_index, index_version) on card to unigate_cards;
+grant update (blind_index, index_version) on card_identity to unigate_cards;
 grant select, insert, update, delete on vault_holder to unigate_cards;
 -- Looks at secrets that were asked for; the answers are ciphertext.
 grant select on disclosure, disclosure_card to unigate_cards;
@@ -182,7 +183,8 @@ grant update (state, due_at, attempts, give_up_at) on mailing to unigate_operato
 grant select on vault, vault_index_key, vault_holder, reservation, card_case, product_stock to unigate_operator;
 grant select (batch_id, product_id, import_id, vault_version, created_at, forgotten_at) on card_batch to unigate_operator;
 grant select (card_id, product_id, pos, batch_id, serial, expires_on, state, pool, exposed, offer_after, reservation_id,
-              out_of_date, updated_at, index_version, public_fields, face_value, price) on card to unigate_operator;
+              out_of_date, updated_at, public_fields, face_value, price) on card to unigate_operator;
+grant select (product_id, serial, card_id, index_version) on card_identity to unigate_operator;
 grant update (state, updated_at) on card to unigate_operator;
 grant insert (import_id, product_id, file_name, requested_by, good_rows, strict, again) on card_import to unigate_operator;
 grant select (import_id, product_id, file_name, state, bytes, good_rows, strict, again, rows_done, rows_total, requested_by,

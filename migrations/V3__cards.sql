@@ -61,7 +61,6 @@ create table card (
     batch_id       bigint not null references card_batch,
     serial         text not null,
     sealed         bytea,
-    blind_index    bytea not null unique check (octet_length(blind_index) = 32),
     expires_on     date,
     state          text not null default 'available'
                        check (state in ('available', 'reserved', 'lapsed', 'sold', 'faulty', 'withdrawn')),
@@ -71,10 +70,21 @@ create table card (
     offer_after    timestamptz not null default '-infinity',
     reservation_id uuid,
     updated_at     timestamptz not null default clock_timestamp(),
-    unique (product_id, serial),
     check (state not in ('reserved', 'lapsed', 'sold') or reservation_id is not null),
     check (state <> 'available' or reservation_id is null)
 ) with (fillfactor = 90);
+
+-- What a card is recognised by, apart from its life: a card changes its state several times, and each time every index of
+-- its row gets a new entry. These two, of which one leads to a random place, are written once.
+create table card_identity (
+    blind_index    bytea primary key check (octet_length(blind_index) = 32),
+    product_id     text not null,
+    serial         text not null,
+    -- Of card, entered in the same transaction.
+    card_id        bigint not null,
+    unique (product_id, serial)
+);
+
 create index card_fresh on card (product_id, pos) where state = 'available' and pool = 'fresh';
 create index card_returned on card (product_id, offer_after, pos) where state = 'available' and pool = 'returned';
 create index card_by_state on card (product_id, state) where state <> 'available';
@@ -89,7 +99,9 @@ create table reservation (
     product_id     text,
     terminal_id    text not null,
     fingerprint    bytea,
-    card_id        bigint references card,
+    -- Of card. No foreign key: it is always a row that the same transaction has locked, cards are never deleted, and the
+    -- key would be looked up and locked once more for each hold, which costs as much as all the rest of it.
+    card_id        bigint,
     state          text not null check (state in ('held', 'lapsed', 'expired', 'released', 'sold', 'superseded', 'conflict')),
     hold_seconds   integer,
     created_at     timestamptz not null default clock_timestamp(),

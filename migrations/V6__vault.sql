@@ -29,8 +29,8 @@ insert into vault_index_key (index_version, vault_version, wrapped_key, reindexe
 alter table vault drop column wrapped_index_key;
 
 -- Under which key a card was indexed. No default: whoever enters a card has to know.
-alter table card add column index_version integer not null default 1;
-alter table card alter column index_version drop default;
+alter table card_identity add column index_version integer not null default 1;
+alter table card_identity alter column index_version drop default;
 
 -- The key of a batch is forgotten once the secrets of its every card are.
 alter table card_batch

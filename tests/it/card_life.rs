@@ -35,8 +35,8 @@ async fn shop() -> (Stand, Store) {
 fn card(serial: &str, state: &str, owner: bool, shown: bool, pool: &str) -> String {
     let owner = if owner { "gen_random_uuid()" } else { "NULL" };
     format!(
-        "INSERT INTO card (product_id, pos, batch_id, index_version, serial, sealed, blind_index, state, reservation_id, exposed, pool)
-         SELECT 'p', count(*), (SELECT batch_id FROM card_batch), 1, '{serial}', '', sha256('{serial}'), '{state}', {owner},
+        "INSERT INTO card (product_id, pos, batch_id, serial, sealed, state, reservation_id, exposed, pool)
+         SELECT 'p', count(*), (SELECT batch_id FROM card_batch), '{serial}', '', '{state}', {owner},
                 {shown}, '{pool}' FROM card"
     )
 }

@@ -68,10 +68,8 @@ async fn sales(world: &World, count: usize, seed: u64) {
             "NULL, NULL, NULL, NULL, NULL, NULL".to_owned()
         };
         script.push_str(&format!(
-            "WITH c AS (INSERT INTO card (product_id, pos, batch_id, serial, blind_index, index_version,
-                     state, pool, exposed, reservation_id)
-                 SELECT '{product}', {at}, max(batch_id), '{at:05}', decode(lpad(to_hex({at}), 64, '0'), 'hex'), 1, '{card}',
-                        'returned', true, CASE WHEN '{card}' = 'sold' THEN gen_random_uuid() END FROM card_batch
+            "WITH c AS (INSERT INTO card (product_id, pos, batch_id, serial, state, pool, exposed, reservation_id)
+                 SELECT '{product}', {at}, max(batch_id), '{at:05}', '{card}', 'returned', true, CASE WHEN '{card}' = 'sold' THEN gen_random_uuid() END FROM card_batch
                  RETURNING card_id, reservation_id)
              INSERT INTO reservation (reservation_id, product_id, terminal_id, card_id, state, price, face_value, currency,
                  ended_at, ended_by, held_until, grace_until, fingerprint, sale_fingerprint, paid_at, amount, late, surplus, receipt_number)

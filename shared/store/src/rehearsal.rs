@@ -63,9 +63,14 @@ pub async fn add_stock(tx: &Tx, product: &ProductId, batch_id: i64, cards: &[Sea
     let sealed: Vec<&[u8]> = cards.iter().map(|card| &*card.sealed).collect();
     let indexes: Vec<&[u8]> = cards.iter().map(|card| &card.blind_index[..]).collect();
     tx.execute(
-        "INSERT INTO card (product_id, batch_id, index_version, pos, serial, sealed, blind_index)
-         SELECT $1, $2, (SELECT max(index_version) FROM vault_index_key), u.*
-         FROM UNNEST($3::bigint[], $4::text[], $5::bytea[], $6::bytea[]) AS u",
+        "WITH new AS (
+             SELECT * FROM UNNEST($3::bigint[], $4::text[], $5::bytea[], $6::bytea[]) AS u (pos, serial, sealed, blind_index)),
+         entered AS (
+             INSERT INTO card (product_id, batch_id, pos, serial, sealed)
+             SELECT $1, $2, pos, serial, sealed FROM new ORDER BY pos RETURNING card_id, pos)
+         INSERT INTO card_identity (blind_index, index_version, product_id, serial, card_id)
+         SELECT blind_index, (SELECT max(index_version) FROM vault_index_key), $1, serial, card_id
+         FROM entered JOIN new USING (pos) ORDER BY blind_index",
         &[&product.as_str(), &batch_id, &positions, &serials, &sealed, &indexes],
     )
     .await
@@ -213,8 +218,8 @@ pub async fn copy_in(
     let client = connect(settings).await?;
     client
         .batch_execute(
-            "SET statement_timeout = 0; CREATE TABLE bare (LIKE card INCLUDING ALL);
-             ALTER TABLE bare ALTER COLUMN index_version SET DEFAULT 1",
+            "SET statement_timeout = 0;
+             CREATE TABLE bare (LIKE card INCLUDING ALL, blind_index bytea NOT NULL UNIQUE, UNIQUE (product_id, serial))",
         )
         .await?;
     let begun = Instant::now();

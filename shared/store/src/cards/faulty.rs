@@ -5,6 +5,7 @@ use domain::ids::{ProductId, TerminalId};
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::BY_SERIAL;
 use crate::{Store, StoreError, Tx, cases};
 
 /// What became of a card that was reported.
@@ -29,7 +30,7 @@ pub async fn report_faulty(
 ) -> Result<Reported, StoreError> {
     let row = tx
         .query_opt(
-            "SELECT card_id, state, reservation_id FROM card WHERE product_id = $1 AND serial = $2 FOR UPDATE",
+            &format!("SELECT card_id, state, reservation_id FROM card WHERE card_id = {BY_SERIAL} FOR UPDATE"),
             &[&product.as_str(), &serial],
         )
         .await?

@@ -54,6 +54,9 @@ pub struct Card {
     pub expires_on: Option<Date>,
 }
 
+/// The card of product `$1` with the serial `$2`, as an expression.
+pub(crate) const BY_SERIAL: &str = "(SELECT card_id FROM card_identity WHERE product_id = $1 AND serial = $2)";
+
 pub(crate) const COLUMNS: &str = "card.card_id, card.product_id, card.pos, card.batch_id, card.serial, card.sealed, card.state, \
      card.reservation_id, card.public_fields, card.face_value, card.price, card.expires_on";
 
@@ -108,12 +111,12 @@ pub async fn set_aside(
     let tx = store.begin().await?;
     let row = tx
         .query_opt(
-            "SELECT state, card_id FROM card WHERE product_id = $1 AND serial = $2 FOR UPDATE",
+            &format!("SELECT state, card_id FROM card WHERE card_id = {BY_SERIAL} FOR UPDATE"),
             &[&product.as_str(), &serial],
         )
         .await?
         .ok_or_else(|| StoreError::Changed(format!("product {product} has no card with this serial")))?;
-    let before = CardState::parse(row.get(0))?;
+    let (before, card_id) = (CardState::parse(row.get(0))?, row.get::<_, i64>(1));
     let aside = matches!(state, CardState::Faulty | CardState::Withdrawn);
     if !aside || !before.may_become(state) {
         return Err(StoreError::Changed(format!(
@@ -123,11 +126,11 @@ pub async fn set_aside(
         )));
     }
     if state == CardState::Faulty {
-        faulty::note(&tx, &[row.get(1)], who, reason).await?;
+        faulty::note(&tx, &[card_id], who, reason).await?;
     }
     tx.execute(
-        "UPDATE card SET state = $3, updated_at = clock_timestamp() WHERE product_id = $1 AND serial = $2",
-        &[&product.as_str(), &serial, &state.as_str()],
+        "UPDATE card SET state = $2, updated_at = clock_timestamp() WHERE card_id = $1",
+        &[&card_id, &state.as_str()],
     )
     .await?;
     let act = Act {

@@ -89,7 +89,8 @@ async fn take(
         .query_opt(
             "SELECT card_id, serial FROM card
              WHERE product_id = $1 AND state = 'available' AND pool = $3 AND offer_after <= statement_timestamp()
-               AND (expires_on IS NULL OR expires_on >= current_date) AND ($2::text IS NULL OR serial = $2)
+               AND (expires_on IS NULL OR expires_on >= current_date)
+               AND ($2::text IS NULL OR card_id = (SELECT card_id FROM card_identity WHERE product_id = $1 AND serial = $2))
              ORDER BY pos LIMIT 1 FOR UPDATE SKIP LOCKED",
             &[&product.as_str(), &serial, &pool],
         )

@@ -61,7 +61,7 @@ pub async fn ask_show(store: &Store, show: &Show<'_>) -> Result<Asked, StoreErro
     let added = tx
         .execute(
             "INSERT INTO disclosure_card (disclosure_id, n, card_id, returned)
-             SELECT $1, 1, card_id, false FROM card WHERE product_id = $2 AND serial = $3",
+             SELECT $1, 1, card_id, false FROM card_identity WHERE product_id = $2 AND serial = $3",
             &[&disclosure_id, &show.product.as_str(), &show.serial],
         )
         .await?;

@@ -200,12 +200,12 @@ pub async fn drop_duplicates(tx: &Tx, product: &ProductId, most: i64) -> Result<
     tx.execute(
         "INSERT INTO card_twin (line, pos, card_id, by_serial)
          SELECT s.line, s.pos, c.card_id, true FROM card_staged s
-             JOIN card c ON c.product_id = $1 AND c.serial = s.serial
+             JOIN card_identity c ON c.product_id = $1 AND c.serial = s.serial
          UNION ALL
-         SELECT s.line, s.pos, c.card_id, false FROM card_staged s JOIN card c ON c.blind_index = s.blind_index
+         SELECT s.line, s.pos, c.card_id, false FROM card_staged s JOIN card_identity c ON c.blind_index = s.blind_index
          UNION ALL
          SELECT s.line, s.pos, c.card_id, false FROM card_staged s CROSS JOIN LATERAL unnest(s.older_indexes) AS older (value)
-             JOIN card c ON c.blind_index = older.value
+             JOIN card_identity c ON c.blind_index = older.value
          WHERE s.older_indexes <> '{}'",
         &[&product.as_str()],
     )
@@ -265,10 +265,12 @@ async fn named(tx: &Tx, most: i64) -> Result<Duplicates, StoreError> {
 pub async fn enter_staged(tx: &Tx, product: &ProductId, batch_id: i64, index_version: i32) -> Result<i64, StoreError> {
     let entered = tx
         .execute(
-            "INSERT INTO card (product_id, batch_id, index_version, pos, serial, sealed, blind_index, expires_on, public_fields,
-                               face_value, price)
-             SELECT $1, $2, $3, pos, serial, sealed, blind_index, expires_on, public_fields, face_value, price
-             FROM card_staged ORDER BY pos",
+            "WITH entered AS (
+                 INSERT INTO card (product_id, batch_id, pos, serial, sealed, expires_on, public_fields, face_value, price)
+                 SELECT $1, $2, pos, serial, sealed, expires_on, public_fields, face_value, price
+                 FROM card_staged ORDER BY pos RETURNING card_id, pos)
+             INSERT INTO card_identity (blind_index, index_version, product_id, serial, card_id)
+             SELECT blind_index, $3, $1, serial, card_id FROM entered JOIN card_staged USING (pos) ORDER BY blind_index",
             &[&product.as_str(), &batch_id, &index_version],
         )
         .await?;
@@ -277,5 +279,5 @@ pub async fn enter_staged(tx: &Tx, product: &ProductId, batch_id: i64, index_ver
 
 /// Tells the planner of many new cards: a plan made for a small table would read a large one whole. Only a hint.
 pub async fn refresh_statistics(store: &Store) -> Result<(), StoreError> {
-    store.execute("ANALYZE card", &[]).await.map(drop)
+    store.execute("ANALYZE card, card_identity", &[]).await.map(drop)
 }

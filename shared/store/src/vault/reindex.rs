@@ -61,8 +61,8 @@ pub async fn next_to_reindex(tx: &Tx, most: i64) -> Result<Option<(Progress, Vec
     };
     let rows = tx
         .query(
-            "SELECT card_id, pos, batch_id, sealed, blind_index FROM card
-             WHERE card_id > $1 AND index_version < $2 AND sealed IS NOT NULL ORDER BY card_id LIMIT $3",
+            "SELECT c.card_id, pos, batch_id, sealed, blind_index FROM card c JOIN card_identity USING (product_id, serial)
+             WHERE c.card_id > $1 AND index_version < $2 AND sealed IS NOT NULL ORDER BY c.card_id LIMIT $3",
             &[&progress.reindexed_to, &progress.index_version, &most],
         )
         .await?;
@@ -89,10 +89,11 @@ pub async fn reindex(tx: &Tx, at: Progress, cards: &[Reindexed], last: Option<i6
     let after: Vec<&[u8]> = cards.iter().map(|card| &card.after[..]).collect();
     let written = tx
         .execute(
-            "UPDATE card SET blind_index = u.after, index_version = $4
+            "UPDATE card_identity SET blind_index = u.after, index_version = $4
              FROM UNNEST($1::bigint[], $2::bytea[], $3::bytea[]) AS u (id, before, after)
-             WHERE card.card_id = u.id AND card.blind_index = u.before AND card.sealed IS NOT NULL
-               AND NOT EXISTS (SELECT FROM card other WHERE other.blind_index = u.after)",
+             WHERE card_identity.blind_index = u.before
+               AND EXISTS (SELECT FROM card WHERE card.card_id = u.id AND sealed IS NOT NULL)
+               AND NOT EXISTS (SELECT FROM card_identity other WHERE other.blind_index = u.after)",
             &[&ids, &before, &after, &at.index_version],
         )
         .await?;
@@ -125,7 +126,7 @@ pub async fn index_keys(store: &Store) -> Result<Vec<IndexKeyInfo>, StoreError> 
         .query(
             "SELECT k.index_version, k.created_at, k.reindexed_at, coalesce(c.cards, 0)
              FROM vault_index_key k
-             LEFT JOIN (SELECT index_version, count(*) AS cards FROM card GROUP BY index_version) c USING (index_version)
+             LEFT JOIN (SELECT index_version, count(*) AS cards FROM card_identity GROUP BY index_version) c USING (index_version)
              ORDER BY k.index_version",
             &[],
         )

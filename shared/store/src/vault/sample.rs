@@ -23,11 +23,15 @@ pub struct CheckedCard {
     pub index_version: i32,
 }
 
-const COLUMNS: &str = "card_id, product_id, serial, pos, batch_id, sealed, blind_index, index_version";
+const COLUMNS: &str = "found.card_id, product_id, serial, pos, batch_id, sealed, blind_index, index_version";
+const IDENTITY: &str = "JOIN card_identity USING (product_id, serial)";
 
 /// The next up to `most` cards whose details are still there, by their rows.
 pub async fn cards_after(store: &Store, after: i64, most: i64) -> Result<Vec<CheckedCard>, StoreError> {
-    let sql = format!("SELECT {COLUMNS} FROM card WHERE card_id > $1 AND sealed IS NOT NULL ORDER BY card_id LIMIT $2");
+    let sql = format!(
+        "SELECT {COLUMNS} FROM (SELECT * FROM card WHERE card_id > $1 AND sealed IS NOT NULL ORDER BY card_id LIMIT $2) AS found
+         {IDENTITY} ORDER BY found.card_id"
+    );
     Ok(cards_of(&store.query(&sql, &[&after, &most]).await?))
 }
 
@@ -35,12 +39,13 @@ pub async fn cards_after(store: &Store, after: i64, most: i64) -> Result<Vec<Che
 pub async fn cards_by_chance(store: &Store, most: i64) -> Result<Vec<CheckedCard>, StoreError> {
     const RUN: i64 = 8;
     let sql = format!(
-        "SELECT DISTINCT ON (card_id) {COLUMNS} FROM (
+        "SELECT {COLUMNS} FROM (SELECT DISTINCT ON (run.card_id) run.* FROM (
              SELECT (random() * (SELECT coalesce(max(card_id), 0) FROM card))::bigint AS start
              FROM generate_series(1, $1::bigint)) AS starts
          CROSS JOIN LATERAL (
              SELECT * FROM card WHERE card_id >= starts.start AND sealed IS NOT NULL ORDER BY card_id LIMIT $2) AS run
-         ORDER BY card_id"
+             ORDER BY run.card_id) AS found
+         {IDENTITY} ORDER BY found.card_id"
     );
     let runs = (most / RUN).max(1);
     Ok(cards_of(&store.query(&sql, &[&runs, &RUN]).await?))

@@ -27,8 +27,10 @@ impl Stand {
 
     /// Cards by the key they are indexed under.
     async fn indexed(&self) -> Vec<String> {
-        self.sql("SELECT index_version || ':' || count(*) FROM card GROUP BY index_version ORDER BY index_version")
-            .await
+        self.sql(
+            "SELECT index_version || ':' || count(*) FROM card_identity GROUP BY index_version ORDER BY index_version",
+        )
+        .await
     }
 }
 

@@ -259,8 +259,8 @@ async fn what_does_not_open_is_named() {
         .sql(
             "UPDATE card SET sealed = set_byte(sealed, 30, get_byte(sealed, 30) # 1) WHERE serial = 'p-1';
              UPDATE card SET sealed = (SELECT sealed FROM card WHERE serial = 'p-3') WHERE serial = 'p-2';
-             UPDATE card SET blind_index = sha256('x') WHERE serial = 'p-4';
-             UPDATE card SET index_version = 7 WHERE serial = 'p-5';
+             UPDATE card_identity SET blind_index = sha256('x') WHERE serial = 'p-4';
+             UPDATE card_identity SET index_version = 7 WHERE serial = 'p-5';
              UPDATE card_batch SET wrapped_key = 'x' WHERE batch_id = 2",
         )
         .await;
