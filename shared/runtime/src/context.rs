@@ -68,7 +68,7 @@ impl Context {
     /// once, also when database or broker are away: readiness is red until they are there.
     pub async fn start(settings: Settings, shutdown: CancellationToken) -> Result<Self, StartError> {
         telemetry::start_metrics();
-        let store = Store::connect(&settings.store)?;
+        let store = Store::for_workers(&settings.store)?;
         // The broker's connections outlive the signal to end: what is in hand is still answered and acknowledged.
         let bus = Bus::start(settings.bus.clone(), CancellationToken::new());
         let readiness = Readiness::default();

@@ -1,5 +1,6 @@
 //! One transaction over some messages: admit, handle, settle what was refused, commit; then send.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -168,13 +169,18 @@ impl<W: BatchWorker> Transactor<W> {
     /// Sends what follows from a committed transaction. None of it is awaited from the broker.
     pub(crate) async fn send(&self, messages: &[Incoming], concluded: Concluded) {
         let bus = &self.context.bus;
+        let mut handled: HashMap<&str, u64> = HashMap::new();
         for (message, answer) in messages.iter().zip(&concluded.answers) {
-            let outcome = answer.as_ref().map_or("none", Reply::outcome);
-            metrics::counter!("unigate_messages_total", "worker" => W::NAME, "outcome" => outcome.to_owned())
-                .increment(1);
+            *handled
+                .entry(answer.as_ref().map_or("none", Reply::outcome))
+                .or_default() += 1;
             if let Some(answer) = answer {
                 bus.answer(&message.delivery, answer.body().to_vec());
             }
+        }
+        for (outcome, count) in handled {
+            metrics::counter!("unigate_messages_total", "worker" => W::NAME, "outcome" => outcome.to_owned())
+                .increment(count);
         }
         for effect in concluded.effects {
             match effect {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{
-    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Timeouts,
+    ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, QueueMode, RecyclingMethod, Runtime, Timeouts,
 };
 use rustls::pki_types::pem::PemObject;
 use secrecy::{ExposeSecret, SecretString};
@@ -44,11 +44,25 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Held by every session; the reasons are in the module's documentation.
 const SESSION_OPTIONS: &str = "-c statement_timeout=60000 -c lock_timeout=10000 \
      -c idle_in_transaction_session_timeout=15000 -c TimeZone=UTC -c jit=off";
+/// Held by workers' sessions besides. Workers look rows up by their keys, with statements prepared once. A plan made while
+/// a table was small reads it whole, and is kept until the server happens to analyse the table: by then every batch may
+/// read a hundred thousand rows to find none.
+const WORKERS_OPTIONS: &str = " -c enable_seqscan=off";
 
 impl Store {
     /// Prepares the pool. Fails only on settings that can never work; an absent server is found on first use.
     pub fn connect(settings: &StoreSettings) -> Result<Self, StoreError> {
-        let config = session_config(settings)?;
+        Self::pool_of(settings, session_config(settings)?)
+    }
+
+    /// The same for a process that runs workers.
+    pub fn for_workers(settings: &StoreSettings) -> Result<Self, StoreError> {
+        let mut config = session_config(settings)?;
+        config.options([SESSION_OPTIONS, WORKERS_OPTIONS].concat());
+        Self::pool_of(settings, config)
+    }
+
+    fn pool_of(settings: &StoreSettings, config: tokio_postgres::Config) -> Result<Self, StoreError> {
         let manager_config = ManagerConfig {
             recycling_method: RecyclingMethod::Fast,
         };
@@ -64,6 +78,9 @@ impl Store {
                 create: Some(CONNECT_TIMEOUT),
                 recycle: Some(CONNECT_TIMEOUT),
             })
+            // The session used last goes first: its statements are prepared and planned, its caches warm. In turn, each of a
+            // dozen would pay for that, and keep memory for it.
+            .queue_mode(QueueMode::Lifo)
             .runtime(Runtime::Tokio1)
             .pre_recycle(Hook::async_fn(|client, metrics| {
                 Box::pin(async move { verify_if_rested(client, metrics.last_used()).await })
