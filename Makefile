@@ -14,7 +14,8 @@ demo: ## the whole system in one process, with payees and front-ends to play wit
 	@scripts/tools build
 	@scripts/services run cargo run -- demo $(ARGS)
 
-test: ## all tests, on the real RabbitMQ and PostgreSQL
+test: export UNIGATE_SERVICES = postgres rabbitmq mariadb
+test: ## all tests, on the real RabbitMQ, PostgreSQL and MariaDB
 	@scripts/tools test
 	@examples/run-frontends --prepare
 	@# The end-to-end tests start the real executable, which no test target builds by itself.
@@ -36,7 +37,7 @@ lint: ## formatting, clippy, shell scripts, imports and licences
 	cargo clippy --workspace --all-targets -- -D warnings
 	$$(scripts/tools cargo-deny) --log-level error check bans licenses sources
 
-stop: ## stops the private RabbitMQ and PostgreSQL, if they run
+stop: ## stops the private services, if they run
 	@scripts/services stop
 
 clean-services: ## stops them and deletes their data

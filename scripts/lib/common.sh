@@ -58,12 +58,19 @@ free_port() {
   echo "$port"
 }
 
+# Who brings a data directory of their own begins to look elsewhere: of two that start at once, both would find the same
+# port free.
+port_offset=0
+if [[ -n ${UNIGATE_DATA_DIR:-} ]]; then
+  port_offset=$((16#$(printf '%s' "$data" | sha256sum | cut -c1-6) % 1000))
+fi
+
 # same_port OLD FIRST  The port used before, so that whoever knows it finds the service again; else a free one.
 same_port() {
   if [[ -n $1 ]] && ! tcp_open 127.0.0.1 "$1"; then
     echo "$1"
   else
-    free_port "$2"
+    free_port "$(($2 + port_offset))"
   fi
 }
 
