@@ -22,7 +22,7 @@ pub const ID_HEADER: &str = "webhook-id";
 pub const TIMESTAMP_HEADER: &str = "webhook-timestamp";
 /// Header with the signatures, `v1,<base64>`, several separated by spaces while a secret rotates.
 pub const SIGNATURE_HEADER: &str = "webhook-signature";
-/// How far the timestamp may be from the reader's clock, either way.
+/// How far the timestamp may be from the reader's clock, either way, unless the reader says otherwise.
 pub const TOLERANCE_SECONDS: i64 = 300;
 /// The specification's shortest secret; [`Secret::is_weak`] tells of shorter ones.
 pub const SECRET_MIN_BYTES: usize = 24;
@@ -126,6 +126,24 @@ impl From<Secret> for Secrets {
     }
 }
 
+/// The reader's clock, and how far a timestamp may be from it either way, both in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clock {
+    /// Seconds since 1970.
+    pub now: i64,
+    /// [`TOLERANCE_SECONDS`] unless configured.
+    pub tolerance: i64,
+}
+
+impl From<i64> for Clock {
+    fn from(now: i64) -> Self {
+        Self {
+            now,
+            tolerance: TOLERANCE_SECONDS,
+        }
+    }
+}
+
 /// The three header values as they came; `None` where the header is absent or not text.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Headers<'a> {
@@ -144,10 +162,10 @@ pub enum Rejection {
     #[error("header {0} is missing or unreadable")]
     Header(&'static str),
     /// Signed too long ago: a replay, or one of the two clocks is wrong.
-    #[error("the timestamp is more than 300 seconds old (or a clock is wrong)")]
+    #[error("the timestamp is too old (or a clock is wrong)")]
     TooOld,
     /// Signed in the future: one of the two clocks is wrong.
-    #[error("the timestamp is more than 300 seconds ahead (or a clock is wrong)")]
+    #[error("the timestamp is too far ahead (or a clock is wrong)")]
     TooNew,
     /// No signature fits any secret.
     #[error("no signature fits")]
@@ -157,13 +175,14 @@ pub enum Rejection {
 impl<'a> Headers<'a> {
     /// Checks what can be checked before the body is read: that all three are there and the time is right. Returns
     /// the signed moment, in seconds since 1970.
-    pub fn check_time(&self, now: i64) -> Result<i64, Rejection> {
+    pub fn check_time(&self, clock: impl Into<Clock>) -> Result<i64, Rejection> {
+        let Clock { now, tolerance } = clock.into();
         let (_, timestamp, _) = self.parts()?;
         // Only digits passed, so what fails here is too large for any clock.
         let at: i64 = timestamp.parse().map_err(|_| Rejection::TooNew)?;
-        if at < now.saturating_sub(TOLERANCE_SECONDS) {
+        if at < now.saturating_sub(tolerance) {
             Err(Rejection::TooOld)
-        } else if at > now.saturating_add(TOLERANCE_SECONDS) {
+        } else if at > now.saturating_add(tolerance) {
             Err(Rejection::TooNew)
         } else {
             Ok(at)
@@ -196,10 +215,10 @@ pub fn sign(secrets: &Secrets, id: &str, timestamp: i64, body: &[u8]) -> String 
     signatures.join(" ")
 }
 
-/// Believes a request, or says why not. `now` is the reader's clock in seconds since 1970. Returns the signed moment,
-/// which orders the attempts of one request.
-pub fn verify(secrets: &Secrets, headers: Headers<'_>, body: &[u8], now: i64) -> Result<i64, Rejection> {
-    let at = headers.check_time(now)?;
+/// Believes a request, or says why not. `clock` is the reader's: its seconds since 1970, or with a tolerance of its own.
+/// Returns the signed moment, which orders the attempts of one request.
+pub fn verify(secrets: &Secrets, headers: Headers<'_>, body: &[u8], clock: impl Into<Clock>) -> Result<i64, Rejection> {
+    let at = headers.check_time(clock)?;
     let (id, timestamp, signature) = headers.parts()?;
     let expected: Vec<[u8; 32]> = secrets.0.iter().map(|secret| secret.mac(id, timestamp, body)).collect();
     let mut fits = Choice::from(0);

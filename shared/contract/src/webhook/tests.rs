@@ -44,6 +44,18 @@ fn believes_what_was_signed_within_the_tolerance() {
 }
 
 #[test]
+fn a_reader_may_have_a_tolerance_of_its_own() {
+    let verify_at = |now, tolerance| {
+        let clock = Clock { now, tolerance };
+        verify(&secrets(KEY), headers("1649367553", SIGNATURE), BODY, clock)
+    };
+    assert_eq!(verify_at(AT + 30, 30), Ok(AT));
+    assert_eq!(verify_at(AT + 31, 30), Err(Rejection::TooOld));
+    assert_eq!(verify_at(AT - 31, 30), Err(Rejection::TooNew));
+    assert_eq!(verify_at(AT + 3600, 3600), Ok(AT));
+}
+
+#[test]
 fn refuses_the_wrong_time() {
     let verify_at = |now| verify(&secrets(KEY), headers("1649367553", SIGNATURE), BODY, now);
     assert_eq!(verify_at(AT + TOLERANCE_SECONDS + 1), Err(Rejection::TooOld));
