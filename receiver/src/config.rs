@@ -10,6 +10,8 @@ use domain::money::Currency;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::secret::SecretRef;
+use crate::statement::Kind;
+use crate::zone::Zone;
 
 /// What `receiver.toml` holds.
 #[derive(Debug, Clone, Deserialize)]
@@ -31,14 +33,21 @@ pub struct Config {
     /// The longest a request may take, in seconds; below the gateway's own timeout.
     #[serde(default = "default_timeout_seconds")]
     pub timeout_seconds: u64,
+    /// How far a request's moment of signing may be from this machine's clock, in seconds, either way.
+    #[serde(default = "default_tolerance_seconds")]
+    pub tolerance_seconds: u32,
     /// The payee's database.
     pub database: DatabaseConfig,
     /// How an account is looked up.
     pub check: CheckConfig,
     /// How a payment is entered.
-    pub pay: PayConfig,
+    pub pay: SqlConfig,
     /// How a payment is taken back, if it can be.
-    pub cancel: Option<CancelConfig>,
+    pub cancel: Option<SqlConfig>,
+    /// What became of an entered payment, where the payee's tables know more than that it was entered.
+    pub status: Option<SqlConfig>,
+    /// What was credited in a period, where the payee's tables and not the receiver's are to be compared.
+    pub list: Option<SqlConfig>,
 }
 
 /// What amounts look like in the payee's SQL.
@@ -56,8 +65,12 @@ pub enum AmountAs {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatabaseConfig {
-    /// `sqlite://PATH` or `postgres://USER:PASSWORD@HOST/NAME`; it may be `env:` or `file:`, since it holds a password.
+    /// `sqlite://PATH`, `postgres://USER:PASSWORD@HOST/NAME`, `mysql://…` or `mariadb://…`; it may be `env:` or `file:`,
+    /// since it holds a password.
     pub url: SecretRef,
+    /// The zone of dates and times that say none: `DATETIME` of MySQL, `timestamp` of PostgreSQL, text of SQLite.
+    #[serde(default)]
+    pub time_zone: Zone,
     /// The most connections that are kept open.
     #[serde(default = "default_pool_size")]
     pub pool_size: u32,
@@ -74,19 +87,11 @@ pub struct CheckConfig {
     pub ask: Vec<Ask>,
 }
 
-/// How a payment is entered.
+/// What is done for a request, all in one transaction together with the journal.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PayConfig {
-    /// One statement or several, in one transaction together with the journal.
-    pub sql: Statements,
-}
-
-/// How a payment is taken back.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct CancelConfig {
-    /// One statement or several, in one transaction together with the journal.
+pub struct SqlConfig {
+    /// One statement or several.
     pub sql: Statements,
 }
 
@@ -131,6 +136,10 @@ fn default_timeout_seconds() -> u64 {
     20
 }
 
+fn default_tolerance_seconds() -> u32 {
+    300
+}
+
 fn default_pool_size() -> u32 {
     4
 }
@@ -162,8 +171,14 @@ impl Config {
         if !(1..=60).contains(&self.timeout_seconds) {
             return Err(Invalid::new("timeout_seconds", "is from 1 to 60"));
         }
+        if !(30..=3600).contains(&self.tolerance_seconds) {
+            return Err(Invalid::new("tolerance_seconds", "is from 30 to 3600"));
+        }
         if !(1..=100).contains(&self.database.pool_size) {
             return Err(Invalid::new("database.pool_size", "is from 1 to 100"));
+        }
+        if self.list.as_ref().is_some_and(|list| list.sql.0.len() > 1) {
+            return Err(Invalid::new("list.sql", "is one statement"));
         }
         for (place, statements) in self.statements() {
             if statements.0.is_empty() {
@@ -175,10 +190,28 @@ impl Config {
 
     /// Every list of statements with its place in the file.
     pub(crate) fn statements(&self) -> impl Iterator<Item = (&'static str, &Statements)> {
-        let cancel = self.cancel.as_ref().map(|cancel| ("cancel.sql", &cancel.sql));
-        [("check.sql", &self.check.sql), ("pay.sql", &self.pay.sql)]
-            .into_iter()
-            .chain(cancel)
+        fn some<'a>(place: &'static str, config: &'a Option<SqlConfig>) -> Option<(&'static str, &'a Statements)> {
+            config.as_ref().map(|config| (place, &config.sql))
+        }
+        [
+            Some(("check.sql", &self.check.sql)),
+            Some(("pay.sql", &self.pay.sql)),
+            some("cancel.sql", &self.cancel),
+            some("status.sql", &self.status),
+            some("list.sql", &self.list),
+        ]
+        .into_iter()
+        .flatten()
+    }
+
+    /// What an amount is in the payee's SQL.
+    pub(crate) fn amount_kind(&self) -> Kind {
+        match self.amount_as {
+            AmountAs::Minor => Kind::Integer,
+            AmountAs::Decimal => Kind::Decimal {
+                digits: self.currency.digits(),
+            },
+        }
     }
 
     pub(crate) fn timeout(&self) -> Duration {

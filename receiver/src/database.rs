@@ -1,8 +1,9 @@
-//! The seam between the receiver and the databases it can stand on. A database is a module with the same six verbs
-//! (open, begin, run, describe, script, commit or drop) and an arm in each `match` here; nothing above knows which.
+//! The seam between the receiver and the databases it can stand on. A database is a module with the same seven verbs
+//! (open, begin, run, describe, script, commit, rollback) and an arm in each `match` here; nothing above knows which.
 //!
-//! Errors come in two kinds, because the gateway must be told apart what to do: the database is away (ask again), or it
-//! refused a statement (nothing was entered, a person has to look).
+//! Errors come in three kinds, because different things are to be done about them: the database is away (the gateway asks
+//! again), another transaction was in the way (we try again), or a statement was refused (nothing was entered, a person
+//! has to look).
 
 use std::time::Duration;
 
@@ -10,64 +11,31 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::statement::{Dialect, Statement};
 use crate::values::Values;
+use crate::zone::Zone;
 
+mod binary;
 pub(crate) mod cell;
+mod error;
+mod mysql;
 mod postgres;
 mod sqlite;
 
 pub(crate) use cell::Row;
+pub use error::DatabaseError;
 
 /// Rows of one statement that are kept; no statement of ours or of a sane configuration has more.
 pub(crate) const ROWS_MAX: usize = 200;
 
-/// Why a database did not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum DatabaseError {
-    /// It cannot be reached, is busy, or lost the connection: asking again may help.
-    #[error("the database cannot be used now")]
-    Away(#[source] sqlx::Error),
-    /// It refused the statement: nothing was changed, and asking again the same will not help.
-    #[error(transparent)]
-    Refused(sqlx::Error),
-    /// A column has a type that is not read.
-    #[error("column {column} is of type {type_name}: cast it to text")]
-    Column {
-        /// The column.
-        column: String,
-        /// Its type in the database.
-        type_name: String,
-    },
-    /// The address of the database is none.
-    #[error("database.url: {0}")]
-    Url(String),
-}
-
-impl From<sqlx::Error> for DatabaseError {
-    fn from(error: sqlx::Error) -> Self {
-        let refused = match &error {
-            sqlx::Error::Database(e) if e.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() => {
-                e.code().is_some_and(|code| postgres::is_refusal(&code))
-            }
-            sqlx::Error::Database(e) => e.code().is_some_and(|code| sqlite::is_refusal(&code)),
-            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::Encode(_) => true,
-            _ => false,
-        };
-        if refused {
-            Self::Refused(error)
-        } else {
-            Self::Away(error)
-        }
-    }
-}
-
-/// How long and how often.
-#[derive(Debug, Clone, Copy)]
+/// How long and how often, and in which time zone.
+#[derive(Debug, Clone)]
 pub(crate) struct Limits {
     pub(crate) pool_size: u32,
     /// The longest a request may take; no statement may take longer.
     pub(crate) timeout: Duration,
     /// Whether a database file that is not there is made.
     pub(crate) create: bool,
+    /// The zone that sessions are told.
+    pub(crate) zone: Zone,
 }
 
 /// The longest wait for a connection. While the server refuses, the pool goes on trying until then; a request has better
@@ -75,7 +43,7 @@ pub(crate) struct Limits {
 const CONNECTION_WAIT_MAX: Duration = Duration::from_secs(5);
 
 impl Limits {
-    fn connection_wait(self) -> Duration {
+    fn connection_wait(&self) -> Duration {
         (self.timeout / 2).min(CONNECTION_WAIT_MAX)
     }
 }
@@ -103,22 +71,38 @@ pub(crate) struct Outcome {
 pub(crate) enum Database {
     Sqlite(sqlite::Sqlite),
     Postgres(postgres::Postgres),
+    Mysql(mysql::Mysql),
 }
 
 /// A transaction; dropped without a commit, it is rolled back.
 pub(crate) enum Transaction {
     Sqlite(sqlite::SqliteTransaction),
     Postgres(postgres::PostgresTransaction),
+    Mysql(mysql::MysqlTransaction),
+}
+
+/// The same for every database.
+macro_rules! each {
+    ($of:ident, $this:expr, $inner:ident => $does:expr) => {
+        match $this {
+            $of::Sqlite($inner) => $does,
+            $of::Postgres($inner) => $does,
+            $of::Mysql($inner) => $does,
+        }
+    };
 }
 
 impl Database {
     /// Chooses the database by its address.
-    pub(crate) fn open(url: &SecretString, limits: Limits) -> Result<Self, DatabaseError> {
+    pub(crate) fn open(url: &SecretString, limits: &Limits) -> Result<Self, DatabaseError> {
         let url = url.expose_secret();
         match url.split(':').next() {
             Some("sqlite") => sqlite::Sqlite::open(url, limits).map(Self::Sqlite),
             Some("postgres" | "postgresql") => postgres::Postgres::open(url, limits).map(Self::Postgres),
-            _ => Err(DatabaseError::Url("begins with sqlite: or postgres:".to_owned())),
+            Some("mysql" | "mariadb") => mysql::Mysql::open(url, limits).map(Self::Mysql),
+            _ => Err(DatabaseError::Url(
+                "begins with sqlite:, postgres:, mysql: or mariadb:".to_owned(),
+            )),
         }
     }
 
@@ -126,6 +110,7 @@ impl Database {
         match self {
             Self::Sqlite(_) => Dialect::Sqlite,
             Self::Postgres(_) => Dialect::Postgres,
+            Self::Mysql(_) => Dialect::Mysql,
         }
     }
 
@@ -133,40 +118,29 @@ impl Database {
         match self {
             Self::Sqlite(database) => database.begin(access).await.map(Transaction::Sqlite),
             Self::Postgres(database) => database.begin(access).await.map(Transaction::Postgres),
+            Self::Mysql(database) => database.begin(access).await.map(Transaction::Mysql),
         }
     }
 
     pub(crate) async fn close(&self) {
-        match self {
-            Self::Sqlite(database) => database.close().await,
-            Self::Postgres(database) => database.close().await,
-        }
+        each!(Self, self, database => database.close().await);
     }
 }
 
 impl Transaction {
     /// Runs a statement with its values bound.
     pub(crate) async fn run(&mut self, statement: &Statement, values: &Values) -> Result<Outcome, DatabaseError> {
-        match self {
-            Self::Sqlite(transaction) => transaction.run(statement, values).await,
-            Self::Postgres(transaction) => transaction.run(statement, values).await,
-        }
+        each!(Self, self, transaction => transaction.run(statement, values).await)
     }
 
     /// Has the database read a statement without running it; returns the names of its columns.
     pub(crate) async fn describe(&mut self, statement: &Statement) -> Result<Vec<String>, DatabaseError> {
-        match self {
-            Self::Sqlite(transaction) => transaction.describe(statement).await,
-            Self::Postgres(transaction) => transaction.describe(statement).await,
-        }
+        each!(Self, self, transaction => transaction.describe(statement).await)
     }
 
     /// Runs SQL that is ours or the administrator's, as it stands, without values: several statements, schemas.
     pub(crate) async fn script(&mut self, sql: &str) -> Result<(), DatabaseError> {
-        match self {
-            Self::Sqlite(transaction) => transaction.script(sql).await,
-            Self::Postgres(transaction) => transaction.script(sql).await,
-        }
+        each!(Self, self, transaction => transaction.script(sql).await)
     }
 
     /// From here on what is done can be undone by [`Transaction::undo`], and the rest kept.
@@ -179,10 +153,21 @@ impl Transaction {
         self.script("rollback to savepoint unigate_statements").await
     }
 
-    pub(crate) async fn commit(self) -> Result<(), DatabaseError> {
+    /// Fails when a statement since [`Transaction::mark`] has ended the transaction, as a procedure of MySQL may: the mark
+    /// is gone then. The other databases refuse such a statement themselves.
+    pub(crate) async fn still_open(&mut self) -> Result<(), DatabaseError> {
         match self {
-            Self::Sqlite(transaction) => transaction.commit().await,
-            Self::Postgres(transaction) => transaction.commit().await,
+            Self::Mysql(transaction) => transaction.script("release savepoint unigate_statements").await,
+            Self::Sqlite(_) | Self::Postgres(_) => Ok(()),
         }
+    }
+
+    pub(crate) async fn commit(self) -> Result<(), DatabaseError> {
+        each!(Self, self, transaction => transaction.commit().await)
+    }
+
+    /// Undoes everything, and gives the connection back for the next one.
+    pub(crate) async fn rollback(self) -> Result<(), DatabaseError> {
+        each!(Self, self, transaction => transaction.rollback().await)
     }
 }

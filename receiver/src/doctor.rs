@@ -1,25 +1,30 @@
-//! `check-config`: says what is wrong with a configuration, and at which place, before a payment does. Everything is
+//! `check-config`: says what is wrong with a configuration, and at which place, before a payment does. Every statement is
 //! tried in a transaction that is rolled back.
 
-use contract::unikassa::{Check, Pay};
+use std::collections::BTreeMap;
+
+use contract::unikassa::{Check, List, Pay};
 use domain::ids::{Number, PaymentId};
 use domain::money::Amount;
 use domain::text::{Account, Fields};
+use jiff::ToSpan as _;
 
 use crate::config::Config;
-use crate::database::{Access, DatabaseError, Transaction};
-use crate::receiver::{OpenError, Receiver};
-use crate::statement::Statement;
+use crate::database::{Access, DatabaseError};
+use crate::receiver::{OpenError, Receiver, Section};
+use crate::statement::{Dialect, Statement};
 use crate::values::Values;
+
+mod trial;
+
+use trial::Trial;
 
 /// A number no real payment has yet, and that still fits a 32-bit column.
 const SAMPLE_NUMBER: i64 = 2_000_000_001;
 /// The account that is tried when none is given.
 const SAMPLE_ACCOUNT: &str = "0";
-/// Columns that mean something in the answer of a check.
-const CHECK_COLUMNS: [&str; 5] = ["display", "amount_due", "min_amount", "max_amount", "refused_reason"];
-/// Columns that mean something in the answer of a payment.
-const PAY_COLUMNS: [&str; 2] = ["provider_reference", "refused_reason"];
+/// The amount that is tried when none is given, in minor units.
+const SAMPLE_AMOUNT: i64 = 100;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +48,18 @@ pub struct Finding {
     pub text: String,
 }
 
+/// What the administrator gave to try the statements with; samples stand in for the rest.
+#[derive(Debug, Clone, Default)]
+pub struct Given {
+    /// An account of the payee's. With one, what fails is an error; without, the sample may be to blame.
+    pub account: Option<String>,
+    /// An amount, in minor units.
+    pub amount: Option<i64>,
+    /// What the payer enters.
+    pub fields: BTreeMap<String, String>,
+}
+
+#[derive(Default)]
 struct Findings(Vec<Finding>);
 
 impl Findings {
@@ -55,9 +72,9 @@ impl Findings {
     }
 }
 
-/// Looks at everything a request would need. `account` is a real one of the payee's, if the administrator gave one.
-pub async fn check_config(config: &Config, account: Option<&str>) -> Vec<Finding> {
-    let mut findings = Findings(Vec::new());
+/// Looks at everything a request would need, and changes nothing.
+pub async fn check_config(config: &Config, given: &Given) -> Vec<Finding> {
+    let mut findings = Findings::default();
     let receiver = match Receiver::open(config) {
         Ok(receiver) => receiver,
         Err(error) => {
@@ -70,152 +87,155 @@ pub async fn check_config(config: &Config, account: Option<&str>) -> Vec<Finding
         }
     };
     if receiver.secrets.any_weak() {
-        findings.note(
-            Severity::Warning,
-            "secret",
-            "is shorter than 24 bytes; ask the operator for a longer one",
-        );
+        let text = "is shorter than 24 bytes; ask the operator for a longer one";
+        findings.note(Severity::Warning, "secret", text);
     } else {
         findings.note(Severity::Fine, "secret", "is readable");
     }
-    if let Err(error) = look(&receiver, account, &mut findings).await {
-        findings.note(Severity::Error, "database.url", words(&error));
+    match Sample::new(&receiver, given) {
+        Err((place, why)) => findings.note(Severity::Error, place, why),
+        Ok(sample) => {
+            if let Err(error) = look(&receiver, &sample, given.account.is_some(), &mut findings).await {
+                findings.note(Severity::Error, "database.url", words(&error));
+            }
+        }
     }
     receiver.close().await;
     findings.0
 }
 
-async fn look(receiver: &Receiver, account: Option<&str>, findings: &mut Findings) -> Result<(), DatabaseError> {
-    receiver.ping().await?;
-    findings.note(Severity::Fine, "database.url", "the database answers");
-    let mut tx = receiver.database.begin(Access::Write).await?;
-    match receiver.journal.check(&mut tx).await {
-        Ok(()) => findings.note(Severity::Fine, "unigate_payment", "the journal table is there"),
-        Err(error) => {
-            let text = format!("the journal table cannot be used, run init-db: {}", words(&error));
-            findings.note(Severity::Error, "unigate_payment", text);
-        }
-    }
-    drop(tx);
-    let Some(sample) = Sample::new(receiver, account) else {
-        findings.note(
-            Severity::Error,
-            "--account",
-            "is not an account: 1 to 200 characters, no control characters",
-        );
-        return Ok(());
-    };
-    let (check, pay, cancel) = receiver.statements();
-    let lists = [
-        (check, &sample.check, &CHECK_COLUMNS[..]),
-        (pay, &sample.pay, &PAY_COLUMNS),
-        (cancel, &sample.cancel, &PAY_COLUMNS),
-    ];
-    // Cancelling is tried after paying, in the same transaction: alone it would find nothing to take back.
-    let mut tx = receiver.database.begin(Access::Write).await?;
-    for (statements, values, columns) in lists {
-        for statement in statements {
-            try_statement(&mut tx, statement, values, columns, account.is_some(), findings).await?;
-        }
-    }
-    Ok(())
-}
-
-/// What a check, a payment and its cancelling would bring.
-struct Sample {
-    check: Values,
-    pay: Values,
-    cancel: Values,
-}
-
-impl Sample {
-    fn new(receiver: &Receiver, account: Option<&str>) -> Option<Self> {
-        let (currency, amount_as) = receiver.money();
-        let pay = Pay {
-            number: Number::new(SAMPLE_NUMBER).ok()?,
-            payment_id: PaymentId::random(),
-            account: Account::new(account.unwrap_or(SAMPLE_ACCOUNT)).ok()?,
-            amount: Amount::new(100).ok()?,
-            currency,
-            paid_at: domain::clock::now(),
-            fields: Fields::default(),
-        };
-        let check = Check {
-            payment_id: pay.payment_id,
-            number: None,
-            account: pay.account.clone(),
-            amount: Some(pay.amount),
-            currency: Some(currency),
-            fields: Fields::default(),
-        };
-        let pay = Values::of_pay(&pay, amount_as);
-        let mut cancel = pay.clone();
-        cancel.text("reason", "check-config");
-        Some(Self {
-            check: Values::of_check(&check, currency, amount_as),
-            pay,
-            cancel,
-        })
-    }
-}
-
-/// Errors of the statement are findings; only a database that went away is an error.
-async fn try_statement(
-    tx: &mut Transaction,
-    statement: &Statement,
-    values: &Values,
-    columns: &[&str],
+async fn look(
+    receiver: &Receiver,
+    sample: &Sample,
     real_account: bool,
     findings: &mut Findings,
 ) -> Result<(), DatabaseError> {
-    let place = statement.place.as_str();
-    tx.mark().await?;
-    match tx.describe(statement).await {
-        Ok(found) => {
-            for name in found.iter().filter(|name| !is_known(name, columns)) {
-                let text = format!(
-                    "returns the column {name}, which means nothing here; there are {}",
-                    columns.join(", ")
-                );
-                findings.note(Severity::Warning, place, text);
-            }
-        }
-        Err(error @ DatabaseError::Away(_)) => return Err(error),
-        Err(error) => {
-            findings.note(Severity::Error, place, words(&error));
-            return tx.undo().await;
-        }
+    receiver.ping().await?;
+    findings.note(Severity::Fine, "database.url", "the database answers");
+    let kept = kept_tables(receiver).await?;
+    if kept.iter().any(|table| table == "unigate_payment") {
+        let text = "the table cannot be rolled back: alter table unigate_payment engine = InnoDB";
+        findings.note(Severity::Error, "unigate_payment", text);
+    } else {
+        rehearse_journal(receiver, sample, findings).await?;
     }
-    match tx.run(statement, values).await {
-        Ok(outcome) if outcome.touched == 0 && real_account && !statement.optional => {
-            findings.note(
-                Severity::Warning,
-                place,
-                "touches nothing for this account, which refuses",
-            );
+    let mut trial = Trial {
+        receiver,
+        sample,
+        real_account,
+        kept,
+        ended: false,
+        findings,
+    };
+    // The status is asked and the payment is taken back after it was entered, in the same transaction: alone they would
+    // find nothing.
+    for (access, sections) in [
+        (Access::Read, &[Section::Check][..]),
+        (Access::Write, &[Section::Pay, Section::Status, Section::Cancel]),
+        (Access::Read, &[Section::List]),
+    ] {
+        let mut tx = receiver.database.begin(access).await?;
+        for section in sections {
+            trial.section(&mut tx, *section).await?;
         }
-        Ok(_) => findings.note(Severity::Fine, place, "works"),
-        Err(error @ DatabaseError::Away(_)) => return Err(error),
-        Err(error) => {
-            let text = format!(
-                "failed with a sample payment (another account: --account): {}",
-                words(&error)
-            );
-            findings.note(Severity::Warning, place, text);
-            tx.undo().await?;
-        }
+        tx.rollback().await?;
     }
     Ok(())
 }
 
-fn is_known(column: &str, columns: &[&str]) -> bool {
-    columns.contains(&column) || (columns.contains(&"display") && column.starts_with("field_"))
+async fn rehearse_journal(receiver: &Receiver, sample: &Sample, findings: &mut Findings) -> Result<(), DatabaseError> {
+    let mut tx = receiver.database.begin(Access::Write).await?;
+    match receiver.journal.rehearse(&mut tx, &sample.payment).await {
+        Ok(()) => findings.note(Severity::Fine, "unigate_payment", "the journal table works"),
+        Err(error @ DatabaseError::Away(_)) => return Err(error),
+        Err(error) => {
+            let text = format!(
+                "the journal table cannot be used, run init-db or grant select, insert, update on it: {}",
+                words(&error)
+            );
+            findings.note(Severity::Error, "unigate_payment", text);
+        }
+    }
+    tx.rollback().await
+}
+
+/// Tables whose changes stay, whatever becomes of the transaction: MySQL's older engines know none.
+async fn kept_tables(receiver: &Receiver) -> Result<Vec<String>, DatabaseError> {
+    const KEPT: &str = "
+        select lower(t.table_name) as name from information_schema.tables t
+         where t.table_schema = database() and t.table_type = 'BASE TABLE'
+           and not exists (select 1 from information_schema.engines e where e.engine = t.engine and e.transactions = 'YES')";
+    if receiver.database.dialect() != Dialect::Mysql {
+        return Ok(Vec::new());
+    }
+    let statement = Statement {
+        place: "information_schema".to_owned(),
+        sql: KEPT.into(),
+        parameters: Vec::new(),
+        optional: true,
+    };
+    let mut tx = receiver.database.begin(Access::Read).await?;
+    let found = tx.run(&statement, &Values::default()).await?;
+    tx.rollback().await?;
+    Ok(found.rows.iter().filter_map(|row| row.text("name")).collect())
+}
+
+/// What a check, a payment, its cancelling and a list would bring.
+struct Sample {
+    payment: Pay,
+    asked: Check,
+    check: Values,
+    pay: Values,
+    known: Values,
+    period: List,
+}
+
+impl Sample {
+    /// `Err` names what was given and is none.
+    fn new(receiver: &Receiver, given: &Given) -> Result<Self, (&'static str, String)> {
+        let bad = |place: &'static str| move |invalid: domain::Invalid| (place, invalid.to_string());
+        let (currency, amount_as) = receiver.money();
+        let now = domain::clock::now();
+        let account = given.account.as_deref().unwrap_or(SAMPLE_ACCOUNT);
+        let payment = Pay {
+            number: Number::new(SAMPLE_NUMBER).map_err(bad("number"))?,
+            payment_id: PaymentId::random(),
+            account: Account::new(account).map_err(bad("--account"))?,
+            amount: Amount::new(given.amount.unwrap_or(SAMPLE_AMOUNT)).map_err(bad("--amount"))?,
+            currency,
+            paid_at: now,
+            fields: Fields::new(given.fields.clone()).map_err(bad("--field"))?,
+        };
+        let asked = Check {
+            payment_id: payment.payment_id,
+            number: None,
+            account: payment.account.clone(),
+            amount: Some(payment.amount),
+            currency: Some(currency),
+            fields: payment.fields.clone(),
+        };
+        let pay = Values::of_pay(&payment, amount_as);
+        let mut known = pay.clone();
+        known.text("reason", "check-config");
+        Ok(Self {
+            check: Values::of_check(&asked, currency, amount_as),
+            asked,
+            pay,
+            known,
+            period: List {
+                from: now.saturating_sub(24.hours()).unwrap_or(now),
+                to: now,
+                after: None,
+            },
+            payment,
+        })
+    }
 }
 
 /// An error with its causes, in one line.
 fn words(error: &DatabaseError) -> String {
     match error {
-        DatabaseError::Away(source) => format!("{error}: {source}"),
+        DatabaseError::Away(source) | DatabaseError::Contended(source) => format!("{error}: {source}"),
         _ => error.to_string(),
     }
 }

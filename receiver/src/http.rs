@@ -3,7 +3,7 @@
 //! protocol's words, because those would be about the payment.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -12,12 +12,15 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use contract::unikassa::{REQUEST_MAX_BYTES, Request};
-use contract::webhook::{self, Headers, Rejection};
+use contract::webhook::{self, Clock, Headers, Rejection};
 use serde::Serialize;
 
 use crate::database::DatabaseError;
 use crate::receiver::{Failure, Receiver};
 
+/// The first pause before a transaction is tried again that another one was in the way of, and the longest.
+const PAUSE_FIRST: Duration = Duration::from_millis(5);
+const PAUSE_MAX: Duration = Duration::from_millis(200);
 /// What can be asked. The words are those of the path and of the member `request`.
 const ACTS: [&str; 5] = ["check", "pay", "status", "cancel", "list"];
 
@@ -45,6 +48,7 @@ impl Receiver {
     pub fn router(self: &Arc<Self>) -> Router {
         let mut router = Router::new()
             .route("/healthz", get(healthz))
+            .route("/readyz", get(readyz))
             .route("/metrics", get(metrics));
         for act in ACTS {
             let handler = move |State(receiver): State<Arc<Self>>, headers: HeaderMap, body: Body| async move {
@@ -76,20 +80,25 @@ impl Receiver {
             "request"
         );
         self.telemetry.count(act, result, since);
+        match result {
+            "database_away" => self.telemetry.set_ready(false),
+            _ if response.status() == StatusCode::OK => self.telemetry.set_ready(true),
+            _ => {}
+        }
         response
     }
 
-    async fn answer(&self, act: &str, headers: &HeaderMap, body: Body) -> Result<Answered, Refusal> {
+    async fn answer(&self, act: &'static str, headers: &HeaderMap, body: Body) -> Result<Answered, Refusal> {
         let signed = Headers {
             id: header_text(headers, webhook::ID_HEADER),
             timestamp: header_text(headers, webhook::TIMESTAMP_HEADER),
             signature: header_text(headers, webhook::SIGNATURE_HEADER),
         };
-        signed.check_time(domain::clock::now().as_second())?;
+        signed.check_time(self.clock())?;
         let body = axum::body::to_bytes(body, REQUEST_MAX_BYTES)
             .await
             .map_err(|_| Refusal::TooLong)?;
-        let asked_at = webhook::verify(&self.secrets, signed, &body, domain::clock::now().as_second())?;
+        let asked_at = webhook::verify(&self.secrets, signed, &body, self.clock())?;
         let request = Request::read(&body).map_err(|unreadable| Refusal::Unreadable(unreadable.to_string()))?;
         if request.act() != act {
             return Err(Refusal::Unreadable(format!(
@@ -97,17 +106,41 @@ impl Receiver {
                 request.act()
             )));
         }
+        let mut pause = PAUSE_FIRST;
+        loop {
+            match self.act(&request, asked_at).await {
+                // Within the request's time, which is bounded from outside.
+                Err(failure) if failure.is_contended() => {
+                    self.telemetry.count_contended(act);
+                    tracing::debug!(%failure, "tried again");
+                    // Not all of those who met at the same time again.
+                    tokio::time::sleep(pause.mul_f64(rand::random_range(0.5..1.5))).await;
+                    pause = (2 * pause).min(PAUSE_MAX);
+                }
+                ended => return Ok(ended?),
+            }
+        }
+    }
+
+    fn clock(&self) -> Clock {
+        Clock {
+            now: domain::clock::now().as_second(),
+            tolerance: self.tolerance,
+        }
+    }
+
+    /// One transaction for a request.
+    async fn act(&self, request: &Request, asked_at: i64) -> Result<Answered, Failure> {
         match request {
-            Request::Check(check) => self.check(&check).await.map(|a| answered(a.result.as_str(), &a)),
-            Request::Pay(pay) => self.pay(&pay, asked_at).await.map(|a| answered(a.result.as_str(), &a)),
+            Request::Check(check) => self.check(check).await.map(|a| answered(a.result.as_str(), &a)),
+            Request::Pay(pay) => self.pay(pay, asked_at).await.map(|a| answered(a.result.as_str(), &a)),
             Request::Status(status) => self
-                .status(&status, asked_at)
+                .status(status, asked_at)
                 .await
                 .map(|a| answered(a.result.as_str(), &a)),
-            Request::Cancel(cancel) => self.cancel(&cancel).await.map(|a| answered(a.result.as_str(), &a)),
-            Request::List(list) => self.list(&list).await.map(|a| answered("listed", &a)),
+            Request::Cancel(cancel) => self.cancel(cancel).await.map(|a| answered(a.result.as_str(), &a)),
+            Request::List(list) => self.list(list).await.map(|a| answered("listed", &a)),
         }
-        .map_err(Refusal::from)
     }
 }
 
@@ -133,6 +166,7 @@ fn refuse(refusal: &Refusal) -> (&'static str, Response) {
         Refusal::Failed(Failure::Answer { .. }) => ("statement_failed", StatusCode::UNPROCESSABLE_ENTITY),
         Refusal::Failed(Failure::Statement { source, .. } | Failure::Database(source)) => match source {
             DatabaseError::Away(_) => ("database_away", StatusCode::SERVICE_UNAVAILABLE),
+            DatabaseError::Contended(_) => ("contended", StatusCode::SERVICE_UNAVAILABLE),
             _ => ("statement_failed", StatusCode::UNPROCESSABLE_ENTITY),
         },
         Refusal::Failed(Failure::TooLong(_)) => ("timeout", StatusCode::SERVICE_UNAVAILABLE),
@@ -161,11 +195,19 @@ fn json(status: StatusCode, body: Vec<u8>) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
+/// 200 while the process runs.
+async fn healthz() -> Response {
+    json(StatusCode::OK, br#"{"status":"ok"}"#.to_vec())
+}
+
 /// 200 while the database answers.
-async fn healthz(State(receiver): State<Arc<Receiver>>) -> Response {
-    match tokio::time::timeout(receiver.timeout, receiver.ping()).await {
-        Ok(Ok(())) => json(StatusCode::OK, br#"{"status":"ok"}"#.to_vec()),
-        _ => json(
+async fn readyz(State(receiver): State<Arc<Receiver>>) -> Response {
+    let pinged = tokio::time::timeout(receiver.timeout, receiver.ping()).await;
+    let ready = matches!(pinged, Ok(Ok(())));
+    receiver.telemetry.set_ready(ready);
+    match ready {
+        true => json(StatusCode::OK, br#"{"status":"ok"}"#.to_vec()),
+        false => json(
             StatusCode::SERVICE_UNAVAILABLE,
             br#"{"status":"database away"}"#.to_vec(),
         ),

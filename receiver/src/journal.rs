@@ -18,7 +18,7 @@ use crate::values::Values;
 mod sql;
 
 /// Items of one page of `/list`: with the longest references it stays below 64 KiB.
-const PAGE: usize = 100;
+pub(crate) const PAGE: usize = 100;
 /// The longest reference that is kept, in characters.
 const REFERENCE_MAX: usize = 100;
 
@@ -97,19 +97,21 @@ impl Journal {
         tx.script(self.create).await
     }
 
-    /// Whether the table is there and as it should be.
-    pub(crate) async fn check(&self, tx: &mut Transaction) -> Result<(), DatabaseError> {
-        for statement in [
-            &self.insert,
-            &self.find,
-            &self.accept,
-            &self.refuse,
-            &self.cancel,
-            &self.list,
-        ] {
-            tx.describe(statement).await?;
-        }
-        Ok(())
+    /// Does everything that is ever done to the table, with a payment that is none, in a transaction to be rolled back.
+    pub(crate) async fn rehearse(&self, tx: &mut Transaction, pay: &Pay) -> Result<(), DatabaseError> {
+        let now = pay.paid_at;
+        self.enter(tx, pay, now.as_second()).await?;
+        self.refuse(tx, pay.number, now.as_second(), "check-config").await?;
+        self.hear(tx, pay.number, now.as_second() + 1).await?;
+        self.accept(tx, pay.number, now.as_second(), None).await?;
+        self.cancel(tx, pay.number, "check-config").await?;
+        self.find(tx, pay.number).await?;
+        let list = List {
+            from: now,
+            to: now,
+            after: None,
+        };
+        self.list(tx, &list, None).await.map(drop)
     }
 
     /// Writes a number down as entered, or says what is known of it. Whoever else has the same number waits here until
@@ -117,7 +119,8 @@ impl Journal {
     pub(crate) async fn enter(&self, tx: &mut Transaction, pay: &Pay, asked_at: i64) -> Result<Entered, DatabaseError> {
         let mut values = Values::of_pay(pay, AmountAs::Minor);
         values.integer("asked_at", asked_at);
-        if tx.run(&self.insert, &values).await?.touched > 0 {
+        // MySQL counts a repeat as two rows, the others as none.
+        if tx.run(&self.insert, &values).await?.touched == 1 {
             return Ok(Entered::New);
         }
         if let Some(entry) = self.find(tx, pay.number).await? {
@@ -178,27 +181,31 @@ impl Journal {
         tx.run(&self.cancel, &values).await.map(drop)
     }
 
-    /// A page of what was entered in a period, and what to send for the next one.
+    /// A page of what was entered in a period, and whether there is another.
     pub(crate) async fn list(
         &self,
         tx: &mut Transaction,
         list: &List,
         after: Option<Number>,
-    ) -> Result<(Vec<ListItem>, Option<String>), DatabaseError> {
-        let mut values = Values::default();
-        // As many digits as SQLite keeps: there the moments are compared as text.
-        values.text("from", format!("{:.3}", list.from));
-        values.text("to", format!("{:.3}", list.to));
-        values.integer("after", after.map_or(0, Number::get));
-        values.integer("limit", PAGE as i64 + 1);
+    ) -> Result<(Vec<ListItem>, bool), DatabaseError> {
+        let values = of_period(list, after);
         let rows = tx.run(&self.list, &values).await?.rows;
         let items = rows.iter().take(PAGE).map(list_item).collect::<Result<Vec<_>, _>>()?;
-        let next = items
-            .last()
-            .filter(|_| rows.len() > PAGE)
-            .map(|last| last.number.to_string());
-        Ok((items, next))
+        let more = rows.len() > PAGE;
+        Ok((items, more))
     }
+}
+
+/// What a period's statements are given: its moments, the last number of the page before (else 0), and one row more than
+/// a page has, which tells that there is another page.
+pub(crate) fn of_period(list: &List, after: Option<Number>) -> Values {
+    let mut values = Values::default();
+    // As many digits as SQLite keeps: there the moments are compared as text.
+    values.text("from", format!("{:.3}", list.from));
+    values.text("to", format!("{:.3}", list.to));
+    values.integer("after", after.map_or(0, Number::get));
+    values.integer("limit", PAGE as i64 + 1);
+    values
 }
 
 impl Entry {

@@ -1,7 +1,7 @@
 //! The receiver: what a payee without a programmer of its own installs. It takes the Unikassa protocol's signed requests
 //! and enters each payment into the payee's database by SQL from one file, exactly once per number.
 //!
-//! What it promises, and its tests assert: a request that is not signed, or is more than five minutes old, does nothing;
+//! What it promises, and its tests assert: a request that is not signed, or is outside of the time window, does nothing;
 //! however often and however many at a time the same payment is sent, and wherever a crash falls, the statements of
 //! `[pay]` take effect once; values are bound and never become part of a statement. What it refuses to do: keep a
 //! payment anywhere but in the payee's own database, or guess when a statement touched nothing.
@@ -25,12 +25,14 @@ mod secret;
 mod statement;
 mod telemetry;
 mod values;
+mod zone;
 
 pub use config::{Config, ConfigError};
 pub use database::DatabaseError;
-pub use doctor::{Finding, Severity, check_config};
+pub use doctor::{Finding, Given, Severity, check_config};
 pub use receiver::{OpenError, Receiver};
 pub use secret::{SecretRef, SecretRefError};
+pub use zone::Zone;
 
 /// What is granted to requests in hand beyond their own timeout, once a stop is asked for.
 const GRACE: Duration = Duration::from_secs(5);
@@ -92,7 +94,7 @@ pub async fn look(config: &Config, sql: &str) -> Result<Vec<BTreeMap<String, Str
             .map_err(OpenError::from)?;
     let mut tx = receiver.database.begin(database::Access::Read).await?;
     let outcome = tx.run(&statement, &values::Values::default()).await?;
-    drop(tx);
+    tx.rollback().await?;
     receiver.close().await;
     let as_text = |row: &database::Row| {
         row.with_prefix("")

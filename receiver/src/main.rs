@@ -2,16 +2,20 @@
 //! configuration.
 
 use std::io::Write as _;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use receiver::{Config, Severity};
+use receiver::{Config, Given, Severity};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 const BAD_CONFIGURATION: u8 = 64;
+/// The longest wait for an answer about health.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Takes signed payments of the gateway and enters them into your database.
 #[derive(Parser)]
@@ -32,12 +36,22 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Try everything the configuration names, changing nothing.
+    /// Try every statement of the configuration in a transaction that is rolled back.
     CheckConfig {
+        /// The configuration, instead of --config.
+        file: Option<PathBuf>,
         /// An account of yours to try the statements with.
         #[arg(long)]
         account: Option<String>,
+        /// An amount to try them with, in minor units.
+        #[arg(long)]
+        amount: Option<i64>,
+        /// What a payer enters, as NAME=VALUE; for each field once.
+        #[arg(long = "field", value_name = "NAME=VALUE", value_parser = name_and_value)]
+        fields: Vec<(String, String)>,
     },
+    /// Ask the receiver that runs with this configuration whether it is ready.
+    Health,
     /// Make the table `unigate_payment`, in which payments are remembered.
     InitDb {
         /// SQL to run first, as it stands: your own tables.
@@ -53,16 +67,33 @@ async fn main() -> ExitCode {
     start_logging(json);
     // Fails only when a provider is installed already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let config = match read_config(&arguments.config) {
+    let path = match &arguments.command {
+        Command::CheckConfig { file: Some(file), .. } => file,
+        _ => &arguments.config,
+    };
+    let config = match read_config(path) {
         Ok(config) => config,
         Err(error) => {
-            tracing::error!("{}: {error:#}", arguments.config.display());
+            tracing::error!("{}: {error:#}", path.display());
             return ExitCode::from(BAD_CONFIGURATION);
         }
     };
     let done = match arguments.command {
         Command::Run { .. } => run(config).await,
-        Command::CheckConfig { account } => check_config(&config, account.as_deref()).await,
+        Command::CheckConfig {
+            account,
+            amount,
+            fields,
+            ..
+        } => {
+            let given = Given {
+                account,
+                amount,
+                fields: fields.into_iter().collect(),
+            };
+            check_config(&config, &given).await
+        }
+        Command::Health => health(&config).await,
         Command::InitDb { schema } => init_db(&config, schema.as_deref()).await,
     };
     done.unwrap_or_else(|error| {
@@ -107,8 +138,40 @@ async fn cancel_on_signal(shutdown: CancellationToken) {
     shutdown.cancel();
 }
 
-async fn check_config(config: &Config, account: Option<&str>) -> anyhow::Result<ExitCode> {
-    let findings = receiver::check_config(config, account).await;
+fn name_and_value(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// What the container's health check asks: `/readyz` of the address in the configuration, spoken by hand because the
+/// program needs no other client.
+async fn health(config: &Config) -> anyhow::Result<ExitCode> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let mut address = config.listen;
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    let asked = async {
+        let mut stream = tokio::net::TcpStream::connect(address).await?;
+        stream.write_all(b"GET /readyz HTTP/1.0\r\n\r\n").await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        anyhow::Ok(answer)
+    };
+    let answer = tokio::time::timeout(HEALTH_TIMEOUT, asked)
+        .await
+        .context("no answer")??;
+    let ready = answer.split_whitespace().nth(1) == Some("200");
+    writeln!(std::io::stdout(), "{}", if ready { "ready" } else { "not ready" })?;
+    Ok(if ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn check_config(config: &Config, given: &Given) -> anyhow::Result<ExitCode> {
+    let findings = receiver::check_config(config, given).await;
     let mut out = std::io::stdout().lock();
     for finding in &findings {
         let severity = match finding.severity {

@@ -9,16 +9,18 @@ use domain::Invalid;
 use domain::money::Currency;
 use secrecy::ExposeSecret as _;
 
-use crate::config::{AmountAs, Config};
+use crate::config::{AmountAs, Config, SqlConfig};
 use crate::database::{Access, Database, DatabaseError, Limits};
 use crate::journal::Journal;
 use crate::secret::SecretRefError;
 use crate::statement::{Statement, Vocabulary};
 use crate::telemetry::Telemetry;
+use crate::zone::Zone;
 
 mod check;
 mod pay;
-mod run;
+pub(crate) mod run;
+pub(crate) mod told;
 
 /// A configuration the receiver cannot start with.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +44,16 @@ pub enum OpenError {
     Database(#[from] DatabaseError),
 }
 
+/// What statements are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Section {
+    Check,
+    Pay,
+    Status,
+    Cancel,
+    List,
+}
+
 /// Why a request got no answer in the protocol's words.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -62,6 +74,20 @@ pub(crate) enum Failure {
     TooLong(Duration),
 }
 
+impl Failure {
+    /// Whether the same transaction again is what the database asks for.
+    pub(crate) fn is_contended(&self) -> bool {
+        matches!(
+            self,
+            Self::Database(DatabaseError::Contended(_))
+                | Self::Statement {
+                    source: DatabaseError::Contended(_),
+                    ..
+                }
+        )
+    }
+}
+
 /// A receiver at work: the configuration made ready, a pool of connections and the counters.
 pub struct Receiver {
     pub(crate) secrets: Secrets,
@@ -70,12 +96,17 @@ pub struct Receiver {
     pub(crate) telemetry: Telemetry,
     pub(crate) timeout: Duration,
     pub(crate) base_path: String,
+    /// How far a request's moment of signing may be from our clock, in seconds.
+    pub(crate) tolerance: i64,
+    zone: Zone,
     currency: Currency,
     amount_as: AmountAs,
     ask: Vec<Ask>,
     check: Vec<Statement>,
     pay: Vec<Statement>,
     cancel: Option<Vec<Statement>>,
+    status: Option<Vec<Statement>>,
+    list: Option<Statement>,
 }
 
 impl Receiver {
@@ -99,18 +130,19 @@ impl Receiver {
             pool_size: config.database.pool_size,
             timeout: config.timeout(),
             create,
+            zone: config.database.time_zone.clone(),
         };
-        let database = Database::open(&url, limits)?;
+        let database = Database::open(&url, &limits)?;
         let compile = |place: &str, list: &crate::config::Statements, vocabulary| {
             Statement::compile_all(place, &list.0, database.dialect(), vocabulary)
         };
-        let payment = Vocabulary::Payment(config.amount_as);
-        let check = compile("check.sql", &config.check.sql, payment)?;
-        let pay = compile("pay.sql", &config.pay.sql, payment)?;
-        let cancel = config.cancel.as_ref();
-        let cancel = cancel
-            .map(|c| compile("cancel.sql", &c.sql, Vocabulary::Cancel(config.amount_as)))
-            .transpose()?;
+        let some = |place: &str, config: &Option<SqlConfig>, vocabulary| {
+            let compiled = config.as_ref().map(|config| compile(place, &config.sql, vocabulary));
+            compiled.transpose()
+        };
+        let amount = config.amount_kind();
+        let (payment, known) = (Vocabulary::Payment(amount), Vocabulary::Known(amount));
+        let list = some("list.sql", &config.list, Vocabulary::Period)?;
         Ok(Self {
             secrets: Secrets::parse(secret.expose_secret())?,
             journal: Journal::new(database.dialect())?,
@@ -119,10 +151,14 @@ impl Receiver {
             base_path: config.base_path.clone(),
             currency: config.currency,
             amount_as: config.amount_as,
+            tolerance: config.tolerance_seconds.into(),
+            zone: config.database.time_zone.clone(),
             ask: config.check.ask.clone(),
-            check,
-            pay,
-            cancel,
+            check: compile("check.sql", &config.check.sql, payment)?,
+            pay: compile("pay.sql", &config.pay.sql, payment)?,
+            cancel: some("cancel.sql", &config.cancel, known)?,
+            status: some("status.sql", &config.status, known)?,
+            list: list.and_then(|list| list.into_iter().next()),
             database,
         })
     }
@@ -134,12 +170,23 @@ impl Receiver {
 
     /// Whether the database answers.
     pub(crate) async fn ping(&self) -> Result<(), DatabaseError> {
-        self.database.begin(Access::Read).await?.script("select 1").await
+        let mut tx = self.database.begin(Access::Read).await?;
+        tx.script("select 1").await?;
+        tx.rollback().await
     }
 
-    /// Every statement of the configuration, by what it is for.
-    pub(crate) fn statements(&self) -> (&[Statement], &[Statement], &[Statement]) {
-        (&self.check, &self.pay, self.cancel.as_deref().unwrap_or_default())
+    /// The statements of each section of the configuration that is there.
+    pub(crate) fn statements(&self) -> [(Section, &[Statement]); 5] {
+        fn some(statements: &Option<Vec<Statement>>) -> &[Statement] {
+            statements.as_deref().unwrap_or_default()
+        }
+        [
+            (Section::Check, &self.check),
+            (Section::Pay, &self.pay),
+            (Section::Status, some(&self.status)),
+            (Section::Cancel, some(&self.cancel)),
+            (Section::List, self.list.as_slice()),
+        ]
     }
 
     pub(crate) fn money(&self) -> (Currency, AmountAs) {

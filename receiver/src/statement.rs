@@ -9,7 +9,7 @@ use std::sync::Arc;
 use domain::Invalid;
 use domain::text::is_field_key;
 
-use crate::config::{AmountAs, StatementConfig};
+use crate::config::StatementConfig;
 
 mod scanner;
 
@@ -20,6 +20,8 @@ use scanner::{Piece, Scanner};
 pub(crate) enum Dialect {
     Sqlite,
     Postgres,
+    /// MariaDB's too.
+    Mysql,
 }
 
 /// What a parameter is in the database.
@@ -29,16 +31,30 @@ pub(crate) enum Kind {
     Text,
     Uuid,
     Moment,
-    Decimal,
+    /// A moment for the receiver's own table, which keeps UTC.
+    Utc,
+    /// A decimal number with so many digits behind the point.
+    Decimal {
+        digits: u32,
+    },
+}
+
+impl Kind {
+    /// Whether its text is a moment.
+    pub(crate) fn is_moment(self) -> bool {
+        matches!(self, Self::Moment | Self::Utc)
+    }
 }
 
 /// Which names a statement may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Vocabulary {
-    /// `[check]` and `[pay]` of the configuration.
-    Payment(AmountAs),
-    /// `[cancel]`, which knows more.
-    Cancel(AmountAs),
+    /// `[check]` and `[pay]` of the configuration; amounts are of this kind.
+    Payment(Kind),
+    /// `[cancel]` and `[status]`, about a payment that is known already.
+    Known(Kind),
+    /// `[list]`, about a period.
+    Period,
     /// The receiver's own statements about its journal.
     Journal,
 }
@@ -63,34 +79,28 @@ pub(crate) struct Statement {
     pub(crate) optional: bool,
 }
 
-/// Statements that would end or split the transaction the journal relies on.
-const TRANSACTION_WORDS: [&str; 8] = [
-    "begin",
-    "start",
-    "commit",
-    "end",
-    "rollback",
-    "abort",
-    "savepoint",
-    "release",
+/// What a statement may begin with: that it works on rows. Others would end or split the transaction that the journal
+/// relies on, some of them without being asked to, as every definition of a table does in MySQL.
+const FIRST_WORDS: [&str; 9] = [
+    "select", "insert", "update", "delete", "replace", "merge", "with", "values", "call",
 ];
 
 impl Vocabulary {
     fn kind_of(self, name: &str) -> Option<Kind> {
-        let amount = match self {
-            Self::Payment(AmountAs::Decimal) | Self::Cancel(AmountAs::Decimal) => Kind::Decimal,
-            _ => Kind::Integer,
-        };
         match (self, name) {
+            (Self::Period, "after" | "limit") => Some(Kind::Integer),
+            (Self::Period, "from" | "to") => Some(Kind::Moment),
+            (Self::Period, "currency") => Some(Kind::Text),
+            (Self::Period, _) => None,
             (_, "number") => Some(Kind::Integer),
             (_, "payment_id") => Some(Kind::Uuid),
             (_, "account" | "currency" | "fields") => Some(Kind::Text),
-            (_, "amount") => Some(amount),
-            (_, "paid_at") => Some(Kind::Moment),
-            (Self::Cancel(_) | Self::Journal, "reason" | "provider_reference") => Some(Kind::Text),
-            (Self::Journal, "asked_at" | "after" | "limit") => Some(Kind::Integer),
-            (Self::Journal, "from" | "to") => Some(Kind::Moment),
-            (Self::Payment(_) | Self::Cancel(_), field) => field
+            (Self::Payment(amount) | Self::Known(amount), "amount") => Some(amount),
+            (Self::Payment(_) | Self::Known(_), "paid_at") => Some(Kind::Moment),
+            (Self::Known(_) | Self::Journal, "reason" | "provider_reference") => Some(Kind::Text),
+            (Self::Journal, "amount" | "asked_at" | "after" | "limit") => Some(Kind::Integer),
+            (Self::Journal, "paid_at" | "from" | "to") => Some(Kind::Utc),
+            (Self::Payment(_) | Self::Known(_), field) => field
                 .strip_prefix("field_")
                 .filter(|key| is_field_key(key))
                 .map(|_| Kind::Text),
@@ -100,10 +110,13 @@ impl Vocabulary {
 
     fn names(self) -> &'static str {
         match self {
-            Self::Cancel(_) => {
+            Self::Known(_) => {
                 ":number :payment_id :account :amount :currency :paid_at :fields :field_<name> :reason :provider_reference"
             }
-            _ => ":number :payment_id :account :amount :currency :paid_at :fields :field_<name>",
+            Self::Period => ":from :to :after :limit :currency",
+            Self::Payment(_) | Self::Journal => {
+                ":number :payment_id :account :amount :currency :paid_at :fields :field_<name>"
+            }
         }
     }
 }
@@ -157,7 +170,7 @@ impl Statement {
                     )));
                 }
                 Piece::Parameter(name) => {
-                    let number = number_of(&mut parameters, name, vocabulary).ok_or_else(|| {
+                    let number = number_of(&mut parameters, name, vocabulary, dialect).ok_or_else(|| {
                         refused(format!(
                             "does not know the parameter :{name}: there are {}",
                             vocabulary.names()
@@ -170,9 +183,10 @@ impl Statement {
         let first_word = first_word
             .ok_or_else(|| refused("is empty".to_owned()))?
             .to_ascii_lowercase();
-        if TRANSACTION_WORDS.contains(&first_word.as_str()) {
+        if !FIRST_WORDS.contains(&first_word.as_str()) {
             return Err(refused(format!(
-                "begins with {first_word}: the receiver keeps the transaction itself"
+                "begins with {first_word}: there may be {}; the receiver keeps the transaction itself",
+                FIRST_WORDS.join(", ")
             )));
         }
         Ok(Self {
@@ -184,9 +198,12 @@ impl Statement {
     }
 }
 
-/// The number of a parameter, from 1; one that is used twice keeps its number.
-fn number_of(parameters: &mut Vec<Parameter>, name: &str, vocabulary: Vocabulary) -> Option<usize> {
-    if let Some(index) = parameters.iter().position(|parameter| parameter.name == name) {
+/// The number of a parameter, from 1. One that is used twice keeps its number, where the database has numbers; MySQL only
+/// counts, so there it is bound twice.
+fn number_of(parameters: &mut Vec<Parameter>, name: &str, vocabulary: Vocabulary, dialect: Dialect) -> Option<usize> {
+    if dialect != Dialect::Mysql
+        && let Some(index) = parameters.iter().position(|parameter| parameter.name == name)
+    {
         return Some(index + 1);
     }
     let kind = vocabulary.kind_of(name)?;
@@ -201,13 +218,21 @@ fn number_of(parameters: &mut Vec<Parameter>, name: &str, vocabulary: Vocabulary
 /// every statement, so the administrator knows where a cast is needed.
 fn placeholder(dialect: Dialect, number: usize, kind: Kind) -> String {
     match (dialect, kind) {
-        (Dialect::Sqlite, Kind::Decimal) => format!("cast(?{number} as numeric)"),
+        (Dialect::Sqlite, Kind::Decimal { .. }) => format!("cast(?{number} as numeric)"),
         (Dialect::Sqlite, _) => format!("?{number}"),
         (Dialect::Postgres, Kind::Integer) => format!("(${number}::bigint)"),
         (Dialect::Postgres, Kind::Text) => format!("(${number}::text)"),
         (Dialect::Postgres, Kind::Uuid) => format!("(${number}::text::uuid)"),
-        (Dialect::Postgres, Kind::Moment) => format!("(${number}::text::timestamptz)"),
-        (Dialect::Postgres, Kind::Decimal) => format!("(${number}::text::numeric)"),
+        (Dialect::Postgres, Kind::Moment | Kind::Utc) => format!("(${number}::text::timestamptz)"),
+        (Dialect::Postgres, Kind::Decimal { .. }) => format!("(${number}::text::numeric)"),
+        (Dialect::Mysql, Kind::Integer | Kind::Text | Kind::Uuid) => "?".to_owned(),
+        (Dialect::Mysql, Kind::Utc) => "cast(? as datetime(6))".to_owned(),
+        // Into the session's zone, which is the one of the configuration.
+        (Dialect::Mysql, Kind::Moment) => {
+            "convert_tz(cast(? as datetime(6)), '+00:00', @@session.time_zone)".to_owned()
+        }
+        // As many digits in front as the largest amount has.
+        (Dialect::Mysql, Kind::Decimal { digits }) => format!("cast(? as decimal({}, {digits}))", 16 + digits),
     }
 }
 

@@ -7,6 +7,8 @@ use metrics::with_local_recorder;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 const REQUESTS: &str = "unigate_receiver_requests_total";
+const CONTENDED: &str = "unigate_receiver_contended_total";
+const READY: &str = "unigate_receiver_ready";
 const SECONDS: &str = "unigate_receiver_request_seconds";
 const BUCKETS: [f64; 8] = [0.005, 0.02, 0.05, 0.2, 0.5, 2.0, 5.0, 20.0];
 
@@ -30,6 +32,11 @@ impl Telemetry {
         let handle = recorder.handle();
         with_local_recorder(&recorder, || {
             metrics::describe_counter!(REQUESTS, "Requests by what was asked and how it ended.");
+            metrics::describe_counter!(CONTENDED, "Transactions tried again because of another one.");
+            metrics::describe_gauge!(
+                READY,
+                "1 when the database answered the last time it was asked, by a request or by /readyz."
+            );
             metrics::describe_histogram!(SECONDS, metrics::Unit::Seconds, "How long requests took.");
         });
         Self { recorder, handle }
@@ -41,6 +48,19 @@ impl Telemetry {
             metrics::counter!(REQUESTS, "act" => act, "result" => result).increment(1);
             metrics::histogram!(SECONDS, "act" => act).record(since.elapsed().as_secs_f64());
         });
+    }
+
+    /// Counts a transaction that is tried again.
+    pub(crate) fn count_contended(&self, act: &'static str) {
+        with_local_recorder(&self.recorder, || {
+            metrics::counter!(CONTENDED, "act" => act).increment(1)
+        });
+    }
+
+    /// Records whether the database answers.
+    pub(crate) fn set_ready(&self, ready: bool) {
+        let value = if ready { 1.0 } else { 0.0 };
+        with_local_recorder(&self.recorder, || metrics::gauge!(READY).set(value));
     }
 
     /// The text Prometheus reads.

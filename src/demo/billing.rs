@@ -10,8 +10,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-const CONFIG: &str = include_str!("../../examples/receiver/receiver.toml");
-const SCHEMA: &str = include_str!("../../examples/receiver/schema.sql");
+const CONFIG: &str = include_str!("../../examples/receiver/sqlite.toml");
+const SCHEMA: &str = include_str!("../../examples/receiver/sqlite.sql");
 
 /// The provider's billing.
 pub(super) struct Billing {
@@ -41,7 +41,7 @@ pub(super) struct Holdings {
 impl Billing {
     /// Makes the database in `file` and serves.
     pub(super) async fn start(file: &Path, secret: &str) -> anyhow::Result<Self> {
-        let mut config = Config::from_toml(CONFIG).context("examples/receiver/receiver.toml")?;
+        let mut config = Config::from_toml(CONFIG).context("examples/receiver/sqlite.toml")?;
         config.secret = SecretRef::new(secret);
         config.database.url = SecretRef::new(format!("sqlite://{}", file.display()));
         receiver::init_db(&config, Some(SCHEMA))

@@ -24,7 +24,11 @@ fn defaults_are_filled_in() {
     assert_eq!(config.check.sql.0.len(), 1);
     let optional: Vec<bool> = config.pay.sql.0.iter().map(|statement| statement.optional).collect();
     assert_eq!(optional, [false, true]);
-    assert!(config.cancel.is_none());
+    assert!(config.cancel.is_none() && config.status.is_none() && config.list.is_none());
+    assert_eq!(
+        (config.tolerance_seconds, config.database.time_zone),
+        (300, Zone::default())
+    );
 }
 
 #[test]
@@ -43,6 +47,12 @@ fn errors_name_the_place() {
     );
     assert!(refused("[database]", "timeout_seconds = 0\n[database]").starts_with("timeout_seconds: "));
     assert!(refused("[database]", "base_path = \"a/\"\n[database]").starts_with("base_path: "));
+    assert!(refused("[database]", "tolerance_seconds = 5\n[database]").starts_with("tolerance_seconds: "));
+    assert!(refused("[database]", "[database]\ntime_zone = \"Moscow\"").contains("a time zone is a name"));
+    assert_eq!(
+        refused("[pay]", "[list]\nsql = [\"select 1\", \"select 2\"]\n[pay]"),
+        "list.sql: is one statement"
+    );
     assert!(refused("[database]", "[database]\npool_size = 0").starts_with("database.pool_size: "));
 }
 

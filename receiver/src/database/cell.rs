@@ -1,19 +1,29 @@
 //! What a column holds, and how text and amounts are read from it, whatever the database calls its type.
 
 use domain::limits::AMOUNT_MAX;
+use jiff::Timestamp;
+use jiff::civil::DateTime;
 
 use super::DatabaseError;
 use crate::config::AmountAs;
+use crate::zone::Zone;
 
 /// Columns of the configuration's statements that mean something, besides `field_<name>`.
-const MEANINGFUL: [&str; 6] = [
+const MEANINGFUL: [&str; 11] = [
     "display",
     "amount_due",
     "min_amount",
     "max_amount",
     "refused_reason",
     "provider_reference",
+    "result",
+    "number",
+    "amount",
+    "currency",
+    CREDITED_AT,
 ];
+/// The one of them that is a date and time.
+const CREDITED_AT: &str = "credited_at";
 
 /// A value of a row. A decimal number is text: no digit of it is lost on the way.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +32,10 @@ pub(crate) enum Cell {
     Integer(i64),
     Real(f64),
     Text(String),
+    /// A date and time that says where.
+    Moment(Timestamp),
+    /// A date and time of the zone that the configuration says.
+    Local(DateTime),
 }
 
 /// A row by the names of its columns, in small letters.
@@ -36,6 +50,8 @@ impl Cell {
             Self::Integer(integer) => Some(integer.to_string()),
             Self::Real(real) => Some(real.to_string()),
             Self::Text(text) => Some(text.clone()),
+            Self::Moment(moment) => Some(moment.to_string()),
+            Self::Local(local) => Some(local.to_string()),
         }
     }
 
@@ -46,7 +62,7 @@ impl Cell {
             AmountAs::Decimal => digits,
         };
         match self {
-            Self::Null => None,
+            Self::Null | Self::Moment(_) | Self::Local(_) => None,
             Self::Integer(integer) => integer.checked_mul(10_i64.checked_pow(digits)?),
             // Databases without decimal numbers keep money in these; at the currency's digits they are exact enough.
             Self::Real(real) => parse_decimal(&format!("{real:.*}", digits as usize), digits),
@@ -59,7 +75,7 @@ impl Row {
     /// Passes over a column of a type that is not read, unless it is one that counts: `returning *` may bring any.
     pub(crate) fn push_unread(&mut self, name: &str, type_name: &str) -> Result<(), DatabaseError> {
         let name = name.to_lowercase();
-        if MEANINGFUL.contains(&name.as_str()) || name.starts_with("field_") {
+        if is_meaningful(&name) {
             return Err(DatabaseError::Column {
                 column: name,
                 type_name: type_name.to_owned(),
@@ -68,8 +84,14 @@ impl Row {
         Ok(())
     }
 
-    pub(crate) fn push(&mut self, name: &str, cell: Cell) {
-        self.0.push((name.to_lowercase(), cell));
+    /// Takes a column. Dates and times have many ways to be shown: where one is to be, the statement chooses.
+    pub(crate) fn push(&mut self, name: &str, cell: Cell) -> Result<(), DatabaseError> {
+        let name = name.to_lowercase();
+        if matches!(cell, Cell::Moment(_) | Cell::Local(_)) && name != CREDITED_AT {
+            return self.push_unread(&name, "date and time");
+        }
+        self.0.push((name, cell));
+        Ok(())
     }
 
     /// Takes the columns of another row; where both have one, the other's counts.
@@ -104,12 +126,34 @@ impl Row {
         }
     }
 
+    /// The column as a moment; text without an offset is of the payee's zone. `Err` says what is wrong with it.
+    pub(crate) fn moment(&self, name: &str, zone: &Zone) -> Result<Timestamp, String> {
+        let local = |local: DateTime| zone.moment(local);
+        let moment = match self.get(name) {
+            None => return Err(format!("there is no column {name}")),
+            Some(Cell::Moment(moment)) => Some(*moment),
+            Some(Cell::Local(given)) => local(*given),
+            Some(Cell::Text(text)) => text.parse().ok().or_else(|| local(text.parse().ok()?)),
+            Some(_) => None,
+        };
+        moment.ok_or_else(|| format!("column {name} is no date and time"))
+    }
+
+    /// The names of the columns.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
     /// Columns whose names begin with a prefix, without it.
     pub(crate) fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a Cell)> {
         self.0
             .iter()
             .filter_map(move |(name, cell)| Some((name.strip_prefix(prefix)?, cell)))
     }
+}
+
+fn is_meaningful(name: &str) -> bool {
+    MEANINGFUL.contains(&name) || name.starts_with("field_")
 }
 
 /// `1250.4` with two digits is 125040. More digits are allowed as long as they are zeros: nothing is rounded.
@@ -130,42 +174,6 @@ fn parse_decimal(text: &str, digits: u32) -> Option<i64> {
     }
     let minor: i64 = format!("{whole}{kept:0<digits$}").parse().ok()?;
     Some(if negative { -minor } else { minor })
-}
-
-/// PostgreSQL's binary `numeric`: groups of four decimal digits, the weight of the first, a sign, the digits shown.
-pub(crate) fn numeric_text(bytes: &[u8]) -> Option<String> {
-    let word = |index: usize| -> Option<[u8; 2]> { bytes.get(2 * index..2 * index + 2)?.try_into().ok() };
-    let groups = usize::from(u16::from_be_bytes(word(0)?));
-    let weight = i32::from(i16::from_be_bytes(word(1)?));
-    let sign = match u16::from_be_bytes(word(2)?) {
-        0x0000 => "",
-        0x4000 => "-",
-        _ => return None, // not a number, or infinite
-    };
-    let scale = usize::from(u16::from_be_bytes(word(3)?));
-    let group = |position: i32| -> Option<u16> {
-        match usize::try_from(weight - position) {
-            Ok(index) if index < groups => word(4 + index).map(u16::from_be_bytes),
-            _ => Some(0),
-        }
-    };
-    let mut whole = String::new();
-    for position in (0..=weight.max(0)).rev() {
-        whole.push_str(&format!("{:04}", group(position)?));
-    }
-    let whole = whole.trim_start_matches('0');
-    let mut fraction = String::new();
-    let mut position = -1;
-    while fraction.len() < scale {
-        fraction.push_str(&format!("{:04}", group(position)?));
-        position -= 1;
-    }
-    fraction.truncate(scale);
-    let point = if scale > 0 { "." } else { "" };
-    Some(format!(
-        "{sign}{}{point}{fraction}",
-        if whole.is_empty() { "0" } else { whole }
-    ))
 }
 
 #[cfg(test)]
@@ -207,7 +215,7 @@ mod tests {
     fn amounts_are_read_from_any_column() {
         let cell = |cell: Cell, amount_as| {
             let mut row = Row::default();
-            row.push("Due", cell);
+            row.push("Due", cell).unwrap();
             row.amount("due", amount_as, 2)
         };
         assert_eq!(cell(Cell::Integer(15_000), AmountAs::Minor), Ok(Some(15_000)));
@@ -224,33 +232,12 @@ mod tests {
     }
 
     #[test]
-    fn binary_numerics_are_read() {
-        let numeric = |weight: i16, sign: u16, scale: u16, groups: &[u16]| {
-            let mut bytes = Vec::new();
-            bytes.extend((groups.len() as u16).to_be_bytes());
-            bytes.extend(weight.to_be_bytes());
-            bytes.extend(sign.to_be_bytes());
-            bytes.extend(scale.to_be_bytes());
-            groups.iter().for_each(|group| bytes.extend(group.to_be_bytes()));
-            numeric_text(&bytes).unwrap()
-        };
-        assert_eq!(numeric(0, 0, 2, &[1250, 4000]), "1250.40");
-        assert_eq!(numeric(1, 0, 0, &[12, 3]), "120003");
-        assert_eq!(numeric(1, 0, 0, &[12]), "120000");
-        assert_eq!(numeric(-1, 0x4000, 2, &[500]), "-0.05");
-        assert_eq!(numeric(-2, 0, 6, &[1200]), "0.000012");
-        assert_eq!(numeric(0, 0, 0, &[]), "0");
-        assert_eq!(numeric_text(&[0, 0, 0, 0, 0xc0, 0, 0, 0]), None, "not a number");
-        assert_eq!(numeric_text(&[0, 1]), None);
-    }
-
-    #[test]
     fn rows_merge_by_name() {
         let mut row = Row::default();
-        row.push("display", Cell::Text("old".to_owned()));
-        row.push("field_name", Cell::Integer(7));
+        row.push("display", Cell::Text("old".to_owned())).unwrap();
+        row.push("field_name", Cell::Integer(7)).unwrap();
         let mut other = Row::default();
-        other.push("DISPLAY", Cell::Text("new".to_owned()));
+        other.push("DISPLAY", Cell::Text("new".to_owned())).unwrap();
         row.merge(other);
         assert_eq!(row.text("display").as_deref(), Some("new"));
         assert_eq!(
@@ -263,5 +250,34 @@ mod tests {
             row.push_unread("Display", "BYTEA").unwrap_err().to_string(),
             "column display is of type BYTEA: cast it to text"
         );
+    }
+
+    #[test]
+    fn moments_are_read_from_what_says_where_and_what_does_not() {
+        let zone = Zone::parse("+03:00").unwrap();
+        let read = |cell: Cell| {
+            let mut row = Row::default();
+            row.push("credited_at", cell).unwrap();
+            row.moment("credited_at", &zone).map(|moment| moment.to_string())
+        };
+        let text = |text: &str| read(Cell::Text(text.to_owned()));
+        assert_eq!(text("2026-11-23T07:02:11Z").unwrap(), "2026-11-23T07:02:11Z");
+        assert_eq!(text("2026-11-23T12:02:11+05:00").unwrap(), "2026-11-23T07:02:11Z");
+        assert_eq!(text("2026-11-23 10:02:11").unwrap(), "2026-11-23T07:02:11Z");
+        let local = Cell::Local("2026-11-23T10:02:11".parse().unwrap());
+        assert_eq!(read(local.clone()).unwrap(), "2026-11-23T07:02:11Z");
+        assert_eq!(text("yesterday").unwrap_err(), "column credited_at is no date and time");
+        assert!(read(Cell::Integer(5)).is_err());
+        assert!(
+            Row::default()
+                .moment("credited_at", &zone)
+                .unwrap_err()
+                .starts_with("there is no column")
+        );
+        assert!(
+            Row::default().push("display", local.clone()).is_err(),
+            "how it is shown is the statement's business"
+        );
+        assert!(Row::default().push("created", local).is_ok());
     }
 }

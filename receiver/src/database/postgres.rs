@@ -8,7 +8,9 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRo
 use sqlx::{AssertSqlSafe, Column as _, Either, Executor as _, Row as _, SqlSafeStr as _, Statement as _};
 use sqlx::{TypeInfo as _, ValueRef as _};
 
-use super::cell::{Cell, numeric_text};
+use super::binary;
+use super::cell::Cell;
+use super::error::About;
 use super::{Access, DatabaseError, Limits, Outcome, ROWS_MAX, Row};
 use crate::statement::Statement;
 use crate::values::{Value, Values};
@@ -24,14 +26,25 @@ pub(crate) struct PostgresTransaction {
     inner: sqlx::Transaction<'static, sqlx::Postgres>,
 }
 
-/// Whether an SQLSTATE is about the statement or its values, and not about the server, a lock or a lost connection.
-pub(super) fn is_refusal(code: &str) -> bool {
-    const CLASSES: [&str; 12] = ["0A", "20", "21", "22", "23", "27", "2F", "38", "39", "42", "44", "P0"];
-    CLASSES.iter().any(|class| code.starts_with(class))
+/// What an error is about, by its SQLSTATE. Classes and codes that are not named are the server's.
+pub(super) fn about(code: &str) -> About {
+    // A serialization failure, a deadlock, a lock that was not waited for.
+    const CONTENTION: [&str; 3] = ["40001", "40P01", "55P03"];
+    // 25006: the statement writes where it may only read.
+    const STATEMENT: [&str; 13] = [
+        "0A", "20", "21", "22", "23", "25006", "27", "2F", "38", "39", "42", "44", "P0",
+    ];
+    if CONTENTION.contains(&code) {
+        About::Contention
+    } else if STATEMENT.iter().any(|class| code.starts_with(class)) {
+        About::Statement
+    } else {
+        About::Server
+    }
 }
 
 impl Postgres {
-    pub(super) fn open(url: &str, limits: Limits) -> Result<Self, DatabaseError> {
+    pub(super) fn open(url: &str, limits: &Limits) -> Result<Self, DatabaseError> {
         let seconds = limits.timeout.as_secs();
         let options = PgConnectOptions::from_str(url)
             .map_err(|error| DatabaseError::Url(error.to_string()))?
@@ -40,9 +53,19 @@ impl Postgres {
                 ("statement_timeout", format!("{seconds}s")),
                 ("idle_in_transaction_session_timeout", format!("{seconds}s")),
             ]);
+        let zone = Arc::new(limits.zone.for_postgres());
         let pool = PgPoolOptions::new()
             .max_connections(limits.pool_size)
             .acquire_timeout(limits.connection_wait())
+            // Not among the options above: the driver sets its own zone, and that counts.
+            .after_connect(move |connection, _| {
+                let zone = Arc::clone(&zone);
+                Box::pin(async move {
+                    let set = sqlx::query("select set_config('TimeZone', $1, false)").persistent(false);
+                    set.bind(zone.as_str()).execute(connection).await?;
+                    Ok(())
+                })
+            })
             .connect_lazy_with(options);
         Ok(Self { pool })
     }
@@ -92,6 +115,10 @@ impl PostgresTransaction {
     pub(super) async fn commit(self) -> Result<(), DatabaseError> {
         Ok(self.inner.commit().await?)
     }
+
+    pub(super) async fn rollback(self) -> Result<(), DatabaseError> {
+        Ok(self.inner.rollback().await?)
+    }
 }
 
 type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
@@ -117,7 +144,7 @@ fn read_row(row: &PgRow) -> Result<Row, DatabaseError> {
         let value = row.try_get_raw(index)?;
         let type_name = value.type_info().name().to_owned();
         match read_cell(value, &type_name) {
-            Some(cell) => read.push(column.name(), cell),
+            Some(cell) => read.push(column.name(), cell)?,
             None => read.push_unread(column.name(), &type_name)?,
         }
     }
@@ -136,7 +163,9 @@ fn read_cell(value: PgValueRef<'_>, type_name: &str) -> Option<Cell> {
         "INT8" => Some(Cell::Integer(i64::from_be_bytes(bytes.try_into().ok()?))),
         "FLOAT4" => Some(Cell::Real(f32::from_be_bytes(bytes.try_into().ok()?).into())),
         "FLOAT8" => Some(Cell::Real(f64::from_be_bytes(bytes.try_into().ok()?))),
-        "NUMERIC" => numeric_text(bytes).map(Cell::Text),
+        "NUMERIC" => binary::numeric_text(bytes).map(Cell::Text),
+        "TIMESTAMPTZ" => binary::postgres_moment(bytes).map(Cell::Moment),
+        "TIMESTAMP" => binary::postgres_datetime(bytes).map(Cell::Local),
         "UUID" => uuid::Uuid::from_slice(bytes)
             .ok()
             .map(|uuid| Cell::Text(uuid.to_string())),

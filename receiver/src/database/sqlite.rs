@@ -10,6 +10,7 @@ use sqlx::{TypeInfo as _, ValueRef as _};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::cell::Cell;
+use super::error::About;
 use super::{Access, DatabaseError, Limits, Outcome, ROWS_MAX, Row};
 use crate::statement::Statement;
 use crate::values::{Value, Values};
@@ -27,15 +28,18 @@ pub(crate) struct SqliteTransaction {
     _turn: Option<OwnedMutexGuard<()>>,
 }
 
-/// Whether a result code is about the statement, and not about the file or a lock. The low byte is the primary code:
-/// error, too big, constraint, mismatch, range.
-pub(super) fn is_refusal(code: &str) -> bool {
-    code.parse::<u32>()
-        .is_ok_and(|code| matches!(code & 0xff, 1 | 18 | 19 | 20 | 25))
+/// What a result code is about. The low byte is the primary code: busy and locked; error, too big, constraint, mismatch,
+/// range. All others are the file's.
+pub(super) fn about(code: &str) -> About {
+    match code.parse::<u32>().map(|code| code & 0xff) {
+        Ok(5 | 6) => About::Contention,
+        Ok(1 | 18 | 19 | 20 | 25) => About::Statement,
+        _ => About::Server,
+    }
 }
 
 impl Sqlite {
-    pub(super) fn open(url: &str, limits: Limits) -> Result<Self, DatabaseError> {
+    pub(super) fn open(url: &str, limits: &Limits) -> Result<Self, DatabaseError> {
         let options = SqliteConnectOptions::from_str(url)
             .map_err(|error| DatabaseError::Url(error.to_string()))?
             .create_if_missing(limits.create)
@@ -112,6 +116,10 @@ impl SqliteTransaction {
         Ok(self.inner.commit().await?)
     }
 
+    pub(super) async fn rollback(self) -> Result<(), DatabaseError> {
+        Ok(self.inner.rollback().await?)
+    }
+
     async fn total_changes(&mut self) -> Result<u64, DatabaseError> {
         let changes: i64 = sqlx::query_scalar("select total_changes()")
             .fetch_one(&mut *self.inner)
@@ -152,7 +160,7 @@ fn read_row(row: &SqliteRow) -> Result<Row, DatabaseError> {
                 continue;
             }
         };
-        read.push(column.name(), cell);
+        read.push(column.name(), cell)?;
     }
     Ok(read)
 }

@@ -26,6 +26,7 @@ pub(super) fn texts(dialect: Dialect) -> Texts {
     match dialect {
         Dialect::Sqlite => SQLITE,
         Dialect::Postgres => POSTGRES,
+        Dialect::Mysql => MYSQL,
     }
 }
 
@@ -104,4 +105,51 @@ const POSTGRES: Texts = Texts {
           from unigate_payment
          where state = 'accepted' and entered_at >= :from and entered_at < :to and number > :after
          order by number limit :limit"#,
+};
+
+/// A repeat counts itself in `repeats`: then MySQL reports one row for a new number and two for a known one, and whoever
+/// finds a known one holds its lock alone. A refused insert, or one that does nothing, would leave all repeats sharing it,
+/// and the next step would be a deadlock of all of them.
+const MYSQL: Texts = Texts {
+    create: "
+        create table if not exists unigate_payment (
+            number             bigint not null primary key,
+            payment_id         char(36) character set ascii collate ascii_bin not null,
+            account            varchar(200) not null,
+            amount             bigint not null check (amount > 0),
+            currency           char(3) not null,
+            paid_at            datetime(6) not null comment 'UTC',
+            fields             mediumtext not null,
+            state              varchar(10) not null check (state in ('accepted', 'refused', 'cancelled')),
+            provider_reference text,
+            refused_reason     text,
+            cancel_reason      text,
+            asked_at           bigint not null,
+            entered_at         datetime(6) not null comment 'UTC',
+            repeats            int unsigned not null default 0,
+            unique key unigate_payment_payment_id (payment_id),
+            key unigate_payment_entered_at (entered_at)
+        ) engine = InnoDB default character set utf8mb4 collate utf8mb4_bin",
+    insert: "
+        insert into unigate_payment
+               (number, payment_id, account, amount, currency, paid_at, fields, state, asked_at, entered_at)
+        values (:number, :payment_id, :account, :amount, :currency, :paid_at, :fields, 'accepted', :asked_at,
+                utc_timestamp(6))
+        on duplicate key update repeats = repeats + 1",
+    find: "
+        select payment_id, account, amount, currency, fields, state, provider_reference, refused_reason, asked_at,
+               date_format(paid_at, '%Y-%m-%dT%H:%i:%s.%fZ') as paid_at
+          from unigate_payment where number = :number for update",
+    accept: "
+        update unigate_payment
+           set state = 'accepted', provider_reference = :provider_reference, refused_reason = null,
+               asked_at = :asked_at, entered_at = utc_timestamp(6)
+         where number = :number",
+    cancel: "update unigate_payment set state = 'cancelled', cancel_reason = :reason where number = :number",
+    list: "
+        select number, amount, currency, provider_reference,
+               date_format(entered_at, '%Y-%m-%dT%H:%i:%s.%fZ') as credited_at
+          from unigate_payment
+         where state = 'accepted' and entered_at >= :from and entered_at < :to and number > :after
+         order by number limit :limit",
 };

@@ -7,7 +7,7 @@ use domain::text::Fields;
 
 use super::run::{cut, run};
 use super::{Failure, Receiver};
-use crate::database::{Access, Row};
+use crate::database::{Access, Row, Transaction};
 use crate::values::Values;
 
 impl Receiver {
@@ -18,22 +18,32 @@ impl Receiver {
         }
         let values = Values::of_check(check, self.currency, self.amount_as);
         let mut tx = self.database.begin(Access::Read).await?;
-        let mut found = Row::default();
-        for statement in &self.check {
-            match run(&mut tx, statement, &values).await?.rows.into_iter().next() {
-                Some(row) => found.merge(row),
-                None if statement.optional => {}
-                None => return Ok(refused_check(check.number, reason::ACCOUNT_NOT_FOUND.to_owned())),
-            }
-        }
-        drop(tx);
+        let found = self.look_up(&mut tx, &values).await?;
+        tx.rollback().await?;
+        let Some(found) = found else {
+            return Ok(refused_check(check.number, reason::ACCOUNT_NOT_FOUND.to_owned()));
+        };
         self.check_answer(check, &found).map_err(|why| Failure::Answer {
             place: "check.sql".to_owned(),
             why,
         })
     }
 
-    fn check_answer(&self, check: &Check, found: &Row) -> Result<CheckAnswer, String> {
+    /// The columns of all statements together; `None` when one that has to find something does not.
+    async fn look_up(&self, tx: &mut Transaction, values: &Values) -> Result<Option<Row>, Failure> {
+        let mut found = Row::default();
+        for statement in &self.check {
+            match run(tx, statement, values).await?.rows.into_iter().next() {
+                Some(row) => found.merge(row),
+                None if statement.optional => {}
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(found))
+    }
+
+    /// What the columns that the statements returned mean; `Err` says what is wrong with them.
+    pub(crate) fn check_answer(&self, check: &Check, found: &Row) -> Result<CheckAnswer, String> {
         if let Some(why) = found.text("refused_reason") {
             return Ok(CheckAnswer {
                 display: display(found),

@@ -1,14 +1,10 @@
-//! `/pay`, `/status`, `/cancel`, `/list`: what is entered, told and taken back, always together with the journal.
+//! `/pay` and `/cancel`: what is entered and taken back, always together with the journal.
 
-use contract::unikassa::{
-    Cancel, CancelAnswer, CancelResult, List, ListAnswer, Pay, PayAnswer, PayResult, Status, StatusAnswer,
-    StatusResult, reason,
-};
-use domain::ids::Number;
+use contract::unikassa::{Cancel, CancelAnswer, CancelResult, Pay, PayAnswer, PayResult, StatusResult, reason};
 
 use super::run::{Verdict, run_all};
 use super::{Failure, Receiver};
-use crate::database::Access;
+use crate::database::{Access, DatabaseError, Transaction};
 use crate::journal::{Entered, Entry, State};
 use crate::values::Values;
 
@@ -18,148 +14,151 @@ const NOT_CANCELLABLE: &str = "not_cancellable";
 impl Receiver {
     /// `/pay`: enters a payment exactly once. `asked_at` is when the request was signed.
     pub(crate) async fn pay(&self, pay: &Pay, asked_at: i64) -> Result<PayAnswer, Failure> {
-        let answer = |result, reason| PayAnswer {
-            number: pay.number,
-            result,
-            reason,
-            provider_reference: None,
-        };
         let mut tx = self.database.begin(Access::Write).await?;
-        match self.journal.enter(&mut tx, pay, asked_at).await? {
-            Entered::New => {}
-            Entered::OtherNumber => {
-                return Ok(answer(PayResult::Refused, Some(reason::NUMBER_CONFLICT.to_owned())));
-            }
-            Entered::Known(entry) => {
-                if let Some(known) = answer_known(&entry, pay, asked_at) {
-                    return Ok(known);
-                }
-            }
+        let known = match self.journal.enter(&mut tx, pay, asked_at).await? {
+            Entered::New => None,
+            Entered::OtherNumber => Some(refused(pay, reason::NUMBER_CONFLICT)),
+            Entered::Known(entry) => self.answer_known(&mut tx, &entry, pay, asked_at).await?,
+        };
+        if let Some(known) = known {
+            tx.rollback().await?;
+            return Ok(known);
         }
+        let answer = self.perform(&mut tx, pay, asked_at).await?;
+        tx.commit().await?;
+        Ok(answer)
+    }
+
+    /// The answer to a number that is known; `None` when the statements are to be tried again.
+    async fn answer_known(
+        &self,
+        tx: &mut Transaction,
+        entry: &Entry,
+        pay: &Pay,
+        asked_at: i64,
+    ) -> Result<Option<PayAnswer>, Failure> {
+        if !entry.is_of(pay) {
+            return Ok(Some(refused(pay, reason::NUMBER_CONFLICT)));
+        }
+        if entry.state == State::Refused && asked_at > entry.asked_at {
+            return Ok(None);
+        }
+        let told = self.told(tx, entry).await?;
+        let result = match told.result {
+            StatusResult::Accepted | StatusResult::NotFound => PayResult::AlreadyAccepted,
+            StatusResult::Pending => PayResult::Pending,
+            StatusResult::Refused => return Ok(Some(answer(pay, PayResult::Refused, told.reason))),
+            StatusResult::Cancelled => return Ok(Some(refused(pay, reason::CANCELLED))),
+        };
+        Ok(Some(PayAnswer {
+            provider_reference: told.provider_reference,
+            ..answer(pay, result, None)
+        }))
+    }
+
+    /// Runs the payee's statements, and records what came of it.
+    async fn perform(&self, tx: &mut Transaction, pay: &Pay, asked_at: i64) -> Result<PayAnswer, Failure> {
         tx.mark().await?;
         let verdict = if pay.currency == self.currency {
             let values = Values::of_pay(pay, self.amount_as);
-            run_all(&mut tx, &self.pay, &values, reason::ACCOUNT_NOT_FOUND).await?
+            run_all(tx, &self.pay, &values, reason::ACCOUNT_NOT_FOUND).await?
         } else {
             Verdict::Refused {
                 reason: reason::CURRENCY_DIFFERS.to_owned(),
             }
         };
-        let answer = match verdict {
-            Verdict::Done { reference } => {
+        match verdict {
+            Verdict::Done { reference, pending } => {
+                tx.still_open().await.map_err(|error| ended("pay.sql", error))?;
                 self.journal
-                    .accept(&mut tx, pay.number, asked_at, reference.as_deref())
+                    .accept(tx, pay.number, asked_at, reference.as_deref())
                     .await?;
-                PayAnswer {
+                let result = if pending {
+                    PayResult::Pending
+                } else {
+                    PayResult::Accepted
+                };
+                Ok(PayAnswer {
                     provider_reference: reference,
-                    ..answer(PayResult::Accepted, None)
-                }
+                    ..answer(pay, result, None)
+                })
             }
             Verdict::Refused { reason } => {
-                tx.undo().await?;
-                self.journal.refuse(&mut tx, pay.number, asked_at, &reason).await?;
-                answer(PayResult::Refused, Some(reason))
+                tx.undo().await.map_err(|error| ended("pay.sql", error))?;
+                self.journal.refuse(tx, pay.number, asked_at, &reason).await?;
+                Ok(answer(pay, PayResult::Refused, Some(reason)))
             }
-        };
-        tx.commit().await?;
-        Ok(answer)
-    }
-
-    /// `/status`: what the journal says of a number.
-    pub(crate) async fn status(&self, status: &Status, asked_at: i64) -> Result<StatusAnswer, Failure> {
-        let mut tx = self.database.begin(Access::Write).await?;
-        let entry = self.journal.find(&mut tx, status.number).await?;
-        let result = match entry.as_ref().map(|entry| entry.state) {
-            None => StatusResult::NotFound,
-            Some(State::Accepted) => StatusResult::Accepted,
-            Some(State::Cancelled) => StatusResult::Cancelled,
-            Some(State::Refused) => {
-                self.journal.hear(&mut tx, status.number, asked_at).await?;
-                StatusResult::Refused
-            }
-        };
-        tx.commit().await?;
-        let (reason, provider_reference) = entry
-            .map(|entry| (entry.refused_reason, entry.provider_reference))
-            .unwrap_or_default();
-        Ok(StatusAnswer {
-            number: status.number,
-            result,
-            reason,
-            provider_reference,
-        })
+        }
     }
 
     /// `/cancel`: takes a payment back, if the configuration says how.
     pub(crate) async fn cancel(&self, cancel: &Cancel) -> Result<CancelAnswer, Failure> {
-        let answer = |result, reason| CancelAnswer {
+        let mut tx = self.database.begin(Access::Write).await?;
+        let (result, reason) = match self.journal.find(&mut tx, cancel.number).await? {
+            None => (CancelResult::NotFound, None),
+            Some(entry) => self.take_back(&mut tx, &entry, &cancel.reason).await?,
+        };
+        if result == CancelResult::Cancelled {
+            tx.commit().await?;
+        } else {
+            tx.rollback().await?;
+        }
+        Ok(CancelAnswer {
             number: cancel.number,
             result,
             reason,
-        };
-        let mut tx = self.database.begin(Access::Write).await?;
-        let Some(entry) = self.journal.find(&mut tx, cancel.number).await? else {
-            return Ok(answer(CancelResult::NotFound, None));
-        };
+        })
+    }
+
+    async fn take_back(
+        &self,
+        tx: &mut Transaction,
+        entry: &Entry,
+        why: &str,
+    ) -> Result<(CancelResult, Option<String>), Failure> {
         match (entry.state, &self.cancel) {
-            (State::Cancelled, _) => return Ok(answer(CancelResult::AlreadyCancelled, None)),
+            (State::Cancelled, _) => return Ok((CancelResult::AlreadyCancelled, None)),
             // It was never entered: to be cancelled it only has to stay so.
             (State::Refused, _) => {}
             (State::Accepted, None) => {
-                return Ok(answer(
-                    CancelResult::Refused,
-                    Some(reason::CANCEL_NOT_OFFERED.to_owned()),
-                ));
+                return Ok((CancelResult::Refused, Some(reason::CANCEL_NOT_OFFERED.to_owned())));
             }
             (State::Accepted, Some(statements)) => {
                 let mut values = Values::of_pay(&entry.pay, self.amount_as);
-                values.text("reason", cancel.reason.clone());
-                values.optional_text("provider_reference", entry.provider_reference);
-                if let Verdict::Refused { reason } = run_all(&mut tx, statements, &values, NOT_CANCELLABLE).await? {
-                    return Ok(answer(CancelResult::Refused, Some(reason)));
+                values.text("reason", why);
+                values.optional_text("provider_reference", entry.provider_reference.clone());
+                tx.mark().await?;
+                if let Verdict::Refused { reason } = run_all(tx, statements, &values, NOT_CANCELLABLE).await? {
+                    return Ok((CancelResult::Refused, Some(reason)));
                 }
+                tx.still_open().await.map_err(|error| ended("cancel.sql", error))?;
             }
         }
-        self.journal.cancel(&mut tx, cancel.number, &cancel.reason).await?;
-        tx.commit().await?;
-        Ok(answer(CancelResult::Cancelled, None))
-    }
-
-    /// `/list`: what was entered in a period.
-    pub(crate) async fn list(&self, list: &List) -> Result<ListAnswer, Failure> {
-        let after = list.after.as_deref().map(Number::parse).transpose();
-        let after = after.map_err(|_| Failure::Request("after: is not from an answer to /list".to_owned()))?;
-        let mut tx = self.database.begin(Access::Read).await?;
-        let (items, next) = self.journal.list(&mut tx, list, after).await?;
-        Ok(ListAnswer { items, next })
+        self.journal.cancel(tx, entry.pay.number, why).await?;
+        Ok((CancelResult::Cancelled, None))
     }
 }
 
-/// The answer to a number that is known; `None` when the statements are to be tried again.
-fn answer_known(entry: &Entry, pay: &Pay, asked_at: i64) -> Option<PayAnswer> {
-    let answer = |result, reason: Option<String>, provider_reference| PayAnswer {
+fn answer(pay: &Pay, result: PayResult, reason: Option<String>) -> PayAnswer {
+    PayAnswer {
         number: pay.number,
         result,
         reason,
-        provider_reference,
-    };
-    if !entry.is_of(pay) {
-        return Some(answer(
-            PayResult::Refused,
-            Some(reason::NUMBER_CONFLICT.to_owned()),
-            None,
-        ));
+        provider_reference: None,
     }
-    match entry.state {
-        State::Accepted => Some(answer(
-            PayResult::AlreadyAccepted,
-            None,
-            entry.provider_reference.clone(),
-        )),
-        State::Cancelled => Some(answer(PayResult::Refused, Some(reason::CANCELLED.to_owned()), None)),
-        State::Refused if asked_at <= entry.asked_at => {
-            Some(answer(PayResult::Refused, entry.refused_reason.clone(), None))
-        }
-        State::Refused => None,
+}
+
+fn refused(pay: &Pay, reason: &str) -> PayAnswer {
+    answer(pay, PayResult::Refused, Some(reason.to_owned()))
+}
+
+/// The mark set before the statements is gone.
+fn ended(place: &str, error: DatabaseError) -> Failure {
+    match error {
+        DatabaseError::Refused(_) => Failure::Answer {
+            place: place.to_owned(),
+            why: "a statement ended the transaction, and what was done before it cannot be undone".to_owned(),
+        },
+        other => other.into(),
     }
 }

@@ -10,19 +10,25 @@ use crate::values::Values;
 const TEXT_MAX: usize = 500;
 
 /// What a list of statements came to.
-pub(super) enum Verdict {
-    Done { reference: Option<String> },
-    Refused { reason: String },
+pub(crate) enum Verdict {
+    /// `pending`: entered, and the payee's own system has still to post it.
+    Done {
+        reference: Option<String>,
+        pending: bool,
+    },
+    Refused {
+        reason: String,
+    },
 }
 
 /// Runs statements in their order until one refuses. One that touches nothing refuses with `untouched`.
-pub(super) async fn run_all(
+pub(crate) async fn run_all(
     tx: &mut Transaction,
     statements: &[Statement],
     values: &Values,
     untouched: &str,
 ) -> Result<Verdict, Failure> {
-    let mut reference = None;
+    let (mut reference, mut pending) = (None, false);
     for statement in statements {
         let outcome = run(tx, statement, values).await?;
         let row = outcome.rows.first();
@@ -36,12 +42,23 @@ pub(super) async fn run_all(
         }
         let given = row.and_then(|row| row.text("provider_reference"));
         reference = given.map(|given| short_reference(&given)).or(reference);
+        pending = match row.and_then(|row| row.text("result")).as_deref() {
+            None => pending,
+            Some("accepted") => false,
+            Some("pending") => true,
+            Some(other) => {
+                return Err(Failure::Answer {
+                    place: statement.place.clone(),
+                    why: format!("column result is {other:?}: there are accepted, pending"),
+                });
+            }
+        };
     }
-    Ok(Verdict::Done { reference })
+    Ok(Verdict::Done { reference, pending })
 }
 
 /// Runs one statement; an error names its place.
-pub(super) async fn run(tx: &mut Transaction, statement: &Statement, values: &Values) -> Result<Outcome, Failure> {
+pub(crate) async fn run(tx: &mut Transaction, statement: &Statement, values: &Values) -> Result<Outcome, Failure> {
     tx.run(statement, values).await.map_err(|source| Failure::Statement {
         place: statement.place.clone(),
         source,

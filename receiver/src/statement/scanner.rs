@@ -74,9 +74,12 @@ impl<'a> Scanner<'a> {
         Err("has a quote that is not closed")
     }
 
-    /// The length of `/* … */`; PostgreSQL nests them.
+    /// The length of `/* … */`; PostgreSQL nests them, and MySQL runs what is in some.
     fn comment(&self) -> Result<usize, &'static str> {
         let (rest, mut depth, mut at) = (self.rest(), 0, 0);
+        if self.dialect == Dialect::Mysql && (rest.starts_with(b"/*!") || rest.starts_with(b"/*M!")) {
+            return Err("has a comment that is run (/*!): write what is to be run as it is");
+        }
         while at + 1 < rest.len() {
             match &rest[at..at + 2] {
                 b"/*" if depth == 0 || self.dialect == Dialect::Postgres => {
@@ -123,8 +126,10 @@ impl<'a> Scanner<'a> {
 
     fn word(&mut self) -> Result<Piece<'a>, &'static str> {
         let postgres = self.dialect == Dialect::Postgres;
-        // PostgreSQL allows a dollar inside a name; taken for the start of a dollar quote, it would hide what follows.
-        let word = self.take_while(0, |byte| is_word(byte) || postgres && byte == b'$');
+        // Others than SQLite allow a dollar inside a name; taken for the start of a dollar quote, it would hide what
+        // follows.
+        let dollar = self.dialect != Dialect::Sqlite;
+        let word = self.take_while(0, |byte| is_word(byte) || dollar && byte == b'$');
         let escapes = postgres && word.eq_ignore_ascii_case("e");
         if escapes && self.rest().first() == Some(&b'\'') {
             let length = self.quoted(1, b'\'', true)?;
@@ -138,24 +143,28 @@ impl<'a> Scanner<'a> {
     fn piece(&mut self) -> Result<Piece<'a>, &'static str> {
         let rest = self.rest();
         let (byte, next) = (rest[0], rest.get(1).copied().unwrap_or(0));
-        let sqlite = self.dialect == Dialect::Sqlite;
+        let (sqlite, mysql) = (self.dialect == Dialect::Sqlite, self.dialect == Dialect::Mysql);
         let length = match byte {
             b';' => {
                 self.take(1);
                 return Ok(Piece::Semicolon);
             }
-            b'-' if next == b'-' => return Ok(Piece::Comment(self.take_while(2, |byte| byte != b'\n'))),
+            // To MySQL two dashes are a comment only with a space behind them; else they are two signs.
+            b'-' if next == b'-' && (!mysql || rest.get(2).is_none_or(|&byte| byte <= b' ')) => {
+                return Ok(Piece::Comment(self.take_while(2, |byte| byte != b'\n')));
+            }
             b'/' if next == b'*' => {
                 let length = self.comment()?;
                 return Ok(Piece::Comment(self.take(length)));
             }
-            b'$' => return self.dollar(),
-            b'?' if sqlite => return Ok(Piece::Foreign(self.take_while(1, is_word))),
+            b'#' if mysql => return Ok(Piece::Comment(self.take_while(1, |byte| byte != b'\n'))),
+            b'$' if !mysql => return self.dollar(),
+            b'?' if sqlite || mysql => return Ok(Piece::Foreign(self.take_while(1, is_word))),
             b'@' | b'#' if sqlite && is_word_start(next) => return Ok(Piece::Foreign(self.take_while(1, is_word))),
             b':' if next == b':' => 2,
             b':' if is_word_start(next) => return Ok(Piece::Parameter(&self.take_while(1, is_word)[1..])),
-            b'\'' | b'"' => self.quoted(1, byte, false)?,
-            b'`' if sqlite => self.quoted(1, b'`', false)?,
+            b'\'' | b'"' => self.quoted(1, byte, mysql)?,
+            b'`' if sqlite || mysql => self.quoted(1, b'`', false)?,
             b'[' if sqlite => self.quoted(1, b']', false)?,
             _ if byte.is_ascii_whitespace() => {
                 return Ok(Piece::Space(self.take_while(1, |byte| byte.is_ascii_whitespace())));

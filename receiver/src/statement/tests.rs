@@ -2,7 +2,8 @@
 
 use super::*;
 
-const MINOR: Vocabulary = Vocabulary::Payment(AmountAs::Minor);
+const MINOR: Vocabulary = Vocabulary::Payment(Kind::Integer);
+const DIALECTS: [Dialect; 3] = [Dialect::Sqlite, Dialect::Postgres, Dialect::Mysql];
 
 fn compile(text: &str, dialect: Dialect) -> Result<(String, Vec<String>), String> {
     Statement::compile("pay.sql[1]", text, dialect, MINOR)
@@ -28,12 +29,15 @@ fn names_become_numbers_and_keep_them() {
         postgres.ends_with("last = ($1::bigint) where account = ($2::text)"),
         "{postgres}"
     );
+    let (mysql, parameters) = compile(text, Dialect::Mysql).unwrap();
+    assert_eq!(mysql, "update s set balance = balance + ?, last = ? where account = ?");
+    assert_eq!(parameters, ["amount", "amount", "account"], "MySQL only counts");
 }
 
 #[test]
 fn types_are_fixed_by_the_name() {
     let text = "select :payment_id, :paid_at, :amount, :field_meter_cold, :fields";
-    let decimal = Vocabulary::Payment(AmountAs::Decimal);
+    let decimal = Vocabulary::Payment(Kind::Decimal { digits: 2 });
     let postgres = Statement::compile("x", text, Dialect::Postgres, decimal).unwrap();
     assert_eq!(
         &*postgres.sql,
@@ -41,18 +45,33 @@ fn types_are_fixed_by_the_name() {
     );
     let sqlite = Statement::compile("x", text, Dialect::Sqlite, decimal).unwrap();
     assert_eq!(&*sqlite.sql, "select ?1, ?2, cast(?3 as numeric), ?4, ?5");
+    let mysql = Statement::compile("x", text, Dialect::Mysql, decimal).unwrap();
+    assert_eq!(
+        &*mysql.sql,
+        "select ?, convert_tz(cast(? as datetime(6)), '+00:00', @@session.time_zone), cast(? as decimal(18, 2)), ?, ?"
+    );
+    let known =
+        |name: &str, vocabulary| Statement::compile("x", &format!("select :{name}"), Dialect::Mysql, vocabulary);
+    assert!(known("reason", Vocabulary::Known(Kind::Integer)).is_ok());
+    assert!(known("after", Vocabulary::Period).is_ok() && known("account", Vocabulary::Period).is_err());
 }
 
 #[test]
 fn colons_elsewhere_are_left_alone() {
     let text = "select ':no', \"a:no\", x::text, :account::int, -- :no\n /* :no */ y";
-    for dialect in [Dialect::Sqlite, Dialect::Postgres] {
+    for dialect in DIALECTS {
         assert_eq!(names(text, dialect), ["account"]);
     }
     let postgres = r"select $$ :no $$, $t$ :no $$ $t$, e'it\' :no', '\', :account, a[1:2], /* /* :no */ :no */ data ? 'k', 'it''s :no'";
     assert_eq!(names(postgres, Dialect::Postgres), ["account"]);
     let sqlite = "select `:no`, [a:no], '\\', :account, 'Привет :no', имя -- :no";
     assert_eq!(names(sqlite, Dialect::Sqlite), ["account"]);
+    let mysql = "select `:no`, 'it\\':no', \"\\\":no\", @last := 1, 5 --:account\n, # :no\n 1 -- :no";
+    assert_eq!(
+        names(mysql, Dialect::Mysql),
+        ["account"],
+        "two dashes without a space are two signs"
+    );
 }
 
 #[test]
@@ -73,6 +92,18 @@ fn what_cannot_work_is_refused_at_start() {
     assert!(refused("select @account").contains("placeholder @account"));
     assert!(refused("select $account").contains("placeholder $account"));
     assert!(
+        compile("select ?", Dialect::Mysql)
+            .unwrap_err()
+            .contains("placeholder ?")
+    );
+    for runs in ["select 1 /*! , :account */", "select 1 /*M!100100 , 2 */"] {
+        assert!(
+            compile(runs, Dialect::Mysql)
+                .unwrap_err()
+                .contains("comment that is run")
+        );
+    }
+    assert!(
         compile("select $1", Dialect::Postgres)
             .unwrap_err()
             .contains("placeholder $1")
@@ -87,7 +118,14 @@ fn what_cannot_work_is_refused_at_start() {
     for empty in ["", "  \n", "-- nothing", ";"] {
         assert!(refused(empty).contains("is empty"), "{empty:?}");
     }
-    for word in ["COMMIT", "begin", "/* x */ Rollback"] {
+    for word in [
+        "COMMIT",
+        "begin",
+        "/* x */ Rollback",
+        "set autocommit = 1",
+        "create table x (y int)",
+        "truncate x",
+    ] {
         assert!(refused(word).contains("keeps the transaction itself"), "{word}");
     }
 }
@@ -107,7 +145,7 @@ fn a_last_semicolon_is_forgiven_and_odd_ends_do_no_harm() {
         "я$",
         "select [я",
     ] {
-        for dialect in [Dialect::Sqlite, Dialect::Postgres] {
+        for dialect in DIALECTS {
             let _ = compile(text, dialect);
         }
     }
@@ -117,7 +155,7 @@ proptest::proptest! {
     /// Any text compiles or is refused; what is not a parameter stays as it is.
     #[test]
     fn no_text_breaks_the_scanner(text in "[a-zя:;'\"$@?/*\\[\\]\\\\ \n-]{0,40}") {
-        for dialect in [Dialect::Sqlite, Dialect::Postgres] {
+        for dialect in DIALECTS {
             let pieces: Result<Vec<Piece<'_>>, _> = Scanner::new(&text, dialect).collect();
             let length = |piece: &Piece<'_>| match piece {
                 Piece::Parameter(name) => name.len() + 1,

@@ -6,58 +6,72 @@ use axum::body::Body;
 use axum::http::{Request as HttpRequest, StatusCode};
 use contract::unikassa::Request;
 use receiver::Receiver;
-use sqlx::{Connection as _, Executor as _, PgConnection, SqliteConnection};
+use sqlx::{Connection as _, Executor as _, SqliteConnection};
 use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 
-use crate::stand::{Backend, Probe, Stand, config, on, payment, secret, send_raw, send_to, short, wait_for};
-
-const TERMINATE: &str = "select count(pg_terminate_backend(pid)) from pg_stat_activity
-    where datname = current_database() and application_name = 'unigate-receiver'";
-const WAITING: &str = "select count(*) from pg_stat_activity where datname = current_database()
-    and application_name = 'unigate-receiver' and wait_event_type = 'Lock'";
+use crate::stand::{Backend, Probe, Stand, config, metrics, on, payment, secret, send_raw, send_to, short, wait_for};
 
 #[tokio::test]
 async fn connections_that_were_cut_are_replaced() {
-    on(Backend::Postgres, None, |stand| async move {
-        for number in 1..=5 {
-            assert_eq!(stand.pay(&payment(number, "1001")).await.0, "accepted");
-            assert!(stand.number(TERMINATE).await > 0);
-        }
-        assert_eq!(stand.balance("1001").await, 500 + 5 * 15_000);
-    })
-    .await;
+    for backend in Backend::SERVERS {
+        on(backend, None, |stand| async move {
+            for number in 1..=5 {
+                assert_eq!(stand.pay(&payment(number, "1001")).await.0, "accepted");
+                assert!(stand.probe.cut_all().await > 0);
+            }
+            assert_eq!(stand.balance("1001").await, 500 + 5 * 15_000);
+        })
+        .await;
+    }
 }
 
 #[tokio::test]
 async fn a_connection_cut_inside_the_transaction_enters_nothing() {
-    on(Backend::Postgres, None, |stand| async move {
-        let mut blocker = PgConnection::connect(&stand.url).await.unwrap();
-        blocker.execute("begin").await.unwrap();
-        blocker.execute("lock table inbox").await.unwrap();
-        let pay = Request::Pay(payment(1, "1001"));
-        let sent = tokio::spawn({
-            let (router, pay) = (stand.router.clone(), pay.clone());
-            async move { send_to(&router, &pay).await }
-        });
-        wait_for("the payment waits for the lock", || async {
-            stand.number(WAITING).await == 1
+    for backend in Backend::SERVERS {
+        on(backend, None, |stand| async move {
+            let locked = lock_inbox(&stand).await;
+            let pay = Request::Pay(payment(1, "1001"));
+            let sent = tokio::spawn({
+                let (router, pay) = (stand.router.clone(), pay.clone());
+                async move { send_to(&router, &pay).await }
+            });
+            wait_for("the payment waits for the lock and is cut", || async {
+                stand.probe.cut_waiting().await == 1
+            })
+            .await;
+            let (code, answer) = sent.await.unwrap();
+            assert_eq!(code, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
+            drop(locked);
+            assert_eq!(stand.balance("1001").await, 500);
+            assert_eq!(short(&stand.send(&pay).await.1).0, "accepted");
+            assert_eq!(stand.balance("1001").await, 15_500);
         })
         .await;
-        assert_eq!(stand.number(TERMINATE).await, 1);
-        let (code, answer) = sent.await.unwrap();
-        assert_eq!(code, StatusCode::SERVICE_UNAVAILABLE, "{answer}");
-        blocker.execute("rollback").await.unwrap();
-        assert_eq!(stand.balance("1001").await, 500);
-        assert_eq!(short(&stand.send(&pay).await.1).0, "accepted");
-        assert_eq!(stand.balance("1001").await, 15_500);
-    })
-    .await;
+    }
 }
 
-/// Lets connections to a port through to PostgreSQL, from now on.
-async fn forward(listener: TcpListener, server: Url) {
-    let server = (server.host_str().unwrap().to_owned(), server.port().unwrap_or(5432));
+/// A lock on the whole table, held by a session that ends with what is returned.
+async fn lock_inbox(stand: &Stand) -> Box<dyn std::any::Any + Send> {
+    match &stand.probe {
+        Probe::Sqlite(..) => unreachable!("a file is locked as a whole"),
+        Probe::Postgres(pool, _) => {
+            let mut session = pool.acquire().await.unwrap().detach();
+            session.execute("begin").await.unwrap();
+            session.execute("lock table inbox").await.unwrap();
+            Box::new(session)
+        }
+        Probe::Mariadb(pool, _) => {
+            let mut session = pool.acquire().await.unwrap().detach();
+            session.execute("lock table inbox write").await.unwrap();
+            Box::new(session)
+        }
+    }
+}
+
+/// Lets connections to a port through to a server, from now on.
+async fn forward(listener: TcpListener, server: Url, port: u16) {
+    let server = (server.host_str().unwrap().to_owned(), server.port().unwrap_or(port));
     while let Ok((mut from, _)) = listener.accept().await {
         let mut to = TcpStream::connect(server.clone()).await.unwrap();
         tokio::spawn(async move { tokio::io::copy_bidirectional(&mut from, &mut to).await });
@@ -66,36 +80,53 @@ async fn forward(listener: TcpListener, server: Url) {
 
 #[tokio::test]
 async fn a_server_that_is_started_later_is_found() {
-    on(Backend::Postgres, None, |stand| async move {
-        // Nobody listens on this port until the forwarder does.
-        let port = TcpListener::bind("127.0.0.1:0")
-            .await
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let server = Url::parse(&stand.url).unwrap();
-        let mut later = server.clone();
-        later.set_ip_host([127, 0, 0, 1].into()).unwrap();
-        later.set_port(Some(port)).unwrap();
-        let mut changed = config(later.as_str(), None);
-        changed.timeout_seconds = 1;
-        let receiver = Arc::new(Receiver::open(&changed).unwrap());
-        let router = receiver.router();
-        let health = || HttpRequest::get("/healthz").body(Body::empty()).unwrap();
-        let pay = Request::Pay(payment(1, "1001"));
-        assert_eq!(send_to(&router, &pay).await.0, StatusCode::SERVICE_UNAVAILABLE);
-        assert_eq!(send_raw(&router, health()).await.0, StatusCode::SERVICE_UNAVAILABLE);
-        let forwarder = tokio::spawn(forward(TcpListener::bind(("127.0.0.1", port)).await.unwrap(), server));
-        assert_eq!(
-            short(&send_to(&router, &pay).await.1),
-            ("accepted".to_owned(), "R-1".to_owned())
-        );
-        assert_eq!(send_raw(&router, health()).await.0, StatusCode::OK);
-        receiver.close().await;
-        forwarder.abort();
-    })
-    .await;
+    for (backend, standard) in [(Backend::Postgres, 5432), (Backend::Mariadb, 3306)] {
+        on(backend, None, move |stand| started_later(stand, standard)).await;
+    }
+}
+
+async fn started_later(stand: Stand, standard: u16) {
+    // Nobody listens on this port until the forwarder does.
+    let port = TcpListener::bind("127.0.0.1:0")
+        .await
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let server = Url::parse(&stand.url).unwrap();
+    let mut later = server.clone();
+    later.set_host(Some("127.0.0.1")).unwrap();
+    later.set_port(Some(port)).unwrap();
+    let mut changed = config(later.as_str(), None);
+    changed.timeout_seconds = 1;
+    let receiver = Arc::new(Receiver::open(&changed).unwrap());
+    let router = receiver.router();
+    let get = |path: &str| HttpRequest::get(path).body(Body::empty()).unwrap();
+    let pay = Request::Pay(payment(1, "1001"));
+    assert_eq!(send_to(&router, &pay).await.0, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(
+        send_raw(&router, get("/readyz")).await.0,
+        StatusCode::SERVICE_UNAVAILABLE
+    );
+    assert_eq!(
+        send_raw(&router, get("/healthz")).await.0,
+        StatusCode::OK,
+        "the process runs"
+    );
+    assert!(metrics(&router).await.contains("unigate_receiver_ready 0"));
+    let forwarder = tokio::spawn(forward(
+        TcpListener::bind(("127.0.0.1", port)).await.unwrap(),
+        server,
+        standard,
+    ));
+    assert_eq!(
+        short(&send_to(&router, &pay).await.1),
+        ("accepted".to_owned(), "R-1".to_owned())
+    );
+    assert_eq!(send_raw(&router, get("/readyz")).await.0, StatusCode::OK);
+    assert!(metrics(&router).await.contains("unigate_receiver_ready 1"));
+    receiver.close().await;
+    forwarder.abort();
 }
 
 #[tokio::test]

@@ -2,9 +2,8 @@
 
 use axum::body::Body;
 use axum::http::{Request as HttpRequest, StatusCode};
-use tower::ServiceExt as _;
 
-use crate::stand::{Backend, SECRET, Stand, on, payment, send_raw, send_signed};
+use crate::stand::{Backend, SECRET, Stand, metrics, on, payment, send_raw, send_signed};
 
 async fn send(stand: &Stand, path: &str, body: &[u8]) -> StatusCode {
     let now = domain::clock::now().as_second();
@@ -68,9 +67,9 @@ async fn other_addresses_health_and_metrics() {
         assert_eq!((code, health["status"].as_str()), (StatusCode::OK, Some("ok")));
         assert_eq!(stand.pay(&payment(1, "1001")).await.0, "accepted");
         send(&stand, "/unikassa/pay", b"{}").await;
-        let response = stand.router.clone().oneshot(get("/metrics")).await.unwrap();
-        let text = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
-        let text = String::from_utf8(text.to_vec()).unwrap();
+        let ready = send_raw(&stand.router, get("/readyz")).await.0;
+        assert_eq!(ready, StatusCode::OK);
+        let text = metrics(&stand.router).await;
         assert!(
             text.contains(r#"unigate_receiver_requests_total{act="pay",result="accepted"} 1"#),
             "{text}"

@@ -18,6 +18,11 @@ async fn postgres_conforms() {
     on(Backend::Postgres, None, exercise).await;
 }
 
+#[tokio::test]
+async fn mariadb_conforms() {
+    on(Backend::Mariadb, None, exercise).await;
+}
+
 async fn exercise(stand: Stand) {
     checks(&stand).await;
     pays(&stand).await;

@@ -1,11 +1,16 @@
-//! The receiver against real databases: a SQLite file and a PostgreSQL database per test, in process through its router,
-//! and once as the program itself, killed in the middle.
+//! The receiver against real databases: a SQLite file, a PostgreSQL or a MariaDB database per test, in process through its
+//! router, and as the program itself, killed in the middle.
 
 mod away;
 mod bodies;
+mod contention;
+mod doctor;
 mod exercise;
 mod once;
 mod program;
+mod restarts;
 mod signatures;
 mod stand;
 mod statements;
+mod told;
+mod types;

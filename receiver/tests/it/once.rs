@@ -18,6 +18,11 @@ async fn sixty_four_at_a_time_credit_once_on_postgres() {
     on(Backend::Postgres, None, sixty_four).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn sixty_four_at_a_time_credit_once_on_mariadb() {
+    on(Backend::Mariadb, None, sixty_four).await;
+}
+
 async fn sixty_four(stand: Stand) {
     // Two receivers on one database, as when one is replaced by another while both still run.
     let (second, router) = stand.second(|_| {});
@@ -60,6 +65,11 @@ async fn requests_that_break_off_credit_once_on_postgres() {
     on(Backend::Postgres, None, broken_off).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn requests_that_break_off_credit_once_on_mariadb() {
+    on(Backend::Mariadb, None, broken_off).await;
+}
+
 /// Requests are dropped at whatever point they have reached, as when the gateway hangs up or the process dies.
 async fn broken_off(stand: Stand) {
     for number in 1..=20 {
@@ -91,6 +101,11 @@ async fn a_refusal_is_kept_until_asked_anew_on_sqlite() {
 #[tokio::test]
 async fn a_refusal_is_kept_until_asked_anew_on_postgres() {
     on(Backend::Postgres, None, refused_then_asked_anew).await;
+}
+
+#[tokio::test]
+async fn a_refusal_is_kept_until_asked_anew_on_mariadb() {
+    on(Backend::Mariadb, None, refused_then_asked_anew).await;
 }
 
 /// An operator may put a refused payment right and send it again; a request from before the refusal must not enter it.
@@ -134,7 +149,7 @@ async fn refused_then_asked_anew(stand: Stand) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn pay_and_cancel_at_a_time_leave_all_or_nothing() {
-    for backend in [Backend::Sqlite, Backend::Postgres] {
+    for backend in Backend::ALL {
         on(backend, None, pays_and_cancels).await;
     }
 }

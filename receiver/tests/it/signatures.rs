@@ -84,3 +84,32 @@ async fn a_rotating_secret_lets_either_side_go_first() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn the_time_window_is_the_configurations() {
+    on(Backend::Sqlite, None, |stand| async move {
+        let (second, narrow) = stand.second(|config| config.tolerance_seconds = 30);
+        let now = domain::clock::now().as_second();
+        for (router, age, code) in [
+            (&stand.router, 290, StatusCode::OK),
+            (&stand.router, 310, StatusCode::UNAUTHORIZED),
+            (&narrow, 25, StatusCode::OK),
+            (&narrow, 35, StatusCode::UNAUTHORIZED),
+            (&narrow, -35, StatusCode::UNAUTHORIZED),
+        ] {
+            let pay = Request::Pay(payment(1000 + age, "1001"));
+            let sent = send_signed(
+                router,
+                "/unikassa/pay",
+                &pay.webhook_id(),
+                now - age,
+                SECRET,
+                pay.to_body(),
+            )
+            .await;
+            assert_eq!(sent.0, code, "{age}: {}", sent.1);
+        }
+        second.close().await;
+    })
+    .await;
+}

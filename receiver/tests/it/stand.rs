@@ -2,7 +2,6 @@
 //! send it signed requests and to look into the database past it.
 
 use std::future::Future;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,9 +15,11 @@ use domain::money::{Amount, Currency};
 use domain::text::Account;
 use receiver::{Config, Receiver, SecretRef};
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Executor as _, PgPool, SqlitePool};
 use tower::ServiceExt as _;
-use url::Url;
+
+mod probe;
+
+pub(crate) use probe::{Backend, Probe};
 
 /// The secret of every stand.
 pub(crate) const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
@@ -40,37 +41,11 @@ sql = "select name as display, 125040 as amount_due, 100 as min_amount, 1500000 
 sql = [
   "select case when closed = 1 then 'account_inactive' end as refused_reason from subscribers where account = :account",
   "update subscribers set balance = balance + :amount where account = :account",
-  "insert into inbox (number, account, amount, payer, fields) values (:number, :account, cast(:amount as text), :field_payer, :fields) returning 'R-' || number as provider_reference",
+  "insert into inbox (number, account, amount, payer, fields) values (:number, :account, cast(:amount as varchar(20)), :field_payer, :fields) returning 'R-' || number as provider_reference",
 ]
 [cancel]
 sql = "update subscribers set balance = balance - :amount where account = :account and :reason <> 'no'"
 "#;
-
-/// The databases a receiver stands on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Backend {
-    Sqlite,
-    Postgres,
-}
-
-/// The address of a database on the tests' PostgreSQL.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "tests find their services in the environment, as the programs do"
-)]
-pub(crate) fn postgres(database: &str) -> Url {
-    let given = std::env::var("UNIGATE_DATABASE_URL");
-    let mut url = Url::parse(given.as_deref().unwrap_or("postgres://postgres@127.0.0.1:5432/unigate")).unwrap();
-    url.set_path(database);
-    url
-}
-
-/// A look into the payee's database past the receiver.
-#[derive(Clone)]
-pub(crate) enum Probe {
-    Sqlite(SqlitePool, PathBuf),
-    Postgres(PgPool, String),
-}
 
 /// A payee with its receiver.
 #[derive(Clone)]
@@ -78,7 +53,7 @@ pub(crate) struct Stand {
     pub(crate) url: String,
     pub(crate) probe: Probe,
     pub(crate) router: Router,
-    receiver: Arc<Receiver>,
+    pub(crate) receiver: Arc<Receiver>,
 }
 
 /// Runs a test on a stand of its own and clears it away, also when the test fails.
@@ -99,32 +74,14 @@ pub(crate) async fn on<F: Future<Output = ()> + Send + 'static>(
 pub(crate) fn config(url: &str, statements: Option<&str>) -> Config {
     let statements = statements.unwrap_or(STATEMENTS);
     let head = format!("secret = \"{SECRET}\"\ncurrency = \"RUB\"\ntimeout_seconds = 20\n");
-    let config = format!("{head}database = {{ url = \"{url}\", pool_size = 8 }}\n{statements}");
-    Config::from_toml(&config).unwrap()
+    let text = format!("{head}database = {{ url = \"{url}\", pool_size = 6 }}\n{statements}");
+    Config::from_toml(&text).unwrap()
 }
 
 impl Stand {
     async fn start(backend: Backend, statements: Option<&str>) -> Self {
-        let name = format!("unigate_test_receiver_{}", PaymentId::random().as_uuid().simple());
-        let (url, probe) = match backend {
-            Backend::Sqlite => {
-                let path = std::env::temp_dir().join(format!("{name}.db"));
-                let url = format!("sqlite://{}", path.display());
-                (
-                    url.clone(),
-                    Probe::Sqlite(SqlitePool::connect_lazy(&url).unwrap(), path),
-                )
-            }
-            Backend::Postgres => {
-                let admin = PgPool::connect(postgres("postgres").as_str()).await.unwrap();
-                admin
-                    .execute(AssertSqlSafe(format!("create database {name}")))
-                    .await
-                    .unwrap();
-                let url = postgres(&name).to_string();
-                (url.clone(), Probe::Postgres(PgPool::connect_lazy(&url).unwrap(), name))
-            }
-        };
+        let probe = Probe::make(backend).await;
+        let url = probe.url();
         let config = config(&url, statements);
         receiver::init_db(&config, Some(SCHEMA)).await.unwrap();
         receiver::init_db(&config, None).await.unwrap(); // twice does no harm
@@ -139,20 +96,7 @@ impl Stand {
 
     async fn clear_away(self) {
         self.receiver.close().await;
-        match self.probe {
-            Probe::Sqlite(pool, path) => {
-                pool.close().await;
-                std::fs::remove_file(path).unwrap();
-            }
-            Probe::Postgres(pool, name) => {
-                pool.close().await;
-                let admin = PgPool::connect(postgres("postgres").as_str()).await.unwrap();
-                admin
-                    .execute(AssertSqlSafe(format!("drop database {name} with (force)")))
-                    .await
-                    .unwrap();
-            }
-        }
+        self.probe.take_away().await;
     }
 
     /// Another receiver on the same database.
@@ -178,39 +122,33 @@ impl Stand {
 
     /// What the payee's own tables say: the balance of an account.
     pub(crate) async fn balance(&self, account: &str) -> i64 {
-        self.number(&format!(
-            "select balance from subscribers where account = '{}'",
-            account.replace('\'', "''")
-        ))
-        .await
+        let account = self.probe.quoted(account);
+        self.number(&format!("select balance from subscribers where account = {account}"))
+            .await
     }
 
     /// The one number a statement returns.
     pub(crate) async fn number(&self, sql: &str) -> i64 {
-        let sql = AssertSqlSafe(sql.to_owned());
-        match &self.probe {
-            Probe::Sqlite(pool, _) => sqlx::query_scalar(sql).fetch_one(pool).await.unwrap(),
-            Probe::Postgres(pool, _) => sqlx::query_scalar(sql).fetch_one(pool).await.unwrap(),
-        }
+        self.probe.number(sql).await
     }
 
     /// The one text a statement returns.
     pub(crate) async fn text(&self, sql: &str) -> String {
-        let sql = AssertSqlSafe(sql.to_owned());
-        match &self.probe {
-            Probe::Sqlite(pool, _) => sqlx::query_scalar(sql).fetch_one(pool).await.unwrap(),
-            Probe::Postgres(pool, _) => sqlx::query_scalar(sql).fetch_one(pool).await.unwrap(),
-        }
+        self.probe.text(sql).await
     }
 
     /// Changes the payee's own tables.
     pub(crate) async fn execute(&self, sql: &str) {
-        let sql = AssertSqlSafe(sql.to_owned());
-        match &self.probe {
-            Probe::Sqlite(pool, _) => drop(pool.execute(sql).await.unwrap()),
-            Probe::Postgres(pool, _) => drop(pool.execute(sql).await.unwrap()),
-        }
+        self.probe.execute(sql).await;
     }
+}
+
+/// What Prometheus reads.
+pub(crate) async fn metrics(router: &Router) -> String {
+    let request = HttpRequest::get("/metrics").body(Body::empty()).unwrap();
+    let response = router.clone().oneshot(request).await.unwrap();
+    let text = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    String::from_utf8(text.to_vec()).unwrap()
 }
 
 /// Sends a signed request to a router.

@@ -1,0 +1,149 @@
+//! `/status` and `/list`: what the journal says, and what the payee's own tables say where the configuration asks them.
+
+use contract::unikassa::{List, ListAnswer, ListItem, Status, StatusAnswer, StatusResult};
+use domain::ids::Number;
+use domain::money::{Amount, Currency};
+
+use super::run::{cut, run};
+use super::{Failure, Receiver};
+use crate::database::{Access, Row, Transaction};
+use crate::journal::{Entry, PAGE, State, of_period, short_reference};
+use crate::statement::Statement;
+use crate::values::Values;
+
+impl Receiver {
+    /// `/status`: what became of a number. `asked_at` is when the request was signed.
+    pub(crate) async fn status(&self, status: &Status, asked_at: i64) -> Result<StatusAnswer, Failure> {
+        let mut tx = self.database.begin(Access::Write).await?;
+        let entry = self.journal.find(&mut tx, status.number).await?;
+        let answer = match entry {
+            None => bare(status.number, StatusResult::NotFound),
+            Some(entry) => {
+                if entry.state == State::Refused {
+                    self.journal.hear(&mut tx, status.number, asked_at).await?;
+                }
+                self.told(&mut tx, &entry).await?
+            }
+        };
+        tx.commit().await?;
+        Ok(answer)
+    }
+
+    /// What became of a number that the journal knows. Of one that was entered the payee's tables may know more: not
+    /// posted yet, refused after all, taken back by hand.
+    pub(super) async fn told(&self, tx: &mut Transaction, entry: &Entry) -> Result<StatusAnswer, Failure> {
+        let recorded = StatusAnswer {
+            reason: entry.refused_reason.clone(),
+            provider_reference: entry.provider_reference.clone(),
+            ..bare(entry.pay.number, result_of(entry.state))
+        };
+        if entry.state != State::Accepted {
+            return Ok(recorded);
+        }
+        let mut values = Values::of_pay(&entry.pay, self.amount_as);
+        values.optional_text("provider_reference", entry.provider_reference.clone());
+        let mut answer = recorded;
+        for statement in self.status.iter().flatten() {
+            // No row: nothing is known beyond what was recorded.
+            let Some(row) = run(tx, statement, &values).await?.rows.into_iter().next() else {
+                continue;
+            };
+            answer.result = status_result(&row).map_err(|why| wrong(statement, why))?;
+            answer.reason = row.text("refused_reason").map(|why| cut(&why)).or(answer.reason);
+            let reference = row.text("provider_reference").map(|given| short_reference(&given));
+            answer.provider_reference = reference.or(answer.provider_reference);
+        }
+        Ok(answer)
+    }
+
+    /// `/list`: what was credited in a period, a page at a time, in the order of numbers.
+    pub(crate) async fn list(&self, list: &List) -> Result<ListAnswer, Failure> {
+        let after = list.after.as_deref().map(Number::parse).transpose();
+        let after = after.map_err(|_| Failure::Request("after: is not from an answer to /list".to_owned()))?;
+        let mut tx = self.database.begin(Access::Read).await?;
+        let (items, more) = match &self.list {
+            None => self.journal.list(&mut tx, list, after).await?,
+            Some(statement) => self.list_by(&mut tx, statement, list, after).await?,
+        };
+        tx.rollback().await?;
+        let next = items.last().filter(|_| more).map(|last| last.number.to_string());
+        Ok(ListAnswer { items, next })
+    }
+
+    /// A page by the payee's own statement, held to what paging needs: a row out of order would be skipped or come twice,
+    /// and a payment would seem to be missing.
+    pub(crate) async fn list_by(
+        &self,
+        tx: &mut Transaction,
+        statement: &Statement,
+        list: &List,
+        after: Option<Number>,
+    ) -> Result<(Vec<ListItem>, bool), Failure> {
+        let mut values = of_period(list, after);
+        values.text("currency", self.currency.code());
+        let rows = run(tx, statement, &values).await?.rows;
+        let mut items: Vec<ListItem> = Vec::with_capacity(rows.len().min(PAGE));
+        for row in rows.iter().take(PAGE) {
+            let item = self.list_item(row).map_err(|why| wrong(statement, why))?;
+            let before = items.last().map(|item| item.number).or(after);
+            if before.is_some_and(|before| item.number <= before) {
+                let why = format!(
+                    "number {} does not come after the one before it: it is to say number > :after and order by number",
+                    item.number
+                );
+                return Err(wrong(statement, why));
+            }
+            items.push(item);
+        }
+        Ok((items, rows.len() > PAGE))
+    }
+
+    fn list_item(&self, row: &Row) -> Result<ListItem, String> {
+        let number = row.text("number").ok_or("there is no column number, or it is null")?;
+        let amount = row
+            .amount("amount", self.amount_as, self.currency.digits())?
+            .ok_or("there is no column amount, or it is null")?;
+        let currency = row.text("currency").map(|code| Currency::parse(&code)).transpose();
+        Ok(ListItem {
+            number: Number::parse(&number).map_err(|_| format!("column number: {number:?} is none"))?,
+            amount: Amount::new(amount).map_err(|_| format!("column amount: {amount} is none"))?,
+            currency: currency
+                .map_err(|_| "column currency is none")?
+                .unwrap_or(self.currency),
+            credited_at: row.moment("credited_at", &self.zone)?,
+            provider_reference: row.text("provider_reference").map(|given| short_reference(&given)),
+        })
+    }
+}
+
+fn bare(number: Number, result: StatusResult) -> StatusAnswer {
+    StatusAnswer {
+        number,
+        result,
+        reason: None,
+        provider_reference: None,
+    }
+}
+
+fn result_of(state: State) -> StatusResult {
+    match state {
+        State::Accepted => StatusResult::Accepted,
+        State::Cancelled => StatusResult::Cancelled,
+        State::Refused => StatusResult::Refused,
+    }
+}
+
+/// Of a number that was entered nothing is told but what may come after that.
+pub(crate) fn status_result(row: &Row) -> Result<StatusResult, String> {
+    let word = row.text("result").ok_or("there is no column result, or it is null")?;
+    StatusResult::parse(&word)
+        .filter(|result| *result != StatusResult::NotFound)
+        .ok_or_else(|| format!("column result is {word:?}: there are accepted, pending, refused, cancelled"))
+}
+
+fn wrong(statement: &Statement, why: String) -> Failure {
+    Failure::Answer {
+        place: statement.place.clone(),
+        why,
+    }
+}
