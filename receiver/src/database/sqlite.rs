@@ -55,21 +55,25 @@ impl Sqlite {
     }
 
     pub(super) async fn begin(&self, access: Access) -> Result<SqliteTransaction, DatabaseError> {
-        match access {
-            Access::Read => Ok(SqliteTransaction {
+        let mut transaction = match access {
+            Access::Read => SqliteTransaction {
                 inner: self.pool.begin().await?,
                 _turn: None,
-            }),
+            },
             Access::Write => {
                 let turn = Arc::clone(&self.writers).lock_owned().await;
                 // A deferred transaction that turns into a writer could not wait for another one: take the lock now.
                 let inner = self.pool.begin_with("begin immediate").await?;
-                Ok(SqliteTransaction {
+                SqliteTransaction {
                     inner,
                     _turn: Some(turn),
-                })
+                }
             }
-        }
+        };
+        // A table that was changed by somebody else is seen only when something is read. Prepared before that, a statement
+        // would return other columns than the driver was told, and it would panic.
+        transaction.script("select 1 from sqlite_master limit 1").await?;
+        Ok(transaction)
     }
 
     pub(super) async fn close(&self) {

@@ -141,6 +141,35 @@ async fn columns_nobody_asked_for_do_no_harm() {
 }
 
 #[tokio::test]
+async fn tables_may_change_while_it_runs() {
+    const ALL: &str = r#"
+        [check]
+        sql = "select * from subscribers where account = :account"
+        [pay]
+        sql = ["insert into inbox (number, account) values (:number, :account)", "select * from inbox where number = :number"]
+    "#;
+    for backend in Backend::ALL {
+        on(backend, Some(ALL), |stand| async move {
+            for (number, change) in [
+                (1, "alter table inbox add column display varchar(20) default 'new'"),
+                (2, "alter table inbox drop column display"),
+                (
+                    3,
+                    "alter table subscribers add column display varchar(20) default 'Guest'",
+                ),
+            ] {
+                assert_eq!(stand.pay(&payment(number, "1001")).await.0, "accepted");
+                assert_eq!(stand.send(&Request::Check(check("1001"))).await.1["result"], "payable");
+                stand.execute(change).await;
+            }
+            assert_eq!(stand.pay(&payment(4, "1001")).await.0, "accepted");
+            assert_eq!(stand.send(&Request::Check(check("1001"))).await.1["display"], "Guest");
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn amounts_as_decimals() {
     let schema = r#"
         [check]
