@@ -10,6 +10,7 @@ mod figure;
 mod idle;
 mod intake;
 mod load;
+mod unikassa;
 
 use clap::{Args, Subcommand, ValueEnum};
 use runtime::Settings;
@@ -29,6 +30,25 @@ enum Bench {
     Intake(IntakeArgs),
     /// How fast cards are reserved, sold, released, given back and imported, and what a large stock does to it
     Cards(CardsArgs),
+    /// How fast payments are delivered to online payees, and what one that hangs costs the others
+    Unikassa(UnikassaArgs),
+}
+
+/// What `unigate bench unikassa` is told.
+#[derive(Debug, Args)]
+struct UnikassaArgs {
+    /// Pairs of measurements per figure
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
+    pairs: u32,
+    /// Payments per measurement
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
+    payments: u32,
+    /// Only figures whose names begin so: deliver, hanging, requeue
+    #[arg(long, default_value = "")]
+    only: String,
+    /// How the figures are printed
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
 }
 
 /// What `unigate bench cards` is told.
@@ -85,6 +105,10 @@ pub(crate) async fn run(args: &BenchArgs) -> Outcome {
         Bench::Cards(args) => {
             let figures = cards::measure(&settings, args.pairs, args.cards as usize, &args.only).await?;
             ("cards", args.format, figures)
+        }
+        Bench::Unikassa(args) => {
+            let figures = unikassa::measure(&settings, args.pairs, args.payments, &args.only).await?;
+            ("unikassa", args.format, figures)
         }
     };
     match format {

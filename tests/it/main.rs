@@ -26,6 +26,7 @@ mod cli;
 mod cli_aside;
 mod cli_card_files;
 mod cli_operator;
+mod couriers;
 mod events;
 mod faults;
 mod faults_broker;

@@ -3,13 +3,18 @@
 //! A short transaction claims (the attempt's row is written before the call); the call is made with no transaction and
 //! no pooled connection held; a short transaction records what came of it, fenced by the attempt. A courier claims only
 //! as much as may be called now. It serves lanes: a slow payee fills its own lane's slots and nobody else's.
+//!
+//! What costs is a transaction, so one claims for all lanes that have work, and calls that end while others are being
+//! recorded are recorded together. Whoever comes alone waits for nobody. A batch that fails for good is split in halves
+//! until whatever is wrong is alone.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use store::StoreError;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
 
+use crate::survive::survive;
 use crate::sweep::Swept;
 use crate::{Context, Nudge, checkpoint, sweep};
 
@@ -22,105 +27,208 @@ pub struct LaneDue {
     pub due_in: Duration,
 }
 
+/// What was claimed.
+#[derive(Debug)]
+pub struct Claim<J> {
+    /// Ours to call now.
+    pub jobs: Vec<J>,
+    /// Some lane was in other hands: it is worth another look soon.
+    pub passed_over: bool,
+}
+
+impl<J> From<Vec<J>> for Claim<J> {
+    fn from(jobs: Vec<J>) -> Self {
+        Self {
+            jobs,
+            passed_over: false,
+        }
+    }
+}
+
+/// A call that has ended.
+#[derive(Debug)]
+pub struct Done<J, R> {
+    /// What was claimed.
+    pub job: J,
+    /// What came of it.
+    pub report: R,
+}
+
 /// A worker that calls somebody outside.
 pub trait Courier: Send + Sync + 'static {
     /// Names it in logs and metrics: `unikassa`.
     const NAME: &'static str;
     /// What wakes it.
     const NUDGE: Nudge;
+    /// The most calls recorded together.
+    const TOGETHER: usize;
     /// One claimed piece of work.
     type Job: Send + Sync + 'static;
     /// What came of the call.
-    type Report: Send + Sync;
+    type Report: Send + Sync + 'static;
 
     /// Which lanes have work, now or later. One query for all of them.
     fn lanes_due(&self) -> impl Future<Output = Result<Vec<LaneDue>, StoreError>> + Send;
-    /// Claims up to `most` due jobs of a lane, as many as it has free slots for; the slots' leases outlast the calls.
-    fn claim(&self, lane: &str, most: usize) -> impl Future<Output = Result<Vec<Self::Job>, StoreError>> + Send;
+    /// Claims due jobs of these lanes, up to `most` of each, as many as it has free slots for; the slots' leases outlast the
+    /// calls.
+    fn claim(&self, lanes: &[String], most: usize)
+    -> impl Future<Output = Result<Claim<Self::Job>, StoreError>> + Send;
     /// Makes the call. Holds neither transaction nor pooled connection, and always ends by its own timeout.
     fn call(&self, job: &Self::Job) -> impl Future<Output = Self::Report> + Send;
-    /// Records what came of it and frees the slot. Fenced: recording twice, or late, does no harm.
-    fn record(&self, job: &Self::Job, report: &Self::Report) -> impl Future<Output = Result<(), StoreError>> + Send;
+    /// Records what came of calls and frees their slots. Fenced: recording twice, or late, does no harm.
+    fn record(&self, done: &[Done<Self::Job, Self::Report>]) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
-/// Jobs of one lane that one process may have in hand; the lane's own limit is in the database.
+/// Jobs of one lane claimed together; the lane's own limit is in the database.
 const MOST_PER_CLAIM: usize = 64;
 /// Jobs in hand per process, all lanes together: bounds memory, never reached by a lane that answers.
 const MOST_IN_HAND: usize = 1024;
+/// How soon a lane is looked at again that was in other hands.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
+/// While one transaction commits, the next one is made ready.
+const RECORDERS: usize = 2;
+
+/// A call that has ended, and its place among those in hand.
+type Ended<C> = (Done<<C as Courier>::Job, <C as Courier>::Report>, OwnedSemaphorePermit);
 
 /// Starts a courier: claims when nudged, when something falls due, and by sweep.
 pub fn spawn<C: Courier>(context: &Context, courier: C) -> Arc<C> {
     let courier = Arc::new(courier);
     let shared = courier.clone();
     let room = Arc::new(Semaphore::new(MOST_IN_HAND));
+    // As many as can be in hand: a call that ended never waits to say so.
+    let (ended, waiting) = mpsc::channel(MOST_IN_HAND);
+    let waiting = Arc::new(Mutex::new(waiting));
+    for _ in 0..RECORDERS {
+        let (context, courier, waiting) = (context.clone(), courier.clone(), waiting.clone());
+        context
+            .tasks
+            .clone()
+            .spawn(async move { record_all(&context, &*courier, &waiting).await });
+    }
     sweep::spawn(context, C::NAME, C::NUDGE, move |context| {
-        let (courier, room) = (courier.clone(), room.clone());
-        async move { dispatch(&context, &courier, &room).await }
+        let (courier, room, ended) = (courier.clone(), room.clone(), ended.clone());
+        async move { dispatch(&context, &courier, &room, &ended).await }
     });
     shared
 }
 
 /// One look at all lanes: whatever is due and has a free slot is started.
-async fn dispatch<C: Courier>(context: &Context, courier: &Arc<C>, room: &Arc<Semaphore>) -> Result<Swept, StoreError> {
-    let mut next = None;
-    for due in courier.lanes_due().await? {
-        if !due.due_in.is_zero() {
-            next = Some(next.map_or(due.due_in, |next: Duration| next.min(due.due_in)));
+async fn dispatch<C: Courier>(
+    context: &Context,
+    courier: &Arc<C>,
+    room: &Arc<Semaphore>,
+    ended: &mpsc::Sender<Ended<C>>,
+) -> Result<Swept, StoreError> {
+    let (now, later): (Vec<_>, Vec<_>) = courier
+        .lanes_due()
+        .await?
+        .into_iter()
+        .partition(|due| due.due_in.is_zero());
+    let mut next = later.iter().map(|due| due.due_in).min();
+    let mut lanes: Vec<String> = now.into_iter().map(|due| due.lane).collect();
+    lanes.truncate(room.available_permits());
+    let mut parts = vec![&lanes[..]];
+    while let Some(part) = parts.pop() {
+        let most = (room.available_permits() / part.len().max(1)).min(MOST_PER_CLAIM);
+        if most == 0 || part.is_empty() {
             continue;
         }
-        let most = room.available_permits().min(MOST_PER_CLAIM);
-        if most == 0 {
-            break;
-        }
-        let jobs = match courier.claim(&due.lane, most).await {
-            Ok(jobs) => jobs,
-            Err(error) if error.is_retryable() => return Err(error),
-            Err(error) => {
-                // One lane's bad row must not keep the lanes behind it waiting.
-                tracing::error!(courier = C::NAME, lane = due.lane, %error, "nothing of this lane can be claimed");
-                metrics::counter!("unigate_invariant_violations_total", "kind" => "unclaimable").increment(1);
-                continue;
+        match courier.claim(part, most).await {
+            Ok(claim) => {
+                if claim.passed_over {
+                    next = Some(next.map_or(LOOK_AGAIN, |next| next.min(LOOK_AGAIN)));
+                }
+                for job in claim.jobs {
+                    // Only this task takes permits, and it claimed no more than there were.
+                    if let Ok(permit) = room.clone().acquire_owned().await {
+                        start(context, courier, job, permit, ended.clone());
+                    }
+                }
             }
-        };
-        for job in jobs {
-            // Only this task takes permits, and it claimed no more than there were.
-            if let Ok(permit) = room.clone().acquire_owned().await {
-                start(context, courier, job, permit);
+            Err(error) if error.is_retryable() => return Err(error),
+            // One lane's bad row must not keep other lanes waiting.
+            Err(_) if part.len() > 1 => parts.extend(halves(part)),
+            Err(error) => {
+                tracing::error!(courier = C::NAME, lane = part[0], %error, "nothing of this lane can be claimed");
+                metrics::counter!("unigate_invariant_violations_total", "kind" => "unclaimable").increment(1);
             }
         }
     }
     Ok(next.map_or(Swept::Idle, Swept::Next))
 }
 
-fn start<C: Courier>(context: &Context, courier: &Arc<C>, job: C::Job, permit: OwnedSemaphorePermit) {
-    let (context, courier) = (context.clone(), courier.clone());
-    context.tasks.clone().spawn(async move {
+fn start<C: Courier>(
+    context: &Context,
+    courier: &Arc<C>,
+    job: C::Job,
+    permit: OwnedSemaphorePermit,
+    ended: mpsc::Sender<Ended<C>>,
+) {
+    let courier = courier.clone();
+    context.tasks.spawn(async move {
         checkpoint(C::NAME, "before_call");
         let report = courier.call(&job).await;
         checkpoint(C::NAME, "after_call");
-        record_surely(&context, &*courier, &job, &report).await;
-        drop(permit);
-        // The slot is free: somebody may be waiting for it.
-        context.nudge(C::NUDGE);
+        // Fails only when the recorders are gone, and they outlive whoever holds a sender.
+        let _ = ended.send((Done { job, report }, permit)).await;
     });
 }
 
+/// Records calls as they end, as many together as have ended, until nobody is left who could make one.
+async fn record_all<C: Courier>(context: &Context, courier: &C, waiting: &Mutex<mpsc::Receiver<Ended<C>>>) {
+    loop {
+        let mut batch = Vec::new();
+        if waiting.lock().await.recv_many(&mut batch, C::TOGETHER).await == 0 {
+            return;
+        }
+        let (done, permits): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
+        survive(C::NAME, record_surely(context, courier, &done)).await;
+        drop(permits);
+        // Slots are free: somebody may be waiting for them.
+        context.nudge(C::NUDGE);
+    }
+}
+
+async fn record_surely<C: Courier>(context: &Context, courier: &C, done: &[Done<C::Job, C::Report>]) {
+    let mut parts = vec![done];
+    while let Some(part) = parts.pop() {
+        match record_patiently(context, courier, part).await {
+            Ok(()) => {}
+            Err(_) if part.len() > 1 => parts.extend(halves(part)),
+            Err(error) => {
+                tracing::error!(courier = C::NAME, %error, "the result of a call could not be recorded");
+                metrics::counter!("unigate_invariant_violations_total", "kind" => "unrecorded").increment(1);
+            }
+        }
+    }
+}
+
 /// What came of a call is worth patience: without it the payment is `maybe`. The lease bounds how long it matters.
-async fn record_surely<C: Courier>(context: &Context, courier: &C, job: &C::Job, report: &C::Report) {
+async fn record_patiently<C: Courier>(
+    context: &Context,
+    courier: &C,
+    done: &[Done<C::Job, C::Report>],
+) -> Result<(), StoreError> {
     let mut attempt = 0;
-    while let Err(error) = courier.record(job, report).await {
-        if !error.is_retryable() {
-            tracing::error!(courier = C::NAME, %error, "the result of a call could not be recorded");
-            metrics::counter!("unigate_invariant_violations_total", "kind" => "unrecorded").increment(1);
-            return;
-        }
-        if attempt == 0 {
-            tracing::warn!(courier = C::NAME, %error, "the result of a call waits for the database");
-        }
-        if context.shutdown.is_cancelled() && attempt > 5 {
-            return;
+    loop {
+        match courier.record(done).await {
+            Err(error) if error.is_retryable() => {
+                if attempt == 0 {
+                    tracing::warn!(courier = C::NAME, calls = done.len(), %error, "the results of calls wait for the database");
+                }
+                if context.shutdown.is_cancelled() && attempt > 5 {
+                    return Ok(());
+                }
+            }
+            recorded => return recorded,
         }
         tokio::time::sleep(bus::reconnect_delay(attempt)).await;
         attempt += 1;
     }
+}
+
+fn halves<T>(part: &[T]) -> [&[T]; 2] {
+    let (first, second) = part.split_at(part.len() / 2);
+    [first, second]
 }

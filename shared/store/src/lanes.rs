@@ -38,11 +38,9 @@ pub enum Asked {
     Closed,
 }
 
-/// What noting a call did to the breaker.
+/// What became of a breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Breaker {
-    /// Nothing changed.
-    Same,
     /// It opened: the payee is down.
     Opened,
     /// It closed: the payee is back, and its waiting payments are due now.
@@ -93,61 +91,78 @@ pub async fn take_for_question(store: &Store, lane: &str, call: Duration) -> Res
     })
 }
 
-/// Gives a slot back. After a timeout it rests first (`rest`): the payee may still be busy with the call.
-pub async fn give_back(tx: &Tx, slot: &Slot, rest: Option<Duration>) -> Result<(), StoreError> {
-    let rest = rest.map(|rest| rest.as_secs_f64());
-    tx.execute(
-        "UPDATE lane_slot SET token = NULL,
-                lease_until = coalesce(clock_timestamp() + make_interval(secs => $3), '-infinity')
-         WHERE lane_id = $1 AND token = $2",
-        &[&slot.lane, &slot.token, &rest],
+/// Gives slots back. After a timeout one rests first: the payee may still be busy with the call.
+pub async fn give_back(tx: &Tx, slots: &[(&Slot, Option<Duration>)]) -> Result<(), StoreError> {
+    let lanes: Vec<&str> = slots.iter().map(|(slot, _)| slot.lane.as_str()).collect();
+    let tokens: Vec<Uuid> = slots.iter().map(|(slot, _)| slot.token).collect();
+    let rests: Vec<_> = slots
+        .iter()
+        .map(|(_, rest)| rest.map(|rest| rest.as_secs_f64()))
+        .collect();
+    tx.execute_later(
+        "UPDATE lane_slot s SET token = NULL,
+                lease_until = coalesce(clock_timestamp() + make_interval(secs => u.rest), '-infinity')
+         FROM UNNEST($1::text[], $2::uuid[], $3::float8[]) AS u(lane_id, token, rest)
+         WHERE s.lane_id = u.lane_id AND s.token = u.token",
+        &[&lanes, &tokens, &rests],
     )
     .await
-    .map(drop)
 }
 
-/// Notes that the payee answered (whatever it said), or that it did not. `probe` is the breaker's first interval.
-pub async fn note(
-    tx: &Tx,
-    lane: &str,
-    answered: bool,
-    error: Option<&str>,
-    probe: Duration,
-) -> Result<Breaker, StoreError> {
-    if answered {
-        // The row is written only when it changes: an answer is the common case.
-        let was = tx
-            .query_opt(
-                "UPDATE lane SET breaker = 'closed', failures = 0, opened_at = NULL, probe_at = NULL, probe_count = 0
-                 FROM (SELECT breaker AS was FROM lane WHERE lane_id = $1 FOR UPDATE) before
-                 WHERE lane_id = $1 AND (failures > 0 OR breaker = 'open') RETURNING was = 'open'",
-                &[&lane],
-            )
-            .await?;
-        if !was.is_some_and(|row| row.get(0)) {
-            return Ok(Breaker::Same);
-        }
-        pull_forward(tx, lane).await?;
-        return Ok(Breaker::Closed);
-    }
-    let row = tx
-        .query_opt(
-            "UPDATE lane SET failures = failures + 1, last_error = $2,
-                    breaker = CASE WHEN opens THEN 'open' ELSE breaker END,
+/// What calls on one lane said about its payee, in their order.
+#[derive(Clone, Debug)]
+pub struct Said<'a> {
+    /// Which lane.
+    pub lane: &'a str,
+    /// The payee answered one of them, whatever it said.
+    pub answered: bool,
+    /// Calls without an answer since the last answer among them.
+    pub failures: i32,
+    /// What went wrong last.
+    pub error: Option<&'a str>,
+    /// The breaker's first interval.
+    pub probe: Duration,
+}
+
+/// Tells lanes what calls said about their payees, each lane once. Returns whose breaker opened or closed.
+pub async fn note(tx: &Tx, said: &[Said<'_>]) -> Result<Vec<(String, Breaker)>, StoreError> {
+    let lanes: Vec<&str> = said.iter().map(|one| one.lane).collect();
+    let answered: Vec<bool> = said.iter().map(|one| one.answered).collect();
+    let failures: Vec<i32> = said.iter().map(|one| one.failures).collect();
+    let errors: Vec<_> = said.iter().map(|one| one.error).collect();
+    let probes: Vec<f64> = said.iter().map(|one| one.probe.as_secs_f64()).collect();
+    // A row is locked and written only when it changes: an answer is the common case.
+    let rows = tx
+        .query(
+            "WITH before AS MATERIALIZED (
+                 SELECT lane_id, breaker = 'open' AS was, answered, error, probe, failed,
+                        CASE WHEN answered THEN 0 ELSE failures END + failed AS failures_now
+                 FROM lane JOIN UNNEST($1::text[], $2::bool[], $3::int4[], $4::text[], $5::float8[])
+                      AS u(lane_id, answered, failed, error, probe) USING (lane_id)
+                 WHERE failed > 0 OR failures > 0 OR breaker = 'open' ORDER BY lane_id FOR UPDATE OF lane),
+             judged AS (SELECT *, failed > 0 AND (failures_now >= $6 OR (was AND NOT answered)) AS opens FROM before)
+             UPDATE lane l SET failures = failures_now, last_error = CASE WHEN failed > 0 THEN error ELSE last_error END,
+                    breaker = CASE WHEN opens THEN 'open' ELSE 'closed' END,
                     opened_at = CASE WHEN opens THEN coalesce(opened_at, clock_timestamp()) END,
-                    probe_at = CASE WHEN opens
-                                    THEN coalesce(probe_at, clock_timestamp() + make_interval(secs => $4)) END
-             FROM (SELECT breaker AS was, breaker = 'open' OR failures + 1 >= $3 AS opens
-                   FROM lane WHERE lane_id = $1 FOR UPDATE) before
-             WHERE lane_id = $1 RETURNING opens AND was = 'closed'",
-            &[&lane, &error, &FAILURES_TO_OPEN, &probe.as_secs_f64()],
+                    probe_at = CASE WHEN opens THEN coalesce(probe_at, clock_timestamp() + make_interval(secs => probe)) END,
+                    probe_count = CASE WHEN answered THEN 0 ELSE probe_count END
+             FROM judged WHERE l.lane_id = judged.lane_id RETURNING l.lane_id, was, opens",
+            &[&lanes, &answered, &failures, &errors, &probes, &FAILURES_TO_OPEN],
         )
         .await?;
-    Ok(if row.is_some_and(|row| row.get(0)) {
-        Breaker::Opened
-    } else {
-        Breaker::Same
-    })
+    let mut changed = Vec::new();
+    for row in &rows {
+        let lane: String = row.get(0);
+        match (row.get(1), row.get(2)) {
+            (true, false) => {
+                pull_forward(tx, &lane).await?;
+                changed.push((lane, Breaker::Closed));
+            }
+            (false, true) => changed.push((lane, Breaker::Opened)),
+            _ => {}
+        }
+    }
+    Ok(changed)
 }
 
 /// Most payments made due at once when a payee is back: the record that notices it must stay a short transaction. What is

@@ -3,6 +3,8 @@
 //!
 //! Only `unigate bench` uses it, on databases it has made. It refuses nothing, so nothing else may.
 
+pub mod deliveries;
+
 use std::time::{Duration, Instant};
 
 use domain::ids::{ProductId, ReservationId};

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use contract::event::RegisterEvent;
 use futures::TryStreamExt;
 use jiff::tz::TimeZone;
-use runtime::courier::{Courier, LaneDue};
+use runtime::courier::{Claim, Courier, Done, LaneDue};
 use runtime::{Nudge, tell_register};
 use store::mailings::{self, Kept, Mailing};
 use store::{Store, StoreError, artifacts};
@@ -189,6 +189,7 @@ pub(crate) fn jitter(mail: Uuid) -> f64 {
 impl Courier for MailCourier {
     const NAME: &'static str = "mailer";
     const NUDGE: Nudge = Nudge::Mails;
+    const TOGETHER: usize = 1;
     type Job = Job;
     type Report = Report;
 
@@ -209,9 +210,9 @@ impl Courier for MailCourier {
         }])
     }
 
-    async fn claim(&self, _lane: &str, most: usize) -> Result<Vec<Job>, StoreError> {
+    async fn claim(&self, _lanes: &[String], most: usize) -> Result<Claim<Job>, StoreError> {
         let Some(relay) = &self.relay else {
-            return Ok(Vec::new());
+            return Ok(Vec::new().into());
         };
         let admitted = self.gate().admits(most.min(IN_HAND), Instant::now());
         let mut places = Vec::new();
@@ -221,17 +222,14 @@ impl Courier for MailCourier {
             places.push(place);
         }
         if places.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Vec::new().into());
         }
         let claimed = mailings::claim(&self.store, places.len(), relay.timeout() + LEASE_MARGIN).await?;
-        Ok(claimed
-            .into_iter()
-            .zip(places)
-            .map(|(mailing, place)| Job {
-                mailing,
-                place: Mutex::new(Some(place)),
-            })
-            .collect())
+        let jobs = claimed.into_iter().zip(places).map(|(mailing, place)| Job {
+            mailing,
+            place: Mutex::new(Some(place)),
+        });
+        Ok(jobs.collect::<Vec<_>>().into())
     }
 
     async fn call(&self, job: &Job) -> Report {
@@ -241,12 +239,14 @@ impl Courier for MailCourier {
         }
     }
 
-    async fn record(&self, job: &Job, report: &Report) -> Result<(), StoreError> {
-        match report {
-            Report::Sent => self.record_sent(&job.mailing).await?,
-            other => self.record_unsent(&job.mailing, other).await?,
+    async fn record(&self, done: &[Done<Job, Report>]) -> Result<(), StoreError> {
+        for Done { job, report } in done {
+            match report {
+                Report::Sent => self.record_sent(&job.mailing).await?,
+                other => self.record_unsent(&job.mailing, other).await?,
+            }
+            drop(job.place.lock().unwrap_or_else(PoisonError::into_inner).take());
         }
-        drop(job.place.lock().unwrap_or_else(PoisonError::into_inner).take());
         Ok(())
     }
 }

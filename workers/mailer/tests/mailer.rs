@@ -9,7 +9,7 @@ use domain::{PayeeId, RegisterId};
 use futures::FutureExt;
 use mailer::relay::Relay;
 use mailer::{MailCourier, Report};
-use runtime::courier::Courier;
+use runtime::courier::{Courier, Done};
 use secrecy::SecretString;
 use serde_json::json;
 use store::artifacts::{self, Finished};
@@ -109,10 +109,11 @@ impl Stand {
         self.sql("UPDATE mailing SET due_at = now() WHERE state = 'waiting'")
             .await;
         let mut reports = Vec::new();
-        for job in self.courier.claim("mail", 64).await.unwrap() {
+        for job in self.courier.claim(&lane(), 64).await.unwrap().jobs {
             let report = self.courier.call(&job).await;
-            self.courier.record(&job, &report).await.unwrap();
-            reports.push(report);
+            let done = [Done { job, report }];
+            self.courier.record(&done).await.unwrap();
+            reports.extend(done.map(|done| done.report));
         }
         reports
     }
@@ -141,6 +142,10 @@ impl Stand {
 }
 
 #[track_caller]
+fn lane() -> [String; 1] {
+    ["mail".to_owned()]
+}
+
 fn assert_same(mails: &[Mail]) {
     assert!(
         mails.windows(2).all(|pair| pair[0].raw == pair[1].raw),
@@ -293,17 +298,17 @@ async fn a_dead_relay_costs_no_mail_a_try() {
 #[tokio::test]
 async fn a_killed_mailers_mail_is_sent_by_another() {
     on_stand(&["a@example.org"], LONG, |stand| async move {
-        let killed = stand.courier.claim("mail", 64).await.unwrap();
+        let mut killed = stand.courier.claim(&lane(), 64).await.unwrap().jobs;
         assert_eq!(killed.len(), 1);
         assert!(stand.round().await.is_empty(), "it is somebody's");
         stand.sql("UPDATE mailing SET lease_until = now()").await;
         assert!(matches!(stand.round().await[..], [Report::Sent]));
         // The killed one was only slow: what it says about its try changes nothing any more.
-        stand
-            .courier
-            .record(&killed[0], &Report::Refused("late".to_owned()))
-            .await
-            .unwrap();
+        let late = Done {
+            job: killed.remove(0),
+            report: Report::Refused("late".to_owned()),
+        };
+        stand.courier.record(&[late]).await.unwrap();
         assert_eq!(stand.register_state().await, "mailed at");
         assert_eq!(stand.events().await, "register.mailed");
     })
@@ -315,7 +320,7 @@ async fn without_a_relay_mails_wait() {
     on_stand(&["a@example.org"], LONG, |stand| async move {
         let courier = MailCourier::new(stand.store.clone(), None, "unigate@example.org");
         assert!(courier.lanes_due().await.unwrap().is_empty());
-        assert!(courier.claim("mail", 1).await.unwrap().is_empty());
+        assert!(courier.claim(&lane(), 1).await.unwrap().jobs.is_empty());
         assert_eq!(stand.value("SELECT state FROM mailing").await, "waiting");
     })
     .await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use mailer::relay::Relay;
 use mailer::{NoticeCourier, Report};
-use runtime::courier::Courier;
+use runtime::courier::{Courier, Done};
 use secrecy::SecretString;
 use store::notices::{self, NewNotice};
 use store::{Store, StoreSettings, scratch};
@@ -75,10 +75,11 @@ impl Stand {
             .await;
         courier.lanes_due().await.unwrap();
         let mut reports = Vec::new();
-        for job in courier.claim("notices", 64).await.unwrap() {
+        for job in courier.claim(&lane(), 64).await.unwrap().jobs {
             let report = courier.call(&job).await;
-            courier.record(&job, &report).await.unwrap();
-            reports.push(report);
+            let done = [Done { job, report }];
+            courier.record(&done).await.unwrap();
+            reports.extend(done.map(|done| done.report));
         }
         reports
     }
@@ -100,6 +101,10 @@ impl Stand {
             .map(|mail| String::from_utf8(mail.raw.to_vec()).unwrap())
             .collect()
     }
+}
+
+fn lane() -> [String; 1] {
+    ["notices".to_owned()]
 }
 
 fn state(subject: &str, state: &str, times: i32) -> (String, String, i32) {
@@ -159,7 +164,7 @@ async fn nothing_is_lost_while_nobody_can_be_told() {
             PAUSE,
         );
         assert!(no_relay.lanes_due().await.unwrap().is_empty());
-        assert!(no_relay.claim("notices", 1).await.unwrap().is_empty());
+        assert!(no_relay.claim(&lane(), 1).await.unwrap().jobs.is_empty());
         let nobody = stand.courier(&[]);
         assert_eq!(stand.round(&nobody).await.len(), 1);
         assert_eq!(
@@ -203,14 +208,15 @@ async fn a_mail_of_alerts_is_sent_again_the_same_and_a_refusal_is_seen() {
         }
         // Claimed by one that was killed; another has it when the lease is over, and the late word changes nothing.
         stand.sql("UPDATE notice_mail SET due_at = now()").await;
-        let killed = courier.claim("notices", 1).await.unwrap();
+        let killed = courier.claim(&lane(), 1).await.unwrap().jobs.pop().unwrap();
         assert!(stand.round(&courier).await.is_empty(), "it is somebody's");
         stand.sql("UPDATE notice_mail SET lease_until = now()").await;
         assert!(matches!(stand.round(&courier).await[..], [Report::Sent]));
-        courier
-            .record(&killed[0], &Report::Refused("late".to_owned()))
-            .await
-            .unwrap();
+        let late = Done {
+            job: killed,
+            report: Report::Refused("late".to_owned()),
+        };
+        courier.record(&[late]).await.unwrap();
         assert_eq!(stand.states().await, [state("p", "mailed", 1)]);
         let raw = stand.raw();
         assert_eq!(raw.len(), 3);

@@ -11,7 +11,7 @@ use domain::declaration::Payee;
 use domain::money::Amount;
 use runtime::batch::Item;
 use runtime::questions::Answerer;
-use runtime::{Context, Reply};
+use runtime::{Context, Nudge, Reply};
 use store::StoreError;
 
 use crate::client::{Caller, Wire};
@@ -67,8 +67,10 @@ impl Checks {
                 return Ok(unavailable("the payee's profile is not in order"));
             }
         };
-        let (context, caller) = (&self.context, &self.caller);
-        let wire = question::ask(context, caller, &payee, &target, request, traceparent).await?;
+        let (store, caller) = (&self.context.store, &self.caller);
+        let wire = question::ask(store, caller, &payee, &target, request, traceparent).await?;
+        // Its slot is free: a payment may be waiting for it.
+        self.context.nudge(Nudge::Payments);
         Ok(match wire {
             None => unavailable("the payee cannot be asked now"),
             Some(Wire::Answer(answer)) if answer.status == 200 => read(&payee, &target, message, &answer.body),

@@ -1,18 +1,20 @@
 //! The courier's three verbs for online payees: claim, call, record.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::declaration::Payee;
-use runtime::courier::{Courier, LaneDue};
+use domain::limits::BATCH_MAX;
+use runtime::courier::{Claim, Courier, Done, LaneDue};
 use runtime::{Context, Nudge};
 use store::StoreError;
-use store::deliveries::{self, Claimed};
+use store::deliveries::{self, Ask, Claimed};
 use store::lanes::LEASE_MARGIN;
 
 use crate::client::Caller;
 use crate::profiles::Target;
-use crate::record;
+use crate::record::{self, Ended};
 use crate::told::Told;
 
 /// Delivers payments to online payees.
@@ -38,6 +40,7 @@ pub(crate) struct Report {
 impl Courier for Unikassa {
     const NAME: &'static str = "unikassa";
     const NUDGE: Nudge = Nudge::Payments;
+    const TOGETHER: usize = BATCH_MAX;
     type Job = Job;
     type Report = Report;
 
@@ -46,25 +49,33 @@ impl Courier for Unikassa {
         Ok(due.into_iter().map(|(lane, due_in)| LaneDue { lane, due_in }).collect())
     }
 
-    async fn claim(&self, lane: &str, most: usize) -> Result<Vec<Job>, StoreError> {
+    async fn claim(&self, lanes: &[String], most: usize) -> Result<Claim<Job>, StoreError> {
         let declarations = self.context.declarations().await?;
-        let Some(payee) = declarations.payees.get(lane).map(|declared| declared.value.clone()) else {
-            return Ok(Vec::new());
-        };
-        let Some(profile) = &payee.unikassa else {
-            return Ok(Vec::new());
-        };
-        let longest = Duration::from_secs(profile.timeout_seconds.into());
-        let begun = Instant::now();
-        let claimed = deliveries::claim(&self.context.store, lane, most, &self.context.worker, longest).await?;
-        Ok(claimed
-            .into_iter()
-            .map(|claimed| Job {
-                claimed,
-                payee: payee.clone(),
-                begun,
+        let payees: HashMap<&str, Arc<Payee>> = lanes
+            .iter()
+            .filter_map(|lane| Some((lane.as_str(), declarations.payees.get(lane.as_str())?.value.clone())))
+            .collect();
+        let asks: Vec<Ask> = payees
+            .iter()
+            .filter_map(|(lane, payee)| {
+                let seconds = payee.unikassa.as_ref()?.timeout_seconds;
+                Some(Ask {
+                    lane: (*lane).to_owned(),
+                    most,
+                    call: Duration::from_secs(seconds.into()),
+                })
             })
-            .collect())
+            .collect();
+        let begun = Instant::now();
+        let (claimed, passed_over) = deliveries::claim(&self.context.store, &asks, &self.context.worker).await?;
+        let jobs = claimed.into_iter().filter_map(|claimed| {
+            let payee = payees.get(claimed.due.payee.as_str())?.clone();
+            Some(Job { claimed, payee, begun })
+        });
+        Ok(Claim {
+            jobs: jobs.collect(),
+            passed_over: passed_over > 0,
+        })
     }
 
     async fn call(&self, job: &Job) -> Report {
@@ -90,14 +101,16 @@ impl Courier for Unikassa {
         }
     }
 
-    async fn record(&self, job: &Job, report: &Report) -> Result<(), StoreError> {
-        record::record(
-            &self.context,
-            &job.payee,
-            job.claimed.attempt_id,
-            report.request.as_deref(),
-            &report.told,
-        )
-        .await
+    async fn record(&self, done: &[Done<Job, Report>]) -> Result<(), StoreError> {
+        let ended: Vec<_> = done
+            .iter()
+            .map(|Done { job, report }| Ended {
+                attempt_id: job.claimed.attempt_id,
+                payee: &job.payee,
+                request: report.request.as_deref(),
+                told: &report.told,
+            })
+            .collect();
+        record::record(&self.context, &ended).await
     }
 }

@@ -7,7 +7,7 @@ use store::StoreError;
 use store::declarations::Declarations;
 use store::deliveries::{self, Expired};
 
-use crate::record;
+use crate::record::{self, Ended};
 use crate::told::Told;
 
 /// Attempts looked at together.
@@ -56,5 +56,11 @@ async fn close_one(context: &Context, declarations: &Declarations, expired: &Exp
         )));
     };
     tracing::warn!(%attempt_id, payee, "a call's lease ran out: closed as maybe");
-    record::record(context, &declared.value, *attempt_id, None, &Told::vanished()).await
+    let ended = Ended {
+        attempt_id: *attempt_id,
+        payee: &declared.value,
+        request: None,
+        told: &Told::vanished(),
+    };
+    record::record(context, &[ended]).await
 }

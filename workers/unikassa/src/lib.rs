@@ -15,6 +15,7 @@ mod probe;
 mod profiles;
 mod question;
 mod record;
+pub mod rehearsal;
 mod told;
 
 use std::sync::Arc;

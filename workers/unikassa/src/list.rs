@@ -2,8 +2,7 @@
 
 use contract::unikassa::{List, ListAnswer};
 use domain::declaration::Payee;
-use runtime::Context;
-use store::StoreError;
+use store::{Store, StoreError};
 
 use crate::client::{Caller, Wire};
 use crate::profiles::Target;
@@ -25,11 +24,11 @@ pub enum ListError {
 
 /// Asks a payee for one page. It is a question like any other: it takes a slot of the payee's lane, and is refused while
 /// the payee is down. The pages are had by asking again with `after` = the answer's `next`, until there is none.
-pub async fn list(context: &Context, caller: &Caller, payee: &Payee, page: &List) -> Result<ListAnswer, ListError> {
+pub async fn list(store: &Store, caller: &Caller, payee: &Payee, page: &List) -> Result<ListAnswer, ListError> {
     let target = Target::of(payee).map_err(ListError::NotOffered)?;
     let request = target.dialect.list(page).map_err(ListError::NotOffered)?;
     let unavailable = |why: String| Err(ListError::Unavailable(why));
-    match question::ask(context, caller, payee, &target, request, None).await? {
+    match question::ask(store, caller, payee, &target, request, None).await? {
         None => unavailable("the payee is down or busy".to_owned()),
         Some(Wire::NotSent(why) | Wire::Lost(why)) => unavailable(why),
         Some(Wire::Answer(answer)) if answer.status == 200 => target

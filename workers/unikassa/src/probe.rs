@@ -59,9 +59,6 @@ async fn probe_one(
         return Ok(());
     };
     let payee = &declared.value;
-    let Some(profile) = &payee.unikassa else {
-        return Ok(());
-    };
     let number = probe.number.map(Number::new).transpose()?;
     let told = match Target::of(payee) {
         Ok(target) => ask(caller, &target, number).await,
@@ -75,7 +72,7 @@ async fn probe_one(
     );
     let tx = context.store.begin().await?;
     let mut events = Events::new(domain::clock::now());
-    record::note(&tx, payee, profile, &told, &mut events).await?;
+    record::note(&tx, [(&**payee, &told)], &mut events).await?;
     emit(&tx, events, None).await?;
     tx.commit().await?;
     context.nudge(Nudge::Events);

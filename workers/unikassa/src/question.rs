@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use contract::event::Events;
 use domain::declaration::Payee;
-use runtime::{Context, emit};
-use store::StoreError;
+use runtime::emit;
 use store::lanes::{self, Asked, Slot};
+use store::{Store, StoreError};
 
 use crate::client::{Caller, Wire};
 use crate::dialect::HttpRequest;
@@ -22,14 +22,14 @@ const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(20), Duration::f
 
 /// Asks; `None` when the payee is down or all slots stay taken.
 pub(crate) async fn ask(
-    context: &Context,
+    store: &Store,
     caller: &Caller,
     payee: &Payee,
     target: &Target,
     request: HttpRequest,
     traceparent: Option<&str>,
 ) -> Result<Option<Wire>, StoreError> {
-    let Some(slot) = take_slot(context, payee, target.timeout).await? else {
+    let Some(slot) = take_slot(store, payee, target.timeout).await? else {
         return Ok(None);
     };
     let begun = Instant::now();
@@ -37,7 +37,7 @@ pub(crate) async fn ask(
     let told = Told::of_question(&wire);
     // As after a payment: a call that ran into its timeout may still keep the payee busy for as long again.
     let rest = (told.lost && begun.elapsed() >= target.timeout).then_some(target.timeout);
-    if let Err(error) = finish(context, payee, &slot, rest, &told).await {
+    if let Err(error) = finish(store, payee, &slot, rest, &told).await {
         // The slot comes back when its lease ends; whoever asks need not wait for that.
         tracing::warn!(%error, payee = %payee.id, "the end of a question could not be recorded");
     }
@@ -45,13 +45,13 @@ pub(crate) async fn ask(
 }
 
 /// The next free slot of the lane; none when the payee is down or all stay taken.
-async fn take_slot(context: &Context, payee: &Payee, call: Duration) -> Result<Option<Slot>, StoreError> {
+async fn take_slot(store: &Store, payee: &Payee, call: Duration) -> Result<Option<Slot>, StoreError> {
     let begun = Instant::now();
     let mut pause = LOOK_AGAIN.0;
     // Looked at between two tries, never cutting one off: a slot taken by a commit nobody heard of is lost for as long
     // as its lease.
     while begun.elapsed() < PATIENCE {
-        match lanes::take_for_question(&context.store, payee.id.as_str(), call).await? {
+        match lanes::take_for_question(store, payee.id.as_str(), call).await? {
             Asked::Go(slot) => return Ok(Some(slot)),
             Asked::Closed => return Ok(None),
             Asked::Busy => tokio::time::sleep(pause).await,
@@ -62,20 +62,17 @@ async fn take_slot(context: &Context, payee: &Payee, call: Duration) -> Result<O
 }
 
 async fn finish(
-    context: &Context,
+    store: &Store,
     payee: &Payee,
     slot: &Slot,
     rest: Option<Duration>,
     told: &Told,
 ) -> Result<(), StoreError> {
-    let Some(profile) = &payee.unikassa else { return Ok(()) };
-    let tx = context.store.begin().await?;
+    let tx = store.begin().await?;
     let mut events = Events::new(domain::clock::now());
     // The lane before its slot, as claims do.
-    record::note(&tx, payee, profile, told, &mut events).await?;
-    lanes::give_back(&tx, slot, rest).await?;
+    record::note(&tx, [(payee, told)], &mut events).await?;
+    lanes::give_back(&tx, &[(slot, rest)]).await?;
     emit(&tx, events, None).await?;
-    tx.commit().await?;
-    context.nudge(runtime::Nudge::Payments);
-    Ok(())
+    tx.commit().await
 }

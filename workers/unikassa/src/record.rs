@@ -1,6 +1,7 @@
-//! The record of a call: the attempt closed, the payment moved as planned, its event, the slot given back, the breaker
-//! told; all in one transaction, fenced by the attempt.
+//! The record of calls: attempts closed, payments moved as planned, their events, slots given back, breakers told; all in
+//! one transaction, fenced by the attempts.
 
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use contract::event::{Events, PayeeEvent, PayeeItem, PaymentEvent, PaymentItem};
@@ -8,74 +9,172 @@ use domain::declaration::{Payee, UnikassaProfile};
 use domain::delivery::{self, CallEnd, Ending, History, Plan, Profile, Verdict};
 use domain::ids::{AttemptId, PayeeId, TerminalId};
 use domain::money::{Amount, Currency, Fee};
-use domain::payment::PaymentState;
+use domain::payment::{Act, PaymentState};
 use domain::retry::JITTER;
 use domain::text::Account;
 use jiff::Timestamp;
 use runtime::{Context, Nudge, emit};
-use store::deliveries::{self, AttemptEnd, Due, Locked, Next};
-use store::lanes::{self, Breaker};
+use store::deliveries::{self, AttemptEnd, Due, Locked, Next, Written};
+use store::lanes::{self, Breaker, Said};
 use store::{StoreError, Tx};
 
 use crate::told::Told;
 
-/// Records what came of an attempt. What comes after the attempt was closed is kept as late, and may still be good news.
-pub(crate) async fn record(
-    context: &Context,
-    payee: &Payee,
-    attempt_id: AttemptId,
-    request: Option<&str>,
-    told: &Told,
-) -> Result<(), StoreError> {
-    let tx = context.store.begin().await?;
-    let Some(locked) = deliveries::lock(&tx, attempt_id).await? else {
-        return tx.commit().await;
-    };
-    let Some(profile) = &payee.unikassa else {
-        return tx.commit().await;
-    };
-    let mut events = Events::new(locked.now);
-    if locked.open {
-        close(&tx, &locked, profile, request, told, &mut events).await?;
-        // The lane before its slot, as claims do.
-        note(&tx, payee, profile, told, &mut events).await?;
-        let rest = told.lost.then(|| rest(&locked, profile)).flatten();
-        lanes::give_back(&tx, &locked.slot, rest).await?;
-    } else {
-        keep_late(&tx, &locked, request, told, &mut events).await?;
+/// A call that has ended.
+pub(crate) struct Ended<'a> {
+    pub(crate) attempt_id: AttemptId,
+    pub(crate) payee: &'a Payee,
+    pub(crate) request: Option<&'a str>,
+    pub(crate) told: &'a Told,
+}
+
+/// Records what came of attempts. What comes after its attempt was closed is kept as late, and may still be good news.
+pub(crate) async fn record(context: &Context, ended: &[Ended<'_>]) -> Result<(), StoreError> {
+    let mut left: Vec<&Ended<'_>> = ended.iter().collect();
+    while !left.is_empty() {
+        left = record_each_payment_once(context, left).await?;
     }
-    emit(&tx, events, locked.payment.traceparent.as_deref()).await?;
-    tx.commit().await?;
     context.nudge(Nudge::Events);
-    count(payee, &locked, told);
     Ok(())
 }
 
-async fn close(
-    tx: &Tx,
-    locked: &Locked,
-    profile: &UnikassaProfile,
-    request: Option<&str>,
-    told: &Told,
-    events: &mut Events,
-) -> Result<(), StoreError> {
+/// One transaction. Returns what has to wait for the next one: a late answer about a payment and the end of the call that
+/// came after it, each planned from what the other has left.
+async fn record_each_payment_once<'a>(
+    context: &Context,
+    ended: Vec<&'a Ended<'a>>,
+) -> Result<Vec<&'a Ended<'a>>, StoreError> {
+    let tx = context.store.begin().await?;
+    let ids: Vec<AttemptId> = ended.iter().map(|one| one.attempt_id).collect();
+    let locked = deliveries::lock(&tx, &ids).await?;
+    let of: HashMap<AttemptId, &Locked> = locked.iter().map(|locked| (locked.attempt_id, locked)).collect();
+    let mut seen = HashSet::new();
+    let (mut now, mut later) = (Vec::new(), Vec::new());
+    for one in ended {
+        let Some(&locked) = of.get(&one.attempt_id) else {
+            continue;
+        };
+        if seen.insert(locked.payment.payment_id) {
+            now.push((locked, one));
+        } else {
+            later.push(one);
+        }
+    }
+    write(&tx, &now).await?;
+    tx.commit().await?;
+    for (locked, one) in now {
+        count(one.payee, locked, one.told);
+    }
+    Ok(later)
+}
+
+/// In the order of their calls' ends.
+async fn write(tx: &Tx, ended: &[(&Locked, &Ended<'_>)]) -> Result<(), StoreError> {
+    let Some((first, _)) = ended.first() else { return Ok(()) };
+    let mut events = Events::new(first.now);
+    let decided: Vec<Decided<'_>> = ended.iter().filter_map(|(locked, one)| decide(locked, one)).collect();
+    for one in &decided {
+        if let Some((change, event)) = one.change.as_ref().and_then(|change| Some((change, change.event?))) {
+            let error = change.error.clone();
+            events.push(wire_event(event), &item(&one.locked.payment, change.state, error)?);
+        }
+    }
+    let written: Vec<_> = decided.iter().map(Decided::to_written).collect();
+    deliveries::apply(tx, &written).await?;
+    let open = || ended.iter().filter(|(locked, _)| locked.open);
+    // The lane before its slot, as claims do.
+    note(tx, open().map(|(_, one)| (one.payee, one.told)), &mut events).await?;
+    let slots: Vec<_> = open().map(|(locked, one)| (&locked.slot, rest(locked, one))).collect();
+    lanes::give_back(tx, &slots).await?;
+    emit(tx, events, first.payment.traceparent.as_deref()).await
+}
+
+/// What is to be written about one attempt.
+struct Decided<'a> {
+    locked: &'a Locked,
+    ended: &'a Ended<'a>,
+    /// None leaves the payment as it is.
+    change: Option<Change>,
+}
+
+/// What becomes of its payment.
+struct Change {
+    state: PaymentState,
+    next: Option<(Act, Duration)>,
+    step: i32,
+    maybes: i32,
+    not_found: i32,
+    error: Option<String>,
+    flag: Option<&'static str>,
+    event: Option<delivery::PaymentEvent>,
+}
+
+impl Decided<'_> {
+    fn to_written(&self) -> Written<'_> {
+        let told = self.ended.told;
+        Written {
+            locked: self.locked,
+            end: end(told, self.ended.request),
+            next: self.change.as_ref().map(|change| Next {
+                state: change.state,
+                next: change.next,
+                step: change.step,
+                maybes: change.maybes,
+                not_found: change.not_found,
+                error: change.error.as_deref(),
+                flag: change.flag,
+                provider_reference: told.provider_reference.as_deref(),
+            }),
+        }
+    }
+}
+
+/// None when there is nothing to write.
+fn decide<'a>(locked: &'a Locked, ended: &'a Ended<'a>) -> Option<Decided<'a>> {
+    let change = if locked.open {
+        Some(closed(locked, ended.payee.unikassa.as_ref()?, ended.told))
+    } else {
+        late(locked, ended.told)?
+    };
+    Some(Decided { locked, ended, change })
+}
+
+fn closed(locked: &Locked, profile: &UnikassaProfile, told: &Told) -> Change {
     let plan = plan(locked, profile, told);
-    let error = reason(&plan, told);
-    let next = Next {
+    Change {
         state: plan.state,
         next: plan.next,
         step: signed(plan.step),
         maybes: signed(plan.maybes),
         not_found: signed(plan.not_found),
-        error: error.as_deref(),
+        error: reason(&plan, told),
         flag: plan.flag.map(|flag| flag.as_str()),
-        provider_reference: told.provider_reference.as_deref(),
-    };
-    deliveries::apply(tx, locked, &end(told, request), Some(&next)).await?;
-    if let Some(event) = plan.event {
-        events.push(wire_event(event), &item(&locked.payment, plan.state, error)?);
+        event: plan.event,
     }
-    Ok(())
+}
+
+/// What an answer changes whose attempt was closed before it came. The outer None: nothing at all is to be kept of it.
+fn late(locked: &Locked, told: &Told) -> Option<Option<Change>> {
+    if !locked.closed_as_maybe {
+        // Recorded before, in a transaction whose commit we did not hear of: what comes twice changes nothing.
+        return None;
+    }
+    let verdict = match told.ending {
+        Ending::Answered(verdict) => verdict,
+        // Nothing is learned from it: the attempt stays the *maybe* it was closed as.
+        Ending::NotSent | Ending::Maybe { .. } => return None,
+    };
+    let good_news = delivery::late_answer(locked.payment.state, verdict).filter(|_| locked.act != Act::Cancel);
+    Some(good_news.map(|(state, event)| Change {
+        state,
+        next: None,
+        step: locked.payment.step,
+        maybes: locked.payment.maybes,
+        not_found: 0,
+        error: None,
+        flag: None,
+        event: Some(event),
+    }))
 }
 
 fn plan(locked: &Locked, profile: &UnikassaProfile, told: &Told) -> Plan {
@@ -112,41 +211,6 @@ fn reason(plan: &Plan, told: &Told) -> Option<String> {
     })
 }
 
-async fn keep_late(
-    tx: &Tx,
-    locked: &Locked,
-    request: Option<&str>,
-    told: &Told,
-    events: &mut Events,
-) -> Result<(), StoreError> {
-    if !locked.closed_as_maybe {
-        // Recorded before, in a transaction whose commit we did not hear of: what comes twice changes nothing.
-        return Ok(());
-    }
-    let verdict = match told.ending {
-        Ending::Answered(verdict) => verdict,
-        // Nothing is learned from it: the attempt stays the *maybe* it was closed as.
-        Ending::NotSent | Ending::Maybe { .. } => return Ok(()),
-    };
-    let good_news =
-        delivery::late_answer(locked.payment.state, verdict).filter(|_| locked.act != domain::payment::Act::Cancel);
-    let next = good_news.map(|(state, _)| Next {
-        state,
-        next: None,
-        step: locked.payment.step,
-        maybes: locked.payment.maybes,
-        not_found: 0,
-        error: None,
-        flag: None,
-        provider_reference: told.provider_reference.as_deref(),
-    });
-    deliveries::apply(tx, locked, &end(told, request), next.as_ref()).await?;
-    if let Some((state, event)) = good_news {
-        events.push(wire_event(event), &item(&locked.payment, state, None)?);
-    }
-    Ok(())
-}
-
 fn end<'a>(told: &'a Told, request: Option<&'a str>) -> AttemptEnd<'a> {
     AttemptEnd {
         ending: match told.ending {
@@ -163,43 +227,66 @@ fn end<'a>(told: &'a Told, request: Option<&'a str>) -> AttemptEnd<'a> {
 }
 
 /// After a lost call the slot rests until the payee has surely let go of it: twice the timeout from the call's start.
-fn rest(locked: &Locked, profile: &UnikassaProfile) -> Option<Duration> {
+fn rest(locked: &Locked, ended: &Ended<'_>) -> Option<Duration> {
+    let profile = ended.payee.unikassa.as_ref().filter(|_| ended.told.lost)?;
     let busy = Duration::from_secs(2 * u64::from(profile.timeout_seconds));
     let passed = Duration::try_from(locked.now.duration_since(locked.started_at)).unwrap_or_default();
     // Only a call that ran into its timeout can still be going on over there.
     (passed >= busy / 2).then(|| busy.saturating_sub(passed))
 }
 
-/// Tells the breaker, and the world when it opened or closed. What went wrong on our side says nothing about the payee.
-pub(crate) async fn note(
+/// Tells breakers what payees said, in this order, and the world when one opened or closed. What went wrong on our side
+/// says nothing about a payee.
+pub(crate) async fn note<'a>(
     tx: &Tx,
-    payee: &Payee,
-    profile: &UnikassaProfile,
-    told: &Told,
+    told: impl IntoIterator<Item = (&'a Payee, &'a Told)>,
     events: &mut Events,
 ) -> Result<(), StoreError> {
-    if told.ours {
+    let mut lanes: BTreeMap<&str, Said<'a>> = BTreeMap::new();
+    for (payee, told) in told {
+        let Some(profile) = payee.unikassa.as_ref().filter(|_| !told.ours) else {
+            continue;
+        };
+        let said = lanes.entry(payee.id.as_str()).or_insert(Said {
+            lane: payee.id.as_str(),
+            answered: false,
+            failures: 0,
+            error: None,
+            probe: Duration::from_secs(profile.probe_seconds.into()),
+        });
+        if told.is_alive() {
+            (said.answered, said.failures) = (true, 0);
+        } else {
+            said.failures += 1;
+            said.error = told.error.as_deref();
+        }
+    }
+    let said: Vec<Said<'_>> = lanes.into_values().collect();
+    if said.is_empty() {
         return Ok(());
     }
-    let probe = Duration::from_secs(profile.probe_seconds.into());
-    let lane = payee.id.as_str();
-    let item = PayeeItem {
-        payee: payee.id.clone(),
-        error: told.error.clone(),
-    };
-    match lanes::note(tx, lane, told.is_alive(), told.error.as_deref(), probe).await? {
-        Breaker::Same => {}
+    for (lane, breaker) in lanes::note(tx, &said).await? {
+        let error = said.iter().find(|one| one.lane == lane).and_then(|one| one.error);
+        tell_breaker(&lane, breaker, error, events)?;
+    }
+    Ok(())
+}
+
+fn tell_breaker(lane: &str, breaker: Breaker, error: Option<&str>, events: &mut Events) -> Result<(), StoreError> {
+    let payee = PayeeId::parse(lane)?;
+    match breaker {
         Breaker::Opened => {
             tracing::error!(
                 payee = lane,
-                error = told.error,
+                error,
                 "the payee is down: nothing is sent until it answers"
             );
-            events.push(PayeeEvent::Down, &item);
+            let error = error.map(str::to_owned);
+            events.push(PayeeEvent::Down, &PayeeItem { payee, error });
         }
         Breaker::Closed => {
             tracing::info!(payee = lane, "the payee is back: what waits is sent, oldest first");
-            events.push(PayeeEvent::Up, &item);
+            events.push(PayeeEvent::Up, &PayeeItem { payee, error: None });
         }
     }
     Ok(())

@@ -5,8 +5,8 @@ use std::time::Duration;
 use domain::declaration::Payee;
 use runtime::{Context, Nudge};
 use serde_json::json;
-use store::deliveries::{self, Requeue, Requeued};
-use store::lanes::{self, Asked, Breaker};
+use store::deliveries::{self, Ask, Requeue, Requeued};
+use store::lanes::{self, Asked, Breaker, Said};
 use store::{Store, declarations, payments, scratch};
 use testkit::payee::Payee as Scripted;
 use testkit::stand::Stand;
@@ -60,15 +60,33 @@ async fn open_attempt(store: &Store, payee: &str, number: i64, act: &str, lease:
 }
 
 async fn claimed(store: &Store, lane: &str) -> Vec<i64> {
-    let claimed = deliveries::claim(store, lane, 64, "test", CALL).await.unwrap();
-    claimed.iter().map(|one| one.due.number.get()).collect()
+    claimed_of(store, &[lane]).await.0
 }
 
-async fn note(store: &Store, lane: &str, answered: bool) -> Breaker {
+/// The numbers claimed, and how many lanes were passed over.
+async fn claimed_of(store: &Store, lanes: &[&str]) -> (Vec<i64>, usize) {
+    let ask = |lane: &&str| Ask {
+        lane: (*lane).to_owned(),
+        most: 64,
+        call: CALL,
+    };
+    let asks: Vec<Ask> = lanes.iter().map(ask).collect();
+    let (claimed, passed_over) = deliveries::claim(store, &asks, "test").await.unwrap();
+    (claimed.iter().map(|one| one.due.number.get()).collect(), passed_over)
+}
+
+async fn note(store: &Store, lane: &str, answered: bool) -> Option<Breaker> {
+    let said = Said {
+        lane,
+        answered,
+        failures: i32::from(!answered),
+        error: Some("broken"),
+        probe: PROBE,
+    };
     let tx = store.begin().await.unwrap();
-    let noted = lanes::note(&tx, lane, answered, Some("broken"), PROBE).await.unwrap();
+    let noted = lanes::note(&tx, &[said]).await.unwrap();
     tx.commit().await.unwrap();
-    noted
+    noted.first().map(|(_, breaker)| *breaker)
 }
 
 async fn worker(stand: &Stand) -> Context {
@@ -110,6 +128,42 @@ async fn only_a_payment_on_its_way_is_delivering() {
 }
 
 #[tokio::test]
+async fn a_lane_in_other_hands_holds_up_no_other() {
+    let stand = Stand::new().await;
+    let store = stand.store();
+    declare(&store, "isp", "http://127.0.0.1:9", 3).await;
+    declare(&store, "other", "http://127.0.0.1:9", 2).await;
+    for number in 1..=10 {
+        let payee = if number % 2 == 1 { "isp" } else { "other" };
+        payment(
+            &store,
+            payee,
+            number,
+            "accepted",
+            "'pay'",
+            "now() - interval '1 minute'",
+        )
+        .await;
+    }
+    let said = Said {
+        lane: "other",
+        answered: false,
+        failures: 1,
+        error: None,
+        probe: PROBE,
+    };
+    let holder = store.begin().await.unwrap();
+    lanes::note(&holder, &[said]).await.unwrap();
+    assert_eq!(claimed_of(&store, &["isp", "other"]).await, (vec![1, 3, 5], 1));
+    holder.commit().await.unwrap();
+    assert_eq!(claimed_of(&store, &["isp", "other"]).await, (vec![2, 4], 0));
+    assert_eq!(
+        value(&store, "SELECT count(*) FROM attempt WHERE ending = 'open'").await,
+        "5"
+    );
+}
+
+#[tokio::test]
 async fn a_slot_that_went_to_somebody_else_is_not_freed_by_who_had_it() {
     let stand = Stand::new().await;
     let store = stand.store();
@@ -124,7 +178,7 @@ async fn a_slot_that_went_to_somebody_else_is_not_freed_by_who_had_it() {
     let second = lanes::take_for_question(&store, "isp", CALL).await.unwrap();
     assert!(matches!(second, Asked::Go(_)), "{second:?}");
     let tx = store.begin().await.unwrap();
-    lanes::give_back(&tx, &late, None).await.unwrap();
+    lanes::give_back(&tx, &[(&late, None)]).await.unwrap();
     tx.commit().await.unwrap();
     assert!(matches!(
         lanes::take_for_question(&store, "isp", CALL).await.unwrap(),
@@ -168,19 +222,19 @@ async fn a_breaker_opens_once_and_pulls_forward_only_what_waits_for_a_retry() {
     payment(&store, "isp", 3, "unknown", "'status'", "now() + interval '1 hour'").await;
     payment(&store, "other", 4, "waiting", "'pay'", "now() + interval '1 hour'").await;
     for _ in 0..4 {
-        assert_eq!(note(&store, "isp", false).await, Breaker::Same);
+        assert_eq!(note(&store, "isp", false).await, None);
     }
-    assert_eq!(note(&store, "isp", false).await, Breaker::Opened);
+    assert_eq!(note(&store, "isp", false).await, Some(Breaker::Opened));
     let opened = value(&store, "SELECT probe_at FROM lane WHERE lane_id = 'isp'").await;
     // Calls that were under way end late: nobody is told twice, and the probe is not put off.
-    assert_eq!(note(&store, "isp", false).await, Breaker::Same);
+    assert_eq!(note(&store, "isp", false).await, None);
     assert_eq!(
         value(&store, "SELECT probe_at FROM lane WHERE lane_id = 'isp'").await,
         opened
     );
     assert!(claimed(&store, "isp").await.is_empty());
-    assert_eq!(note(&store, "isp", true).await, Breaker::Closed);
-    assert_eq!(note(&store, "isp", true).await, Breaker::Same);
+    assert_eq!(note(&store, "isp", true).await, Some(Breaker::Closed));
+    assert_eq!(note(&store, "isp", true).await, None);
     assert_eq!(
         claimed(&store, "isp").await,
         [1, 2],

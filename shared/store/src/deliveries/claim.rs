@@ -1,5 +1,6 @@
 //! Claiming: slots first, then payments, oldest due first; the attempt's row before any call.
 
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use domain::ids::AttemptId;
@@ -7,7 +8,7 @@ use domain::payment::Act;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{DUE_COLUMNS, Due, due_of};
+use super::{DUE_COLUMNS, Due, by_key, due_of};
 use crate::lanes::{Slot, lease_seconds};
 use crate::{Store, StoreError, Tx};
 
@@ -20,6 +21,8 @@ pub struct Claimed {
     pub act: Act,
     /// The slot it takes.
     pub slot: Slot,
+    /// Which of its lane's.
+    pub(super) place: i32,
     /// The payment.
     pub due: Due,
     /// When the call was claimed, by the database's clock.
@@ -45,122 +48,188 @@ pub async fn lanes_due(store: &Store) -> Result<Vec<(String, Duration)>, StoreEr
         .collect())
 }
 
-/// Claims up to `most` due payments of a lane, one per free slot. `call` is the longest a call may last.
-pub async fn claim(
-    store: &Store,
-    lane: &str,
-    most: usize,
-    worker: &str,
-    call: Duration,
-) -> Result<Vec<Claimed>, StoreError> {
-    let tx = store.begin().await?;
-    let free = free_slots(&tx, lane, i64::try_from(most).unwrap_or(i64::MAX)).await?;
-    let mut claimed = Vec::new();
-    if !free.is_empty() {
-        let dues = take_due(&tx, lane, free.len()).await?;
-        for ((due, act), slot) in dues.into_iter().zip(free) {
-            claimed.push(open_attempt(&tx, lane, slot, due, act, worker, call).await?);
-        }
-    }
-    tx.commit().await?;
-    Ok(claimed)
+/// What is asked of a lane.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// Which.
+    pub lane: String,
+    /// Payments that are wanted of it.
+    pub most: usize,
+    /// The longest a call on it may last.
+    pub call: Duration,
 }
 
-/// Free slots of a lane that may be called. While a question waits, one of them is left for it. Calls on slots above the
-/// limit, from before it was lowered, count against it until they end.
-async fn free_slots(tx: &Tx, lane: &str, most: i64) -> Result<Vec<i32>, StoreError> {
-    let row = tx
-        .query_opt(
-            "SELECT slots, (question_waits_until > clock_timestamp())::int4 FROM lane
-             WHERE lane_id = $1 AND breaker = 'closed' AND NOT paused FOR UPDATE",
-            &[&lane],
-        )
-        .await?;
-    let Some(row) = row else { return Ok(Vec::new()) };
-    let (slots, kept): (i32, i32) = (row.get(0), row.get(1));
+/// Claims due payments of several lanes in one transaction, one per free slot. Lanes that somebody works on at this moment
+/// are passed over, so that none of them holds up the others: their number is returned too, and they are worth another
+/// look soon.
+pub async fn claim(store: &Store, asks: &[Ask], worker: &str) -> Result<(Vec<Claimed>, usize), StoreError> {
+    let tx = store.begin().await?;
+    by_key(&tx).await?;
+    let open = lock_lanes(&tx, asks).await?;
+    let free = free_slots(&tx, &open).await?;
+    let claimed = take_due(&tx, free).await?;
+    open_attempts(&tx, asks, &claimed, worker).await?;
+    tx.commit().await?;
+    Ok((claimed, asks.len() - open.len()))
+}
+
+/// A lane that may be called, locked.
+struct OpenLane<'a> {
+    lane: &'a str,
+    slots: i32,
+    /// Slots left for a question that waits: none or one.
+    kept: i32,
+    most: i64,
+}
+
+/// The lanes out of those asked for that are not paused, down or in other hands.
+async fn lock_lanes<'a>(tx: &Tx, asks: &'a [Ask]) -> Result<Vec<OpenLane<'a>>, StoreError> {
+    let of: HashMap<&str, &'a Ask> = asks.iter().map(|ask| (ask.lane.as_str(), ask)).collect();
+    let lanes: Vec<&str> = of.keys().copied().collect();
     let rows = tx
         .query(
-            "SELECT slot FROM lane_slot WHERE lane_id = $1 AND slot <= $2 AND lease_until < clock_timestamp()
-             ORDER BY slot LIMIT greatest(0, least($3, $2 - (
-                 SELECT count(*) FROM lane_slot WHERE lane_id = $1 AND lease_until >= clock_timestamp())))
-             FOR UPDATE SKIP LOCKED",
-            &[&lane, &slots, &(most + i64::from(kept))],
+            "SELECT lane_id, slots, (question_waits_until > clock_timestamp())::int4 FROM lane
+             WHERE lane_id = ANY($1) AND breaker = 'closed' AND NOT paused
+             ORDER BY lane_id FOR UPDATE SKIP LOCKED",
+            &[&lanes],
         )
         .await?;
-    let mut free: Vec<i32> = rows.iter().map(|row| row.get(0)).collect();
-    free.truncate(free.len().saturating_sub(kept as usize));
+    let open = rows.iter().filter_map(|row| {
+        let ask = of.get(row.get::<_, &str>(0))?;
+        Some(OpenLane {
+            lane: &ask.lane,
+            slots: row.get(1),
+            kept: row.get(2),
+            most: i64::try_from(ask.most).unwrap_or(i64::MAX),
+        })
+    });
+    Ok(open.collect())
+}
+
+/// Free slots of each lane. While a question waits, one of them is left for it. Calls on slots above the limit, from
+/// before it was lowered, count against it until they end. A statement of its own: it sees all that was committed before
+/// the lanes were locked.
+async fn free_slots<'a>(tx: &Tx, open: &[OpenLane<'a>]) -> Result<BTreeMap<&'a str, Vec<i32>>, StoreError> {
+    if open.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let lanes: Vec<&str> = open.iter().map(|lane| lane.lane).collect();
+    let slots: Vec<i32> = open.iter().map(|lane| lane.slots).collect();
+    let most: Vec<i64> = open.iter().map(|lane| lane.most + i64::from(lane.kept)).collect();
+    let rows = tx
+        .query(
+            "SELECT l.lane_id, free.slot FROM UNNEST($1::text[], $2::int4[], $3::int8[]) AS l(lane_id, slots, most)
+             CROSS JOIN LATERAL (
+                 SELECT s.slot FROM lane_slot s
+                 WHERE s.lane_id = l.lane_id AND s.slot <= l.slots AND s.lease_until < clock_timestamp()
+                 ORDER BY s.slot LIMIT greatest(0, least(l.most, l.slots - (
+                     SELECT count(*) FROM lane_slot busy
+                     WHERE busy.lane_id = l.lane_id AND busy.lease_until >= clock_timestamp())))
+                 FOR UPDATE SKIP LOCKED
+             ) free",
+            &[&lanes, &slots, &most],
+        )
+        .await?;
+    let mut free: BTreeMap<&'a str, Vec<i32>> = open.iter().map(|lane| (lane.lane, Vec::new())).collect();
+    for row in &rows {
+        if let Some(slots) = free.get_mut(row.get::<_, &str>(0)) {
+            slots.push(row.get(1));
+        }
+    }
+    for lane in open {
+        if let Some(slots) = free.get_mut(lane.lane) {
+            slots.truncate(slots.len().saturating_sub(lane.kept as usize));
+        }
+    }
+    free.retain(|_, slots| !slots.is_empty());
     Ok(free)
 }
 
-async fn take_due(tx: &Tx, lane: &str, most: usize) -> Result<Vec<(Due, Act)>, StoreError> {
-    let sql = format!(
-        "SELECT {DUE_COLUMNS}, next_act FROM payment p
-         WHERE payee_id = $1 AND due_at <= statement_timestamp()
-           AND NOT EXISTS (SELECT FROM attempt a WHERE a.payment_id = p.payment_id AND a.ending = 'open')
-         ORDER BY due_at, number LIMIT $2 FOR UPDATE SKIP LOCKED"
-    );
+/// The oldest due payments of each lane, one per free slot.
+async fn take_due(tx: &Tx, mut free: BTreeMap<&str, Vec<i32>>) -> Result<Vec<Claimed>, StoreError> {
+    if free.is_empty() {
+        return Ok(Vec::new());
+    }
+    let lanes: Vec<&str> = free.keys().copied().collect();
+    let most: Vec<i64> = free.values().map(|slots| slots.len() as i64).collect();
     // `statement_timestamp`, since a bound that moves while the index is read (`clock_timestamp`) is no bound to it: every
     // payment that waits would be looked at. One whose call is open (it was revoked while its payee was asked) is left to
-    // that call's record.
-    let most = i64::try_from(most).unwrap_or(i64::MAX);
-    tx.query(&sql, &[&lane, &most])
-        .await?
-        .iter()
-        .map(|row| Ok((due_of(row)?, Act::parse(row.get("next_act"))?)))
-        .collect()
+    // that call's record; it is looked up payment by payment (`OFFSET 0`), not by reading all calls that are open.
+    let sql = format!(
+        "SELECT {DUE_COLUMNS}, next_act, clock_timestamp() AS now
+         FROM UNNEST($1::text[], $2::int8[]) AS l(lane_id, most)
+         CROSS JOIN LATERAL (
+             SELECT p.* FROM payment p
+             WHERE p.payee_id = l.lane_id AND p.due_at <= statement_timestamp()
+               AND NOT EXISTS (SELECT FROM attempt a WHERE a.payment_id = p.payment_id AND a.ending = 'open' OFFSET 0)
+             ORDER BY p.due_at, p.number LIMIT l.most FOR UPDATE SKIP LOCKED
+         ) due"
+    );
+    let rows = tx.query(&sql, &[&lanes, &most]).await?;
+    let mut claimed = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let due = due_of(row)?;
+        let attempt_id = AttemptId::random();
+        // As many as there are slots were asked for.
+        let Some(place) = free.get_mut(due.payee.as_str()).and_then(Vec::pop) else {
+            continue;
+        };
+        claimed.push(Claimed {
+            attempt_id,
+            act: Act::parse(row.get("next_act"))?,
+            slot: Slot {
+                lane: due.payee.clone(),
+                token: attempt_id.as_uuid(),
+            },
+            place,
+            due,
+            started_at: row.get("now"),
+        });
+    }
+    Ok(claimed)
 }
 
-async fn open_attempt(
-    tx: &Tx,
-    lane: &str,
-    slot: i32,
-    due: Due,
-    act: Act,
-    worker: &str,
-    call: Duration,
-) -> Result<Claimed, StoreError> {
-    let attempt_id = AttemptId::random();
-    // Only a payment on its way is `delivering`; while the payee is asked about one, its state stays what it is, and so
-    // do `unknown` and `revoking`, which say more.
-    let row = tx
-        .query_one(
-            "WITH attempted AS (
-                 INSERT INTO attempt (attempt_id, payment_id, ordinal, act, lane_id, slot, worker, lease_until)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, clock_timestamp() + make_interval(secs => $8))
-                 RETURNING started_at, lease_until),
-             moved AS (
-                 UPDATE payment SET attempts = $3, due_at = NULL, next_act = NULL, updated_at = clock_timestamp(),
-                        state = CASE WHEN $4 <> 'pay' OR state IN ('unknown', 'revoking') THEN state
-                                     ELSE 'delivering' END,
-                        last_call_at = CASE WHEN $4 = 'pay' THEN clock_timestamp() ELSE last_call_at END
-                 WHERE payment_id = $2),
-             taken AS (
-                 UPDATE lane_slot SET token = $1, lease_until = attempted.lease_until FROM attempted
-                 WHERE lane_id = $5 AND slot = $6)
-             SELECT started_at FROM attempted",
-            &[
-                &attempt_id.as_uuid(),
-                &due.payment_id.as_uuid(),
-                &(due.attempts + 1),
-                &act.as_str(),
-                &lane,
-                &slot,
-                &worker,
-                &lease_seconds(call),
-            ],
-        )
-        .await?;
-    let slot = Slot {
-        lane: lane.to_owned(),
-        token: attempt_id.as_uuid(),
-    };
-    Ok(Claimed {
-        attempt_id,
-        act,
-        slot,
-        due,
-        started_at: row.get(0),
-    })
+/// Writes the attempts before any call, moves the payments, takes the slots.
+///
+/// Only a payment on its way is `delivering`; while the payee is asked about one, its state stays what it is, and so do
+/// `unknown` and `revoking`, which say more.
+async fn open_attempts(tx: &Tx, asks: &[Ask], claimed: &[Claimed], worker: &str) -> Result<(), StoreError> {
+    let Some(first) = claimed.first() else { return Ok(()) };
+    let leases: HashMap<&str, f64> = asks
+        .iter()
+        .map(|ask| (ask.lane.as_str(), lease_seconds(ask.call)))
+        .collect();
+    let attempts: Vec<Uuid> = claimed.iter().map(|one| one.attempt_id.as_uuid()).collect();
+    let payments: Vec<Uuid> = claimed.iter().map(|one| one.due.payment_id.as_uuid()).collect();
+    let ordinals: Vec<i32> = claimed.iter().map(|one| one.due.attempts + 1).collect();
+    let acts: Vec<&str> = claimed.iter().map(|one| one.act.as_str()).collect();
+    let lanes: Vec<&str> = claimed.iter().map(|one| one.slot.lane.as_str()).collect();
+    let places: Vec<i32> = claimed.iter().map(|one| one.place).collect();
+    let seconds: Vec<f64> = lanes
+        .iter()
+        .map(|lane| leases.get(lane).copied().unwrap_or(0.0))
+        .collect();
+    tx.execute_later(
+        "WITH given AS MATERIALIZED (
+             SELECT *, $8::timestamptz + make_interval(secs => seconds) AS lease_until
+             FROM UNNEST($1::uuid[], $2::uuid[], $3::int4[], $4::text[], $5::text[], $6::int4[], $7::float8[])
+                  AS u(attempt_id, payment_id, ordinal, act, lane_id, slot, seconds)),
+         attempted AS (
+             INSERT INTO attempt (attempt_id, payment_id, ordinal, act, lane_id, slot, worker, started_at, lease_until)
+             SELECT attempt_id, payment_id, ordinal, act, lane_id, slot, $9, $8, lease_until FROM given),
+         moved AS (
+             UPDATE payment p SET attempts = given.ordinal, due_at = NULL, next_act = NULL, updated_at = clock_timestamp(),
+                    state = CASE WHEN given.act <> 'pay' OR p.state IN ('unknown', 'revoking') THEN p.state
+                                 ELSE 'delivering' END,
+                    last_call_at = CASE WHEN given.act = 'pay' THEN clock_timestamp() ELSE p.last_call_at END
+             FROM given WHERE p.payment_id = given.payment_id)
+         UPDATE lane_slot s SET token = given.attempt_id, lease_until = given.lease_until
+         FROM given WHERE s.lane_id = given.lane_id AND s.slot = given.slot",
+        &[
+            &attempts, &payments, &ordinals, &acts, &lanes, &places, &seconds, &first.started_at, &worker,
+        ],
+    )
+    .await
 }
 
 /// An open attempt whose lease ran out: its process died or sleeps, and the call may have been credited.

@@ -8,8 +8,8 @@ mod claim;
 mod record;
 
 pub use act::{Requeue, Requeued, attempts, requeue, requeue_candidates};
-pub use claim::{Claimed, Expired, claim, expired, lanes_due};
-pub use record::{AttemptEnd, Locked, Next, apply, lock};
+pub use claim::{Ask, Claimed, Expired, claim, expired, lanes_due};
+pub use record::{AttemptEnd, Locked, Next, Written, apply, lock};
 
 use domain::ids::{AttemptId, Number, PaymentId};
 use domain::payment::{Act, PaymentState};
@@ -89,6 +89,16 @@ pub struct AttemptRow {
     pub request: Option<String>,
     /// What came back, cut.
     pub response: Option<String>,
+}
+
+/// For the rest of this transaction rows are found one by one, by their keys, whatever the planner believes: a session
+/// keeps the plan that it made while a table was small, and would go on reading all of it when it no longer is.
+async fn by_key(tx: &crate::Tx) -> Result<(), crate::StoreError> {
+    tx.execute_later(
+        "SELECT set_config('enable_' || way, 'off', true) FROM UNNEST(ARRAY['seqscan', 'hashjoin', 'mergejoin']) AS way",
+        &[],
+    )
+    .await
 }
 
 const DUE_COLUMNS: &str = "payment_id, number, payee_id, terminal_id, account, amount, fee, currency, fields, paid_at, \

@@ -1,12 +1,15 @@
 //! Recording what came of a call. The plan is made between [`lock`] and [`apply`], in the worker's transaction.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use domain::ids::AttemptId;
 use domain::payment::{Act, PaymentState};
 use jiff::Timestamp;
+use tokio_postgres::Row;
+use uuid::Uuid;
 
-use super::{DUE_COLUMNS, Due, due_of};
+use super::{DUE_COLUMNS, Due, by_key, due_of};
 use crate::lanes::Slot;
 use crate::{StoreError, Tx};
 
@@ -69,79 +72,139 @@ pub struct Next<'a> {
     pub provider_reference: Option<&'a str>,
 }
 
-/// Locks an attempt and its payment. None when there is no such attempt.
-pub async fn lock(tx: &Tx, attempt_id: AttemptId) -> Result<Option<Locked>, StoreError> {
-    let Some(attempt) = tx
-        .query_opt(
-            "SELECT payment_id, act, ending, lane_id, started_at, clock_timestamp() FROM attempt
-             WHERE attempt_id = $1 FOR UPDATE",
-            &[&attempt_id.as_uuid()],
+/// Locks attempts and their payments, in the order of their ids. Attempts that are not there are left out.
+pub async fn lock(tx: &Tx, attempt_ids: &[AttemptId]) -> Result<Vec<Locked>, StoreError> {
+    by_key(tx).await?;
+    let ids: Vec<Uuid> = attempt_ids.iter().map(|id| id.as_uuid()).collect();
+    let attempts = tx
+        .query(
+            "SELECT attempt_id, payment_id, act, ending, lane_id, started_at FROM attempt
+             WHERE attempt_id = ANY($1) ORDER BY attempt_id FOR UPDATE",
+            &[&ids],
         )
-        .await?
-    else {
-        return Ok(None);
-    };
-    let sql = format!("SELECT {DUE_COLUMNS} FROM payment WHERE payment_id = $1 FOR UPDATE");
-    let payment = tx.query_one(&sql, &[&attempt.get::<_, uuid::Uuid>(0)]).await?;
-    let ending: &str = attempt.get(2);
-    Ok(Some(Locked {
+        .await?;
+    let payment_ids: Vec<Uuid> = attempts.iter().map(|attempt| attempt.get("payment_id")).collect();
+    let sql = format!(
+        "SELECT {DUE_COLUMNS}, clock_timestamp() AS now FROM payment
+         WHERE payment_id = ANY($1) ORDER BY payment_id FOR UPDATE"
+    );
+    let mut payments = HashMap::with_capacity(attempts.len());
+    for row in tx.query(&sql, &[&payment_ids]).await? {
+        payments.insert(row.get::<_, Uuid>(0), (due_of(&row)?, row.get::<_, Timestamp>("now")));
+    }
+    attempts
+        .iter()
+        .map(|attempt| {
+            let payment_id: Uuid = attempt.get("payment_id");
+            let (payment, now) = payments.get(&payment_id).ok_or_else(|| {
+                StoreError::Unreadable(format!("the payment {payment_id} of an attempt is not there"))
+            })?;
+            locked(attempt, payment.clone(), *now)
+        })
+        .collect()
+}
+
+fn locked(attempt: &Row, payment: Due, now: Timestamp) -> Result<Locked, StoreError> {
+    let attempt_id = AttemptId::from_uuid(attempt.get("attempt_id"));
+    let ending: &str = attempt.get("ending");
+    Ok(Locked {
         attempt_id,
-        act: Act::parse(attempt.get(1))?,
+        act: Act::parse(attempt.get("act"))?,
         open: ending == "open",
         closed_as_maybe: ending == "maybe",
         slot: Slot {
-            lane: attempt.get(3),
+            lane: attempt.get("lane_id"),
             token: attempt_id.as_uuid(),
         },
-        started_at: attempt.get(4),
-        now: attempt.get(5),
-        payment: due_of(&payment)?,
-    }))
+        started_at: attempt.get("started_at"),
+        now,
+        payment,
+    })
 }
 
-/// Closes the attempt (or notes what came late) and moves the payment as planned. `next` is None when the payment is
-/// left as it is.
-pub async fn apply(tx: &Tx, locked: &Locked, end: &AttemptEnd<'_>, next: Option<&Next<'_>>) -> Result<(), StoreError> {
-    let status = end.http_status.map(i32::from);
-    tx.execute(
-        "UPDATE attempt SET ending = $2, ended_at = clock_timestamp(), late = ending <> 'open', result = $3, error = $4,
-                request = coalesce($5, request), response = $6, http_status = $7
-         WHERE attempt_id = $1",
-        &[
-            &locked.attempt_id.as_uuid(),
-            &end.ending,
-            &end.result,
-            &end.error,
-            &end.request,
-            &end.response,
-            &status,
-        ],
+/// What is written about one attempt and its payment. `next` is None when the payment is left as it is.
+#[derive(Clone, Debug)]
+pub struct Written<'a> {
+    /// As it was locked.
+    pub locked: &'a Locked,
+    /// How the attempt ended.
+    pub end: AttemptEnd<'a>,
+    /// What becomes of the payment.
+    pub next: Option<Next<'a>>,
+}
+
+/// Closes attempts (or notes what came late) and moves their payments as planned. No payment may be among them twice.
+pub async fn apply(tx: &Tx, written: &[Written<'_>]) -> Result<(), StoreError> {
+    if written.is_empty() {
+        return Ok(());
+    }
+    close_attempts(tx, written).await?;
+    let moved: Vec<_> = written
+        .iter()
+        .filter_map(|one| Some((one.locked.payment.payment_id.as_uuid(), one.next.as_ref()?)))
+        .collect();
+    move_payments(tx, &moved).await
+}
+
+async fn close_attempts(tx: &Tx, written: &[Written<'_>]) -> Result<(), StoreError> {
+    let ids: Vec<Uuid> = written.iter().map(|one| one.locked.attempt_id.as_uuid()).collect();
+    let endings: Vec<&str> = written.iter().map(|one| one.end.ending).collect();
+    let results: Vec<_> = written.iter().map(|one| one.end.result).collect();
+    let errors: Vec<_> = written.iter().map(|one| one.end.error).collect();
+    let requests: Vec<_> = written.iter().map(|one| one.end.request).collect();
+    let responses: Vec<_> = written.iter().map(|one| one.end.response).collect();
+    let statuses: Vec<_> = written.iter().map(|one| one.end.http_status.map(i32::from)).collect();
+    tx.execute_later(
+        "UPDATE attempt a SET ending = u.ending, ended_at = clock_timestamp(), late = a.ending <> 'open',
+                result = u.result, error = u.error, request = coalesce(u.request, a.request), response = u.response,
+                http_status = u.http_status
+         FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int4[])
+              AS u(attempt_id, ending, result, error, request, response, http_status)
+         WHERE a.attempt_id = u.attempt_id",
+        &[&ids, &endings, &results, &errors, &requests, &responses, &statuses],
     )
-    .await?;
-    let Some(next) = next else { return Ok(()) };
-    let (act, delay) = match &next.next {
-        Some((act, delay)) => (Some(act.as_str()), Some(delay.as_secs_f64())),
-        None => (None, None),
-    };
-    tx.execute(
-        "UPDATE payment SET state = $2, next_act = $3, due_at = clock_timestamp() + make_interval(secs => $4), step = $5,
-                maybes = $6, not_found = $7, last_error = $8,
-                flags = CASE WHEN $9::text IS NULL OR $9 = ANY(flags) THEN flags ELSE flags || $9 END,
-                provider_reference = coalesce($10, provider_reference), updated_at = clock_timestamp()
-         WHERE payment_id = $1",
+    .await
+}
+
+async fn move_payments(tx: &Tx, moved: &[(Uuid, &Next<'_>)]) -> Result<(), StoreError> {
+    if moved.is_empty() {
+        return Ok(());
+    }
+    let ids: Vec<Uuid> = moved.iter().map(|(id, _)| *id).collect();
+    let nexts = || moved.iter().map(|(_, next)| *next);
+    let states: Vec<&str> = nexts().map(|next| next.state.as_str()).collect();
+    let acts: Vec<_> = nexts().map(|next| next.next.map(|(act, _)| act.as_str())).collect();
+    let delays: Vec<_> = nexts()
+        .map(|next| next.next.map(|(_, delay)| delay.as_secs_f64()))
+        .collect();
+    let steps: Vec<i32> = nexts().map(|next| next.step).collect();
+    let maybes: Vec<i32> = nexts().map(|next| next.maybes).collect();
+    let not_found: Vec<i32> = nexts().map(|next| next.not_found).collect();
+    let errors: Vec<_> = nexts().map(|next| next.error).collect();
+    let flags: Vec<_> = nexts().map(|next| next.flag).collect();
+    let references: Vec<_> = nexts().map(|next| next.provider_reference).collect();
+    tx.execute_later(
+        "UPDATE payment p SET state = u.state, next_act = u.next_act,
+                due_at = clock_timestamp() + make_interval(secs => u.delay), step = u.step, maybes = u.maybes,
+                not_found = u.not_found, last_error = u.error,
+                flags = CASE WHEN u.flag IS NULL OR u.flag = ANY(p.flags) THEN p.flags ELSE p.flags || u.flag END,
+                provider_reference = coalesce(u.reference, p.provider_reference), updated_at = clock_timestamp()
+         FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::float8[], $5::int4[], $6::int4[], $7::int4[], $8::text[],
+                     $9::text[], $10::text[])
+              AS u(payment_id, state, next_act, delay, step, maybes, not_found, error, flag, reference)
+         WHERE p.payment_id = u.payment_id",
         &[
-            &locked.payment.payment_id.as_uuid(),
-            &next.state.as_str(),
-            &act,
-            &delay,
-            &next.step,
-            &next.maybes,
-            &next.not_found,
-            &next.error,
-            &next.flag,
-            &next.provider_reference,
+            &ids,
+            &states,
+            &acts,
+            &delays,
+            &steps,
+            &maybes,
+            &not_found,
+            &errors,
+            &flags,
+            &references,
         ],
     )
     .await
-    .map(drop)
 }

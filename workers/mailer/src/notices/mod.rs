@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use runtime::Nudge;
-use runtime::courier::{Courier, LaneDue};
+use runtime::courier::{Claim, Courier, Done, LaneDue};
 use store::mailings::Kept;
 use store::notices::{self, NewMail, NoticeMail, Waiting};
 use store::{Store, StoreError};
@@ -129,48 +129,8 @@ impl NoticeCourier {
         }
         report
     }
-}
 
-impl Courier for NoticeCourier {
-    const NAME: &'static str = "notices";
-    const NUDGE: Nudge = Nudge::Notices;
-    type Job = NoticeMail;
-    type Report = Report;
-
-    async fn lanes_due(&self) -> Result<Vec<LaneDue>, StoreError> {
-        self.warn_if_nobody_is_told().await?;
-        if self.relay.is_none() {
-            return Ok(Vec::new());
-        }
-        self.gather().await?;
-        let Some(due_in) = notices::due_in(&self.store, !self.to.is_empty()).await? else {
-            return Ok(Vec::new());
-        };
-        Ok(vec![LaneDue {
-            lane: "notices".to_owned(),
-            due_in: due_in.max(self.gate().shut_for(Instant::now())),
-        }])
-    }
-
-    async fn claim(&self, _lane: &str, most: usize) -> Result<Vec<NoticeMail>, StoreError> {
-        let Some(relay) = &self.relay else {
-            return Ok(Vec::new());
-        };
-        let admitted = self.gate().admits(most.min(IN_HAND), Instant::now());
-        if admitted == 0 {
-            return Ok(Vec::new());
-        }
-        notices::claim(&self.store, admitted, relay.timeout() + LEASE_MARGIN).await
-    }
-
-    async fn call(&self, mail: &NoticeMail) -> Report {
-        match &self.relay {
-            Some(relay) => self.send(relay, mail).await,
-            None => Report::Later("UNIGATE_SMTP_URL is not set".to_owned()),
-        }
-    }
-
-    async fn record(&self, mail: &NoticeMail, report: &Report) -> Result<(), StoreError> {
+    async fn record_one(&self, mail: &NoticeMail, report: &Report) -> Result<(), StoreError> {
         let id = mail.mail_id;
         let (kept, error) = match report {
             Report::Sent => {
@@ -190,6 +150,55 @@ impl Courier for NoticeCourier {
         if kept == Kept::Failed {
             metrics::counter!("unigate_notice_mails_failed_total").increment(1);
             tracing::error!(mail = %id, error, "alerts cannot be mailed; `unigate notices list` has them");
+        }
+        Ok(())
+    }
+}
+
+impl Courier for NoticeCourier {
+    const NAME: &'static str = "notices";
+    const NUDGE: Nudge = Nudge::Notices;
+    const TOGETHER: usize = 1;
+    type Job = NoticeMail;
+    type Report = Report;
+
+    async fn lanes_due(&self) -> Result<Vec<LaneDue>, StoreError> {
+        self.warn_if_nobody_is_told().await?;
+        if self.relay.is_none() {
+            return Ok(Vec::new());
+        }
+        self.gather().await?;
+        let Some(due_in) = notices::due_in(&self.store, !self.to.is_empty()).await? else {
+            return Ok(Vec::new());
+        };
+        Ok(vec![LaneDue {
+            lane: "notices".to_owned(),
+            due_in: due_in.max(self.gate().shut_for(Instant::now())),
+        }])
+    }
+
+    async fn claim(&self, _lanes: &[String], most: usize) -> Result<Claim<NoticeMail>, StoreError> {
+        let Some(relay) = &self.relay else {
+            return Ok(Vec::new().into());
+        };
+        let admitted = self.gate().admits(most.min(IN_HAND), Instant::now());
+        if admitted == 0 {
+            return Ok(Vec::new().into());
+        }
+        let claimed = notices::claim(&self.store, admitted, relay.timeout() + LEASE_MARGIN).await?;
+        Ok(claimed.into())
+    }
+
+    async fn call(&self, mail: &NoticeMail) -> Report {
+        match &self.relay {
+            Some(relay) => self.send(relay, mail).await,
+            None => Report::Later("UNIGATE_SMTP_URL is not set".to_owned()),
+        }
+    }
+
+    async fn record(&self, done: &[Done<NoticeMail, Report>]) -> Result<(), StoreError> {
+        for Done { job, report } in done {
+            self.record_one(job, report).await?;
         }
         Ok(())
     }

@@ -1,0 +1,166 @@
+//! `bench unikassa`: how fast payments are delivered, beside a bare loop of the same signed calls with as many in flight,
+//! and whether a payee that hangs costs the others anything.
+
+mod bare;
+mod payee;
+mod requeue;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use domain::declaration::Payee;
+use runtime::{Context, Settings};
+use store::rehearsal::deliveries as rehearsal;
+use store::{Store, declarations};
+use tokio_util::sync::CancellationToken;
+
+use self::payee::Payees;
+use super::figure::{Figure, Goal};
+use super::load::{Ground, rate};
+
+/// Payees, each with a lane of its own.
+const LANES: u32 = 100;
+/// Calls at a time of each.
+const SLOTS: u32 = 4;
+/// How long a payee takes to answer.
+const LATENCY: Duration = Duration::from_millis(20);
+/// How long payments fall due, one after the other, where their ages are compared.
+const WATCHED: Duration = Duration::from_secs(10);
+/// The payee that hangs.
+const HANGING: &str = "bench-000";
+/// Failed payments that are requeued together, and within how many seconds.
+const REQUEUED: u32 = 100_000;
+const REQUEUED_WITHIN: f64 = 60.0;
+/// Nobody.
+const NOBODY: &str = "";
+
+/// Measures the figures whose names begin with `only`; an empty one means all.
+pub(super) async fn measure(settings: &Settings, pairs: u32, count: u32, only: &str) -> anyhow::Result<Vec<Figure>> {
+    let mut figures = [
+        ("deliver_20ms", "pay/s", Goal::AtLeast(0.9)),
+        ("deliver", "pay/s", Goal::AtLeast(0.15)),
+        ("hanging_p99", "ms", Goal::AtMost(2.0)),
+        ("requeue", "s", Goal::AtMost(1.0)),
+        ("requeue_memory", "MiB", Goal::AtMost(1.5)),
+    ]
+    .map(|(name, unit, goal)| Figure {
+        name,
+        unit,
+        pairs: Vec::new(),
+        goal,
+    });
+    for pair in 0..pairs {
+        tracing::info!(pair = pair + 1, of = pairs, "measuring");
+        for figure in figures.iter_mut().filter(|figure| figure.is_wanted(only)) {
+            figure.pairs.push(match figure.name {
+                "requeue" => (requeue::measure(settings, REQUEUED).await?.seconds, REQUEUED_WITHIN),
+                "requeue_memory" => (
+                    requeue::measure(settings, REQUEUED).await?.memory,
+                    requeue::measure(settings, REQUEUED / 10).await?.memory,
+                ),
+                "deliver_20ms" => (
+                    delivered(settings, count, LATENCY).await?,
+                    bare::measure(count, LATENCY).await?,
+                ),
+                "deliver" => (
+                    delivered(settings, count, Duration::ZERO).await?,
+                    bare::measure(count, Duration::ZERO).await?,
+                ),
+                _ => (
+                    age_p99(settings, count / 2, true).await?,
+                    age_p99(settings, count / 2, false).await?,
+                ),
+            });
+        }
+    }
+    Ok(figures.into_iter().filter(|figure| !figure.pairs.is_empty()).collect())
+}
+
+/// The payees as declared, of which the first one may hang.
+fn declared(payees: &Payees, first_hangs: bool) -> anyhow::Result<Vec<Payee>> {
+    (0..LANES)
+        .map(|nth| {
+            let id = format!("bench-{nth:03}");
+            let url = payees.url(&id, first_hangs && id == HANGING);
+            let text = format!(
+                r#"
+                id = "{id}"
+                name = "{id}"
+                gateway = "unikassa"
+                currency = "RUB"
+                account = {{ pattern = "^.{{1,40}}$" }}
+                amount = {{ min = 100, max = 10000000 }}
+                [unikassa]
+                url = "{url}"
+                secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+                concurrency = {SLOTS}
+                allow_private = true
+                "#
+            );
+            toml::from_str(&text).context("the benchmark's payees")
+        })
+        .collect()
+}
+
+async fn declare(store: &Store, payees: &[Payee]) -> anyhow::Result<()> {
+    let tx = store.begin().await?;
+    declarations::lock_for_apply(&tx).await?;
+    for payee in payees {
+        declarations::apply_payee(&tx, payee, "bench").await?;
+    }
+    Ok(tx.commit().await?)
+}
+
+/// Payments delivered a second, from the first call to the last record.
+async fn delivered(settings: &Settings, count: u32, pause: Duration) -> anyhow::Result<f64> {
+    let payees = Payees::start(pause).await?;
+    let ground = Ground::bare(settings, "ours", None).await?;
+    declare(&ground.store, &declared(&payees, false)?).await?;
+    rehearsal::owe(&ground.store, LANES, count, "accepted", Duration::ZERO).await?;
+    let context = start(&ground).await?;
+    let total = u64::from(count);
+    let measured = rate(total, async || {
+        let answered = payees.answered();
+        if answered < total {
+            return Ok(answered);
+        }
+        Ok::<u64, store::StoreError>(total - rehearsal::count_not(&ground.store, "delivered", NOBODY).await?)
+    })
+    .await;
+    finish(context).await;
+    ground.clear().await?;
+    measured
+}
+
+/// Milliseconds after falling due within which 99 of 100 payments were delivered to the payees that answer.
+async fn age_p99(settings: &Settings, count: u32, one_hangs: bool) -> anyhow::Result<f64> {
+    let payees = Payees::start(LATENCY).await?;
+    let ground = Ground::bare(settings, "ages", None).await?;
+    declare(&ground.store, &declared(&payees, one_hangs)?).await?;
+    let context = start(&ground).await?;
+    rehearsal::owe(&ground.store, LANES, count, "accepted", WATCHED).await?;
+    let limit = Instant::now() + 3 * WATCHED;
+    while rehearsal::count_not(&ground.store, "delivered", HANGING).await? > 0 {
+        ensure!(
+            Instant::now() < limit,
+            "payments to payees that answer are not delivered"
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let age = rehearsal::age_p99(&ground.store, HANGING).await?;
+    finish(context).await;
+    ground.clear().await?;
+    Ok(age * 1000.0)
+}
+
+async fn start(ground: &Ground) -> anyhow::Result<Context> {
+    let context = Context::start(ground.settings.clone(), CancellationToken::new()).await?;
+    context.bus.wait_ready().await;
+    unikassa::start(&context)?;
+    Ok(context)
+}
+
+async fn finish(context: Context) {
+    context.shutdown.cancel();
+    runtime::end_within(&context).await;
+}

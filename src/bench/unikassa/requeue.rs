@@ -1,0 +1,75 @@
+//! Failed deliveries requeued by a filter: how long until the last one is due again, and how much memory that takes.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use runtime::Settings;
+use secrecy::ExposeSecret;
+use store::rehearsal::deliveries as rehearsal;
+use tokio::process::Command;
+
+use super::payee::Payees;
+use super::{NOBODY, declare, declared};
+use crate::bench::load::Ground;
+
+/// What they become.
+const DUE: &str = "waiting";
+const LIMIT: Duration = Duration::from_secs(600);
+
+/// What one run took.
+pub(super) struct Took {
+    pub(super) seconds: f64,
+    /// The command's peak, in MiB.
+    pub(super) memory: f64,
+}
+
+/// `unigate deliveries requeue` of so many failed payments of one payee. Nobody delivers them.
+pub(super) async fn measure(settings: &Settings, count: u32) -> anyhow::Result<Took> {
+    let payees = Payees::start(Duration::ZERO).await?;
+    let ground = Ground::bare(settings, "requeue", None).await?;
+    declare(&ground.store, &declared(&payees, false)?).await?;
+    rehearsal::owe(&ground.store, 1, count, "failed", Duration::ZERO).await?;
+    let took = requeue(&ground).await;
+    ground.clear().await?;
+    took
+}
+
+async fn requeue(ground: &Ground) -> anyhow::Result<Took> {
+    let begun = Instant::now();
+    let mut command = Command::new(std::env::current_exe()?)
+        .args(["deliveries", "requeue", "--payee", "bench-000", "--state", "failed"])
+        .env("UNIGATE_DATABASE_URL", ground.settings.store.url.expose_secret())
+        .env("UNIGATE_BROKER_URL", ground.settings.bus.url.expose_secret())
+        .env("UNIGATE_BROKER_NAMESPACE", &ground.settings.bus.namespace)
+        .env("UNIGATE_LOG", "error")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
+    let mut memory: f64 = 0.0;
+    let status = loop {
+        memory = memory.max(command.id().and_then(peak).unwrap_or(0.0));
+        if let Some(status) = command.try_wait()? {
+            break status;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    ensure!(status.success(), "`unigate deliveries requeue` ended with {status}");
+    while rehearsal::count_not(&ground.store, DUE, NOBODY).await? > 0 {
+        ensure!(begun.elapsed() < LIMIT, "payments are not due after {LIMIT:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(Took {
+        seconds: begun.elapsed().as_secs_f64(),
+        memory,
+    })
+}
+
+/// The most memory a process has had, in MiB.
+fn peak(id: u32) -> Option<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib / 1024.0)
+}
