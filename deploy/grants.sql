@@ -166,6 +166,15 @@ grant select, insert, delete on lane_slot to unigate_operator;
 -- Looking at payments and putting them back to work.
 grant select on payment, payment_view, payment_identity, attempt, event to unigate_operator;
 grant update (state, generation, next_act, due_at, step, not_found, give_up_at, updated_at) on payment to unigate_operator;
+-- Payees' lists: asking for one (as a call of its lane), keeping it, and making delivered what is on it, which is an event.
+grant select, insert, delete on reconciliation to unigate_operator;
+grant update (complete_at, items) on reconciliation to unigate_operator;
+grant select, insert, delete on reconciliation_item to unigate_operator;
+grant update (last_error, provider_reference, flags) on payment to unigate_operator;
+grant update (breaker, failures, opened_at, probe_at, probe_count, last_error, question_waits_until)
+    on lane to unigate_operator;
+grant update (token, lease_until) on lane_slot to unigate_operator;
+grant insert on event to unigate_operator;
 -- Parked facts: correcting, putting back, discarding (which leaves the id refused).
 grant select on parked to unigate_operator;
 -- Discarding a sale looks whether there is a reservation after all.

@@ -34,6 +34,7 @@ fn columns() {
         line::<store::cases::CaseRow>("cards cases list"),
         line::<store::payments::PaymentRow>("payments list"),
         line::<Delivery>("deliveries list"),
+        line::<super::deliveries::Found>("deliveries reconcile"),
         line::<store::registers::Listed>("registers list"),
         line::<store::parked::Parked>("parked list"),
         line::<store::notices::Notice>("notices list"),

@@ -18,6 +18,7 @@ pub mod money;
 pub mod parked;
 pub mod payment;
 pub mod receipt;
+pub mod reconciliation;
 pub mod register;
 pub mod retry;
 pub mod text;

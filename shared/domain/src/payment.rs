@@ -90,7 +90,9 @@ impl PaymentState {
     /// Whether a payment may go from this state to that one. Staying is not a move.
     ///
     /// `Unknown` leaves only by the payee's own word (a late answer, `status`), by an operator's certainty, or for an
-    /// idempotent payee by paying again; `Refused`, `Failed` and `Stopped` leave only by an operator's requeue.
+    /// idempotent payee by paying again; `Refused`, `Failed` and `Stopped` leave only by an operator's requeue, or when the
+    /// payee's own list has them. `Delivered` goes back to `Waiting` only when an operator requeues what an idempotent
+    /// payee's list lacks.
     pub fn may_become(self, next: Self) -> bool {
         use PaymentState as S;
         match self {
@@ -124,7 +126,7 @@ impl PaymentState {
                     | S::Revoking
                     | S::Revoked
             ),
-            S::Delivered => matches!(next, S::Revoking),
+            S::Delivered => matches!(next, S::Revoking | S::Waiting),
             S::Refused | S::Failed => matches!(next, S::Waiting | S::Delivered | S::Revoked),
             S::Stopped => matches!(next, S::Accepted | S::Waiting | S::Delivered | S::Revoking | S::Revoked),
             S::Revoking => matches!(next, S::Revoked | S::Delivered | S::Unknown),

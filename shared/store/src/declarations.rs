@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use domain::declaration::{Declaration, Payee, Product, Terminal, TerminalGroup, TerminalLimits};
+use domain::declaration::{Declaration, Gateway, Payee, Product, Terminal, TerminalGroup, TerminalLimits};
 use domain::ids::{PayeeId, ProductId, TerminalId};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -159,11 +159,15 @@ pub async fn apply_payee(tx: &Tx, payee: &Payee, who: &str) -> Result<Applied, S
     )
     .await?;
     if payee.register.is_some() {
-        tx.execute(
-            "INSERT INTO series (payee_id) VALUES ($1) ON CONFLICT DO NOTHING",
-            &[&payee.id.as_str()],
-        )
-        .await?;
+        // What an online payee gets registers of is what was delivered to it.
+        let sql = match payee.gateway {
+            Gateway::Registers => "INSERT INTO series (payee_id) VALUES ($1) ON CONFLICT DO NOTHING",
+            _ => {
+                "INSERT INTO series (payee_id, name, holds) VALUES ($1, 'delivered', 'delivered')
+                 ON CONFLICT (payee_id, name) DO NOTHING"
+            }
+        };
+        tx.execute(sql, &[&payee.id.as_str()]).await?;
     }
     if let Some(profile) = &payee.unikassa {
         set_lane(

@@ -25,6 +25,7 @@ pub mod notices;
 pub mod parked;
 pub mod payments;
 mod pool;
+pub mod reconciliation;
 pub mod registers;
 pub mod rehearsal;
 pub mod reservations;

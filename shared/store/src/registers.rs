@@ -8,6 +8,7 @@
 mod building;
 mod closing;
 mod copies;
+mod delivered;
 mod listing;
 mod series;
 
@@ -23,6 +24,7 @@ pub use building::{
 };
 pub use closing::{advance_clock, close_before_change, close_due, close_now, series_due, series_due_in};
 pub use copies::{CopyRequest, resend};
+pub use delivered::{close_delivered, deliveries_due, deliveries_due_in};
 pub use listing::{Listed, SavedFile, count_failed, file_of, find, list};
 
 /// What everybody is told about a register: events, mails, lists.
@@ -38,9 +40,9 @@ pub struct Summary {
     pub is_copy: bool,
     /// Counted from 1 within the series; copies are counted apart.
     pub sequence: i32,
-    /// Acceptance of its first payment.
+    /// Acceptance of its first payment; in a series of what was delivered, when it was.
     pub first_accepted_at: Timestamp,
-    /// Acceptance of its last payment.
+    /// The same of its last payment.
     pub last_accepted_at: Timestamp,
     /// Payments in it, revoked ones not counted.
     pub count: i64,

@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use bytes::{Bytes, BytesMut};
 use deadpool_postgres::Object;
 use futures::future::{join, join_all};
+use futures::{Stream, TryStreamExt};
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{CopyInSink, Row, Statement};
 
@@ -95,6 +96,19 @@ impl Tx {
     pub(crate) async fn query_opt(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, StoreError> {
         let statement = self.client().prepare_cached(sql).await?;
         self.in_transaction(self.client().query_opt(&statement, params)).await
+    }
+
+    /// A query whose rows are read as they come. The transaction stays open for as long as they are read.
+    pub(crate) async fn query_stream(
+        &self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<impl Stream<Item = Result<Row, StoreError>> + use<>, StoreError> {
+        let statement = self.client().prepare_cached(sql).await?;
+        let rows = self
+            .in_transaction(self.client().query_raw(&statement, params.iter().copied()))
+            .await?;
+        Ok(rows.map_err(StoreError::from))
     }
 
     pub(crate) async fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, StoreError> {

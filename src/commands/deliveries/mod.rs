@@ -1,6 +1,7 @@
 //! `unigate deliveries`: payments of online payees, and putting them back to work.
 
 mod judge;
+mod reconcile;
 mod requeue;
 
 use clap::Subcommand;
@@ -23,6 +24,8 @@ pub(crate) enum Command {
     Show(ShowArgs),
     /// Make payments due now: named ones, or a payee's in a state
     Requeue(RequeueArgs),
+    /// Compare a payee's list with ours, and act on what differs
+    Reconcile(reconcile::ReconcileArgs),
 }
 
 /// Which deliveries.
@@ -71,6 +74,7 @@ pub(crate) async fn run(command: Command) -> Outcome {
         Command::List(args) => list(args).await,
         Command::Show(args) => super::payments::show(args).await,
         Command::Requeue(args) => requeue::requeue(args).await,
+        Command::Reconcile(args) => reconcile::run(args).await,
     }
 }
 
@@ -88,6 +92,9 @@ async fn list(args: ListArgs) -> Outcome {
     super::payments::note_limit(args.limit, listed);
     Ok(Ending::Done)
 }
+
+#[cfg(test)]
+pub(crate) use reconcile::Found;
 
 /// A payment as it stands before its payee.
 pub(crate) struct Delivery(PaymentRow);

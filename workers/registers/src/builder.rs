@@ -171,12 +171,12 @@ impl Builder {
     }
 
     async fn read_rows(&self, build: &Build, pages: Sender<Page>) -> Result<(), BuildError> {
-        let mut after = 0;
+        let mut after = None;
         loop {
-            let rows = registers::rows_after(&self.store, build, after, PAGE_ROWS).await?;
+            let rows = registers::rows_after(&self.store, build, after.as_ref(), PAGE_ROWS).await?;
             let page = match rows.last() {
                 Some(last) => {
-                    after = last.position;
+                    after = Some(last.clone());
                     Page::Rows(rows)
                 }
                 None => Page::End,

@@ -7,24 +7,39 @@ use store::{Store, StoreError};
 /// Closes everything that is due now and says which registers that made. Several closers at once take turns.
 pub async fn close_all_due(store: &Store) -> Result<Vec<RegisterId>, StoreError> {
     let due = registers::series_due(store).await?;
-    if due.is_empty() {
-        return Ok(Vec::new());
-    }
-    // Once for all: every cut-off up to here has passed by the ledger's clock.
-    let until = registers::advance_clock(store).await?;
+    let delivered = registers::deliveries_due(store).await?;
     let mut closed = Vec::new();
-    for series in due {
-        match Box::pin(registers::close_due(store, series, until)).await {
-            Ok(registers) => closed.extend(registers),
-            // The database is away, for all of them.
-            Err(error) if error.is_retryable() && store.ping().await.is_err() => return Err(error),
-            // One series that cannot be closed (or not in time, or not now) must not keep the others open.
-            Err(error) => {
-                tracing::error!(series, %error, "a series cannot be closed");
-                metrics::counter!("unigate_registers_failed_total", "stage" => "close").increment(1);
-            }
+    if !due.is_empty() {
+        // Once for all: every cut-off up to here has passed by the ledger's clock.
+        let until = registers::advance_clock(store).await?;
+        for series in due {
+            let closing = Box::pin(registers::close_due(store, series, until)).await;
+            take(store, series, closing, &mut closed).await?;
         }
+    }
+    for series in delivered {
+        let closing = registers::close_delivered(store, series).await;
+        take(store, series, closing, &mut closed).await?;
     }
     metrics::counter!("unigate_registers_closed_total").increment(closed.len() as u64);
     Ok(closed)
+}
+
+async fn take(
+    store: &Store,
+    series: i64,
+    closing: Result<Vec<RegisterId>, StoreError>,
+    closed: &mut Vec<RegisterId>,
+) -> Result<(), StoreError> {
+    match closing {
+        Ok(registers) => closed.extend(registers),
+        // The database is away, for all of them.
+        Err(error) if error.is_retryable() && store.ping().await.is_err() => return Err(error),
+        // One series that cannot be closed (or not in time, or not now) must not keep the others open.
+        Err(error) => {
+            tracing::error!(series, %error, "a series cannot be closed");
+            metrics::counter!("unigate_registers_failed_total", "stage" => "close").increment(1);
+        }
+    }
+    Ok(())
 }

@@ -18,6 +18,8 @@ pub(crate) struct FileSpec {
     pub(crate) name: String,
     /// The payee's fields, in declared order.
     pub(crate) fields: Vec<String>,
+    /// Whether times are those of delivery, not of acceptance.
+    pub(crate) delivered: bool,
     pub(crate) zone: TimeZone,
     pub(crate) zip: bool,
     pub(crate) recipients: Vec<Recipient>,
@@ -52,6 +54,7 @@ impl FileSpec {
             inner_name,
             name,
             fields: field.iter().map(|rule| rule.name.clone()).collect(),
+            delivered: build.delivered.is_some(),
             zone: profile.time_zone.tz().clone(),
             zip: profile.zip,
             recipients,

@@ -12,15 +12,7 @@ use store::registers::RegisterRow;
 use crate::file::FileSpec;
 use crate::{BuildError, clean};
 
-const HEADER: [&str; 7] = [
-    "number",
-    "accepted_at",
-    "paid_at",
-    "account",
-    "amount",
-    "currency",
-    "receipt_number",
-];
+const HEADER: [&str; 5] = ["paid_at", "account", "amount", "currency", "receipt_number"];
 
 /// What was written, to be compared with what was frozen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,7 +34,9 @@ impl<'a, W: Write> CsvRegister<'a, W> {
             .delimiter(b';')
             .terminator(Terminator::CRLF)
             .from_writer(out);
-        out.write_record(HEADER.into_iter().chain(spec.fields.iter().map(String::as_str)))?;
+        let at = if spec.delivered { "delivered_at" } else { "accepted_at" };
+        let own = ["number", at].into_iter().chain(HEADER);
+        out.write_record(own.chain(spec.fields.iter().map(String::as_str)))?;
         Ok(Self {
             out,
             spec,
@@ -53,7 +47,7 @@ impl<'a, W: Write> CsvRegister<'a, W> {
     pub(crate) fn add(&mut self, row: &RegisterRow) -> Result<(), BuildError> {
         let out = &mut self.out;
         out.write_field(row.number.to_string())?;
-        out.write_field(local(row.accepted_at, &self.spec.zone))?;
+        out.write_field(local(row.at, &self.spec.zone))?;
         out.write_field(local(row.paid_at, &self.spec.zone))?;
         out.write_field(&*clean::text(&row.account))?;
         out.write_field(format_minor(row.amount, row.currency))?;

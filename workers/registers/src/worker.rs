@@ -40,7 +40,11 @@ async fn close(context: &Context) -> Result<Swept, StoreError> {
         // There may be more than one look takes.
         return Ok(Swept::More);
     }
-    let next = registers::series_due_in(&context.store).await?;
+    let next = [
+        registers::series_due_in(&context.store).await?,
+        registers::deliveries_due_in(&context.store).await?,
+    ];
+    let next = next.into_iter().flatten().min();
     // A cut-off that has passed and closed nothing is somebody else's at the moment.
     Ok(next.filter(|next| !next.is_zero()).map_or(Swept::Idle, Swept::Next))
 }

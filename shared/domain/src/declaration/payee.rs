@@ -36,7 +36,7 @@ pub struct Payee {
     /// What the payer is asked for besides the account, in the order of asking.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub field: Vec<FieldRule>,
-    /// For gateway `registers`.
+    /// For gateway `registers`; with gateway `unikassa`, of what was delivered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub register: Option<RegisterProfile>,
     /// For gateway `unikassa`.
@@ -196,10 +196,15 @@ impl Payee {
             "gateway",
             "databases is known but not served by this version yet; registers and unikassa are",
         );
-        match (&self.register, self.gateway == Gateway::Registers) {
-            (Some(profile), true) => found.within("register", profile.check()),
-            (Some(_), false) => found.refuse_if(true, "register", "is read only with gateway = \"registers\""),
-            (None, needed) => found.refuse_if(needed, "register", "is missing: gateway = \"registers\" needs it"),
+        match (&self.register, self.gateway) {
+            (Some(profile), Gateway::Registers) => found.within("register", profile.check()),
+            (Some(profile), Gateway::Unikassa) => found.within("register", profile.check_of_delivered()),
+            (Some(_), Gateway::Databases) => {}
+            (None, gateway) => found.refuse_if(
+                gateway == Gateway::Registers,
+                "register",
+                "is missing: gateway = \"registers\" needs it",
+            ),
         }
         match (&self.unikassa, self.gateway == Gateway::Unikassa) {
             (Some(profile), true) => found.within("unikassa", profile.check()),

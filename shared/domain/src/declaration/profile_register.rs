@@ -77,6 +77,19 @@ impl RegisterProfile {
     }
 }
 
+impl RegisterProfile {
+    /// Of an online payee: a register of what was delivered to it.
+    pub(super) fn check_of_delivered(&self) -> Findings {
+        let mut found = self.check();
+        found.refuse_if(
+            self.every_payments.is_some(),
+            "every_payments",
+            "is not for what is delivered online: say schedule or every_seconds",
+        );
+        found
+    }
+}
+
 /// Reads a mail address from outside a declaration, by the same rule.
 pub fn parse_mail_address(address: &str) -> Result<String, Invalid> {
     check_address("address", address).map(|()| address.to_owned())

@@ -293,6 +293,17 @@ fn a_gateway_has_its_own_section_and_no_other() {
 }
 
 #[test]
+fn an_online_payee_may_have_a_register_by_the_clock() {
+    let with = |how: &str| from_toml::<Payee>(&format!("{ISP}\n[register]\n{how}\n"));
+    with("schedule = \"0 0 * * *\"").unwrap();
+    let counted = with("schedule = \"0 0 * * *\"\nevery_payments = 5").unwrap_err();
+    assert!(
+        counted[0].starts_with("register.every_payments: is not for what is delivered online"),
+        "{counted:?}"
+    );
+}
+
+#[test]
 fn everything_wrong_is_told_at_once() {
     let found =
         from_toml::<Product>(&MTS.replace("[60, 300, 600]", "[60, 61, 60]").replace("1800", "2592001")).unwrap_err();

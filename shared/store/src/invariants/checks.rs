@@ -173,7 +173,9 @@ const CHECKS: &[Check] = &[
         what: "a delivered payment has an answer of its payee to show",
         sql: "SELECT count(*), count(*) FILTER (WHERE NOT shown), min(payment_id::text) FILTER (WHERE NOT shown)
               FROM (SELECT payment_id, EXISTS (SELECT FROM attempt a
-                         WHERE a.payment_id = p.payment_id AND a.ending = 'answered') AS shown
+                         WHERE a.payment_id = p.payment_id AND a.ending = 'answered')
+                         OR EXISTS (SELECT FROM audit a WHERE a.subject_kind = 'payment' AND a.subject = p.payment_id::text
+                              AND a.act = 'deliveries reconcile' AND a.allowed) AS shown
                     FROM payment p WHERE gateway <> 'registers' AND state = 'delivered') delivered",
     },
     Check {
@@ -192,7 +194,8 @@ const CHECKS: &[Check] = &[
               FROM (SELECT r.register_id, r.payment_count = count(p.*) AND r.total = coalesce(sum(p.amount), 0) AS equal
                     FROM register r LEFT JOIN payment p ON p.series_id = r.series_id AND p.position BETWEEN r.lo AND r.hi
                          AND p.state <> 'revoked'
-                    WHERE r.kind = 'regular' GROUP BY r.register_id) registers",
+                    WHERE r.kind = 'regular' AND (SELECT holds FROM series s WHERE s.series_id = r.series_id) = 'accepted'
+                    GROUP BY r.register_id) registers",
     },
     Check {
         invariant: 4,

@@ -33,6 +33,8 @@ pub struct Build {
     pub mail_to: Vec<String>,
     /// How many builds were begun, this one included.
     pub attempts: i32,
+    /// Set when it holds what was delivered in this period, and not positions of the ledger.
+    pub delivered: Option<(Timestamp, Timestamp)>,
     series_id: i64,
     lo: i64,
     hi: i64,
@@ -41,12 +43,13 @@ pub struct Build {
 /// One payment as a register shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisterRow {
-    /// Its place in the ledger; pages go on after it.
-    pub position: i64,
+    /// Its place in the ledger; none where what was delivered is listed.
+    pub position: Option<i64>,
     /// What the payee knows it by.
     pub number: Number,
-    /// When we took it.
-    pub accepted_at: Timestamp,
+    /// When we took it, or when it was delivered, where that is listed. Pages go on after it and the number, or after the
+    /// position.
+    pub at: Timestamp,
     /// When the payer paid.
     pub paid_at: Timestamp,
     /// The payer's account, as it came.
@@ -73,14 +76,18 @@ pub async fn claim_build(store: &Store, lease: Duration) -> Result<Option<Build>
              WHERE register_id = (SELECT register_id FROM register
                  WHERE state = 'frozen' AND due_at <= clock_timestamp() ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED)
              RETURNING *)
-         SELECT {SUMMARY_COLUMNS}, r.closed_at, r.mail_to, r.attempts, r.series_id, r.lo, r.hi, v.declaration
+         SELECT {SUMMARY_COLUMNS}, r.closed_at, r.mail_to, r.attempts, r.series_id, r.lo, r.hi, v.declaration,
+                s.holds = 'delivered', r.period_from, r.period_to
          FROM taken r JOIN series s USING (series_id)
          JOIN payee_version v ON v.payee_id = r.payee_id AND v.version = r.payee_version"
     );
     let Some(row) = store.query_opt(&sql, &[&token, &lease.as_secs_f64()]).await? else {
         return Ok(None);
     };
+    let delivered = row.get::<_, bool>(SUMMARY_WIDTH + 7);
+    let period = || Some((row.get(SUMMARY_WIDTH + 8), row.get(SUMMARY_WIDTH + 9)));
     Ok(Some(Build {
+        delivered: if delivered { period() } else { None },
         summary: summary_of(&row)?,
         token,
         closed_at: row.get(SUMMARY_WIDTH),
@@ -118,25 +125,45 @@ pub async fn renew_build(store: &Store, build: &Build, lease: Duration) -> Resul
     Ok(renewed == 1)
 }
 
-/// The next payments of the range after a position (0 = from the start), in the order of positions. The range is closed,
-/// so every page and every build sees the same payments.
-pub async fn rows_after(store: &Store, build: &Build, after: i64, most: i64) -> Result<Vec<RegisterRow>, StoreError> {
-    let after = after.max(build.lo - 1);
-    let rows = store
-        .query(
-            "SELECT position, number, accepted_at, paid_at, account, amount, currency, receipt_number, fields
-             FROM payment WHERE series_id = $1 AND position > $2 AND position <= $3 AND state <> 'revoked'
-             ORDER BY position LIMIT $4",
-            &[&build.series_id, &after, &build.hi, &most],
-        )
-        .await?;
+/// The next payments of the range after one (none = from the start), in the order of positions, or of delivery. The range
+/// is closed, so every page and every build sees the same payments.
+pub async fn rows_after(
+    store: &Store,
+    build: &Build,
+    after: Option<&RegisterRow>,
+    most: i64,
+) -> Result<Vec<RegisterRow>, StoreError> {
+    let rows = match build.delivered {
+        None => {
+            let position = after.and_then(|row| row.position).unwrap_or(build.lo - 1);
+            store
+                .query(
+                    "SELECT position, number, accepted_at, paid_at, account, amount, currency, receipt_number, fields
+                     FROM payment WHERE series_id = $1 AND position > $2 AND position <= $3 AND state <> 'revoked'
+                     ORDER BY position LIMIT $4",
+                    &[&build.series_id, &position, &build.hi, &most],
+                )
+                .await?
+        }
+        Some((from, to)) => {
+            let (at, number) = after.map_or((from, 0), |row| (row.at, row.number.get()));
+            store
+                .query(
+                    "SELECT NULL::int8, number, delivered_at, paid_at, account, amount, currency, receipt_number, fields
+                     FROM payment WHERE payee_id = $1 AND (delivered_at, number) > ($2, $3) AND delivered_at < $4
+                     ORDER BY delivered_at, number LIMIT $5",
+                    &[&build.summary.payee.as_str(), &at, &number, &to, &most],
+                )
+                .await?
+        }
+    };
     rows.iter()
         .map(|row| {
             let fields: Value = row.get(8);
             Ok(RegisterRow {
                 position: row.get(0),
                 number: Number::new(row.get(1))?,
-                accepted_at: row.get(2),
+                at: row.get(2),
                 paid_at: row.get(3),
                 account: row.get(4),
                 amount: row.get(5),

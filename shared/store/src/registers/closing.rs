@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use domain::declaration::Payee;
+use domain::declaration::{Gateway, Payee};
 use domain::{PayeeId, RegisterId};
 use jiff::Timestamp;
 use serde_json::Value;
@@ -129,7 +129,7 @@ pub async fn close_now(store: &Store, payee: &PayeeId, who: &str) -> Result<Vec<
 /// transaction, so that their series are locked in one order.
 pub async fn close_before_change(store: &Store, tx: &Tx, payees: &[Payee]) -> Result<Vec<RegisterId>, StoreError> {
     let mut changing = Vec::new();
-    for payee in payees.iter().filter(|payee| payee.register.is_some()) {
+    for payee in payees.iter().filter(|payee| payee.gateway == Gateway::Registers) {
         let row = tx
             .query_opt(
                 "SELECT declaration FROM payee WHERE payee_id = $1",
@@ -153,7 +153,7 @@ pub async fn close_before_change(store: &Store, tx: &Tx, payees: &[Payee]) -> Re
 }
 
 async fn lock_series_of(tx: &Tx, payees: &[&str]) -> Result<Vec<Series>, StoreError> {
-    let sql = format!("{SERIES} WHERE payee_id = ANY($1) ORDER BY series_id FOR NO KEY UPDATE");
+    let sql = format!("{SERIES} WHERE payee_id = ANY($1) AND holds = 'accepted' ORDER BY series_id FOR NO KEY UPDATE");
     let mut all = Vec::new();
     for row in tx.query(&sql, &[&payees]).await? {
         all.push(Series::read(tx, &row).await?);

@@ -18,6 +18,7 @@ fn spec(zip: bool, recipients: Vec<age::x25519::Recipient>) -> FileSpec {
         inner_name: "gvk-main-000001.csv".to_owned(),
         name: String::new(),
         fields: vec!["meter_cold".to_owned(), "payer".to_owned()],
+        delivered: false,
         zone: TimeZone::get("Europe/Moscow").unwrap(),
         zip,
         recipients,
@@ -28,9 +29,9 @@ fn spec(zip: bool, recipients: Vec<age::x25519::Recipient>) -> FileSpec {
 fn row(number: i64) -> RegisterRow {
     let at: Timestamp = "2026-11-23T07:02:11.5Z".parse().unwrap();
     RegisterRow {
-        position: number,
+        position: Some(number),
         number: Number::new(number).unwrap(),
-        accepted_at: at,
+        at,
         paid_at: at,
         account: "1920679795".to_owned(),
         amount: 15_000,

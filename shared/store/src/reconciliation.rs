@@ -1,0 +1,238 @@
+//! Payees' lists, kept as they came, and what follows from them. A comparison is one statement whose rows are read as they
+//! come: the database joins and sorts, however many there are.
+
+use domain::ids::{Number, PaymentId};
+use domain::payment::{Act, PaymentState};
+use domain::reconciliation::{Lacking, Ours, Theirs};
+use futures::{Stream, StreamExt};
+use jiff::Timestamp;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use crate::{Store, StoreError, Tx};
+
+/// A list that is being taken down.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// Which.
+    pub reconciliation_id: Uuid,
+    /// Whose list.
+    pub payee: String,
+    /// The first moment it is about.
+    pub from: Timestamp,
+    /// The first moment after that.
+    pub to: Timestamp,
+}
+
+/// Where a list came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The payee was asked for it.
+    List,
+    /// Somebody brought a file.
+    File,
+}
+
+/// An entry of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// Which payment.
+    pub number: Number,
+    /// What of it.
+    pub theirs: Theirs,
+}
+
+/// Lists older than this are dropped when their payee's next one begins, but for the last two.
+const KEPT_DAYS: i32 = 90;
+
+/// Begins a list.
+pub async fn begin(tx: &Tx, run: &Run, source: Source, who: &str) -> Result<(), StoreError> {
+    tx.execute_later(
+        "DELETE FROM reconciliation WHERE payee_id = $1 AND begun_at < clock_timestamp() - make_interval(days => $2)
+           AND reconciliation_id NOT IN (
+               SELECT reconciliation_id FROM reconciliation WHERE payee_id = $1 ORDER BY begun_at DESC LIMIT 2)",
+        &[&run.payee, &KEPT_DAYS],
+    )
+    .await?;
+    let source = match source {
+        Source::List => "list",
+        Source::File => "file",
+    };
+    tx.execute_later(
+        "INSERT INTO reconciliation (reconciliation_id, payee_id, from_at, to_at, source, asked_by)
+         VALUES ($1, $2, $3, $4, $5, $6)",
+        &[&run.reconciliation_id, &run.payee, &run.from, &run.to, &source, &who],
+    )
+    .await
+}
+
+/// Adds entries, the first of which is on this line of the list.
+pub async fn add(store: &Store, run: &Run, first_line: i64, items: &[Item]) -> Result<(), StoreError> {
+    let lines: Vec<i64> = (first_line..).take(items.len()).collect();
+    let numbers: Vec<i64> = items.iter().map(|item| item.number.get()).collect();
+    let amounts: Vec<i64> = items.iter().map(|item| item.theirs.amount).collect();
+    let currencies: Vec<&str> = items.iter().map(|item| item.theirs.currency.as_str()).collect();
+    let credited: Vec<_> = items.iter().map(|item| item.theirs.credited_at).collect();
+    let references: Vec<_> = items
+        .iter()
+        .map(|item| item.theirs.provider_reference.as_deref())
+        .collect();
+    store
+        .execute(
+            "INSERT INTO reconciliation_item (reconciliation_id, line, number, amount, currency, credited_at, provider_reference)
+             SELECT $1, u.* FROM UNNEST($2::int8[], $3::int8[], $4::int8[], $5::text[], $6::timestamptz[], $7::text[]) AS u",
+            &[&run.reconciliation_id, &lines, &numbers, &amounts, &currencies, &credited, &references],
+        )
+        .await
+        .map(drop)
+}
+
+/// Notes that the list is whole.
+pub async fn complete(store: &Store, run: &Run, items: i64) -> Result<(), StoreError> {
+    store
+        .execute(
+            "UPDATE reconciliation SET complete_at = clock_timestamp(), items = $2 WHERE reconciliation_id = $1",
+            &[&run.reconciliation_id, &items],
+        )
+        .await
+        .map(drop)
+}
+
+/// A row of the comparison.
+pub type Joined = (Number, Option<Ours>, Option<Theirs>);
+
+/// The list beside our payments, in the order of their numbers: those of the list, whenever they are from, and those of the
+/// period that are delivered, or were last called then and may have been. `tx` stays open while the rows are read.
+pub async fn compare(tx: &Tx, run: &Run) -> Result<impl Stream<Item = Result<Joined, StoreError>>, StoreError> {
+    // A comparison of millions may take its time.
+    tx.batch("SET LOCAL statement_timeout = 0").await?;
+    let rows = tx
+        .query_stream(
+            "WITH item AS (SELECT * FROM reconciliation_item WHERE reconciliation_id = $1),
+                  wanted AS (
+                      SELECT payment_id FROM payment
+                      WHERE payee_id = $2 AND state = 'delivered' AND delivered_at >= $3 AND delivered_at < $4
+                      UNION
+                      SELECT payment_id FROM payment
+                      WHERE payee_id = $2 AND state = 'unknown' AND last_call_at >= $3 AND last_call_at < $4
+                      UNION
+                      SELECT payment_id FROM payment_identity JOIN item USING (number)),
+                  ours AS (
+                      SELECT p.*, maybes > 0 OR EXISTS (
+                                 SELECT FROM attempt a
+                                 WHERE a.payment_id = p.payment_id AND act = 'pay' AND ending <> 'not_sent') AS reached
+                      FROM wanted JOIN payment p USING (payment_id))
+             SELECT coalesce(i.number, o.number), o.payment_id, o.payee_id = $2, o.state, o.generation, o.amount, o.currency,
+                    o.last_call_at, o.reached, i.amount, i.currency, i.credited_at, i.provider_reference
+             FROM ours o FULL JOIN item i ON i.number = o.number ORDER BY 1, i.line",
+            &[&run.reconciliation_id, &run.payee, &run.from, &run.to],
+        )
+        .await?;
+    Ok(rows.map(|row| joined(&row?)))
+}
+
+fn joined(row: &Row) -> Result<Joined, StoreError> {
+    let ours = match row.get::<_, Option<Uuid>>(1) {
+        None => None,
+        Some(payment_id) => Some(Ours {
+            payment_id: PaymentId::from_uuid(payment_id),
+            of_payee: row.get(2),
+            state: PaymentState::parse(row.get(3))?,
+            generation: row.get(4),
+            amount: row.get(5),
+            currency: row.get(6),
+            last_call_at: row.get(7),
+            reached: row.get(8),
+        }),
+    };
+    let theirs = row.get::<_, Option<i64>>(9).map(|amount| Theirs {
+        amount,
+        currency: row.get(10),
+        credited_at: row.get(11),
+        provider_reference: row.get(12),
+    });
+    Ok((Number::new(row.get(0))?, ours, theirs))
+}
+
+/// The complete lists that the payee itself gave and that do not have this number, the latest first.
+pub async fn lacking(store: &Store, payee: &str, number: Number) -> Result<Vec<Lacking>, StoreError> {
+    let rows = store
+        .query(
+            "SELECT begun_at, complete_at, from_at, to_at FROM reconciliation r
+             WHERE payee_id = $1 AND source = 'list' AND complete_at IS NOT NULL AND NOT EXISTS (
+                 SELECT FROM reconciliation_item i WHERE i.reconciliation_id = r.reconciliation_id AND i.number = $2)
+             ORDER BY begun_at DESC LIMIT 10",
+            &[&payee, &number.get()],
+        )
+        .await?;
+    Ok(rows
+        .iter()
+        .map(|row| Lacking {
+            asked_at: row.get(0),
+            complete_at: row.get(1),
+            from: row.get(2),
+            to: row.get(3),
+        })
+        .collect())
+}
+
+/// What an act of a reconciliation makes of a payment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Becomes<'a> {
+    /// The payee's list has it, under this name of the payee's.
+    Delivered(Option<&'a str>),
+    /// It is due now, to be paid or asked about, and given up after so many hours.
+    Due(Act, i32),
+}
+
+/// Carries an act out, if the payment is still as it was seen and no call is open. False = it moved meanwhile.
+pub async fn act(tx: &Tx, seen: &Ours, becomes: Becomes<'_>) -> Result<bool, StoreError> {
+    let id = seen.payment_id.as_uuid();
+    // Locked in a statement of its own: the one that decides then sees every call that was opened before.
+    tx.query_opt("SELECT 1 FROM payment WHERE payment_id = $1 FOR UPDATE", &[&id])
+        .await?;
+    let still = "WHERE payment_id = $1 AND state = $2 AND generation = $3
+           AND NOT EXISTS (SELECT FROM attempt a WHERE a.payment_id = $1 AND a.ending = 'open')";
+    let changed = match becomes {
+        Becomes::Delivered(reference) => {
+            let sql = format!(
+                "UPDATE payment SET state = 'delivered', next_act = NULL, due_at = NULL, last_error = NULL, not_found = 0,
+                        provider_reference = coalesce($4, provider_reference), generation = generation + 1,
+                        updated_at = clock_timestamp() {still}"
+            );
+            tx.execute(&sql, &[&id, &seen.state.as_str(), &seen.generation, &reference])
+                .await?
+        }
+        Becomes::Due(act, give_up_hours) => {
+            let sql = format!(
+                "UPDATE payment SET state = CASE WHEN state = 'unknown' THEN state ELSE 'waiting' END, next_act = $4,
+                        due_at = clock_timestamp(), step = 0, not_found = 0,
+                        give_up_at = clock_timestamp() + make_interval(hours => $5), generation = generation + 1,
+                        updated_at = clock_timestamp() {still}"
+            );
+            tx.execute(
+                &sql,
+                &[
+                    &id,
+                    &seen.state.as_str(),
+                    &seen.generation,
+                    &act.as_str(),
+                    &give_up_hours,
+                ],
+            )
+            .await?
+        }
+    };
+    Ok(changed == 1)
+}
+
+/// Marks payments that a person has to look at.
+pub async fn flag(tx: &Tx, payments: &[PaymentId], flag: &str) -> Result<u64, StoreError> {
+    let ids: Vec<Uuid> = payments.iter().map(|id| id.as_uuid()).collect();
+    tx.execute(
+        "UPDATE payment SET flags = flags || $2::text, updated_at = clock_timestamp()
+         WHERE payment_id = ANY($1) AND NOT $2 = ANY(flags)",
+        &[&ids, &flag],
+    )
+    .await
+}

@@ -1,0 +1,187 @@
+//! What is done about what was found: each payment in a transaction of its own, with its line in the audit log. One that
+//! moved since it was looked at is left alone and said so.
+
+use contract::event::{Events, PaymentEvent, PaymentItem};
+use domain::delivery::Flag;
+use domain::ids::{PayeeId, TerminalId};
+use domain::money::{Amount, Currency, Fee};
+use domain::payment::{Act as PayAct, PaymentState};
+use domain::reconciliation::{Finding, Ours, Remedy};
+use domain::text::Account;
+use runtime::emit;
+use serde_json::json;
+use store::audit::{self, Act};
+use store::payments::{self, PaymentRow};
+use store::reconciliation::{self, Becomes};
+use store::{StoreError, Tx};
+
+use super::found::Found;
+use super::{Online, ReconcileArgs};
+use crate::operator::Operator;
+use crate::output::note;
+
+/// Acts as far as it was told to, and what became of all of them.
+pub(super) struct Acts<'a> {
+    operator: &'a Operator,
+    args: &'a ReconcileArgs,
+    give_up_hours: i32,
+    delivered: u64,
+    paid: u64,
+    asked: u64,
+    marked: u64,
+    changed: u64,
+}
+
+impl<'a> Acts<'a> {
+    pub(super) fn new(operator: &'a Operator, online: &Online, args: &'a ReconcileArgs) -> Self {
+        Self {
+            operator,
+            args,
+            give_up_hours: i32::try_from(online.profile.give_up_hours).unwrap_or(i32::MAX),
+            delivered: 0,
+            paid: 0,
+            asked: 0,
+            marked: 0,
+            changed: 0,
+        }
+    }
+
+    /// Does about a difference what may be done and was asked for.
+    pub(super) async fn carry_out(&mut self, found: &Found) -> anyhow::Result<()> {
+        let Some(ours) = &found.compared.ours else {
+            return Ok(());
+        };
+        let (resolve, requeue) = (self.args.resolve, self.args.requeue_missing);
+        let (becomes, count) = match found.remedy {
+            Remedy::Deliver if resolve => {
+                let theirs = found.compared.theirs.first();
+                let reference = theirs.and_then(|theirs| theirs.provider_reference.as_deref());
+                (Becomes::Delivered(reference), &mut self.delivered)
+            }
+            Remedy::Pay if requeue => (Becomes::Due(PayAct::Pay, self.give_up_hours), &mut self.paid),
+            Remedy::Ask if requeue => (Becomes::Due(PayAct::Status, self.give_up_hours), &mut self.asked),
+            Remedy::Look(_) if resolve => {
+                self.marked += mark(self.operator, self.args, found, ours).await?;
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
+        if act(self.operator, self.args, found.finding, ours, becomes).await? {
+            *count += 1;
+        } else {
+            note(&format!("payment {} changed meanwhile: look again", ours.payment_id));
+            self.changed += 1;
+        }
+        Ok(())
+    }
+
+    /// Differences that are none any more, or are being seen to.
+    pub(super) fn remedied(&self) -> u64 {
+        self.delivered + self.paid + self.asked
+    }
+
+    /// Nothing where nothing was asked for.
+    pub(super) fn line(&self) -> Option<String> {
+        (self.args.resolve || self.args.requeue_missing).then(|| {
+            format!(
+                "{} made delivered, {} to be paid, {} to be asked about, {} marked for a person, {} changed meanwhile",
+                self.delivered, self.paid, self.asked, self.marked, self.changed
+            )
+        })
+    }
+}
+
+async fn act(
+    operator: &Operator,
+    args: &ReconcileArgs,
+    finding: Finding,
+    ours: &Ours,
+    becomes: Becomes<'_>,
+) -> anyhow::Result<bool> {
+    let what = match becomes {
+        Becomes::Delivered(reference) => json!({ "state": "delivered", "provider_reference": reference }),
+        Becomes::Due(act, _) => json!({ "next": act }),
+    };
+    let tx = operator.store.begin().await?;
+    if !reconciliation::act(&tx, ours, becomes).await? {
+        tx.rollback().await?;
+        let denied = json!({ "denied": "changed meanwhile" });
+        audit::record_denied(
+            &operator.store,
+            &written(operator, args, finding, ours, &id(ours), denied),
+        )
+        .await?;
+        return Ok(false);
+    }
+    if let Becomes::Delivered(_) = becomes {
+        tell_delivered(operator, &tx, ours).await?;
+    }
+    audit::record(&tx, &written(operator, args, finding, ours, &id(ours), what)).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// A flag stays on the payment until somebody has looked.
+async fn mark(operator: &Operator, args: &ReconcileArgs, found: &Found, ours: &Ours) -> anyhow::Result<u64> {
+    let flag = match (found.finding, ours.state) {
+        (Finding::MissingThere, PaymentState::Delivered) => Flag::PayeeDenies,
+        (Finding::NotDelivered, PaymentState::Revoked | PaymentState::Revoking) => Flag::CreditedAfterRevoke,
+        _ => return Ok(0),
+    };
+    let tx = operator.store.begin().await?;
+    let marked = reconciliation::flag(&tx, &[ours.payment_id], flag.as_str()).await?;
+    let what = json!({ "flag": flag.as_str() });
+    if marked > 0 {
+        audit::record(&tx, &written(operator, args, found.finding, ours, &id(ours), what)).await?;
+    }
+    tx.commit().await?;
+    Ok(marked)
+}
+
+fn id(ours: &Ours) -> String {
+    ours.payment_id.to_string()
+}
+
+fn written<'a>(
+    operator: &'a Operator,
+    args: &'a ReconcileArgs,
+    finding: Finding,
+    ours: &Ours,
+    subject: &'a str,
+    after: serde_json::Value,
+) -> Act<'a> {
+    Act {
+        who: &operator.who,
+        act: "deliveries reconcile",
+        subject_kind: "payment",
+        subject,
+        reason: args.reason.as_deref(),
+        before: Some(json!({
+            "state": ours.state, "generation": ours.generation, "finding": finding.as_str(),
+        })),
+        after: Some(after),
+    }
+}
+
+async fn tell_delivered(operator: &Operator, tx: &Tx, ours: &Ours) -> anyhow::Result<()> {
+    let row = payments::find(&operator.store, ours.payment_id).await?;
+    let Some(row) = row else { return Ok(()) };
+    let mut events = Events::new(domain::clock::now());
+    events.push(PaymentEvent::Delivered, &item(&row)?);
+    Ok(emit(tx, events, row.traceparent.as_deref()).await?)
+}
+
+fn item(row: &PaymentRow) -> Result<PaymentItem, StoreError> {
+    Ok(PaymentItem {
+        payment_id: row.payment_id,
+        number: row.number,
+        payee: PayeeId::parse(&row.payee)?,
+        terminal: TerminalId::parse(&row.terminal)?,
+        account: Account::new(row.account.as_str())?,
+        amount: Amount::new(row.amount)?,
+        fee: Fee::new(row.fee)?,
+        currency: Currency::parse(&row.currency)?,
+        state: PaymentState::Delivered,
+        error: None,
+    })
+}

@@ -1,0 +1,105 @@
+//! What was found, as it is printed and counted.
+
+use std::collections::BTreeMap;
+
+use domain::reconciliation::{Compared, Finding, Remedy};
+use serde_json::{Value, json};
+use store::reconciliation::Run;
+
+use crate::output::{Column, Row};
+
+/// A difference, and what may be done about it.
+pub(crate) struct Found {
+    pub(super) finding: Finding,
+    pub(super) compared: Compared,
+    pub(super) remedy: Remedy,
+}
+
+impl Found {
+    fn ours<T: serde::Serialize>(&self, of: impl Fn(&domain::reconciliation::Ours) -> T) -> Value {
+        json!(self.compared.ours.as_ref().map(of))
+    }
+
+    fn theirs<T: serde::Serialize>(&self, of: impl Fn(&domain::reconciliation::Theirs) -> T) -> Value {
+        match &self.compared.theirs[..] {
+            [] => Value::Null,
+            [one] => json!(of(one)),
+            several => several.iter().map(|one| json!(of(one))).collect(),
+        }
+    }
+}
+
+impl Row for Found {
+    const COLUMNS: &'static [Column<Self>] = &[
+        Column::new("number", |row| json!(row.compared.number)),
+        Column::new("finding", |row| json!(row.finding.as_str())),
+        Column::new("state", |row| row.ours(|ours| ours.state.as_str())),
+        Column::new("amount", |row| row.ours(|ours| ours.amount)),
+        Column::new("amount_there", |row| row.theirs(|theirs| theirs.amount)),
+        Column::new("currency", |row| row.ours(|ours| ours.currency.clone())),
+        Column::new("currency_there", |row| row.theirs(|theirs| theirs.currency.clone())),
+        Column::new("credited_at", |row| row.theirs(|theirs| theirs.credited_at)),
+        Column::new("provider_reference", |row| {
+            row.theirs(|theirs| theirs.provider_reference.clone())
+        }),
+        Column::new("payment_id", |row| row.ours(|ours| ours.payment_id)),
+        Column::new("remedy", |row| json!(advice(row.remedy))),
+    ];
+}
+
+fn advice(remedy: Remedy) -> &'static str {
+    match remedy {
+        Remedy::Deliver => "--resolve makes it delivered",
+        Remedy::Pay => "--requeue-missing pays it again",
+        Remedy::Ask => "--requeue-missing asks the payee about it",
+        Remedy::Look(why) => why,
+    }
+}
+
+/// How many of each, and how much on either side, in minor units.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    of: BTreeMap<Finding, Sum>,
+}
+
+#[derive(Debug, Default)]
+struct Sum {
+    count: u64,
+    ours: i128,
+    theirs: i128,
+}
+
+impl Tally {
+    pub(super) fn count(&mut self, finding: Finding, compared: &Compared) {
+        let sum = self.of.entry(finding).or_default();
+        sum.count += 1;
+        let ours = compared.ours.as_ref().filter(|ours| ours.of_payee);
+        sum.ours += i128::from(ours.map_or(0, |ours| ours.amount));
+        sum.theirs += compared
+            .theirs
+            .iter()
+            .map(|theirs| i128::from(theirs.amount))
+            .sum::<i128>();
+    }
+
+    pub(super) fn differences(&self) -> u64 {
+        let differing = self.of.iter().filter(|(finding, _)| **finding != Finding::Matched);
+        differing.map(|(_, sum)| sum.count).sum()
+    }
+
+    pub(super) fn lines(&self, items: i64, run: &Run) -> Vec<String> {
+        let mut lines = vec![format!(
+            "{}: {items} on the payee's list, compared from {} to {}",
+            run.payee, run.from, run.to
+        )];
+        for finding in Finding::ALL {
+            let none = Sum::default();
+            let Sum { count, ours, theirs } = self.of.get(&finding).unwrap_or(&none);
+            lines.push(format!(
+                "{}: {count}, {ours} here and {theirs} there in minor units",
+                finding.as_str()
+            ));
+        }
+        lines
+    }
+}

@@ -1,0 +1,62 @@
+//! A payee's list, asked of the payee page by page.
+
+use std::time::Duration;
+
+use anyhow::bail;
+use contract::unikassa::{List, ListAnswer};
+use domain::reconciliation::{CLOCK_MARGIN, Theirs};
+use store::reconciliation::Item;
+use unikassa::{Caller, ListError};
+
+use super::{Online, Taker};
+use crate::operator::Operator;
+
+/// How often a page is asked for that does not come, and how long after.
+const TRIES: u32 = 3;
+const PAUSE: Duration = Duration::from_secs(2);
+/// Pages after which a list is taken to have no end.
+const PAGES_MAX: u32 = 1_000_000;
+
+/// Takes it all down. The payee is asked for a little more than the period: a payment that it credited just before its
+/// midnight was delivered just after ours.
+pub(super) async fn ask(operator: &Operator, online: &Online, taker: &mut Taker<'_>) -> anyhow::Result<()> {
+    let caller = Caller::new()?;
+    let edge = CLOCK_MARGIN + online.terms().timeout;
+    let mut page = List {
+        from: taker.run.from - edge,
+        to: taker.run.to + edge,
+        after: None,
+    };
+    for _ in 0..PAGES_MAX {
+        let ListAnswer { items, next } = patiently(operator, &caller, online, &page).await?;
+        if next.is_some() && (items.is_empty() || next == page.after) {
+            bail!("the payee's list does not go on: a page repeats itself, or is empty and not the last");
+        }
+        for item in items {
+            let theirs = Theirs {
+                amount: item.amount.minor(),
+                currency: item.currency.code().to_owned(),
+                credited_at: Some(item.credited_at),
+                provider_reference: item.provider_reference,
+            };
+            let number = item.number;
+            taker.take(Item { number, theirs }).await?;
+        }
+        if next.is_none() {
+            return Ok(());
+        }
+        page.after = next;
+    }
+    bail!("the payee's list does not end")
+}
+
+async fn patiently(operator: &Operator, caller: &Caller, online: &Online, page: &List) -> anyhow::Result<ListAnswer> {
+    let mut tries = 1;
+    loop {
+        match unikassa::list(&operator.store, caller, &online.payee, page).await {
+            Err(ListError::Unavailable(_)) if tries < TRIES => tokio::time::sleep(PAUSE).await,
+            answered => return Ok(answered?),
+        }
+        tries += 1;
+    }
+}

@@ -1,0 +1,205 @@
+//! A payee's books beside ours: found, told, and set right only as far as an operator says so.
+
+use serde_json::{Value, json};
+use testkit::payee::{Behaviour, Payee, Verb};
+use testkit::process::Done;
+use testkit::wait_for;
+
+use crate::cli::{Files, done, failed, unigate};
+use crate::unikassa::{pay, provider};
+use crate::world::{PATIENCE, World};
+
+/// From before any of a test's payments until after all of them.
+const PERIOD: [&str; 4] = ["--from", "2020-01-01", "--to", "2099-01-01"];
+
+async fn delivered(world: &World) -> (String, String) {
+    let (id, number) = pay(world).await;
+    world.reaches(&id, "delivered").await;
+    (id, number)
+}
+
+/// As if a call had ended without an answer and nobody could say more.
+async fn make_unknown(world: &World, id: &str) {
+    world
+        .sql(&format!(
+            "UPDATE payment SET state = 'unknown', maybes = 1, next_act = NULL, due_at = NULL WHERE payment_id = '{id}'"
+        ))
+        .await;
+}
+
+fn entry(number: &str, amount: i64) -> Value {
+    json!({
+        "number": number, "amount": amount, "currency": "RUB", "credited_at": "2026-01-01T00:00:00Z",
+        "provider_reference": format!("there-{number}"),
+    })
+}
+
+fn lists(payee: &Payee, pages: &[(&[Value], Option<&str>)]) {
+    let answers = pages.iter().map(|(items, next)| match next {
+        Some(next) => Behaviour::Answer(json!({"items": items, "next": next})),
+        None => Behaviour::Answer(json!({ "items": items })),
+    });
+    payee.script(Verb::List, answers);
+}
+
+async fn reconcile(world: &World, more: &[&str]) -> Done {
+    let begin: &[&str] = &["deliveries", "reconcile", "isp"];
+    unigate(world, &[begin, &PERIOD, &["--format", "json"], more].concat()).await
+}
+
+fn findings(done: &Done) -> Vec<(String, String)> {
+    let text = |row: &Value, name: &str| row[name].as_str().unwrap_or_default().to_owned();
+    let rows = done.rows();
+    rows.iter()
+        .map(|row| (text(row, "number"), text(row, "finding")))
+        .collect()
+}
+
+/// The letters of the alphabet but one stand in their order.
+fn windows_1251(text: &str) -> Vec<u8> {
+    let byte = |c: char| match c {
+        'А'..='я' => 0xC0 + (c as u32 - 'А' as u32) as u8,
+        other => other as u8,
+    };
+    text.chars().map(byte).collect()
+}
+
+#[tokio::test]
+async fn a_payees_list_is_compared_and_set_right_as_far_as_one_says() {
+    let (world, payee) = provider("").await;
+    let (matched, differing, missing, unknown) = (
+        delivered(&world).await,
+        delivered(&world).await,
+        delivered(&world).await,
+        delivered(&world).await,
+    );
+    make_unknown(&world, &unknown.0).await;
+    let amount = world.payment(&matched.0).await.amount;
+    let first = [entry(&matched.1, amount), entry(&differing.1, amount + 1)];
+    let second = [entry(&unknown.1, amount), entry("999999999", 500)];
+    let pages: [(&[Value], Option<&str>); 2] = [(&first, Some("2")), (&second, None)];
+
+    lists(&payee, &pages);
+    let looked = reconcile(&world, &[]).await;
+    assert_eq!(looked.code, Some(1), "{looked:?}");
+    let mut expected = vec![
+        (differing.1.clone(), "amount_differs".to_owned()),
+        (missing.1.clone(), "missing_there".to_owned()),
+        (unknown.1.clone(), "not_delivered".to_owned()),
+        ("999999999".to_owned(), "missing_here".to_owned()),
+    ];
+    expected.sort_by_key(|(number, _)| number.parse::<i64>().unwrap());
+    assert_eq!(findings(&looked), expected);
+    assert!(looked.stderr.contains("matched: 1,"), "{looked:?}");
+    assert_eq!(
+        world.payment(&unknown.0).await.state.as_str(),
+        "unknown",
+        "a look changes nothing"
+    );
+    let after = payee.requests_of(Verb::List)[1].body["after"].clone();
+    assert_eq!(after, "2", "the second page is asked for by the first one's `next`");
+
+    let mut events = world.listen("payment.delivered").await;
+    lists(&payee, &pages);
+    let resolved = reconcile(&world, &["--resolve", "--reason", "their list"]).await;
+    assert_eq!(resolved.code, Some(1), "others are left: {resolved:?}");
+    assert!(resolved.stderr.contains("1 made delivered"), "{resolved:?}");
+    let row = world.payment(&unknown.0).await;
+    assert_eq!(row.state.as_str(), "delivered");
+    assert_eq!(
+        row.provider_reference.as_deref(),
+        Some(&*format!("there-{}", unknown.1))
+    );
+    events.item("payment.delivered", "payment_id", &unknown.0).await;
+    let audited = format!(
+        "SELECT allowed, reason FROM audit WHERE act = 'deliveries reconcile' AND subject = '{}'",
+        unknown.0
+    );
+    assert_eq!(
+        world.sql(&audited).await,
+        [[Some("t".to_owned()), Some("their list".to_owned())]]
+    );
+
+    lists(&payee, &pages);
+    let requeued = reconcile(&world, &["--requeue-missing"]).await;
+    assert!(requeued.stderr.contains("1 to be paid"), "{requeued:?}");
+    wait_for("the missing payment to be paid again", PATIENCE, async || {
+        let asked = payee.requests_of(Verb::Pay);
+        let times = asked
+            .iter()
+            .filter(|request| request.number().as_ref() == Some(&missing.1))
+            .count();
+        (times == 2).then_some(())
+    })
+    .await;
+    world.reaches(&missing.0, "delivered").await;
+    assert_eq!(
+        payee.credits(&missing.1),
+        1,
+        "an idempotent payee credits a number once"
+    );
+}
+
+#[tokio::test]
+async fn a_payee_that_credits_twice_is_paid_again_only_after_two_lists() {
+    let (world, payee) = provider("idempotent = false\noffers_status = false").await;
+    let (id, _) = delivered(&world).await;
+    make_unknown(&world, &id).await;
+    let empty: [(&[Value], Option<&str>); 1] = [(&[], None)];
+    for _ in 0..2 {
+        lists(&payee, &empty);
+        let early = reconcile(&world, &["--requeue-missing"]).await;
+        assert!(early.stderr.contains("0 to be paid"), "asked too early: {early:?}");
+    }
+    world
+        .sql("UPDATE payment SET last_call_at = last_call_at - interval '1 hour'; DELETE FROM reconciliation")
+        .await;
+    lists(&payee, &empty);
+    let once = reconcile(&world, &["--requeue-missing"]).await;
+    assert!(once.stderr.contains("0 to be paid"), "one list is not enough: {once:?}");
+    lists(&payee, &empty);
+    let twice = reconcile(&world, &["--requeue-missing"]).await;
+    assert!(twice.stderr.contains("1 to be paid"), "{twice:?}");
+}
+
+#[tokio::test]
+async fn a_list_that_breaks_off_proves_nothing() {
+    let (world, payee) = provider("idempotent = true").await;
+    let (id, _) = delivered(&world).await;
+    payee.script(Verb::List, [Behaviour::Answer(json!({"items": [], "next": "2"}))]);
+    let broken = reconcile(&world, &["--requeue-missing"]).await;
+    failed(&broken, 1, "does not go on");
+    assert_eq!(world.payment(&id).await.generation, 0);
+    assert_eq!(
+        world
+            .value("SELECT count(*) FROM reconciliation WHERE complete_at IS NULL")
+            .await,
+        "1"
+    );
+}
+
+#[tokio::test]
+async fn a_file_is_read_as_it_is_written() {
+    let (world, _payee) = provider("").await;
+    let (id, number) = delivered(&world).await;
+    let amount = world.payment(&id).await.amount;
+    let major = format!("{},{:02}", amount / 100, amount % 100);
+    let files = Files::new();
+    let text = format!("Номер;Сумма;Дата;Плательщик\r\n{number};{major};23.11.2026 10:00;Иванов\r\n");
+    let utf8 = files.write("list.csv", &text);
+    let matched = done(
+        &world,
+        &[&["deliveries", "reconcile", "isp", &utf8][..], &PERIOD].concat(),
+    )
+    .await;
+    assert!(matched.stdout.contains("matched: 1,"), "{matched:?}");
+    let cyrillic = files.write_bytes("list-1251.csv", &windows_1251(&text));
+    let wrong = reconcile(&world, &[&cyrillic]).await;
+    failed(&wrong, 1, "--encoding windows-1251");
+    let right = reconcile(&world, &[&cyrillic, "--encoding", "windows-1251"]).await;
+    assert_eq!(right.code, Some(0), "{right:?}");
+    let bad = files.write("bad.csv", "number\tamount\n1\t1.5.0\n");
+    failed(&reconcile(&world, &[&bad]).await, 1, "line 2");
+    let headless = files.write("headless.csv", "txn_id,paid\n1,150.00\n");
+    failed(&reconcile(&world, &[&headless]).await, 1, "does not name amount");
+}
