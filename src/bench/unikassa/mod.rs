@@ -94,6 +94,7 @@ fn declared(payees: &Payees, first_hangs: bool) -> anyhow::Result<Vec<Payee>> {
                 url = "{url}"
                 secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
                 concurrency = {SLOTS}
+                timeout_seconds = 15
                 allow_private = true
                 "#
             );

@@ -18,7 +18,7 @@ pub async fn close_all_due(store: &Store) -> Result<Vec<RegisterId>, StoreError>
         }
     }
     for series in delivered {
-        let closing = registers::close_delivered(store, series).await;
+        let closing = Box::pin(registers::close_delivered(store, series)).await;
         take(store, series, closing, &mut closed).await?;
     }
     metrics::counter!("unigate_registers_closed_total").increment(closed.len() as u64);

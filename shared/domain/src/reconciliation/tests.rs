@@ -1,3 +1,5 @@
+//! Every number of either side is found once, for what it is; and a payee that credits twice is paid again only when it is certain.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

@@ -82,7 +82,7 @@ pub async fn close_delivered(store: &Store, series_id: i64) -> Result<Vec<Regist
     }
     let next = upcoming(&profile, from, 1).first().map(|cutoff| cutoff.at);
     tx.execute(
-        "UPDATE series SET last_cutoff = $2, last_sequence = $3, last_hi = $3, planned_version = $4, next_cutoff = $5
+        "UPDATE series SET last_cutoff = $2, last_sequence = $3::int4, last_hi = $3::int4, planned_version = $4, next_cutoff = $5
          WHERE series_id = $1",
         &[&series_id, &from, &sequence, &version, &next],
     )
@@ -119,7 +119,7 @@ async fn freeze(tx: &Tx, range: &Range<'_>, mail_to: &[String]) -> Result<Option
     tx.execute(
         "INSERT INTO register (register_id, series_id, payee_id, payee_version, kind, sequence, lo, hi, period_from,
              period_to, cutoff, payment_count, total, first_accepted_at, last_accepted_at, currency, requested_by, mail_to)
-         VALUES ($1, $2, $3, $4, 'regular', $5, $5, $5, $6, $7, $7, $8, $9, $10, $11, $12, 'schedule', $13)",
+         VALUES ($1, $2, $3, $4, 'regular', $5::int4, $5::int4, $5::int4, $6, $7, $7, $8, $9, $10, $11, $12, 'schedule', $13)",
         &[
             &register_id.as_uuid(),
             &range.series_id,
