@@ -215,7 +215,7 @@ async fn record_patiently<C: Courier>(
         match courier.record(done).await {
             Err(error) if error.is_retryable() => {
                 if attempt == 0 {
-                    tracing::warn!(courier = C::NAME, calls = done.len(), %error, "the results of calls wait for the database");
+                    tracing::warn!(courier = C::NAME, calls = done.len(), %error, "what calls came to waits for the database");
                 }
                 if context.shutdown.is_cancelled() && attempt > 5 {
                     return Ok(());
