@@ -145,7 +145,7 @@ impl Columns {
                 amount: minor.minor(),
                 currency: currency.code().to_owned(),
                 credited_at,
-                provider_reference: cell("provider_reference").map(|text| shortened(text)),
+                provider_reference: cell("provider_reference").map(shortened),
             },
         })
     }
