@@ -126,8 +126,8 @@ grant update (state, next_act, due_at, step, attempts, maybes, not_found, last_c
               provider_reference, updated_at) on payment to unigate_unikassa;
 grant insert on attempt to unigate_unikassa;
 grant update (ending, ended_at, late, result, error, request, response, http_status) on attempt to unigate_unikassa;
-grant update (breaker, failures, opened_at, probe_at, probe_count, last_error, question_waits_until)
-    on lane to unigate_unikassa;
+grant update (breaker, failures, opened_at, probe_at, probe_count, last_error, question_waits_until, next_call_at,
+              quiet_until, recovered_to) on lane to unigate_unikassa;
 grant update (token, lease_until) on lane_slot to unigate_unikassa;
 
 -- ------------------------------------------------------------------------------------------------------- registers
@@ -161,8 +161,11 @@ grant insert, update on payee, product, terminal, terminal_group to unigate_oper
 grant insert on payee_version to unigate_operator;
 grant select, insert, update on series to unigate_operator;
 grant select, insert on lane to unigate_operator;
-grant update (slots, paused) on lane to unigate_operator;
+grant update (slots, paused, call_interval, quiet_until) on lane to unigate_operator;
 grant select, insert, delete on lane_slot to unigate_operator;
+-- Trying a profile takes a slot and a call of its payee's rate, like any other.
+grant update (question_waits_until, next_call_at) on lane to unigate_operator;
+grant update (token, lease_until) on lane_slot to unigate_operator;
 -- Looking at payments and putting them back to work.
 grant select on payment, payment_view, payment_identity, attempt, event to unigate_operator;
 grant update (state, generation, next_act, due_at, step, not_found, give_up_at, updated_at) on payment to unigate_operator;

@@ -38,6 +38,7 @@ fn columns() {
         line::<store::registers::Listed>("registers list"),
         line::<store::parked::Parked>("parked list"),
         line::<store::notices::Notice>("notices list"),
+        line::<unikassa::Step>("payees probe"),
         line::<Finding>("doctor"),
     ];
     insta::assert_snapshot!(lines.join("\n"));

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use runtime::Nudge;
-use runtime::courier::{self, Claim, Courier, Done, LaneDue};
+use runtime::courier::{self, Claim, Courier, Done, LaneDue, Wanted};
 use store::StoreError;
 use testkit::wait_for;
 use tokio::sync::Semaphore;
@@ -40,11 +40,15 @@ impl Courier for Scripted {
         Ok(waits.then_some(lane).into_iter().collect())
     }
 
-    async fn claim(&self, lanes: &[String], most: usize) -> Result<Claim<u32>, StoreError> {
-        assert_eq!(lanes, ["lane"]);
+    async fn claim(&self, wanted: &[Wanted]) -> Result<Claim<u32>, StoreError> {
+        let most = wanted.iter().map(|wanted| wanted.most).sum();
         let mut jobs = self.jobs.lock().unwrap();
         let left = jobs.len().saturating_sub(most);
         Ok(jobs.split_off(left).into())
+    }
+
+    fn lane(_job: &u32) -> &str {
+        "lane"
     }
 
     async fn call(&self, _job: &u32) {

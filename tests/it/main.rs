@@ -34,6 +34,7 @@ mod faults_courier;
 mod fixtures;
 mod frontends;
 mod intake;
+mod lanes;
 mod listener;
 mod promises;
 mod reconciliation;

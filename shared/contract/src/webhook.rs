@@ -114,6 +114,13 @@ impl Secrets {
         Ok(Self(secrets))
     }
 
+    /// These, and others beside them.
+    #[must_use]
+    pub fn and(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
     /// Whether any of them is shorter than the specification asks for.
     pub fn any_weak(&self) -> bool {
         self.0.iter().any(Secret::is_weak)

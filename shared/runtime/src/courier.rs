@@ -8,7 +8,8 @@
 //! recorded are recorded together. Whoever comes alone waits for nobody. A batch that fails for good is split in halves
 //! until whatever is wrong is alone.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use store::StoreError;
@@ -25,6 +26,15 @@ pub struct LaneDue {
     pub lane: String,
     /// How long until something of it is due; zero = now.
     pub due_in: Duration,
+}
+
+/// What is asked of a lane.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The lane.
+    pub lane: String,
+    /// At most so many jobs.
+    pub most: usize,
 }
 
 /// What was claimed.
@@ -69,10 +79,10 @@ pub trait Courier: Send + Sync + 'static {
 
     /// Which lanes have work, now or later. One query for all of them.
     fn lanes_due(&self) -> impl Future<Output = Result<Vec<LaneDue>, StoreError>> + Send;
-    /// Claims due jobs of these lanes, up to `most` of each, as many as it has free slots for; the slots' leases outlast the
-    /// calls.
-    fn claim(&self, lanes: &[String], most: usize)
-    -> impl Future<Output = Result<Claim<Self::Job>, StoreError>> + Send;
+    /// Claims due jobs of these lanes, as many as they have free slots for; the slots' leases outlast the calls.
+    fn claim(&self, wanted: &[Wanted]) -> impl Future<Output = Result<Claim<Self::Job>, StoreError>> + Send;
+    /// Whose job it is.
+    fn lane(job: &Self::Job) -> &str;
     /// Makes the call. Holds neither transaction nor pooled connection, and always ends by its own timeout.
     fn call(&self, job: &Self::Job) -> impl Future<Output = Self::Report> + Send;
     /// Records what came of calls and frees their slots. Fenced: recording twice, or late, does no harm.
@@ -81,21 +91,24 @@ pub trait Courier: Send + Sync + 'static {
 
 /// Jobs of one lane claimed together; the lane's own limit is in the database.
 const MOST_PER_CLAIM: usize = 64;
-/// Jobs in hand per process, all lanes together: bounds memory, never reached by a lane that answers.
-const MOST_IN_HAND: usize = 1024;
+/// Jobs of one lane in hand per process: one that hangs must leave room for the others. A payee that is called more often
+/// at a time needs more processes.
+const MOST_OF_A_LANE: usize = 128;
+/// Jobs in hand per process, all lanes together: bounds memory, never reached by lanes that answer.
+const MOST_IN_HAND: usize = 2048;
 /// How soon a lane is looked at again that was in other hands.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// While one transaction commits, the next one is made ready.
 const RECORDERS: usize = 2;
 
 /// A call that has ended, and its place among those in hand.
-type Ended<C> = (Done<<C as Courier>::Job, <C as Courier>::Report>, OwnedSemaphorePermit);
+type Ended<C> = (Done<<C as Courier>::Job, <C as Courier>::Report>, Permits);
 
 /// Starts a courier: claims when nudged, when something falls due, and by sweep.
 pub fn spawn<C: Courier>(context: &Context, courier: C) -> Arc<C> {
     let courier = Arc::new(courier);
     let shared = courier.clone();
-    let room = Arc::new(Semaphore::new(MOST_IN_HAND));
+    let room = Arc::new(Room::new());
     // As many as can be in hand: a call that ended never waits to say so.
     let (ended, waiting) = mpsc::channel(MOST_IN_HAND);
     let waiting = Arc::new(Mutex::new(waiting));
@@ -113,11 +126,52 @@ pub fn spawn<C: Courier>(context: &Context, courier: C) -> Arc<C> {
     shared
 }
 
+/// How much more this process may have in hand.
+struct Room {
+    all: Arc<Semaphore>,
+    lanes: std::sync::Mutex<HashMap<String, Arc<Semaphore>>>,
+}
+
+impl Room {
+    fn new() -> Self {
+        Self {
+            all: Arc::new(Semaphore::new(MOST_IN_HAND)),
+            lanes: std::sync::Mutex::default(),
+        }
+    }
+
+    fn of(&self, lane: &str) -> Arc<Semaphore> {
+        let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Semaphore::new(MOST_OF_A_LANE));
+        lanes.entry(lane.to_owned()).or_insert_with(new).clone()
+    }
+
+    /// How many jobs each of these lanes may be given.
+    fn wanted(&self, lanes: Vec<String>) -> Vec<Wanted> {
+        let left = self.all.available_permits();
+        let each = (left / lanes.len().max(1)).clamp(1, MOST_PER_CLAIM);
+        let wanted = lanes.into_iter().take(left).map(|lane| Wanted {
+            most: each.min(self.of(&lane).available_permits()),
+            lane,
+        });
+        wanted.filter(|wanted| wanted.most > 0).collect()
+    }
+
+    /// Only one task takes permits, and it claims no more than there are.
+    async fn take(&self, lane: &str) -> Option<Permits> {
+        let all = self.all.clone().acquire_owned().await.ok()?;
+        Some([all, self.of(lane).acquire_owned().await.ok()?])
+    }
+}
+
+/// A job's place among all in hand, and among its lane's.
+type Permits = [OwnedSemaphorePermit; 2];
+
 /// One look at all lanes: whatever is due and has a free slot is started.
 async fn dispatch<C: Courier>(
     context: &Context,
     courier: &Arc<C>,
-    room: &Arc<Semaphore>,
+    room: &Room,
     ended: &mpsc::Sender<Ended<C>>,
 ) -> Result<Swept, StoreError> {
     let (now, later): (Vec<_>, Vec<_>) = courier
@@ -126,23 +180,17 @@ async fn dispatch<C: Courier>(
         .into_iter()
         .partition(|due| due.due_in.is_zero());
     let mut next = later.iter().map(|due| due.due_in).min();
-    let mut lanes: Vec<String> = now.into_iter().map(|due| due.lane).collect();
-    lanes.truncate(room.available_permits());
-    let mut parts = vec![&lanes[..]];
-    while let Some(part) = parts.pop() {
-        let most = (room.available_permits() / part.len().max(1)).min(MOST_PER_CLAIM);
-        if most == 0 || part.is_empty() {
-            continue;
-        }
-        match courier.claim(part, most).await {
+    let wanted = room.wanted(now.into_iter().map(|due| due.lane).collect());
+    let mut parts = vec![&wanted[..]];
+    while let Some(part) = parts.pop().filter(|part| !part.is_empty()) {
+        match courier.claim(part).await {
             Ok(claim) => {
                 if claim.passed_over {
                     next = Some(next.map_or(LOOK_AGAIN, |next| next.min(LOOK_AGAIN)));
                 }
                 for job in claim.jobs {
-                    // Only this task takes permits, and it claimed no more than there were.
-                    if let Ok(permit) = room.clone().acquire_owned().await {
-                        start(context, courier, job, permit, ended.clone());
+                    if let Some(permits) = room.take(C::lane(&job)).await {
+                        start(context, courier, job, permits, ended.clone());
                     }
                 }
             }
@@ -150,7 +198,7 @@ async fn dispatch<C: Courier>(
             // One lane's bad row must not keep other lanes waiting.
             Err(_) if part.len() > 1 => parts.extend(halves(part)),
             Err(error) => {
-                tracing::error!(courier = C::NAME, lane = part[0], %error, "nothing of this lane can be claimed");
+                tracing::error!(courier = C::NAME, lane = part[0].lane, %error, "nothing of this lane can be claimed");
                 metrics::counter!("unigate_invariant_violations_total", "kind" => "unclaimable").increment(1);
             }
         }
@@ -162,7 +210,7 @@ fn start<C: Courier>(
     context: &Context,
     courier: &Arc<C>,
     job: C::Job,
-    permit: OwnedSemaphorePermit,
+    permits: Permits,
     ended: mpsc::Sender<Ended<C>>,
 ) {
     let courier = courier.clone();
@@ -171,7 +219,7 @@ fn start<C: Courier>(
         let report = courier.call(&job).await;
         checkpoint(C::NAME, "after_call");
         // Fails only when the recorders are gone, and they outlive whoever holds a sender.
-        let _ = ended.send((Done { job, report }, permit)).await;
+        let _ = ended.send((Done { job, report }, permits)).await;
     });
 }
 

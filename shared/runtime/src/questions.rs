@@ -13,7 +13,7 @@ use crate::incoming::{Incoming, Item};
 use crate::outcome::Reply;
 
 /// Questions in hand at once, per process. More wait in the queue, where they expire by themselves.
-const AT_ONCE: usize = 256;
+const AT_ONCE: usize = 1024;
 
 /// Answers questions one by one, concurrently.
 pub trait Answerer: Send + Sync + 'static {

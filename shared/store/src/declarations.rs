@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use domain::declaration::{Declaration, Gateway, Payee, Product, Terminal, TerminalGroup, TerminalLimits};
+use domain::declaration::{
+    Declaration, Gateway, Payee, Product, Terminal, TerminalGroup, TerminalLimits, mask_secrets,
+};
 use domain::ids::{PayeeId, ProductId, TerminalId};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::audit::{self, Act};
+use crate::lanes;
 use crate::{Store, StoreError, Tx};
 
 /// A declaration with its version, counted from 1.
@@ -170,13 +173,7 @@ pub async fn apply_payee(tx: &Tx, payee: &Payee, who: &str) -> Result<Applied, S
         tx.execute(sql, &[&payee.id.as_str()]).await?;
     }
     if let Some(profile) = &payee.unikassa {
-        set_lane(
-            tx,
-            payee.id.as_str(),
-            i32::try_from(profile.concurrency()).unwrap_or(1),
-            payee.suspended,
-        )
-        .await?;
+        lanes::declare(tx, payee.id.as_str(), profile, payee.suspended).await?;
     }
     finish(
         tx,
@@ -323,27 +320,6 @@ fn next_version(before: &Before, declaration: &Value) -> Option<(Applied, i32)> 
     }
 }
 
-async fn set_lane(tx: &Tx, lane: &str, slots: i32, paused: bool) -> Result<(), StoreError> {
-    tx.execute(
-        "INSERT INTO lane (lane_id, slots, paused) VALUES ($1, $2, $3)
-         ON CONFLICT (lane_id) DO UPDATE SET slots = excluded.slots, paused = excluded.paused",
-        &[&lane, &slots, &paused],
-    )
-    .await?;
-    tx.execute(
-        "INSERT INTO lane_slot (lane_id, slot) SELECT $1, generate_series(1, $2) ON CONFLICT DO NOTHING",
-        &[&lane, &slots],
-    )
-    .await?;
-    // A slot in use is left to end; claims look only at slots up to the limit.
-    tx.execute(
-        "DELETE FROM lane_slot WHERE lane_id = $1 AND slot > $2 AND lease_until < clock_timestamp()",
-        &[&lane, &slots],
-    )
-    .await
-    .map(drop)
-}
-
 async fn finish(
     tx: &Tx,
     act: &str,
@@ -367,14 +343,8 @@ async fn finish(
     audit::record(tx, &act).await
 }
 
-/// A payee's secret may stand in its declaration as a value; the audit log never repeats it.
+/// A payee's secrets may stand in its declaration as values; the audit log never repeats them.
 fn masked(mut declaration: Value) -> Value {
-    if let Some(secret) = declaration.pointer_mut("/unikassa/secret")
-        && secret
-            .as_str()
-            .is_some_and(|text| !text.starts_with("env:") && !text.starts_with("file:"))
-    {
-        *secret = Value::from("(a literal secret)");
-    }
+    mask_secrets(&mut declaration);
     declaration
 }

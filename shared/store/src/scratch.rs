@@ -20,3 +20,9 @@ pub async fn sql(store: &Store, sql: &str) -> Result<Vec<Vec<Option<String>>>, S
         })
         .collect())
 }
+
+/// The queries that look for work in lanes, by name: their text, and parameters for a lane of this name. For tests that
+/// look at their plans.
+pub fn lane_queries(lane: &str) -> Vec<(&'static str, String, String)> {
+    crate::deliveries::queries(lane)
+}

@@ -10,6 +10,8 @@ pub mod process;
 pub mod proxy;
 pub mod register_file;
 pub mod stand;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod wait;
 
 pub use wait::{wait_for, wait_on};

@@ -17,7 +17,7 @@ pub(super) async fn look(operator: &Operator, findings: &mut Findings) -> Result
     for lane in lanes::list(&operator.store)
         .await?
         .into_iter()
-        .filter(|lane| lane.breaker == "open")
+        .filter(|lane| lane.breaker != "closed")
     {
         let since = lane.opened_at.map(|at| at.to_string()).unwrap_or_default();
         let error = lane.last_error.unwrap_or_default();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use contract::event::RegisterEvent;
 use futures::TryStreamExt;
 use jiff::tz::TimeZone;
-use runtime::courier::{Claim, Courier, Done, LaneDue};
+use runtime::courier::{Claim, Courier, Done, LaneDue, Wanted};
 use runtime::{Nudge, tell_register};
 use store::mailings::{self, Kept, Mailing};
 use store::{Store, StoreError, artifacts};
@@ -210,11 +210,14 @@ impl Courier for MailCourier {
         }])
     }
 
-    async fn claim(&self, _lanes: &[String], most: usize) -> Result<Claim<Job>, StoreError> {
+    async fn claim(&self, wanted: &[Wanted]) -> Result<Claim<Job>, StoreError> {
         let Some(relay) = &self.relay else {
             return Ok(Vec::new().into());
         };
-        let admitted = self.gate().admits(most.min(IN_HAND), Instant::now());
+        let admitted = self.gate().admits(
+            wanted.iter().map(|wanted| wanted.most).sum::<usize>().min(IN_HAND),
+            Instant::now(),
+        );
         let mut places = Vec::new();
         while places.len() < admitted
             && let Ok(place) = self.room.clone().try_acquire_owned()
@@ -230,6 +233,10 @@ impl Courier for MailCourier {
             place: Mutex::new(Some(place)),
         });
         Ok(jobs.collect::<Vec<_>>().into())
+    }
+
+    fn lane(_job: &Job) -> &str {
+        "mail"
     }
 
     async fn call(&self, job: &Job) -> Report {

@@ -9,7 +9,7 @@ use domain::{PayeeId, RegisterId};
 use futures::FutureExt;
 use mailer::relay::Relay;
 use mailer::{MailCourier, Report};
-use runtime::courier::{Courier, Done};
+use runtime::courier::{Courier, Done, Wanted};
 use secrecy::SecretString;
 use serde_json::json;
 use store::artifacts::{self, Finished};
@@ -109,7 +109,7 @@ impl Stand {
         self.sql("UPDATE mailing SET due_at = now() WHERE state = 'waiting'")
             .await;
         let mut reports = Vec::new();
-        for job in self.courier.claim(&lane(), 64).await.unwrap().jobs {
+        for job in self.courier.claim(&wanted(64)).await.unwrap().jobs {
             let report = self.courier.call(&job).await;
             let done = [Done { job, report }];
             self.courier.record(&done).await.unwrap();
@@ -142,8 +142,9 @@ impl Stand {
 }
 
 #[track_caller]
-fn lane() -> [String; 1] {
-    ["mail".to_owned()]
+fn wanted(most: usize) -> [Wanted; 1] {
+    let lane = "mail".to_owned();
+    [Wanted { lane, most }]
 }
 
 fn assert_same(mails: &[Mail]) {
@@ -298,7 +299,7 @@ async fn a_dead_relay_costs_no_mail_a_try() {
 #[tokio::test]
 async fn a_killed_mailers_mail_is_sent_by_another() {
     on_stand(&["a@example.org"], LONG, |stand| async move {
-        let mut killed = stand.courier.claim(&lane(), 64).await.unwrap().jobs;
+        let mut killed = stand.courier.claim(&wanted(64)).await.unwrap().jobs;
         assert_eq!(killed.len(), 1);
         assert!(stand.round().await.is_empty(), "it is somebody's");
         stand.sql("UPDATE mailing SET lease_until = now()").await;
@@ -320,7 +321,7 @@ async fn without_a_relay_mails_wait() {
     on_stand(&["a@example.org"], LONG, |stand| async move {
         let courier = MailCourier::new(stand.store.clone(), None, "unigate@example.org");
         assert!(courier.lanes_due().await.unwrap().is_empty());
-        assert!(courier.claim(&lane(), 1).await.unwrap().jobs.is_empty());
+        assert!(courier.claim(&wanted(1)).await.unwrap().jobs.is_empty());
         assert_eq!(stand.value("SELECT state FROM mailing").await, "waiting");
     })
     .await;

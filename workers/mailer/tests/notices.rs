@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use mailer::relay::Relay;
 use mailer::{NoticeCourier, Report};
-use runtime::courier::{Courier, Done};
+use runtime::courier::{Courier, Done, Wanted};
 use secrecy::SecretString;
 use store::notices::{self, NewNotice};
 use store::{Store, StoreSettings, scratch};
@@ -75,7 +75,7 @@ impl Stand {
             .await;
         courier.lanes_due().await.unwrap();
         let mut reports = Vec::new();
-        for job in courier.claim(&lane(), 64).await.unwrap().jobs {
+        for job in courier.claim(&wanted(64)).await.unwrap().jobs {
             let report = courier.call(&job).await;
             let done = [Done { job, report }];
             courier.record(&done).await.unwrap();
@@ -103,8 +103,9 @@ impl Stand {
     }
 }
 
-fn lane() -> [String; 1] {
-    ["notices".to_owned()]
+fn wanted(most: usize) -> [Wanted; 1] {
+    let lane = "notices".to_owned();
+    [Wanted { lane, most }]
 }
 
 fn state(subject: &str, state: &str, times: i32) -> (String, String, i32) {
@@ -164,7 +165,7 @@ async fn nothing_is_lost_while_nobody_can_be_told() {
             PAUSE,
         );
         assert!(no_relay.lanes_due().await.unwrap().is_empty());
-        assert!(no_relay.claim(&lane(), 1).await.unwrap().jobs.is_empty());
+        assert!(no_relay.claim(&wanted(1)).await.unwrap().jobs.is_empty());
         let nobody = stand.courier(&[]);
         assert_eq!(stand.round(&nobody).await.len(), 1);
         assert_eq!(
@@ -208,7 +209,7 @@ async fn a_mail_of_alerts_is_sent_again_the_same_and_a_refusal_is_seen() {
         }
         // Claimed by one that was killed; another has it when the lease is over, and the late word changes nothing.
         stand.sql("UPDATE notice_mail SET due_at = now()").await;
-        let killed = courier.claim(&lane(), 1).await.unwrap().jobs.pop().unwrap();
+        let killed = courier.claim(&wanted(1)).await.unwrap().jobs.pop().unwrap();
         assert!(stand.round(&courier).await.is_empty(), "it is somebody's");
         stand.sql("UPDATE notice_mail SET lease_until = now()").await;
         assert!(matches!(stand.round(&courier).await[..], [Report::Sent]));

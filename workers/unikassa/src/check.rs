@@ -72,9 +72,9 @@ impl Checks {
         // Its slot is free: a payment may be waiting for it.
         self.context.nudge(Nudge::Payments);
         Ok(match wire {
-            None => unavailable("the payee cannot be asked now"),
-            Some(Wire::Answer(answer)) if answer.status == 200 => read(&payee, &target, message, &answer.body),
-            Some(_) => unavailable("the payee did not answer"),
+            Err(why) => unavailable(&why),
+            Ok(Wire::Answer(answer)) if answer.status == 200 => read(&payee, &target, message, &answer.body),
+            Ok(_) => unavailable("the payee did not answer"),
         })
     }
 }

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use domain::declaration::Payee;
 use domain::limits::BATCH_MAX;
-use runtime::courier::{Claim, Courier, Done, LaneDue};
+use runtime::courier::{Claim, Courier, Done, LaneDue, Wanted};
 use runtime::{Context, Nudge};
 use store::StoreError;
-use store::deliveries::{self, Ask, Claimed};
-use store::lanes::LEASE_MARGIN;
+use store::deliveries::{self, Claimed};
+use store::lanes::{Ask, Calls, LEASE_MARGIN};
 
 use crate::client::Caller;
 use crate::profiles::Target;
@@ -29,6 +29,8 @@ pub(crate) struct Job {
     payee: Arc<Payee>,
     /// Before the claim: the lease is younger.
     begun: Instant,
+    /// When it may be made, by the payee's rate: at once, for most payees.
+    at: Instant,
 }
 
 /// What was sent and what came of it.
@@ -49,28 +51,45 @@ impl Courier for Unikassa {
         Ok(due.into_iter().map(|(lane, due_in)| LaneDue { lane, due_in }).collect())
     }
 
-    async fn claim(&self, lanes: &[String], most: usize) -> Result<Claim<Job>, StoreError> {
+    async fn claim(&self, wanted: &[Wanted]) -> Result<Claim<Job>, StoreError> {
         let declarations = self.context.declarations().await?;
-        let payees: HashMap<&str, Arc<Payee>> = lanes
+        let payee_of = |lane: &str| Some(declarations.payees.get(lane)?.value.clone());
+        let payees: HashMap<&str, Arc<Payee>> = wanted
             .iter()
-            .filter_map(|lane| Some((lane.as_str(), declarations.payees.get(lane.as_str())?.value.clone())))
+            .filter_map(|Wanted { lane, .. }| Some((lane.as_str(), payee_of(lane)?)))
             .collect();
-        let asks: Vec<Ask> = payees
+        let profiles: Vec<_> = wanted
             .iter()
-            .filter_map(|(lane, payee)| {
-                let seconds = payee.unikassa.as_ref()?.timeout_seconds;
-                Some(Ask {
-                    lane: (*lane).to_owned(),
-                    most,
-                    call: Duration::from_secs(seconds.into()),
-                })
+            .filter_map(|wanted| Some((wanted, payees.get(wanted.lane.as_str())?.unikassa.as_ref()?)))
+            .collect();
+        let quiet: Vec<_> = profiles
+            .iter()
+            .map(|(_, profile)| move |now| profile.quiet_until(now))
+            .collect();
+        let asks: Vec<Ask<'_>> = profiles
+            .iter()
+            .zip(&quiet)
+            .map(|((wanted, profile), quiet_until)| Ask {
+                lane: &wanted.lane,
+                most: wanted.most,
+                calls: Calls {
+                    longest: Duration::from_secs(profile.timeout_seconds.into()),
+                    quiet_until,
+                },
             })
             .collect();
         let begun = Instant::now();
         let (claimed, passed_over) = deliveries::claim(&self.context.store, &asks, &self.context.worker).await?;
+        let taken = Instant::now();
         let jobs = claimed.into_iter().filter_map(|claimed| {
             let payee = payees.get(claimed.due.payee.as_str())?.clone();
-            Some(Job { claimed, payee, begun })
+            let at = taken + claimed.start_in;
+            Some(Job {
+                claimed,
+                payee,
+                begun,
+                at,
+            })
         });
         Ok(Claim {
             jobs: jobs.collect(),
@@ -78,8 +97,13 @@ impl Courier for Unikassa {
         })
     }
 
+    fn lane(job: &Job) -> &str {
+        &job.claimed.slot.lane
+    }
+
     async fn call(&self, job: &Job) -> Report {
         let Claimed { act, due, .. } = &job.claimed;
+        tokio::time::sleep_until(job.at.into()).await;
         let not_made = |told: Told| Report { request: None, told };
         // A process that stood still must not call when its lease may be over and the payment in other hands.
         if job.begun.elapsed() >= LEASE_MARGIN {

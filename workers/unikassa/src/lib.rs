@@ -11,12 +11,14 @@ mod courier;
 mod dialect;
 mod expired;
 mod list;
+mod outage;
 mod probe;
 mod profiles;
 mod question;
 mod record;
 pub mod rehearsal;
 mod told;
+mod trying;
 
 use std::sync::Arc;
 
@@ -26,6 +28,7 @@ use runtime::{Context, Nudge, courier as courier_shape, questions, sweep};
 pub use client::{Caller, ClientError};
 pub use list::{ListError, list};
 pub use profiles::secrets_of;
+pub use trying::{Question, Step, steps};
 
 /// Starts the worker.
 pub fn start(context: &Context) -> Result<(), ClientError> {

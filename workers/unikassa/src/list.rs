@@ -29,12 +29,11 @@ pub async fn list(store: &Store, caller: &Caller, payee: &Payee, page: &List) ->
     let request = target.dialect.list(page).map_err(ListError::NotOffered)?;
     let unavailable = |why: String| Err(ListError::Unavailable(why));
     match question::ask(store, caller, payee, &target, request, None).await? {
-        None => unavailable("the payee is down or busy".to_owned()),
-        Some(Wire::NotSent(why) | Wire::Lost(why)) => unavailable(why),
-        Some(Wire::Answer(answer)) if answer.status == 200 => target
+        Err(why) | Ok(Wire::NotSent(why) | Wire::Lost(why)) => unavailable(why),
+        Ok(Wire::Answer(answer)) if answer.status == 200 => target
             .dialect
             .read_list(&answer.body)
             .map_err(|why| ListError::Unavailable(format!("HTTP 200, but the answer {why}"))),
-        Some(Wire::Answer(answer)) => unavailable(format!("HTTP {}", answer.status)),
+        Ok(Wire::Answer(answer)) => unavailable(format!("HTTP {}", answer.status)),
     }
 }

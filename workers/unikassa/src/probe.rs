@@ -7,15 +7,16 @@ use std::time::Duration;
 
 use contract::event::Events;
 use domain::ids::Number;
+use jiff::Timestamp;
 use runtime::sweep::{self, Swept};
 use runtime::{Context, Nudge, emit};
 use store::StoreError;
 use store::declarations::Declarations;
-use store::lanes::{self, Probe};
+use store::lanes::{self, Probe, Probing};
 
 use crate::client::Caller;
+use crate::outage;
 use crate::profiles::Target;
-use crate::record;
 use crate::told::Told;
 
 /// Probes payees whose breaker is open.
@@ -28,7 +29,7 @@ pub(crate) fn spawn(context: &Context, caller: Arc<Caller>) {
 
 async fn probe_all(context: &Context, caller: &Arc<Caller>) -> Result<Swept, StoreError> {
     let declarations = context.declarations().await?;
-    let probes = lanes::claim_probes(&context.store, |lane| first_interval(&declarations, lane)).await?;
+    let probes = lanes::claim_probes(&context.store, |lane, now| probing(&declarations, lane, now)).await?;
     for probe in probes {
         // Each by itself: one that hangs must not keep another payee down.
         let (context, caller, declarations) = (context.clone(), caller.clone(), declarations.clone());
@@ -41,12 +42,15 @@ async fn probe_all(context: &Context, caller: &Arc<Caller>) -> Result<Swept, Sto
     Ok(Swept::Idle)
 }
 
-fn first_interval(declarations: &Declarations, lane: &str) -> Duration {
+fn probing(declarations: &Declarations, lane: &str, now: Timestamp) -> Probing {
     let profile = declarations
         .payees
         .get(lane)
         .and_then(|declared| declared.value.unikassa.as_ref());
-    Duration::from_secs(profile.map_or(30, |profile| profile.probe_seconds).into())
+    Probing {
+        first: Duration::from_secs(profile.map_or(30, |profile| profile.probe_seconds).into()),
+        quiet_until: profile.and_then(|profile| profile.quiet_until(now)),
+    }
 }
 
 async fn probe_one(
@@ -72,7 +76,7 @@ async fn probe_one(
     );
     let tx = context.store.begin().await?;
     let mut events = Events::new(domain::clock::now());
-    record::note(&tx, [(&**payee, &told)], &mut events).await?;
+    outage::probed(&tx, payee, &told, &mut events).await?;
     emit(&tx, events, None).await?;
     tx.commit().await?;
     context.nudge(Nudge::Events);

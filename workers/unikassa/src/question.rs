@@ -1,26 +1,42 @@
 //! A question to a payee: a call that owes nobody anything. It takes the next free slot of the payee's lane, before any
 //! payment that waits for one, tells the breaker what came of it, and gives the slot back.
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use contract::event::Events;
-use domain::declaration::Payee;
+use domain::declaration::{Payee, UnikassaProfile};
 use runtime::emit;
-use store::lanes::{self, Asked, Slot};
+use store::lanes::{self, Asked, Calls, Slot};
 use store::{Store, StoreError};
 
 use crate::client::{Caller, Wire};
 use crate::dialect::HttpRequest;
+use crate::outage;
 use crate::profiles::Target;
-use crate::record;
 use crate::told::Told;
 
 /// How long a question waits for a slot of its lane.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How soon it looks for one again, at first and at most: many questions may be looking at once.
+/// How soon it looks for one again, at first and at most.
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(20), Duration::from_millis(200));
+/// Questions of one payee that wait in this process. One that hangs must leave it time for the others.
+const LINE_MAX: usize = 128;
 
-/// Asks; `None` when the payee is down or all slots stay taken.
+/// Where questions wait for a slot, a line per payee. The first looks for one, those behind wait for it: a payee that hangs
+/// costs this process one look at a time, however many ask.
+#[derive(Debug, Default)]
+pub(crate) struct Lines(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
+
+impl Lines {
+    fn of(&self, lane: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.entry(lane.to_owned()).or_default().clone()
+    }
+}
+
+/// Asks. The inner error says, to whoever asks, why the payee cannot be asked now: it is down, busy, or left alone.
 pub(crate) async fn ask(
     store: &Store,
     caller: &Caller,
@@ -28,10 +44,23 @@ pub(crate) async fn ask(
     target: &Target,
     request: HttpRequest,
     traceparent: Option<&str>,
-) -> Result<Option<Wire>, StoreError> {
-    let Some(slot) = take_slot(store, payee, target.timeout).await? else {
-        return Ok(None);
+) -> Result<Result<Wire, String>, StoreError> {
+    let Some(profile) = &payee.unikassa else {
+        return Ok(Err("the payee is not asked online".to_owned()));
     };
+    let (slot, start_in) = match take_slot(store, caller, payee, profile, target.timeout).await? {
+        Asked::Go(slot, start_in) => (slot, start_in),
+        Asked::Closed => return Ok(Err("the payee cannot be asked now: it is down".to_owned())),
+        Asked::Busy => return Ok(Err("the payee cannot be asked now: it is busy".to_owned())),
+        Asked::Quiet(until) => {
+            let until = until
+                .to_zoned(profile.time_zone.tz().clone())
+                .strftime("%H:%M %Z")
+                .to_string();
+            return Ok(Err(format!("the payee takes no calls until {until}")));
+        }
+    };
+    tokio::time::sleep(start_in).await;
     let begun = Instant::now();
     let wire = caller.call(target, request, traceparent).await;
     let told = Told::of_question(&wire);
@@ -41,24 +70,39 @@ pub(crate) async fn ask(
         // The slot comes back when its lease ends; whoever asks need not wait for that.
         tracing::warn!(%error, payee = %payee.id, "the end of a question could not be recorded");
     }
-    Ok(Some(wire))
+    Ok(Ok(wire))
 }
 
-/// The next free slot of the lane; none when the payee is down or all stay taken.
-async fn take_slot(store: &Store, payee: &Payee, call: Duration) -> Result<Option<Slot>, StoreError> {
+/// The next free slot of the lane; busy when all stay taken.
+async fn take_slot(
+    store: &Store,
+    caller: &Caller,
+    payee: &Payee,
+    profile: &UnikassaProfile,
+    call: Duration,
+) -> Result<Asked, StoreError> {
     let begun = Instant::now();
+    let line = caller.lines.of(payee.id.as_str());
+    if Arc::strong_count(&line) > LINE_MAX {
+        return Ok(Asked::Busy);
+    }
+    let Ok(_first) = tokio::time::timeout(PATIENCE, line.lock()).await else {
+        return Ok(Asked::Busy);
+    };
+    let calls = Calls {
+        longest: call,
+        quiet_until: &|now| profile.quiet_until(now),
+    };
     let mut pause = LOOK_AGAIN.0;
     // Looked at between two tries, never cutting one off: a slot taken by a commit nobody heard of is lost for as long
     // as its lease.
-    while begun.elapsed() < PATIENCE {
-        match lanes::take_for_question(store, payee.id.as_str(), call).await? {
-            Asked::Go(slot) => return Ok(Some(slot)),
-            Asked::Closed => return Ok(None),
-            Asked::Busy => tokio::time::sleep(pause).await,
+    loop {
+        match lanes::take_for_question(store, payee.id.as_str(), &calls).await? {
+            Asked::Busy if begun.elapsed() + pause < PATIENCE => tokio::time::sleep(pause).await,
+            asked => return Ok(asked),
         }
         pause = (pause * 2).min(LOOK_AGAIN.1);
     }
-    Ok(None)
 }
 
 async fn finish(
@@ -71,7 +115,7 @@ async fn finish(
     let tx = store.begin().await?;
     let mut events = Events::new(domain::clock::now());
     // The lane before its slot, as claims do.
-    record::note(&tx, [(payee, told)], &mut events).await?;
+    outage::note(&tx, [(payee, told)], &mut events).await?;
     lanes::give_back(&tx, &[(slot, rest)]).await?;
     emit(&tx, events, None).await?;
     tx.commit().await

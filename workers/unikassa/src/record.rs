@@ -1,10 +1,10 @@
 //! The record of calls: attempts closed, payments moved as planned, their events, slots given back, breakers told; all in
 //! one transaction, fenced by the attempts.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use contract::event::{Events, PayeeEvent, PayeeItem, PaymentEvent, PaymentItem};
+use contract::event::{Events, PaymentEvent, PaymentItem};
 use domain::declaration::{Payee, UnikassaProfile};
 use domain::delivery::{self, CallEnd, Ending, History, Plan, Profile, Verdict};
 use domain::ids::{AttemptId, PayeeId, TerminalId};
@@ -15,9 +15,10 @@ use domain::text::Account;
 use jiff::Timestamp;
 use runtime::{Context, Nudge, emit};
 use store::deliveries::{self, AttemptEnd, Due, Locked, Next, Written};
-use store::lanes::{self, Breaker, Said};
+use store::lanes;
 use store::{StoreError, Tx};
 
+use crate::outage;
 use crate::told::Told;
 
 /// A call that has ended.
@@ -83,7 +84,7 @@ async fn write(tx: &Tx, ended: &[(&Locked, &Ended<'_>)]) -> Result<(), StoreErro
     deliveries::apply(tx, &written).await?;
     let open = || ended.iter().filter(|(locked, _)| locked.open);
     // The lane before its slot, as claims do.
-    note(tx, open().map(|(_, one)| (one.payee, one.told)), &mut events).await?;
+    outage::note(tx, open().map(|(_, one)| (one.payee, one.told)), &mut events).await?;
     let slots: Vec<_> = open().map(|(locked, one)| (&locked.slot, rest(locked, one))).collect();
     lanes::give_back(tx, &slots).await?;
     emit(tx, events, first.payment.traceparent.as_deref()).await
@@ -233,63 +234,6 @@ fn rest(locked: &Locked, ended: &Ended<'_>) -> Option<Duration> {
     let passed = Duration::try_from(locked.now.duration_since(locked.started_at)).unwrap_or_default();
     // Only a call that ran into its timeout can still be going on over there.
     (passed >= busy / 2).then(|| busy.saturating_sub(passed))
-}
-
-/// Tells breakers what payees said, in this order, and the world when one opened or closed. What went wrong on our side
-/// says nothing about a payee.
-pub(crate) async fn note<'a>(
-    tx: &Tx,
-    told: impl IntoIterator<Item = (&'a Payee, &'a Told)>,
-    events: &mut Events,
-) -> Result<(), StoreError> {
-    let mut lanes: BTreeMap<&str, Said<'a>> = BTreeMap::new();
-    for (payee, told) in told {
-        let Some(profile) = payee.unikassa.as_ref().filter(|_| !told.ours) else {
-            continue;
-        };
-        let said = lanes.entry(payee.id.as_str()).or_insert(Said {
-            lane: payee.id.as_str(),
-            answered: false,
-            failures: 0,
-            error: None,
-            probe: Duration::from_secs(profile.probe_seconds.into()),
-        });
-        if told.is_alive() {
-            (said.answered, said.failures) = (true, 0);
-        } else {
-            said.failures += 1;
-            said.error = told.error.as_deref();
-        }
-    }
-    let said: Vec<Said<'_>> = lanes.into_values().collect();
-    if said.is_empty() {
-        return Ok(());
-    }
-    for (lane, breaker) in lanes::note(tx, &said).await? {
-        let error = said.iter().find(|one| one.lane == lane).and_then(|one| one.error);
-        tell_breaker(&lane, breaker, error, events)?;
-    }
-    Ok(())
-}
-
-fn tell_breaker(lane: &str, breaker: Breaker, error: Option<&str>, events: &mut Events) -> Result<(), StoreError> {
-    let payee = PayeeId::parse(lane)?;
-    match breaker {
-        Breaker::Opened => {
-            tracing::error!(
-                payee = lane,
-                error,
-                "the payee is down: nothing is sent until it answers"
-            );
-            let error = error.map(str::to_owned);
-            events.push(PayeeEvent::Down, &PayeeItem { payee, error });
-        }
-        Breaker::Closed => {
-            tracing::info!(payee = lane, "the payee is back: what waits is sent, oldest first");
-            events.push(PayeeEvent::Up, &PayeeItem { payee, error: None });
-        }
-    }
-    Ok(())
 }
 
 fn wire_event(event: delivery::PaymentEvent) -> PaymentEvent {

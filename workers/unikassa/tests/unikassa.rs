@@ -1,12 +1,14 @@
 //! Lanes, claims and breakers on a real database: what must hold whatever else goes wrong.
 
+mod pace;
+
 use std::time::Duration;
 
 use domain::declaration::Payee;
 use runtime::{Context, Nudge};
-use serde_json::json;
-use store::deliveries::{self, Ask, Requeue, Requeued};
-use store::lanes::{self, Asked, Breaker, Said};
+use serde_json::{Value, json};
+use store::deliveries::{self, Requeue, Requeued};
+use store::lanes::{self, Ask, Asked, Breaker, Calls, Said};
 use store::{Store, declarations, payments, scratch};
 use testkit::payee::Payee as Scripted;
 use testkit::stand::Stand;
@@ -15,6 +17,10 @@ use tokio_util::sync::CancellationToken;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const CALL: Duration = Duration::from_secs(30);
+const CALLS: Calls<'static> = Calls {
+    longest: CALL,
+    quiet_until: &|_| None,
+};
 const PROBE: Duration = Duration::from_secs(30);
 
 async fn sql(store: &Store, text: &str) -> Vec<Vec<Option<String>>> {
@@ -26,13 +32,21 @@ async fn value(store: &Store, text: &str) -> String {
 }
 
 async fn declare(store: &Store, id: &str, url: &str, concurrency: u32) {
-    let payee: Payee = serde_json::from_value(json!({
+    declare_with(store, id, url, concurrency, json!({})).await;
+}
+
+/// The same with more members of its profile.
+async fn declare_with(store: &Store, id: &str, url: &str, concurrency: u32, more: Value) {
+    let mut declared = json!({
         "id": id, "name": id, "gateway": "unikassa", "currency": "RUB", "account": {"pattern": "^.+$"},
         "amount": {"min": 1, "max": 100_000},
         "unikassa": {"url": url, "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "concurrency": concurrency,
             "allow_private": true, "timeout_seconds": 2, "probe_seconds": 1, "retry_seconds": [600]}
-    }))
-    .unwrap();
+    });
+    for (member, value) in more.as_object().unwrap() {
+        declared["unikassa"][member] = value.clone();
+    }
+    let payee: Payee = serde_json::from_value(declared).unwrap();
     payee.check().unwrap();
     let tx = store.begin().await.unwrap();
     declarations::apply_payee(&tx, &payee, "test").await.unwrap();
@@ -59,18 +73,18 @@ async fn open_attempt(store: &Store, payee: &str, number: i64, act: &str, lease:
     sql(store, &text).await;
 }
 
-async fn claimed(store: &Store, lane: &str) -> Vec<i64> {
+async fn claimed(store: &Store, lane: &'static str) -> Vec<i64> {
     claimed_of(store, &[lane]).await.0
 }
 
 /// The numbers claimed, and how many lanes were passed over.
-async fn claimed_of(store: &Store, lanes: &[&str]) -> (Vec<i64>, usize) {
-    let ask = |lane: &&str| Ask {
-        lane: (*lane).to_owned(),
+async fn claimed_of(store: &Store, lanes: &[&'static str]) -> (Vec<i64>, usize) {
+    let ask = |lane: &&'static str| Ask {
+        lane,
         most: 64,
-        call: CALL,
+        calls: CALLS,
     };
-    let asks: Vec<Ask> = lanes.iter().map(ask).collect();
+    let asks: Vec<Ask<'_>> = lanes.iter().map(ask).collect();
     let (claimed, passed_over) = deliveries::claim(store, &asks, "test").await.unwrap();
     (claimed.iter().map(|one| one.due.number.get()).collect(), passed_over)
 }
@@ -168,20 +182,20 @@ async fn a_slot_that_went_to_somebody_else_is_not_freed_by_who_had_it() {
     let stand = Stand::new().await;
     let store = stand.store();
     declare(&store, "isp", "http://127.0.0.1:9", 1).await;
-    let first = lanes::take_for_question(&store, "isp", CALL).await.unwrap();
-    let Asked::Go(late) = first else { panic!("{first:?}") };
+    let first = lanes::take_for_question(&store, "isp", &CALLS).await.unwrap();
+    let Asked::Go(late, _) = first else { panic!("{first:?}") };
     assert!(matches!(
-        lanes::take_for_question(&store, "isp", CALL).await.unwrap(),
+        lanes::take_for_question(&store, "isp", &CALLS).await.unwrap(),
         Asked::Busy
     ));
     sql(&store, "UPDATE lane_slot SET lease_until = now() - interval '1 second'").await;
-    let second = lanes::take_for_question(&store, "isp", CALL).await.unwrap();
-    assert!(matches!(second, Asked::Go(_)), "{second:?}");
+    let second = lanes::take_for_question(&store, "isp", &CALLS).await.unwrap();
+    assert!(matches!(second, Asked::Go(..)), "{second:?}");
     let tx = store.begin().await.unwrap();
     lanes::give_back(&tx, &[(&late, None)]).await.unwrap();
     tx.commit().await.unwrap();
     assert!(matches!(
-        lanes::take_for_question(&store, "isp", CALL).await.unwrap(),
+        lanes::take_for_question(&store, "isp", &CALLS).await.unwrap(),
         Asked::Busy
     ));
 }
@@ -200,7 +214,7 @@ async fn a_lowered_limit_counts_the_calls_that_were_begun_before() {
     sql(&store, "UPDATE lane_slot SET lease_until = '-infinity' WHERE slot = 1").await;
     assert!(claimed(&store, "isp").await.is_empty());
     assert!(matches!(
-        lanes::take_for_question(&store, "isp", CALL).await.unwrap(),
+        lanes::take_for_question(&store, "isp", &CALLS).await.unwrap(),
         Asked::Busy
     ));
     sql(
@@ -217,8 +231,8 @@ async fn a_breaker_opens_once_and_pulls_forward_only_what_waits_for_a_retry() {
     let store = stand.store();
     declare(&store, "isp", "http://127.0.0.1:9", 4).await;
     declare(&store, "other", "http://127.0.0.1:9", 4).await;
-    payment(&store, "isp", 2, "waiting", "'pay'", "now() + interval '2 hours'").await;
     payment(&store, "isp", 1, "waiting", "'pay'", "now() + interval '3 hours'").await;
+    payment(&store, "isp", 2, "waiting", "'pay'", "now() + interval '2 hours'").await;
     payment(&store, "isp", 3, "unknown", "'status'", "now() + interval '1 hour'").await;
     payment(&store, "other", 4, "waiting", "'pay'", "now() + interval '1 hour'").await;
     for _ in 0..4 {

@@ -27,7 +27,9 @@ pub use pattern::Pattern;
 pub use payee::{AccountRule, AmountRule, FieldRule, Gateway, Payee};
 pub use product::{Product, Reissue};
 pub use profile_register::{RegisterFormat, RegisterProfile, parse_mail_address};
-pub use profile_unikassa::{Dialect, UnikassaProfile};
+pub use profile_unikassa::{
+    BasicAuth, ClientCertificate, Day, Dialect, QuietWindow, Rate, TimeOfDay, UnikassaProfile, mask_secrets,
+};
 pub use schedule::{Schedule, Zone};
 pub use secret::{SecretRef, SecretSource};
 pub use terminal::Terminal;
@@ -130,6 +132,8 @@ fn is_false(flag: &bool) -> bool {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_access;
 #[cfg(test)]
 mod tests_card_file;
 #[cfg(test)]

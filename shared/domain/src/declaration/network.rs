@@ -24,6 +24,8 @@ fn is_private_v4(v4: Ipv4Addr) -> bool {
         || (a == 100 && (64..128).contains(&b))
         || (a == 198 && (18..20).contains(&b))
         || (a == 192 && b == 0 && c == 0)
+        // 192.88.99/24 led to relays of 6to4, which are gone.
+        || (a == 192 && b == 88 && c == 99)
 }
 
 fn is_private_v6(v6: Ipv6Addr) -> bool {
@@ -39,8 +41,12 @@ fn is_private_v6(v6: Ipv6Addr) -> bool {
     if segments[0] == 0x2002 {
         return is_private_v4(embedded(segments[1], segments[2]));
     }
-    // Global unicast is 2000::/3 and nothing else; 2001:db8::/32 is for documents.
-    segments[0] & 0xe000 != 0x2000 || segments[..2] == [0x2001, 0x0db8]
+    // Global unicast is 2000::/3 and nothing else, less what is set aside in it: 2001::/23 for protocols (Teredo, which holds
+    // an IPv4 address, ORCHID, benchmarks), 2001:db8::/32 and 3fff::/20 for documents.
+    segments[0] & 0xe000 != 0x2000
+        || (segments[0] == 0x2001 && segments[1] < 0x0200)
+        || segments[..2] == [0x2001, 0x0db8]
+        || (segments[0] == 0x3fff && segments[1] < 0x1000)
 }
 
 #[cfg(test)]
@@ -71,6 +77,12 @@ mod tests {
             "2002:7f00:1::",
             "2001:db8::1",
             "::7f00:1",
+            "192.88.99.1",
+            "2001::1",
+            "2001:10::1",
+            "3fff:fff::1",
+            "64:ff9b:1::808:808",
+            "::8.8.8.8",
         ] {
             assert!(is_private_address(inside.parse().unwrap()), "{inside}");
         }
@@ -81,6 +93,9 @@ mod tests {
             "2a00:1450::1",
             "::ffff:8.8.8.8",
             "64:ff9b::808:808",
+            "2001:200::1",
+            "3fff:1000::1",
+            "2002:808:808::1",
         ] {
             assert!(!is_private_address(outside.parse().unwrap()), "{outside}");
         }

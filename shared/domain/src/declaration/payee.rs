@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Declaration, Findings, Pattern, RegisterProfile, SecretRef, UnikassaProfile, check_name, is_false};
+use super::{Declaration, Findings, Pattern, RegisterProfile, UnikassaProfile, check_name, is_false, mask_secrets};
 use crate::ids::PayeeId;
 use crate::invalid::Invalid;
 use crate::limits::FIELDS_MAX;
@@ -227,10 +227,7 @@ impl Declaration for Payee {
 
     fn to_public_json(&self) -> Value {
         let mut shown = serde_json::to_value(self).unwrap_or(Value::Null);
-        let secret = self.unikassa.as_ref().and_then(|profile| profile.secret.as_ref());
-        if let (Some(secret), Some(place)) = (secret, shown.pointer_mut("/unikassa/secret")) {
-            *place = Value::from(SecretRef::redacted(secret));
-        }
+        mask_secrets(&mut shown);
         shown
     }
 }

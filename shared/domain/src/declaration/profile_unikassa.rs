@@ -1,12 +1,19 @@
 //! How an online payee is called: where, in which dialect, how many calls at a time, how long and how often. What the file
 //! leaves out depends on the dialect, so it is asked through methods; the declaration keeps what was written.
 
+mod access;
+mod pace;
+
+use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
 use super::{Findings, SecretRef, SecretSource, Zone, is_false, is_private_address};
 use crate::limits::{CONCURRENCY_MAX, TIMEOUT_MAX_SECONDS};
+
+pub use access::{BasicAuth, ClientCertificate, mask_secrets};
+pub use pace::{Day, QuietWindow, Rate, TimeOfDay};
 
 /// The longest step of a retry schedule: a day.
 const RETRY_MAX_SECONDS: u32 = 86_400;
@@ -61,6 +68,30 @@ pub struct UnikassaProfile {
     /// As declared; ask `offers_cancel()`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offers_cancel: Option<bool>,
+    /// As declared; ask `offers_check()`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offers_check: Option<bool>,
+    /// As declared; ask `offers_list()`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offers_list: Option<bool>,
+    /// The secret that `secret` replaces: requests are signed with both until it is taken out here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_secret: Option<SecretRef>,
+    /// A user and a password for HTTP Basic authentication.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basic: Option<BasicAuth>,
+    /// The certificate we show.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<ClientCertificate>,
+    /// PEM: who may have signed the payee's certificate, instead of the system's authorities.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<SecretRef>,
+    /// How many calls in how many seconds; nothing = as many as `concurrency` allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
+    /// When it is left alone, in its `time_zone`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quiet_hours: Vec<QuietWindow>,
 }
 
 /// Which protocol an online payee speaks.
@@ -96,6 +127,21 @@ impl UnikassaProfile {
     /// Whether the payee can be asked to take a payment back. Not unless declared: `/cancel` is optional in the protocol.
     pub fn offers_cancel(&self) -> bool {
         self.offers_cancel.unwrap_or(false)
+    }
+
+    /// Whether the payee can be asked about an account before it is paid; else its declaration answers.
+    pub fn offers_check(&self) -> bool {
+        self.offers_check.unwrap_or(true)
+    }
+
+    /// Whether the payee can say what it credited in a period. Not unless declared: `/list` is optional in the protocol.
+    pub fn offers_list(&self) -> bool {
+        self.offers_list.unwrap_or(false)
+    }
+
+    /// Until when nothing is sent to the payee, if these are its quiet hours.
+    pub fn quiet_until(&self, now: Timestamp) -> Option<Timestamp> {
+        pace::quiet_until(&self.quiet_hours, self.time_zone.tz(), now)
     }
 
     /// The URL of one request (`pay`, `status`, …) under the base URL.
@@ -159,7 +205,34 @@ impl UnikassaProfile {
             "probe_seconds",
             "must be from 1 to 600",
         );
+        self.check_access(&mut found);
+        if let Some(rate) = &self.rate {
+            found.within("rate", rate.check());
+        }
+        found.0.extend(pace::check_quiet(&self.quiet_hours).0);
         found
+    }
+
+    fn check_access(&self, found: &mut Findings) {
+        if let Some(basic) = &self.basic {
+            found.within("basic", basic.check());
+        }
+        if let Some(ours) = &self.client_certificate {
+            found.take(access::check_reference(
+                "client_certificate.certificate",
+                &ours.certificate,
+            ));
+            found.take(access::check_reference("client_certificate.key", &ours.key));
+        }
+        if let Some(ca) = &self.ca {
+            found.take(access::check_reference("ca", ca));
+        }
+        let tls = self.client_certificate.is_some() || self.ca.is_some();
+        found.refuse_if(
+            tls && self.url.scheme() == "http",
+            "url",
+            "must begin with https:// where a certificate or a ca is declared",
+        );
     }
 
     fn check_url(&self, found: &mut Findings) {
@@ -212,24 +285,31 @@ impl UnikassaProfile {
             "secret",
             "is missing: requests of dialect unikassa are signed",
         );
-        if let (true, Some(SecretSource::Value(value))) = (needed, self.secret.as_ref().map(SecretRef::source)) {
-            // Several stand side by side while a secret rotates.
-            let written_right = |one: &str| {
-                one.strip_prefix(WEBHOOK_SECRET_PREFIX).is_some_and(|rest| {
-                    !rest.is_empty()
-                        && rest
-                            .bytes()
-                            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'='))
-                })
-            };
-            let right = value.expose_secret().split(' ').all(written_right);
-            found.refuse_if(
-                !right,
-                "secret",
-                "must be written whsec_<base64>, or refer to one by env:NAME or file:PATH",
-            );
+        found.refuse_if(
+            self.previous_secret.is_some() && self.secret.is_none(),
+            "previous_secret",
+            "stands beside secret, which is missing",
+        );
+        for (field, secret) in [("secret", &self.secret), ("previous_secret", &self.previous_secret)] {
+            if let (true, Some(SecretSource::Value(value))) = (needed, secret.as_ref().map(SecretRef::source)) {
+                // Several may stand side by side in one place.
+                found.refuse_if(
+                    !value.expose_secret().split(' ').all(is_webhook_secret),
+                    field,
+                    "must be written whsec_<base64>, or refer to one by env:NAME or file:PATH",
+                );
+            }
         }
     }
+}
+
+fn is_webhook_secret(text: &str) -> bool {
+    text.strip_prefix(WEBHOOK_SECRET_PREFIX).is_some_and(|rest| {
+        !rest.is_empty()
+            && rest
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'='))
+    })
 }
 
 /// Whether a URL's host is a private address; `None` when it is a name that has to be resolved first.

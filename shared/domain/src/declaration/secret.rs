@@ -13,9 +13,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::invalid::Invalid;
 use crate::text::deserialize_with;
 
-/// What a masked value reads as.
-const MASK: &str = "(secret)";
-
 /// A reference to a secret, or the secret.
 #[derive(Clone)]
 pub struct SecretRef(SecretString);
@@ -32,6 +29,9 @@ pub enum SecretSource<'a> {
 }
 
 impl SecretRef {
+    /// What a masked value reads as.
+    pub const MASK: &str = "(secret)";
+
     /// Reads a reference; it is not followed.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let names_nothing = matches!(text, "" | "env:" | "file:");
@@ -55,10 +55,15 @@ impl SecretRef {
         }
     }
 
+    /// Whether it says where the secret is, and is not the secret.
+    pub fn is_reference(&self) -> bool {
+        !matches!(self.source(), SecretSource::Value(_))
+    }
+
     /// How it may be shown: a reference as it is, a value masked.
     pub fn redacted(&self) -> &str {
         match self.source() {
-            SecretSource::Value(_) => MASK,
+            SecretSource::Value(_) => Self::MASK,
             SecretSource::Env(_) | SecretSource::File(_) => self.0.expose_secret(),
         }
     }
@@ -111,7 +116,7 @@ mod tests {
             "SecretRef(env) SecretRef(file) SecretRef(value)"
         );
         assert!(!format!("{:?}", value.source()).contains("c2VjcmV0"));
-        assert_eq!((env.redacted(), value.redacted()), ("env:ISP_SECRET", MASK));
+        assert_eq!((env.redacted(), value.redacted()), ("env:ISP_SECRET", SecretRef::MASK));
         assert_eq!(serde_json::to_string(&value).unwrap(), "\"whsec_c2VjcmV0\"");
     }
 

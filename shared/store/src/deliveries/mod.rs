@@ -8,7 +8,9 @@ mod claim;
 mod record;
 
 pub use act::{Requeue, Requeued, attempts, requeue, requeue_candidates};
-pub use claim::{Ask, Claimed, Expired, claim, expired, lanes_due};
+#[cfg(feature = "scratch")]
+pub(crate) use claim::queries;
+pub use claim::{Claimed, Expired, claim, expired, lanes_due};
 pub use record::{AttemptEnd, Locked, Next, Written, apply, lock};
 
 use domain::ids::{AttemptId, Number, PaymentId};

@@ -42,7 +42,7 @@ pub async fn underway(store: &Store) -> Result<Underway, StoreError> {
                     (SELECT count(*) FROM parked WHERE state = 'retry'),
                     (SELECT count(*) FROM reservation WHERE state IN ('held', 'lapsed')),
                     (SELECT count(*) FROM card_import WHERE state IN ('waiting', 'working')),
-                    (SELECT count(*) FROM lane WHERE breaker = 'open')",
+                    (SELECT count(*) FROM lane WHERE breaker <> 'closed')",
             &[],
         )
         .await?;

@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use runtime::Nudge;
-use runtime::courier::{Claim, Courier, Done, LaneDue};
+use runtime::courier::{Claim, Courier, Done, LaneDue, Wanted};
 use store::mailings::Kept;
 use store::notices::{self, NewMail, NoticeMail, Waiting};
 use store::{Store, StoreError};
@@ -177,16 +177,23 @@ impl Courier for NoticeCourier {
         }])
     }
 
-    async fn claim(&self, _lanes: &[String], most: usize) -> Result<Claim<NoticeMail>, StoreError> {
+    async fn claim(&self, wanted: &[Wanted]) -> Result<Claim<NoticeMail>, StoreError> {
         let Some(relay) = &self.relay else {
             return Ok(Vec::new().into());
         };
-        let admitted = self.gate().admits(most.min(IN_HAND), Instant::now());
+        let admitted = self.gate().admits(
+            wanted.iter().map(|wanted| wanted.most).sum::<usize>().min(IN_HAND),
+            Instant::now(),
+        );
         if admitted == 0 {
             return Ok(Vec::new().into());
         }
         let claimed = notices::claim(&self.store, admitted, relay.timeout() + LEASE_MARGIN).await?;
         Ok(claimed.into())
+    }
+
+    fn lane(_job: &NoticeMail) -> &str {
+        "notices"
     }
 
     async fn call(&self, mail: &NoticeMail) -> Report {

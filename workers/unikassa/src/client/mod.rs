@@ -2,25 +2,30 @@
 //!
 //! It says what happened on the wire and nothing more: whether a byte of the request may have left us, the status, the
 //! body. Redirects are not followed, proxies of the environment are not used, answers are cut off above the protocol's
-//! size, and private addresses are refused unless the payee's profile allows them.
+//! size and not read when they come compressed, and private addresses are refused unless the payee's profile allows them.
 
-use std::net::IpAddr;
-use std::time::Duration;
+mod connection;
 
-use domain::declaration::is_private_address;
 use domain::limits::PAYEE_ANSWER_MAX_BYTES;
-use reqwest::redirect::Policy;
+use reqwest::header::{CONTENT_ENCODING, HeaderMap, RETRY_AFTER};
+use secrecy::ExposeSecret;
+use std::net::IpAddr;
 
 use crate::dialect::HttpRequest;
 use crate::profiles::Target;
+use crate::question::Lines;
+
+pub(crate) use connection::{Certificates, Connections, Reach};
 
 /// The longest text about an error that is kept, in characters.
 const TOLD_MAX: usize = 500;
+/// The most bytes of names and values of an answer's headers.
+const HEADERS_MAX_BYTES: usize = 16 * 1024;
 
 /// The calling side cannot be set up at all.
 #[derive(Debug, thiserror::Error)]
 #[error("no HTTP client: {0}")]
-pub struct ClientError(#[from] reqwest::Error);
+pub struct ClientError(String);
 
 /// What came of a call, on the wire.
 #[derive(Debug)]
@@ -47,16 +52,17 @@ pub(crate) struct Answer {
 /// Calls payees. Connections are kept and shared by all lanes.
 #[derive(Debug)]
 pub struct Caller {
-    public: reqwest::Client,
-    anywhere: reqwest::Client,
+    pub(crate) connections: Connections,
+    /// Where questions wait for their turn.
+    pub(crate) lines: Lines,
 }
 
 impl Caller {
     /// One for the whole process.
     pub fn new() -> Result<Self, ClientError> {
         Ok(Self {
-            public: client().dns_resolver(PublicOnly).build()?,
-            anywhere: client().build()?,
+            connections: Connections::new().map_err(ClientError)?,
+            lines: Lines::default(),
         })
     }
 
@@ -69,9 +75,10 @@ impl Caller {
     }
 
     async fn exchange(&self, target: &Target, request: HttpRequest, traceparent: Option<&str>) -> Wire {
-        if let Some(why) = forbidden(target) {
-            return Wire::NotSent(why);
-        }
+        let client = match self.client(target) {
+            Ok(client) => client,
+            Err(why) => return Wire::NotSent(why),
+        };
         let HttpRequest {
             method,
             url,
@@ -79,7 +86,7 @@ impl Caller {
             body,
             shown: _,
         } = request;
-        let mut builder = self.client_for(target).request(method, url);
+        let mut builder = authorized(client.request(method, url), target);
         for (name, value) in headers {
             builder = builder.header(name, value);
         }
@@ -91,8 +98,10 @@ impl Caller {
         }
         match builder.send().await {
             Ok(response) => read(response).await,
-            // Name resolution, connecting and the TLS handshake come before any byte of the request.
-            Err(error) if error.is_connect() || error.is_builder() => Wire::NotSent(told(&error)),
+            // Name resolution, connecting and the TLS handshake come before any byte of the request that anybody can read.
+            Err(error) if error.is_connect() || error.is_builder() || turns_us_away(&error) => {
+                Wire::NotSent(told(&error))
+            }
             Err(error) => Wire::Lost(told(&error)),
         }
     }
@@ -105,10 +114,8 @@ impl Caller {
     /// Whether anybody is there, for a payee that cannot be asked about a number: a request that asks for nothing and is
     /// not signed. Any answer will do.
     pub(crate) async fn greet(&self, target: &Target) -> Result<(), String> {
-        if let Some(why) = forbidden(target) {
-            return Err(why);
-        }
-        let greeting = self.client_for(target).head(target.url.clone()).send();
+        let client = self.client(target)?;
+        let greeting = authorized(client.head(target.url.clone()), target).send();
         match tokio::time::timeout(target.timeout, greeting).await {
             Ok(Ok(answer)) if NOBODY_BEHIND.contains(&answer.status().as_u16()) => {
                 Err(format!("HTTP {}", answer.status().as_u16()))
@@ -119,59 +126,100 @@ impl Caller {
         }
     }
 
-    fn client_for(&self, target: &Target) -> &reqwest::Client {
-        if target.allow_private {
-            &self.anywhere
-        } else {
-            &self.public
+    fn client(&self, target: &Target) -> Result<reqwest::Client, String> {
+        if let Some(why) = forbidden(target) {
+            return Err(why);
         }
+        self.connections.to(target)
     }
 }
 
-fn client() -> reqwest::ClientBuilder {
-    reqwest::Client::builder()
-        .redirect(Policy::none())
-        .no_proxy()
-        // Well below most payees' timeouts: an address where nobody answers is then *not sent*, not *maybe*.
-        .connect_timeout(Duration::from_secs(4))
-        .pool_idle_timeout(Duration::from_secs(30))
-        .user_agent(concat!("unigate/", env!("CARGO_PKG_VERSION")))
+fn authorized(builder: reqwest::RequestBuilder, target: &Target) -> reqwest::RequestBuilder {
+    match &target.basic {
+        Some((user, password)) => builder.basic_auth(user, Some(password.expose_secret())),
+        None => builder,
+    }
 }
 
 async fn read(mut response: reqwest::Response) -> Wire {
     let status = response.status().as_u16();
-    let retry_after = response
-        .headers()
-        .get("retry-after")
+    let headers = response.headers();
+    let bytes: usize = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum();
+    if bytes > HEADERS_MAX_BYTES {
+        return Wire::Lost(format!("HTTP {status}: the answer's headers are longer than 16 KiB"));
+    }
+    let retry_after = headers
+        .get(RETRY_AFTER)
         .and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    let answer = |body| {
+        Wire::Answer(Answer {
+            status,
+            retry_after,
+            body,
+        })
+    };
+    if is_compressed(headers) {
+        // It was not asked for, and what it unpacks to has no bound. Any other status says enough by itself.
+        return match status {
+            200 => Wire::Lost("HTTP 200: the answer is compressed, which was not asked for".to_owned()),
+            _ => answer(Vec::new()),
+        };
+    }
     let mut body = Vec::new();
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) if body.len() + chunk.len() <= PAYEE_ANSWER_MAX_BYTES => body.extend_from_slice(&chunk),
             Ok(Some(_)) => return Wire::Lost(format!("HTTP {status}: the answer is longer than 64 KiB")),
-            Ok(None) => {
-                return Wire::Answer(Answer {
-                    status,
-                    retry_after,
-                    body,
-                });
-            }
+            Ok(None) => return answer(body),
             Err(error) => return Wire::Lost(format!("HTTP {status}: the answer broke off: {}", told(&error))),
         }
     }
 }
 
+fn is_compressed(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
 /// An address in the URL itself never meets the resolver, so it is judged here.
 fn forbidden(target: &Target) -> Option<String> {
-    if target.allow_private {
-        return None;
-    }
     let address: IpAddr = match target.url.host()? {
         url::Host::Ipv4(address) => address.into(),
         url::Host::Ipv6(address) => address.into(),
         url::Host::Domain(_) => return None,
     };
-    is_private_address(address).then(|| format!("{address} is a private address and allow_private is not set"))
+    target.reach.forbids(address)
+}
+
+/// Whether the other side ended the TLS handshake because of who we are. With TLS 1.3 our request is on its way by then; it
+/// is dropped with the handshake, unread.
+fn turns_us_away(error: &reqwest::Error) -> bool {
+    use rustls::AlertDescription as A;
+    let mut cause = std::error::Error::source(error);
+    while let Some(found) = cause {
+        let inner = found.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        if let Some(rustls::Error::AlertReceived(alert)) = inner.and_then(|inner| inner.downcast_ref()) {
+            return matches!(
+                alert,
+                A::CertificateRequired
+                    | A::BadCertificate
+                    | A::UnsupportedCertificate
+                    | A::CertificateRevoked
+                    | A::CertificateExpired
+                    | A::CertificateUnknown
+                    | A::UnknownCA
+                    | A::AccessDenied
+                    | A::HandshakeFailure
+            );
+        }
+        cause = found.source();
+    }
+    false
 }
 
 /// reqwest's own text names only the URL; the cause says what happened.
@@ -197,19 +245,5 @@ fn told(error: &reqwest::Error) -> String {
         .collect()
 }
 
-/// Resolves names, but to public addresses only: a name that leads inside is as private as the address.
-struct PublicOnly;
-
-impl reqwest::dns::Resolve for PublicOnly {
-    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
-        Box::pin(async move {
-            let host = name.as_str().to_owned();
-            let found = tokio::net::lookup_host((host.as_str(), 0)).await?;
-            let public: Vec<_> = found.filter(|address| !is_private_address(address.ip())).collect();
-            if public.is_empty() {
-                return Err(format!("{host} leads to private addresses only and allow_private is not set").into());
-            }
-            Ok(Box::new(public.into_iter()) as reqwest::dns::Addrs)
-        })
-    }
-}
+#[cfg(test)]
+mod tests;

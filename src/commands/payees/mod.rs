@@ -1,4 +1,6 @@
-//! `unigate payees`: declarations, and suspending a payee without touching its file.
+//! `unigate payees`: declarations, suspending a payee without touching its file, and trying whether it can be called.
+
+mod probe;
 
 use anyhow::bail;
 use clap::Subcommand;
@@ -22,6 +24,8 @@ pub(crate) enum Command {
     Suspend(Switch),
     /// Let everything that waits go out
     Resume(Switch),
+    /// Try an online payee's profile step by step, from here; changes nothing
+    Probe(probe::Args),
 }
 
 /// Which payee, and why.
@@ -41,6 +45,7 @@ pub(crate) async fn run(command: Command) -> Outcome {
         Command::Declared(command) => declared::run::<Payee>(command).await,
         Command::Suspend(args) => switch(args, true).await,
         Command::Resume(args) => switch(args, false).await,
+        Command::Probe(args) => probe::run(args).await,
     }
 }
 

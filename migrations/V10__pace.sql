@@ -1,0 +1,18 @@
+-- When a payee may be called besides how often at a time: its rate, its quiet hours, and how it is let out of an outage.
+-- All of it is judged by this database's clock, in the row that every claim locks anyway.
+
+-- One call is tried when a payee seems to be back, before all that waits goes out again.
+alter table lane drop constraint lane_breaker_check;
+alter table lane
+    add constraint lane_breaker_check check (breaker in ('closed', 'open', 'trial')),
+    -- The least seconds from the beginning of one call to that of the next; null = no limit.
+    add column call_interval double precision check (call_interval > 0),
+    add column next_call_at  timestamptz not null default '-infinity',
+    -- Nothing is sent before. Written by whoever finds, at a claim, that these are the payee's quiet hours.
+    add column quiet_until   timestamptz not null default '-infinity',
+    -- The payee is back: payments that wait for a retry are made due as they are claimed, oldest first. Those with a number
+    -- up to this one have been; null when none are left.
+    add column recovered_to  bigint;
+
+-- Payments that wait for a retry, oldest first. One that is delivered at the first attempt never enters it.
+create index if not exists payment_retry on payment (payee_id, number) where state = 'waiting' and next_act = 'pay';

@@ -1,0 +1,125 @@
+//! Lanes: how many calls a payee gets at a time and in how much time, across all processes, and the breaker that spares a
+//! payee that is down.
+//!
+//! A slot is leased for one call, by the database's clock, for longer than the call can last. So a process that dies
+//! needs no heartbeat to be missed: its slots come back when their leases run out. A payee's rate is a moment in the
+//! lane's row before which the next call may not begin; whoever takes calls moves it on.
+
+mod breaker;
+mod turn;
+
+use std::time::Duration;
+
+use domain::declaration::UnikassaProfile;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::{Store, StoreError, Tx};
+
+pub use breaker::{Breaker, Probe, Probing, Said, back, claim_probes, note, waiting_number};
+pub use turn::{Ask, Asked, Calls, take_for_question, take_for_trying};
+pub(crate) use turn::{Turn, turns};
+
+/// How long a lease outlasts the longest call: scheduling, the record, and clocks that run apart.
+pub const LEASE_MARGIN: Duration = Duration::from_secs(15);
+
+/// A slot held for one call.
+#[derive(Clone, Debug)]
+pub struct Slot {
+    /// Whose.
+    pub lane: String,
+    /// Fences its return.
+    pub token: Uuid,
+}
+
+/// Gives slots back. After a timeout one rests first: the payee may still be busy with the call.
+pub async fn give_back(tx: &Tx, slots: &[(&Slot, Option<Duration>)]) -> Result<(), StoreError> {
+    let lanes: Vec<&str> = slots.iter().map(|(slot, _)| slot.lane.as_str()).collect();
+    let tokens: Vec<Uuid> = slots.iter().map(|(slot, _)| slot.token).collect();
+    let rests: Vec<_> = slots
+        .iter()
+        .map(|(_, rest)| rest.map(|rest| rest.as_secs_f64()))
+        .collect();
+    tx.execute_later(
+        "UPDATE lane_slot s SET token = NULL,
+                lease_until = coalesce(clock_timestamp() + make_interval(secs => u.rest), '-infinity')
+         FROM UNNEST($1::text[], $2::uuid[], $3::float8[]) AS u(lane_id, token, rest)
+         WHERE s.lane_id = u.lane_id AND s.token = u.token",
+        &[&lanes, &tokens, &rests],
+    )
+    .await
+}
+
+/// Makes a lane as its payee is declared. Quiet hours are judged anew at the next claim; calls that were begun count.
+pub(crate) async fn declare(tx: &Tx, lane: &str, profile: &UnikassaProfile, paused: bool) -> Result<(), StoreError> {
+    let slots = i32::try_from(profile.concurrency()).unwrap_or(1);
+    let interval = profile.rate.map(|rate| rate.interval().as_secs_f64());
+    tx.execute(
+        "INSERT INTO lane (lane_id, slots, paused, call_interval) VALUES ($1, $2, $3, $4)
+         ON CONFLICT (lane_id) DO UPDATE SET slots = excluded.slots, paused = excluded.paused,
+             call_interval = excluded.call_interval, quiet_until = '-infinity'",
+        &[&lane, &slots, &paused, &interval],
+    )
+    .await?;
+    tx.execute(
+        "INSERT INTO lane_slot (lane_id, slot) SELECT $1, generate_series(1, $2) ON CONFLICT DO NOTHING",
+        &[&lane, &slots],
+    )
+    .await?;
+    // A slot in use is left to end; claims look only at slots up to the limit.
+    tx.execute(
+        "DELETE FROM lane_slot WHERE lane_id = $1 AND slot > $2 AND lease_until < clock_timestamp()",
+        &[&lane, &slots],
+    )
+    .await
+    .map(drop)
+}
+
+/// How a lane stands, for operators and metrics.
+#[derive(Clone, Debug)]
+pub struct LaneRow {
+    /// Whose.
+    pub lane: String,
+    /// Calls at a time.
+    pub slots: i32,
+    /// Slots in use.
+    pub busy: i64,
+    /// `closed`, `open`, or `trial`: one call decides whether the payee is back.
+    pub breaker: String,
+    /// Since when it is not closed.
+    pub opened_at: Option<Timestamp>,
+    /// When it is asked next.
+    pub probe_at: Option<Timestamp>,
+    /// Why it opened.
+    pub last_error: Option<String>,
+}
+
+/// All lanes.
+pub async fn list(store: &Store) -> Result<Vec<LaneRow>, StoreError> {
+    let rows = store
+        .query(
+            "SELECT lane_id, slots,
+                    (SELECT count(*) FROM lane_slot s WHERE s.lane_id = lane.lane_id AND lease_until > clock_timestamp()),
+                    breaker, opened_at, probe_at, last_error
+             FROM lane ORDER BY lane_id",
+            &[],
+        )
+        .await?;
+    Ok(rows
+        .iter()
+        .map(|row| LaneRow {
+            lane: row.get(0),
+            slots: row.get(1),
+            busy: row.get(2),
+            breaker: row.get(3),
+            opened_at: row.get(4),
+            probe_at: row.get(5),
+            last_error: row.get(6),
+        })
+        .collect())
+}
+
+/// Seconds a slot is leased for a call of at most this length.
+pub(crate) fn lease_seconds(call: Duration) -> f64 {
+    (call + LEASE_MARGIN).as_secs_f64()
+}

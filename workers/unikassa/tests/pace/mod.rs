@@ -1,0 +1,355 @@
+//! When a lane is called: its rate, its quiet hours, and the way out of an outage. On a real database, by its clock.
+
+use std::time::Duration;
+
+use domain::declaration::UnikassaProfile;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use store::Store;
+use store::deliveries::{self, Claimed};
+use store::lanes::{self, Ask, Asked, Breaker, Calls};
+use testkit::stand::Stand;
+
+use crate::{CALL, CALLS, claimed, declare, declare_with, note, sql, value};
+
+const NOBODY: &str = "http://127.0.0.1:9";
+
+/// So many payments that are due, from this number on.
+async fn many(store: &Store, payee: &str, first: i64, count: i64, state: &str, due: &str) {
+    let text = format!(
+        "INSERT INTO payment (payment_id, number, payee_id, payee_version, gateway, terminal_id, account, amount, currency,
+             paid_at, accepted_at, state, next_act, due_at, give_up_at)
+         SELECT gen_random_uuid(), n, '{payee}', 1, 'unikassa', 'T-1', 'a', 100, 'RUB', now(),
+             now() - interval '1 day' + n * interval '1 millisecond', '{state}', 'pay', {due}, now() + interval '1 day'
+         FROM generate_series({first}, {first} + {count} - 1) n"
+    );
+    sql(store, &text).await;
+}
+
+/// Every slot is free again, as if the calls had ended.
+async fn end_calls(store: &Store) {
+    sql(store, "UPDATE lane_slot SET lease_until = '-infinity', token = NULL").await;
+}
+
+async fn due_in(store: &Store, lane: &str) -> Option<Duration> {
+    let due = deliveries::lanes_due(store).await.unwrap();
+    due.into_iter().find(|(of, _)| of == lane).map(|(_, due_in)| due_in)
+}
+
+async fn back(store: &Store, lane: &str) -> Option<Breaker> {
+    let tx = store.begin().await.unwrap();
+    let noted = lanes::back(&tx, lane).await.unwrap();
+    tx.commit().await.unwrap();
+    noted.first().map(|(_, breaker)| *breaker)
+}
+
+/// Claims of one lane, as much as it gives.
+async fn claim(store: &Store, calls: Calls<'_>) -> Vec<Claimed> {
+    let ask = Ask {
+        lane: "isp",
+        most: 64,
+        calls,
+    };
+    deliveries::claim(store, &[ask], "test").await.unwrap().0
+}
+
+#[tokio::test]
+async fn calls_begin_at_the_payees_rate_however_many_processes_claim() {
+    let stand = Stand::new().await;
+    let store = stand.store();
+    declare_with(&store, "isp", NOBODY, 50, json!({"rate": {"calls": 50}})).await;
+    many(&store, "isp", 1, 60, "accepted", "now()").await;
+    let claiming = async |store: Store| {
+        let mut taken = 0;
+        while value(&store, "SELECT count(*) FROM payment WHERE due_at IS NOT NULL").await != "0" {
+            let some = claim(&store, CALLS).await;
+            assert!(
+                some.len() <= 13,
+                "no further ahead than a quarter of a second: {}",
+                some.len()
+            );
+            for one in &some {
+                assert!(one.start_in <= Duration::from_millis(250), "{:?}", one.start_in);
+            }
+            taken += some.len();
+            end_calls(&store).await;
+        }
+        taken
+    };
+    let (one, other) = tokio::join!(claiming(stand.store()), claiming(stand.store()));
+    assert_eq!(one + other, 60);
+    let spaced = "SELECT count(*), min(gap) >= interval '20 milliseconds', min(gap)
+        FROM (SELECT started_at - lag(started_at) OVER (ORDER BY started_at) AS gap FROM attempt) gaps";
+    let found = &sql(&store, spaced).await[0];
+    assert_eq!(
+        (found[0].as_deref(), found[1].as_deref()),
+        (Some("60"), Some("t")),
+        "{found:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_question_gets_the_next_call_of_the_rate() {
+    let stand = Stand::new().await;
+    let store = stand.store();
+    declare_with(
+        &store,
+        "isp",
+        NOBODY,
+        4,
+        json!({"rate": {"calls": 1, "per_seconds": 60}}),
+    )
+    .await;
+    many(&store, "isp", 1, 3, "accepted", "now()").await;
+    assert_eq!(claimed(&store, "isp").await, [1]);
+    assert!(claimed(&store, "isp").await.is_empty(), "the next is a minute away");
+    let due = due_in(&store, "isp").await.unwrap();
+    assert!(
+        due > Duration::from_secs(50) && due <= Duration::from_secs(60),
+        "{due:?}"
+    );
+    let asked = lanes::take_for_question(&store, "isp", &CALLS).await.unwrap();
+    assert!(matches!(asked, Asked::Busy), "{asked:?}");
+    sql(&store, "UPDATE lane SET next_call_at = now()").await;
+    assert!(
+        claimed(&store, "isp").await.is_empty(),
+        "it is kept for the question that waits"
+    );
+    let asked = lanes::take_for_question(&store, "isp", &CALLS).await.unwrap();
+    assert!(
+        matches!(asked, Asked::Go(_, start_in) if start_in.is_zero()),
+        "{asked:?}"
+    );
+    sql(&store, "UPDATE lane SET next_call_at = now()").await;
+    assert_eq!(claimed(&store, "isp").await, [2]);
+    // Without a rate there is nothing to wait for.
+    declare(&store, "isp", NOBODY, 4).await;
+    assert_eq!(claimed(&store, "isp").await, [3]);
+}
+
+#[tokio::test]
+async fn nothing_is_sent_in_quiet_hours_and_no_step_is_spent() {
+    let stand = Stand::new().await;
+    let store = stand.store();
+    declare(&store, "isp", NOBODY, 4).await;
+    many(&store, "isp", 1, 2, "accepted", "now()").await;
+    let end = now(&store).await + SignedDuration::from_hours(1);
+    let quiet_until = move |now: Timestamp| (now < end).then_some(end);
+    let quiet = Calls {
+        longest: CALL,
+        quiet_until: &quiet_until,
+    };
+    assert_eq!(due_in(&store, "isp").await, Some(Duration::ZERO));
+    assert!(claim(&store, quiet).await.is_empty());
+    let due = due_in(&store, "isp").await.unwrap();
+    assert!(
+        due > Duration::from_secs(3500),
+        "nobody looks again before the end: {due:?}"
+    );
+    let asked = lanes::take_for_question(&store, "isp", &quiet).await.unwrap();
+    assert!(matches!(asked, Asked::Quiet(until) if until.duration_since(end).abs() < SignedDuration::from_millis(1)));
+    let untouched =
+        "SELECT count(*) FROM payment WHERE state = 'accepted' AND attempts = 0 AND step = 0 AND due_at <= now()";
+    assert_eq!(value(&store, untouched).await, "2");
+    // No probe either.
+    for _ in 0..5 {
+        note(&store, "isp", false).await;
+    }
+    sql(&store, "UPDATE lane SET probe_at = now()").await;
+    let probing = |_: &str, now| lanes::Probing {
+        first: CALL,
+        quiet_until: quiet_until(now),
+    };
+    assert!(lanes::claim_probes(&store, probing).await.unwrap().is_empty());
+    assert_eq!(
+        value(&store, "SELECT probe_at > now() + interval '59 minutes' FROM lane").await,
+        "t"
+    );
+    // Other hours are declared: they hold from the next look on.
+    note(&store, "isp", true).await;
+    declare_with(&store, "isp", NOBODY, 4, json!({"timeout_seconds": 3})).await;
+    assert_eq!(due_in(&store, "isp").await, Some(Duration::ZERO));
+    assert_eq!(claimed(&store, "isp").await, [1, 2]);
+}
+
+/// The database's clock, which everything here is judged by.
+async fn now(store: &Store) -> Timestamp {
+    let text = "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')";
+    value(store, text).await.parse().unwrap()
+}
+
+#[test]
+fn a_profiles_quiet_hours_are_what_claims_ask_for() {
+    let profile: UnikassaProfile = serde_json::from_value(json!({
+        "url": "https://isp.example", "time_zone": "Asia/Novosibirsk",
+        "quiet_hours": [{"from": "23:00", "to": "01:00"}]
+    }))
+    .unwrap();
+    let quiet = |now: &str| profile.quiet_until(now.parse().unwrap()).map(|until| until.to_string());
+    assert_eq!(quiet("2026-11-26T16:30:00Z").as_deref(), Some("2026-11-26T18:00:00Z"));
+    assert_eq!(quiet("2026-11-26T18:00:00Z"), None);
+}
+
+#[tokio::test]
+async fn a_full_lane_is_not_looked_at_before_a_slot_is_free() {
+    let stand = Stand::new().await;
+    let store = stand.store();
+    declare(&store, "hangs", NOBODY, 2).await;
+    declare(&store, "isp", NOBODY, 2).await;
+    many(&store, "hangs", 1, 10, "accepted", "now()").await;
+    many(&store, "isp", 11, 10, "accepted", "now()").await;
+    assert_eq!(claimed(&store, "hangs").await, [1, 2]);
+    let due = due_in(&store, "hangs").await.unwrap();
+    assert!(due > CALL, "until the leases end: {due:?}");
+    assert_eq!(due_in(&store, "isp").await, Some(Duration::ZERO));
+    sql(
+        &store,
+        "UPDATE lane_slot SET lease_until = now() + interval '7 seconds' WHERE lane_id = 'hangs' AND slot = 2",
+    )
+    .await;
+    let due = due_in(&store, "hangs").await.unwrap();
+    assert!(due <= Duration::from_secs(7), "{due:?}");
+}
+
+#[tokio::test]
+async fn a_payee_that_is_back_gets_all_that_waits_oldest_first_and_each_once() {
+    let stand = Stand::new().await;
+    let store = stand.store();
+    declare(&store, "isp", NOBODY, 64).await;
+    many(&store, "isp", 1, 12_000, "waiting", "now() + interval '3 hours'").await;
+    // Accepted while it was down, never tried, and younger than all of them.
+    many(&store, "isp", 20_000, 100, "accepted", "now()").await;
+    for _ in 0..5 {
+        note(&store, "isp", false).await;
+    }
+    assert_eq!(note(&store, "isp", true).await, Some(Breaker::Closed));
+    let mut order = Vec::new();
+    loop {
+        let some = claimed(&store, "isp").await;
+        if some.is_empty() {
+            break;
+        }
+        if order.is_empty() {
+            // One fails again at once: it has had its turn, and its schedule counts.
+            sql(
+                &store,
+                "UPDATE payment SET state = 'waiting', next_act = 'pay', due_at = now() + interval '1 hour' WHERE number = 5;
+                 UPDATE attempt SET ending = 'not_sent', ended_at = now()
+                 WHERE payment_id = (SELECT payment_id FROM payment WHERE number = 5)",
+            )
+            .await;
+        }
+        order.extend(some);
+        end_calls(&store).await;
+    }
+    let expected: Vec<i64> = (1..=12_000).chain(20_000..20_100).collect();
+    assert!(order == expected, "{} of {}", order.len(), expected.len());
+    assert_eq!(value(&store, "SELECT recovered_to IS NULL FROM lane").await, "t");
+}
+
+#[tokio::test]
+async fn one_payment_is_tried_before_all_that_waits_goes_out() {
+    let stand = Stand::new().await;
+    let store = stand.store();
+    declare(&store, "isp", NOBODY, 4).await;
+    many(&store, "isp", 1, 10, "waiting", "now() + interval '3 hours'").await;
+    let opened = async || {
+        for _ in 0..5 {
+            note(&store, "isp", false).await;
+        }
+        assert_eq!(value(&store, "SELECT breaker FROM lane").await, "open");
+    };
+    opened().await;
+    sql(&store, "UPDATE lane SET probe_at = now()").await;
+    let probing = |_: &str, _| lanes::Probing {
+        first: Duration::from_secs(30),
+        quiet_until: None,
+    };
+    assert_eq!(lanes::claim_probes(&store, probing).await.unwrap().len(), 1);
+    assert_eq!(back(&store, "isp").await, None, "it has not been paid yet");
+    assert_eq!(claimed(&store, "isp").await, [1]);
+    assert!(claimed(&store, "isp").await.is_empty(), "one at a time");
+    // It was not paid: the outage goes on, and is told once; the next probe is later than the first would be.
+    assert_eq!(note(&store, "isp", false).await, None);
+    let row = &sql(
+        &store,
+        "SELECT breaker, probe_at > now() + interval '55 seconds', recovered_to, opened_at IS NOT NULL FROM lane",
+    )
+    .await[0];
+    let row: Vec<Option<&str>> = row.iter().map(Option::as_deref).collect();
+    assert_eq!(row, [Some("open"), Some("t"), None, Some("t")]);
+    end_calls(&store).await;
+    assert_eq!(back(&store, "isp").await, None);
+    assert_eq!(claimed(&store, "isp").await, [2]);
+    assert_eq!(note(&store, "isp", true).await, Some(Breaker::Closed));
+    end_calls(&store).await;
+    assert_eq!(claimed(&store, "isp").await, [3, 4, 5, 6]);
+    // With nothing to pay there is nothing to try.
+    opened().await;
+    sql(
+        &store,
+        "UPDATE payment SET state = 'revoked', next_act = NULL, due_at = NULL",
+    )
+    .await;
+    assert_eq!(back(&store, "isp").await, Some(Breaker::Closed));
+}
+
+/// What a plan touched: buffers; rows of payments and attempts that were read in vain; and whether it went through one of
+/// these tables as a whole.
+fn touched(plan: &Value) -> (u64, u64, bool) {
+    let count = |name: &str| plan[name].as_u64().unwrap_or(0);
+    let large = plan["Relation Name"] == "payment" || plan["Relation Name"] == "attempt";
+    let removed = count("Rows Removed by Filter") + count("Rows Removed by Index Recheck");
+    let vain = if large {
+        removed * count("Actual Loops").max(1)
+    } else {
+        0
+    };
+    let whole = large && plan["Node Type"] == "Seq Scan";
+    let buffers = count("Shared Hit Blocks") + count("Shared Read Blocks");
+    let below = plan["Plans"].as_array().into_iter().flatten().map(touched);
+    // Buffers of a node hold those of the nodes below it.
+    below.fold((buffers, vain, whole), |sum, one| {
+        (sum.0.max(one.0), sum.1 + one.1, sum.2 || one.2)
+    })
+}
+
+#[tokio::test]
+async fn with_a_hundred_thousand_waiting_a_claim_and_a_sweep_touch_a_few_rows() {
+    let stand = Stand::new().await;
+    let store = stand.store();
+    for lane in ["down", "slow", "isp"] {
+        declare(&store, lane, NOBODY, 4).await;
+    }
+    many(&store, "down", 1, 50_000, "waiting", "now() + interval '3 hours'").await;
+    many(&store, "slow", 50_001, 50_000, "accepted", "now()").await;
+    many(&store, "isp", 100_001, 10, "accepted", "now()").await;
+    sql(
+        &store,
+        "INSERT INTO attempt (attempt_id, payment_id, ordinal, act, lane_id, slot, worker, lease_until, ending, ended_at)
+         SELECT gen_random_uuid(), payment_id, 1, 'pay', payee_id, 1, 'w', now(), 'not_sent', now() FROM payment
+         WHERE payee_id = 'down'",
+    )
+    .await;
+    sql(
+        &store,
+        "ANALYZE payment; ANALYZE attempt; ANALYZE lane; ANALYZE lane_slot",
+    )
+    .await;
+    for lane in ["down", "slow", "isp"] {
+        for (name, query, params) in store::scratch::lane_queries(lane) {
+            for mode in ["force_custom_plan", "force_generic_plan"] {
+                let text = format!(
+                    "BEGIN; SET LOCAL plan_cache_mode = {mode}; PREPARE looked AS {query};
+                     EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE looked {params}; ROLLBACK"
+                );
+                let found = stand.store();
+                let rows = sql(&found, &text).await;
+                let plan: Value = serde_json::from_str(rows[0][0].as_deref().unwrap()).unwrap();
+                let (buffers, vain, whole) = touched(&plan[0]["Plan"]);
+                let of = format!("{name} of {lane}, {mode}: {buffers} buffers, {vain} rows in vain\n{plan:#}");
+                assert!(buffers <= 150 && vain <= 20 && !whole, "{of}");
+            }
+        }
+    }
+}
