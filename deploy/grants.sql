@@ -124,6 +124,13 @@ grant insert on audit to unigate_cards;
 grant select on payment, attempt, lane, lane_slot to unigate_unikassa;
 grant update (state, next_act, due_at, step, attempts, maybes, not_found, last_call_at, last_error, flags,
               provider_reference, updated_at) on payment to unigate_unikassa;
+-- Operators' acts on many payments are carried on whatever became of the command that began them.
+grant select on act, act_item to unigate_unikassa;
+grant update (state, done, changed, refused, done_as, reasons, reached, next_at, carried_by, carried_at, finished_at)
+    on act to unigate_unikassa;
+grant update (outcome, did, why, ended_at) on act_item to unigate_unikassa;
+grant update (act_id, generation, give_up_at) on payment to unigate_unikassa;
+grant insert on audit to unigate_unikassa;
 grant insert on attempt to unigate_unikassa;
 grant update (ending, ended_at, late, result, error, request, response, http_status) on attempt to unigate_unikassa;
 grant update (breaker, failures, opened_at, probe_at, probe_count, last_error, question_waits_until, next_call_at,
@@ -161,14 +168,21 @@ grant insert, update on payee, product, terminal, terminal_group to unigate_oper
 grant insert on payee_version to unigate_operator;
 grant select, insert, update on series to unigate_operator;
 grant select, insert on lane to unigate_operator;
-grant update (slots, paused, call_interval, quiet_until) on lane to unigate_operator;
+grant update (slots, paused, held_by, held_at, held_reason, call_interval, quiet_until) on lane to unigate_operator;
 grant select, insert, delete on lane_slot to unigate_operator;
 -- Trying a profile takes a slot and a call of its payee's rate, like any other.
 grant update (question_waits_until, next_call_at) on lane to unigate_operator;
 grant update (token, lease_until) on lane_slot to unigate_operator;
 -- Looking at payments and putting them back to work.
 grant select on payment, payment_view, payment_identity, attempt, event to unigate_operator;
-grant update (state, generation, next_act, due_at, step, not_found, give_up_at, updated_at) on payment to unigate_operator;
+grant update (state, generation, next_act, due_at, step, not_found, give_up_at, act_id, flags, updated_at)
+    on payment to unigate_operator;
+-- Acts on many of them: begun, carried out, held up, ended. Settling one by hand.
+grant select, insert on act, act_item to unigate_operator;
+grant update (state, matched, done, changed, refused, done_as, reasons, reached, next_at, carried_by, carried_at,
+              finished_at, ended_by) on act to unigate_operator;
+grant update (outcome, did, why, ended_at) on act_item to unigate_operator;
+grant update (maybes, last_error, provider_reference) on payment to unigate_operator;
 -- Payees' lists: asking for one (as a call of its lane), keeping it, and making delivered what is on it, which is an event.
 grant select, insert, delete on reconciliation to unigate_operator;
 grant update (complete_at, items) on reconciliation to unigate_operator;
@@ -228,7 +242,7 @@ grant select, insert on audit to unigate_operator;
 -- ------------------------------------------------------------------------------ those who only look: support, reports
 -- Not: declarations (a payee's secret may stand in one), anything of the vault, sealed cards, files of registers.
 grant select on payment, payment_view, payment_identity, attempt, lane, lane_slot, ledger, series, register, mailing, artifact,
-    reservation, card_case, card_fault, product_stock, audit, event to unigate_readonly;
+    reservation, card_case, card_fault, product_stock, audit, event, act, act_item to unigate_readonly;
 grant select (payee_id, version, gateway, suspended, retired, updated_at) on payee to unigate_readonly;
 grant select on product, terminal, terminal_group, disclosure to unigate_readonly;
 grant select (parked_id, parked_at, routing_key, payment_id, reservation_id, reason, detail, body, corrected_body,

@@ -61,6 +61,11 @@ fn wrong_usage_is_refused() {
         "unigate deliveries requeue --payee isp",
         "unigate deliveries requeue --payee isp --state unknown --certain",
         "unigate deliveries requeue 0199aa00-0000-7000-8000-000000000001 --payee isp --state unknown",
+        "unigate deliveries requeue 0199aa00-0000-7000-8000-000000000001 --limit 1",
+        "unigate deliveries requeue --state failed --rate 0",
+        "unigate deliveries requeue --group isp/failed",
+        "unigate deliveries settle 0199aa00-0000-7000-8000-000000000001 --as paid --reason x",
+        "unigate deliveries stop --reason x",
         "unigate deliveries list --state lost",
         "unigate parked discard 0199aa00-0000-7000-8000-000000000001",
         "unigate parked show 17",
@@ -73,6 +78,10 @@ fn wrong_usage_is_refused() {
         "unigate run cards mailer",
         "unigate deliveries requeue --payee isp --state unknown --dry-run",
         "unigate deliveries requeue 0199aa00-0000-7000-8000-000000000001 --certain",
+        "unigate deliveries requeue --group isp/failed/0123456789ab --rate 50 --limit 10",
+        "unigate deliveries acts",
+        "unigate deliveries acts --open --format json",
+        "unigate deliveries acts cancel 0199aa00-0000-7000-8000-000000000001",
     ] {
         assert!(Cli::command().try_get_matches_from(line.split(' ')).is_ok(), "{line}");
     }

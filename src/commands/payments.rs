@@ -6,11 +6,13 @@ use domain::ids::{Number, PayeeId, PaymentId, RegisterId, TerminalId};
 use domain::payment::PaymentState;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
+use store::acts;
 use store::audit::{self, Recorded};
 use store::declarations;
 use store::deliveries::{self, AttemptRow};
 use store::payments::{self, Filter, PaymentRow};
 
+use super::deliveries::item;
 use crate::ending::{Ending, Outcome};
 use crate::moment;
 use crate::operator::Operator;
@@ -85,14 +87,14 @@ async fn list(args: ListArgs) -> Outcome {
     let at = |text: &Option<String>| text.as_deref().map(|text| moment::parse(text, &zone)).transpose();
     let filter = Filter {
         payee: args.payee.map(|id| id.to_string()),
-        state: args.state.map(|state| state.to_string()),
+        state: args.state,
         account: args.account,
         number: args.number.map(Number::get),
         terminal: args.terminal.map(|id| id.to_string()),
         from: at(&args.from)?,
         to: at(&args.to)?,
-        online: false,
         limit: (args.limit > 0).then(|| i64::from(args.limit)),
+        ..Filter::default()
     };
     let rows = payments::list(&operator.store, &filter).await?;
     output::list(args.format.format, &rows)?;
@@ -146,8 +148,10 @@ pub(crate) async fn show(args: ShowArgs) -> Outcome {
     }
     let calls = deliveries::attempts(&operator.store, row.payment_id).await?;
     add("calls", calls.iter().map(call).collect());
-    let acts = audit::of(&operator.store, "payment", &row.payment_id.to_string()).await?;
-    add("audit", acts.iter().map(act).collect());
+    let acts = acts::of_payment(&operator.store, row.payment_id).await?;
+    add("acts", acts.iter().map(item).collect());
+    let audited = audit::of(&operator.store, "payment", &row.payment_id.to_string()).await?;
+    add("audit", audited.iter().map(act).collect());
     output::show(args.format.format, &all)?;
     Ok(Ending::Done)
 }
@@ -180,7 +184,8 @@ async fn find(operator: &Operator, id: &str) -> anyhow::Result<PaymentRow> {
 fn call(row: &AttemptRow) -> Value {
     json!({
         "attempt_id": row.attempt_id, "ordinal": row.ordinal, "act": row.act, "worker": row.worker,
-        "automatic": row.automatic, "started_at": row.started_at, "ended_at": row.ended_at, "ending": row.ending,
+        "automatic": row.automatic, "who": row.who, "act_id": row.act_id, "started_at": row.started_at,
+        "ended_at": row.ended_at, "seconds": row.seconds, "ending": row.ending,
         "late": row.late, "result": row.result, "http_status": row.http_status, "error": row.error,
         "request": row.request, "response": row.response,
     })

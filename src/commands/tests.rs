@@ -3,7 +3,7 @@
 use domain::declaration::{Payee, Product, Terminal};
 
 use super::declared::Listed;
-use super::deliveries::Delivery;
+use super::deliveries::{Delivery, ListedAct, ListedGroup, ListedLane};
 use super::doctor::Finding;
 use crate::output::{Row, names};
 
@@ -35,6 +35,9 @@ fn columns() {
         line::<store::payments::PaymentRow>("payments list"),
         line::<Delivery>("deliveries list"),
         line::<super::deliveries::Found>("deliveries reconcile"),
+        line::<ListedGroup>("deliveries groups"),
+        line::<ListedLane>("deliveries lanes"),
+        line::<ListedAct>("deliveries acts"),
         line::<store::registers::Listed>("registers list"),
         line::<store::parked::Parked>("parked list"),
         line::<store::notices::Notice>("notices list"),

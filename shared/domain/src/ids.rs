@@ -98,6 +98,10 @@ uuid_id!(
     AttemptId, "attempt_id"
 );
 uuid_id!(
+    /// What an operator asked to be done about payments.
+    ActId, "act_id"
+);
+uuid_id!(
     /// A fact without a home.
     ParkedId, "parked_id"
 );

@@ -24,7 +24,9 @@ pub mod retry;
 pub mod text;
 pub mod vault;
 
-pub use ids::{AttemptId, Number, ParkedId, PayeeId, PaymentId, ProductId, RegisterId, ReservationId, TerminalId};
+pub use ids::{
+    ActId, AttemptId, Number, ParkedId, PayeeId, PaymentId, ProductId, RegisterId, ReservationId, TerminalId,
+};
 pub use invalid::Invalid;
 pub use money::{Amount, Currency, Fee};
 pub use text::{Account, Fields, ReceiptNumber};

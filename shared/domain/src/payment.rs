@@ -90,9 +90,9 @@ impl PaymentState {
     /// Whether a payment may go from this state to that one. Staying is not a move.
     ///
     /// `Unknown` leaves only by the payee's own word (a late answer, `status`), by an operator's certainty, or for an
-    /// idempotent payee by paying again; `Refused`, `Failed` and `Stopped` leave only by an operator's requeue, or when the
-    /// payee's own list has them. `Delivered` goes back to `Waiting` only when an operator requeues what an idempotent
-    /// payee's list lacks.
+    /// idempotent payee by paying again; `Refused`, `Failed` and `Stopped` leave only by an operator's act, a late answer, or
+    /// when the payee's own list has them. `Delivered` goes back to `Waiting` only when an operator requeues what an
+    /// idempotent payee's list lacks.
     pub fn may_become(self, next: Self) -> bool {
         use PaymentState as S;
         match self {
@@ -127,8 +127,12 @@ impl PaymentState {
                     | S::Revoked
             ),
             S::Delivered => matches!(next, S::Revoking | S::Waiting),
-            S::Refused | S::Failed => matches!(next, S::Waiting | S::Delivered | S::Revoked),
-            S::Stopped => matches!(next, S::Accepted | S::Waiting | S::Delivered | S::Revoking | S::Revoked),
+            S::Refused => matches!(next, S::Waiting | S::Delivered | S::Revoked),
+            S::Failed => matches!(next, S::Waiting | S::Delivered | S::Refused | S::Revoked),
+            S::Stopped => matches!(
+                next,
+                S::Accepted | S::Waiting | S::Delivered | S::Refused | S::Revoking | S::Revoked
+            ),
             S::Revoking => matches!(next, S::Revoked | S::Delivered | S::Unknown),
             S::Registered => matches!(next, S::Reported),
             S::Revoked | S::Reported => false,

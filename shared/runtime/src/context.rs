@@ -36,9 +36,11 @@ pub enum Nudge {
     Leases,
     /// A payee that is down may be asked again.
     Probes,
+    /// An operator began an act on many payments.
+    Acts,
 }
 
-const NUDGES: usize = 10;
+const NUDGES: usize = 11;
 
 /// What every part of a running process shares. Cheap to clone.
 #[derive(Clone, Debug)]

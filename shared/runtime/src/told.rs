@@ -1,7 +1,11 @@
-//! What everybody is told of a register: written by the worker that builds it and by the one that mails it.
+//! What everybody is told of a register or of a payment for an online payee: written by more than one worker, and by
+//! operators' commands.
 
-use contract::event::{Events, RegisterEvent, RegisterItem, RegisterKind};
-use domain::Currency;
+use contract::event::{Events, PaymentItem, RegisterEvent, RegisterItem, RegisterKind};
+use domain::ids::{PayeeId, TerminalId};
+use domain::payment::PaymentState;
+use domain::{Account, Amount, Currency, Fee};
+use store::deliveries::Due;
 use store::registers::Summary;
 use store::{StoreError, Tx};
 
@@ -27,4 +31,20 @@ pub async fn tell_register(tx: &Tx, kind: RegisterEvent, of: &Summary, error: Op
     let mut events = Events::new(domain::clock::now());
     events.push(kind, &item);
     crate::emit(tx, events, None).await
+}
+
+/// What is told of a payment for an online payee that has come to this state.
+pub fn payment_item(payment: &Due, state: PaymentState, error: Option<String>) -> Result<PaymentItem, StoreError> {
+    Ok(PaymentItem {
+        payment_id: payment.payment_id,
+        number: payment.number,
+        payee: PayeeId::parse(&payment.payee)?,
+        terminal: TerminalId::parse(&payment.terminal)?,
+        account: Account::new(payment.account.as_str())?,
+        amount: Amount::new(payment.amount)?,
+        fee: Fee::new(payment.fee)?,
+        currency: Currency::parse(&payment.currency)?,
+        state,
+        error,
+    })
 }

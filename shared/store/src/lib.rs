@@ -7,6 +7,7 @@
 //! Nothing here decides: the plans are in `domain`, the CHECKs that forbid what the plans must never do are in
 //! `migrations/`.
 
+pub mod acts;
 pub mod artifacts;
 pub mod audit;
 pub mod cards;

@@ -1,15 +1,22 @@
-//! `unigate deliveries`: payments of online payees, and putting them back to work.
+//! `unigate deliveries`: payments of online payees, finding those that are stuck, and putting them back to work.
 
-mod judge;
+mod acts;
+mod bulk;
+mod groups;
+mod lanes;
 mod reconcile;
-mod requeue;
+mod search;
+mod settle;
 
 use clap::Subcommand;
-use domain::ids::{PayeeId, PaymentId};
-use domain::payment::PaymentState;
+use domain::ids::PaymentId;
 use serde_json::json;
-use store::payments::{self, Filter, PaymentRow};
+use store::payments::{self, PaymentRow};
 
+pub(crate) use self::acts::item;
+use self::search::Search;
+#[cfg(test)]
+pub(crate) use self::{acts::Listed as ListedAct, groups::Listed as ListedGroup, lanes::Listed as ListedLane};
 use super::payments::ShowArgs;
 use crate::ending::{Ending, Outcome};
 use crate::operator::Operator;
@@ -18,78 +25,78 @@ use crate::output::{self, Column, FormatArg, Row};
 /// What to do with deliveries.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// List payments of online payees, the latest first
+    /// Find payments of online payees, the latest first
     List(ListArgs),
-    /// Show a payment with every call to its payee
+    /// Show a payment with every call to its payee, and every act about it
     Show(ShowArgs),
-    /// Make payments due now: named ones, or a payee's in a state
-    Requeue(RequeueArgs),
+    /// Count what is stuck by payee, state and cause, the largest group first
+    Groups(groups::Args),
+    /// Make payments due now: named ones, or all that match
+    ///
+    /// What matches is written down as it is now, and carried out in parts by this command and by any unikassa worker: should
+    /// this command end early, it goes on. `deliveries acts` shows how far it is.
+    Requeue(bulk::RequeueArgs),
     /// Compare a payee's list with ours, and act on what differs
     Reconcile(reconcile::ReconcileArgs),
+    /// Say how a payment ended: the world is told, and no later answer overturns it
+    Settle(settle::Args),
+    /// Send nothing of these payments until they are resumed
+    Stop(bulk::NamedArgs),
+    /// Make stopped payments due now
+    Resume(bulk::NamedArgs),
+    /// Send nothing to a payee; payments for it are taken and wait
+    Pause(lanes::Switch),
+    /// Send to a paused payee again
+    Unpause(lanes::Switch),
+    /// How each online payee stands: calls at a time, whether it is down or paused
+    Lanes(lanes::Args),
+    /// Acts on many payments: how far each is, and holding one up
+    Acts(acts::Args),
 }
 
 /// Which deliveries.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ListArgs {
-    /// To this payee
-    #[arg(long, value_name = "ID", value_parser = PayeeId::parse)]
-    payee: Option<PayeeId>,
-    /// In this state
-    #[arg(long, value_name = "S", value_parser = PaymentState::parse)]
-    state: Option<PaymentState>,
-    /// At most so many; 0 = all
-    #[arg(long, value_name = "N", default_value_t = super::payments::LIMIT)]
-    limit: u32,
+    /// This payment; may be given several times
+    #[arg(long, value_name = "ID", value_parser = PaymentId::parse)]
+    payment: Vec<PaymentId>,
+    #[command(flatten)]
+    search: Search,
     #[command(flatten)]
     format: FormatArg,
 }
 
-/// Which payments to requeue, and how sure the operator is.
-#[derive(Debug, clap::Args)]
-pub(crate) struct RequeueArgs {
-    /// These payments
-    #[arg(value_name = "PAYMENT", value_parser = PaymentId::parse,
-          required_unless_present_all = ["payee", "state"], conflicts_with_all = ["payee", "state"])]
-    payments: Vec<PaymentId>,
-    /// All payments of this payee in a state
-    #[arg(long, value_name = "ID", value_parser = PayeeId::parse, requires = "state")]
-    payee: Option<PayeeId>,
-    /// The state
-    #[arg(long, value_name = "S", value_parser = PaymentState::parse, requires = "payee")]
-    state: Option<PaymentState>,
-    /// Only say how many would be requeued, how many would not, and why
-    #[arg(long)]
-    dry_run: bool,
-    /// It is certain that none of the named payments was credited: pay again, also where that could credit twice
-    #[arg(long, requires = "payments", conflicts_with_all = ["payee", "state"])]
-    certain: bool,
-    /// Why; for the audit log
-    #[arg(long, value_name = "TEXT")]
-    reason: Option<String>,
-}
-
-/// Lists, shows or requeues.
+/// Does what was asked for.
 pub(crate) async fn run(command: Command) -> Outcome {
     match command {
         Command::List(args) => list(args).await,
         Command::Show(args) => super::payments::show(args).await,
-        Command::Requeue(args) => requeue::requeue(args).await,
+        Command::Groups(args) => groups::run(args).await,
+        Command::Requeue(args) => bulk::requeue(args).await,
         Command::Reconcile(args) => reconcile::run(args).await,
+        Command::Settle(args) => settle::run(args).await,
+        Command::Stop(args) => bulk::stop(args).await,
+        Command::Resume(args) => bulk::resume(args).await,
+        Command::Pause(args) => lanes::pause(args).await,
+        Command::Unpause(args) => lanes::unpause(args).await,
+        Command::Lanes(args) => lanes::list(args).await,
+        Command::Acts(args) => acts::run(args).await,
     }
 }
 
 async fn list(args: ListArgs) -> Outcome {
-    let filter = Filter {
-        payee: args.payee.map(|id| id.to_string()),
-        state: args.state.map(|state| state.to_string()),
+    let operator = Operator::new()?;
+    let limit = args.search.limit.unwrap_or(super::payments::LIMIT);
+    let filter = payments::Filter {
+        payments: args.payment,
         online: true,
-        limit: (args.limit > 0).then(|| i64::from(args.limit)),
-        ..Filter::default()
+        limit: (limit > 0).then(|| i64::from(limit)),
+        ..args.search.filter(&operator).await?
     };
-    let rows = payments::list(&Operator::new()?.store, &filter).await?;
+    let rows = payments::list(&operator.store, &filter).await?;
     let listed = rows.len();
     output::list(args.format.format, &rows.into_iter().map(Delivery).collect::<Vec<_>>())?;
-    super::payments::note_limit(args.limit, listed);
+    super::payments::note_limit(limit, listed);
     Ok(Ending::Done)
 }
 

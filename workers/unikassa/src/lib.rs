@@ -5,6 +5,7 @@
 //! *answered*, *maybe*. It also asks payees the questions that intake forwards (`payment.check`), and asks a payee that
 //! is down whether it is back.
 
+mod acts;
 mod check;
 mod client;
 mod courier;
@@ -47,6 +48,7 @@ pub fn start(context: &Context) -> Result<(), ClientError> {
         },
     );
     expired::spawn(context);
+    acts::spawn(context);
     probe::spawn(context, caller);
     Ok(())
 }

@@ -4,17 +4,15 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use contract::event::{Events, PaymentEvent, PaymentItem};
+use contract::event::{Events, PaymentEvent};
 use domain::declaration::{Payee, UnikassaProfile};
-use domain::delivery::{self, CallEnd, Ending, History, Plan, Profile, Verdict};
-use domain::ids::{AttemptId, PayeeId, TerminalId};
-use domain::money::{Amount, Currency, Fee};
+use domain::delivery::{self, CallEnd, Ending, History, Late, Plan, Profile, Verdict};
+use domain::ids::{AttemptId, PayeeId};
 use domain::payment::{Act, PaymentState};
 use domain::retry::JITTER;
-use domain::text::Account;
 use jiff::Timestamp;
-use runtime::{Context, Nudge, emit};
-use store::deliveries::{self, AttemptEnd, Due, Locked, Next, Written};
+use runtime::{Context, Nudge, emit, payment_item};
+use store::deliveries::{self, AttemptEnd, Locked, Next, Written};
 use store::lanes;
 use store::{StoreError, Tx};
 
@@ -77,7 +75,10 @@ async fn write(tx: &Tx, ended: &[(&Locked, &Ended<'_>)]) -> Result<(), StoreErro
     for one in &decided {
         if let Some((change, event)) = one.change.as_ref().and_then(|change| Some((change, change.event?))) {
             let error = change.error.clone();
-            events.push(wire_event(event), &item(&one.locked.payment, change.state, error)?);
+            events.push(
+                wire_event(event),
+                &payment_item(&one.locked.payment, change.state, error)?,
+            );
         }
     }
     let written: Vec<_> = decided.iter().map(Decided::to_written).collect();
@@ -165,17 +166,41 @@ fn late(locked: &Locked, told: &Told) -> Option<Option<Change>> {
         // Nothing is learned from it: the attempt stays the *maybe* it was closed as.
         Ending::NotSent | Ending::Maybe { .. } => return None,
     };
-    let good_news = delivery::late_answer(locked.payment.state, verdict).filter(|_| locked.act != Act::Cancel);
-    Some(good_news.map(|(state, event)| Change {
-        state,
+    let news = delivery::late_answer(locked.payment.state, locked.payment.settled, verdict);
+    Some(
+        news.filter(|_| locked.act != Act::Cancel)
+            .map(|news| late_change(locked, news)),
+    )
+}
+
+fn late_change(locked: &Locked, news: Late) -> Change {
+    let unchanged = Change {
+        state: locked.payment.state,
         next: None,
         step: locked.payment.step,
         maybes: locked.payment.maybes,
         not_found: 0,
         error: None,
         flag: None,
-        event: Some(event),
-    }))
+        event: None,
+    };
+    match news {
+        Late::Delivered => Change {
+            state: PaymentState::Delivered,
+            event: Some(delivery::PaymentEvent::Delivered),
+            ..unchanged
+        },
+        Late::Flagged(flag) => {
+            let payment_id = locked.payment.payment_id;
+            let error = "a late answer contradicts what an operator has settled, which stands";
+            tracing::error!(%payment_id, flag = flag.as_str(), error);
+            Change {
+                error: Some(error.to_owned()),
+                flag: Some(flag.as_str()),
+                ..unchanged
+            }
+        }
+    }
 }
 
 fn plan(locked: &Locked, profile: &UnikassaProfile, told: &Told) -> Plan {
@@ -245,21 +270,6 @@ fn wire_event(event: delivery::PaymentEvent) -> PaymentEvent {
         delivery::PaymentEvent::Revoked => PaymentEvent::Revoked,
         delivery::PaymentEvent::RevokeRefused => PaymentEvent::RevokeRefused,
     }
-}
-
-fn item(payment: &Due, state: PaymentState, error: Option<String>) -> Result<PaymentItem, StoreError> {
-    Ok(PaymentItem {
-        payment_id: payment.payment_id,
-        number: payment.number,
-        payee: PayeeId::parse(&payment.payee)?,
-        terminal: TerminalId::parse(&payment.terminal)?,
-        account: Account::new(payment.account.as_str())?,
-        amount: Amount::new(payment.amount)?,
-        fee: Fee::new(payment.fee)?,
-        currency: Currency::parse(&payment.currency)?,
-        state,
-        error,
-    })
 }
 
 fn count(payee: &Payee, locked: &Locked, told: &Told) {

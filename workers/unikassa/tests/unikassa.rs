@@ -5,11 +5,13 @@ mod pace;
 use std::time::Duration;
 
 use domain::declaration::Payee;
+use domain::delivery::operator::ActKind;
 use runtime::{Context, Nudge};
 use serde_json::{Value, json};
-use store::deliveries::{self, Requeue, Requeued};
+use store::acts::{self, NewAct, Step, Which};
+use store::deliveries;
 use store::lanes::{self, Ask, Asked, Breaker, Calls, Said};
-use store::{Store, declarations, payments, scratch};
+use store::{Store, declarations, scratch};
 use testkit::payee::Payee as Scripted;
 use testkit::stand::Stand;
 use testkit::wait_for;
@@ -267,10 +269,19 @@ async fn a_requeue_sees_the_call_that_was_opened_while_it_waited() {
     declare(&store, "isp", "http://127.0.0.1:9", 4).await;
     payment(&store, "isp", 1, "unknown", "'status'", "now()").await;
     let id = value(&store, "SELECT payment_id FROM payment").await;
-    let seen = payments::find(&store, domain::ids::PaymentId::parse(&id).unwrap())
-        .await
-        .unwrap()
-        .unwrap();
+    let id = domain::ids::PaymentId::parse(&id).unwrap();
+    let which = Which::Named {
+        payments: &[id],
+        certain: true,
+    };
+    let new = NewAct {
+        kind: ActKind::Requeue,
+        who: "anna",
+        reason: None,
+        which,
+        rate: None,
+    };
+    let act = acts::freeze(&store, &new).await.unwrap().unwrap().act_id;
     let gate = stand.store();
     // A claim that stops, with the payment locked, until the gate opens. The one session of this test's hand holds it.
     sql(&gate, "SELECT pg_advisory_lock(7)").await;
@@ -295,17 +306,15 @@ async fn a_requeue_sees_the_call_that_was_opened_while_it_waited() {
     waiting("1").await;
     let requeuing = tokio::spawn({
         let store = stand.store();
-        async move {
-            let tx = store.begin().await.unwrap();
-            let requeued = deliveries::requeue(&tx, &seen, Requeue::Pay, 72).await.unwrap();
-            tx.commit().await.unwrap();
-            requeued
-        }
+        async move { acts::carry_out(&store, "test", Some(act)).await.unwrap() }
     });
     waiting("2").await;
     sql(&gate, "SELECT pg_advisory_unlock(7)").await;
     claiming.await.unwrap();
-    assert_eq!(requeuing.await.unwrap(), Requeued::Changed);
+    assert_eq!(requeuing.await.unwrap(), Step::Carried(act));
+    let row = acts::find(&store, act).await.unwrap().unwrap();
+    assert_eq!((row.done, row.refused), (0, 1), "{row:?}");
+    assert_eq!(value(&store, "SELECT next_act IS NULL FROM payment").await, "t");
 }
 
 #[tokio::test]

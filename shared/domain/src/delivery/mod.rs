@@ -7,6 +7,7 @@
 //!
 //! `status` and `cancel` leave the state as it is while they are open; only an open `pay` makes it `delivering`.
 
+pub mod operator;
 mod planner;
 mod revoke;
 
@@ -193,6 +194,10 @@ pub enum Flag {
     CreditedAfterRevoke,
     /// The payee denies a payment that it had credited.
     PayeeDenies,
+    /// An operator said how it ended: no call does from then on.
+    SettledByOperator,
+    /// The payee said that it credited a payment that an operator had settled as refused.
+    CreditedAfterSettlement,
 }
 
 impl Flag {
@@ -203,17 +208,32 @@ impl Flag {
             Self::NumberConflict => "number_conflict",
             Self::CreditedAfterRevoke => "credited_after_revoke",
             Self::PayeeDenies => "payee_denies",
+            Self::SettledByOperator => "settled_by_operator",
+            Self::CreditedAfterSettlement => "credited_after_settlement",
         }
     }
 }
 
-/// What a late answer changes: one that comes after its attempt was closed as *maybe*. Only good news counts, and not while
-/// another call is open or a revocation is under way: their ends will tell.
-pub fn late_answer(state: PaymentState, verdict: Verdict) -> Option<(PaymentState, PaymentEvent)> {
+/// What a late answer changes: one that comes after its attempt was closed as *maybe*.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Late {
+    /// Good news of a payment that waits for it: it is delivered.
+    Delivered,
+    /// It contradicts what an operator has settled, which stands. A person should look.
+    Flagged(Flag),
+}
+
+/// Judges a late answer. Only good news counts, and not while another call is open or a revocation is under way: their ends
+/// will tell. What an operator has settled (`settled`) no answer overturns, and none that contradicts it goes unseen.
+pub fn late_answer(state: PaymentState, settled: bool, verdict: Verdict) -> Option<Late> {
     use PaymentState as S;
     let credited = matches!(verdict, Verdict::Accepted | Verdict::AlreadyAccepted);
-    let waits_for_it = matches!(state, S::Waiting | S::Unknown | S::Refused | S::Failed | S::Stopped);
-    (credited && waits_for_it).then_some((S::Delivered, PaymentEvent::Delivered))
+    match state {
+        S::Refused if settled && credited => Some(Late::Flagged(Flag::CreditedAfterSettlement)),
+        S::Delivered if settled && verdict == Verdict::Refused => Some(Late::Flagged(Flag::PayeeDenies)),
+        S::Waiting | S::Unknown | S::Refused | S::Failed | S::Stopped if credited => Some(Late::Delivered),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

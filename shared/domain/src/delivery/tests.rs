@@ -347,12 +347,9 @@ fn what_comes_after_the_end_changes_little() {
         (denied.state, denied.flag, denied.next),
         (S::Delivered, Some(Flag::PayeeDenies), None)
     );
-    assert_eq!(
-        late_answer(S::Unknown, Verdict::Accepted),
-        Some((S::Delivered, PaymentEvent::Delivered))
-    );
-    assert_eq!(late_answer(S::Unknown, Verdict::Refused), None);
-    assert_eq!(late_answer(S::Delivering, Verdict::Accepted), None);
+    assert_eq!(late_answer(S::Unknown, false, Verdict::Accepted), Some(Late::Delivered));
+    assert_eq!(late_answer(S::Unknown, false, Verdict::Refused), None);
+    assert_eq!(late_answer(S::Delivering, false, Verdict::Accepted), None);
 }
 
 #[test]

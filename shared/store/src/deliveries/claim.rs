@@ -157,7 +157,7 @@ async fn take_due_of(tx: &Tx, turns: &[&Turn<'_>], trials_pay: bool) -> Result<V
 
 /// Writes the attempts before any call, moves the payments and takes the slots, all in one statement. Only a payment on its
 /// way is `delivering`; while the payee is asked about one, its state stays what it is, and so do `unknown` and `revoking`,
-/// which say more.
+/// which say more. The first call after an operator's act is that act's, unless the terminal took the payment back meanwhile.
 async fn open_attempts(tx: &Tx, turns: &[Turn<'_>], claimed: &[Claimed], worker: &str) -> Result<(), StoreError> {
     if claimed.is_empty() {
         return Ok(());
@@ -191,10 +191,15 @@ const OPEN_ATTEMPTS: &str = "WITH given AS MATERIALIZED (
          FROM UNNEST($1::uuid[], $2::uuid[], $3::int4[], $4::text[], $5::text[], $6::int4[], $7::timestamptz[], $8::float8[])
               AS u(attempt_id, payment_id, ordinal, act, lane_id, slot, begins, seconds)),
      attempted AS (
-         INSERT INTO attempt (attempt_id, payment_id, ordinal, act, lane_id, slot, worker, started_at, lease_until)
-         SELECT attempt_id, payment_id, ordinal, act, lane_id, slot, $9, begins, lease_until FROM given),
+         INSERT INTO attempt (attempt_id, payment_id, ordinal, act, lane_id, slot, worker, started_at, lease_until,
+                              automatic, act_id)
+         SELECT attempt_id, payment_id, ordinal, act, lane_id, slot, $9, begins, lease_until, caused_by IS NULL, caused_by
+         FROM given CROSS JOIN LATERAL (
+             SELECT CASE WHEN given.act <> 'cancel' THEN p.act_id END AS caused_by
+             FROM payment p WHERE p.payment_id = given.payment_id) asked),
      moved AS (
-         UPDATE payment p SET attempts = given.ordinal, due_at = NULL, next_act = NULL, updated_at = clock_timestamp(),
+         UPDATE payment p SET attempts = given.ordinal, due_at = NULL, next_act = NULL, act_id = NULL,
+                updated_at = clock_timestamp(),
                 state = CASE WHEN given.act <> 'pay' OR p.state IN ('unknown', 'revoking') THEN p.state
                              ELSE 'delivering' END,
                 last_call_at = CASE WHEN given.act = 'pay' THEN given.begins ELSE p.last_call_at END

@@ -3,18 +3,23 @@
 //! The attempt's row is written before the call, so nothing goes out that nobody knows of. A record is fenced by the
 //! attempt: what comes twice changes nothing, what comes after its lease ran out is kept as late.
 
-mod act;
+mod attempts;
 mod claim;
+mod groups;
 mod record;
+mod settle;
 
-pub use act::{Requeue, Requeued, attempts, requeue, requeue_candidates};
+pub use attempts::{AttemptRow, attempts};
 #[cfg(feature = "scratch")]
 pub(crate) use claim::queries;
 pub use claim::{Claimed, Expired, claim, expired, lanes_due};
+pub use groups::{GroupRow, groups};
 pub use record::{AttemptEnd, Locked, Next, Written, apply, lock};
+pub use settle::{Settle, Settled, settle};
 
-use domain::ids::{AttemptId, Number, PaymentId};
-use domain::payment::{Act, PaymentState};
+use domain::delivery::Flag;
+use domain::ids::{Number, PaymentId};
+use domain::payment::PaymentState;
 use jiff::Timestamp;
 
 /// Everything a call and the plan after it need to know of a payment.
@@ -58,44 +63,13 @@ pub struct Due {
     pub traceparent: Option<String>,
     /// Why the terminal took it back.
     pub revoke_reason: Option<String>,
-}
-
-/// One call to a payee, as operators read it.
-#[derive(Clone, Debug)]
-pub struct AttemptRow {
-    /// Which.
-    pub attempt_id: AttemptId,
-    /// Counted from 1 within the payment.
-    pub ordinal: i32,
-    /// `pay`, `status` or `cancel`.
-    pub act: Act,
-    /// Which process made it.
-    pub worker: String,
-    /// Or an operator asked for it.
-    pub automatic: bool,
-    /// When.
-    pub started_at: Timestamp,
-    /// `open`, `not_sent`, `answered` or `maybe`.
-    pub ending: String,
-    /// When.
-    pub ended_at: Option<Timestamp>,
-    /// The answer came after the lease had run out.
-    pub late: bool,
-    /// The payee's word: `accepted`, `refused`, …
-    pub result: Option<String>,
-    /// What went wrong.
-    pub error: Option<String>,
-    /// The HTTP status, if there was one.
-    pub http_status: Option<i32>,
-    /// What was sent, without secrets.
-    pub request: Option<String>,
-    /// What came back, cut.
-    pub response: Option<String>,
+    /// An operator has said how it ended.
+    pub settled: bool,
 }
 
 /// For the rest of this transaction rows are found one by one, by their keys, whatever the planner believes: a session
 /// keeps the plan that it made while a table was small, and would go on reading all of it when it no longer is.
-async fn by_key(tx: &crate::Tx) -> Result<(), crate::StoreError> {
+pub(crate) async fn by_key(tx: &crate::Tx) -> Result<(), crate::StoreError> {
     tx.execute_later(
         "SELECT set_config('enable_' || way, 'off', true) FROM UNNEST(ARRAY['seqscan', 'hashjoin', 'mergejoin']) AS way",
         &[],
@@ -104,7 +78,7 @@ async fn by_key(tx: &crate::Tx) -> Result<(), crate::StoreError> {
 }
 
 const DUE_COLUMNS: &str = "payment_id, number, payee_id, terminal_id, account, amount, fee, currency, fields, paid_at, \
-     state, step, attempts, maybes, not_found, give_up_at, last_call_at, traceparent, revoke_reason";
+     state, step, attempts, maybes, not_found, give_up_at, last_call_at, traceparent, revoke_reason, flags";
 
 fn due_of(row: &tokio_postgres::Row) -> Result<Due, crate::StoreError> {
     Ok(Due {
@@ -127,5 +101,6 @@ fn due_of(row: &tokio_postgres::Row) -> Result<Due, crate::StoreError> {
         last_call_at: row.get(16),
         traceparent: row.get(17),
         revoke_reason: row.get(18),
+        settled: row.get::<_, Vec<&str>>(19).contains(&Flag::SettledByOperator.as_str()),
     })
 }

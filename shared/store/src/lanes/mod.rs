@@ -6,17 +6,18 @@
 //! lane's row before which the next call may not begin; whoever takes calls moves it on.
 
 mod breaker;
+mod operator;
 mod turn;
 
 use std::time::Duration;
 
 use domain::declaration::UnikassaProfile;
-use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::{Store, StoreError, Tx};
+use crate::{StoreError, Tx};
 
 pub use breaker::{Breaker, Probe, Probing, Said, back, claim_probes, note, waiting_number};
+pub use operator::{LaneRow, hold, list, release};
 pub use turn::{Ask, Asked, Calls, take_for_question, take_for_trying};
 pub(crate) use turn::{Turn, turns};
 
@@ -56,7 +57,7 @@ pub(crate) async fn declare(tx: &Tx, lane: &str, profile: &UnikassaProfile, paus
     let interval = profile.rate.map(|rate| rate.interval().as_secs_f64());
     tx.execute(
         "INSERT INTO lane (lane_id, slots, paused, call_interval) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (lane_id) DO UPDATE SET slots = excluded.slots, paused = excluded.paused,
+         ON CONFLICT (lane_id) DO UPDATE SET slots = excluded.slots, paused = excluded.paused OR lane.held_at IS NOT NULL,
              call_interval = excluded.call_interval, quiet_until = '-infinity'",
         &[&lane, &slots, &paused, &interval],
     )
@@ -73,50 +74,6 @@ pub(crate) async fn declare(tx: &Tx, lane: &str, profile: &UnikassaProfile, paus
     )
     .await
     .map(drop)
-}
-
-/// How a lane stands, for operators and metrics.
-#[derive(Clone, Debug)]
-pub struct LaneRow {
-    /// Whose.
-    pub lane: String,
-    /// Calls at a time.
-    pub slots: i32,
-    /// Slots in use.
-    pub busy: i64,
-    /// `closed`, `open`, or `trial`: one call decides whether the payee is back.
-    pub breaker: String,
-    /// Since when it is not closed.
-    pub opened_at: Option<Timestamp>,
-    /// When it is asked next.
-    pub probe_at: Option<Timestamp>,
-    /// Why it opened.
-    pub last_error: Option<String>,
-}
-
-/// All lanes.
-pub async fn list(store: &Store) -> Result<Vec<LaneRow>, StoreError> {
-    let rows = store
-        .query(
-            "SELECT lane_id, slots,
-                    (SELECT count(*) FROM lane_slot s WHERE s.lane_id = lane.lane_id AND lease_until > clock_timestamp()),
-                    breaker, opened_at, probe_at, last_error
-             FROM lane ORDER BY lane_id",
-            &[],
-        )
-        .await?;
-    Ok(rows
-        .iter()
-        .map(|row| LaneRow {
-            lane: row.get(0),
-            slots: row.get(1),
-            busy: row.get(2),
-            breaker: row.get(3),
-            opened_at: row.get(4),
-            probe_at: row.get(5),
-            last_error: row.get(6),
-        })
-        .collect())
 }
 
 /// Seconds a slot is leased for a call of at most this length.

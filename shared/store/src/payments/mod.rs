@@ -4,9 +4,12 @@
 //! batch therefore never waits for another one in a circle.
 
 mod accept;
+mod filter;
 mod read;
 mod revoke;
 
 pub use accept::{Acceptance, NewPayment, accept, known_identities};
-pub use read::{Filter, PaymentRow, Status, count_by_state, count_identities, find, list, status};
+pub(crate) use filter::{Conditions, STUCK};
+pub use filter::{Filter, Group};
+pub use read::{PaymentRow, Status, count_by_state, count_identities, find, list, status};
 pub use revoke::{Revoked, revoke};

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::filter::{Conditions, Filter};
 use crate::{Store, StoreError, Tx};
 
 /// A payment as stored, with the state every reader calls it by.
@@ -169,53 +170,16 @@ pub async fn status(tx: &Tx, ids: &[PaymentId]) -> Result<Vec<Status>, StoreErro
         .collect()
 }
 
-/// Which payments to list. Everything given must match.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// Of this payee.
-    pub payee: Option<String>,
-    /// In this state, as readers call it.
-    pub state: Option<String>,
-    /// For this account.
-    pub account: Option<String>,
-    /// Under this number.
-    pub number: Option<i64>,
-    /// Taken by this terminal.
-    pub terminal: Option<String>,
-    /// Accepted at or after.
-    pub from: Option<Timestamp>,
-    /// Accepted before.
-    pub to: Option<Timestamp>,
-    /// Only those that are delivered online (or are to be).
-    pub online: bool,
-    /// At most so many; none = all.
-    pub limit: Option<i64>,
-}
-
 /// Lists payments, the latest first.
 pub async fn list(store: &Store, filter: &Filter) -> Result<Vec<PaymentRow>, StoreError> {
+    let mut conditions = Conditions::of(filter);
+    let limit = conditions.place(filter.limit);
     let sql = format!(
-        "SELECT {COLUMNS} FROM payment_view
-         WHERE ($1::text IS NULL OR payee_id = $1) AND ($2::text IS NULL OR shown_state = $2)
-           AND ($3::text IS NULL OR account = $3) AND ($4::int8 IS NULL
-                OR payment_id = (SELECT payment_id FROM payment_identity i WHERE i.number = $4))
-           AND ($5::text IS NULL OR terminal_id = $5)
-           AND ($6::timestamptz IS NULL OR accepted_at >= $6) AND ($7::timestamptz IS NULL OR accepted_at < $7)
-           AND (NOT $8 OR gateway <> 'registers')
-         ORDER BY accepted_at DESC, number DESC LIMIT $9"
+        "SELECT {COLUMNS} FROM payment_view p WHERE {} ORDER BY accepted_at DESC, number DESC LIMIT {limit}::int8",
+        conditions.sql()
     );
-    let params: [&(dyn tokio_postgres::types::ToSql + Sync); 9] = [
-        &filter.payee,
-        &filter.state,
-        &filter.account,
-        &filter.number,
-        &filter.terminal,
-        &filter.from,
-        &filter.to,
-        &filter.online,
-        &filter.limit,
-    ];
-    store.query(&sql, &params).await?.iter().map(payment_of).collect()
+    let rows = store.query(&sql, &conditions.params()).await?;
+    rows.iter().map(payment_of).collect()
 }
 
 /// One payment.

@@ -1,0 +1,63 @@
+//! Stuck payments in groups: by payee, state and cause of the error.
+
+use domain::ids::PayeeId;
+use domain::payment::PaymentState;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::payments::{Conditions, Filter, Group, STUCK};
+use crate::{Store, StoreError};
+
+/// Payments that are stuck for one cause.
+#[derive(Clone, Debug)]
+pub struct GroupRow {
+    /// Its name: an act on the group is about exactly these.
+    pub group: Group,
+    /// The error without what differs from payment to payment; none when there is none.
+    pub cause: Option<String>,
+    /// How many.
+    pub count: i64,
+    /// When the oldest was accepted.
+    pub oldest_at: Timestamp,
+    /// Their amounts by currency, in minor units.
+    pub totals: Value,
+}
+
+/// The groups among the payments that match, the largest first. Without a state, among those that are stuck.
+pub async fn groups(store: &Store, filter: &Filter) -> Result<Vec<GroupRow>, StoreError> {
+    let stuck = if filter.state.is_none() { STUCK } else { "true" };
+    let mut conditions = Conditions::of(&Filter {
+        online: true,
+        ..filter.clone()
+    });
+    let limit = conditions.place(filter.limit);
+    // Equal errors are put together before what differs is taken out of them: most are equal, and that is the work.
+    let sql = format!(
+        "SELECT payee_id, state, left(md5(cause), 12), nullif(cause, ''), sum(count)::int8, min(oldest),
+                jsonb_object_agg(currency, total)
+         FROM (SELECT payee_id, state, coalesce(error_cause(last_error), '') AS cause, currency, sum(count) AS count,
+                      min(oldest) AS oldest, sum(total) AS total
+               FROM (SELECT p.payee_id, p.state, p.last_error, p.currency, count(*) AS count,
+                            min(p.accepted_at) AS oldest, sum(p.amount) AS total
+                     FROM payment_view p WHERE {stuck} AND {} GROUP BY 1, 2, 3, 4) by_error
+               GROUP BY 1, 2, 3, 4) by_cause
+         GROUP BY 1, 2, cause ORDER BY 5 DESC, 1, 2, 3 LIMIT {limit}::int8",
+        conditions.sql()
+    );
+    let rows = store.query(&sql, &conditions.params()).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(GroupRow {
+                group: Group {
+                    payee: PayeeId::parse(row.get(0))?,
+                    state: PaymentState::parse(row.get(1))?,
+                    cause: row.get(2),
+                },
+                cause: row.get(3),
+                count: row.get(4),
+                oldest_at: row.get(5),
+                totals: row.get(6),
+            })
+        })
+        .collect()
+}

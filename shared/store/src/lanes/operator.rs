@@ -1,0 +1,131 @@
+//! Lanes as operators see them, and holding one back.
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::audit::{self, Act};
+use crate::{Store, StoreError, Tx};
+
+/// How a lane stands, for operators and metrics.
+#[derive(Clone, Debug)]
+pub struct LaneRow {
+    /// Whose.
+    pub lane: String,
+    /// Calls at a time.
+    pub slots: i32,
+    /// Slots in use.
+    pub busy: i64,
+    /// `closed`, `open`, or `trial`: one call decides whether the payee is back.
+    pub breaker: String,
+    /// Since when it is not closed.
+    pub opened_at: Option<Timestamp>,
+    /// When it is asked next.
+    pub probe_at: Option<Timestamp>,
+    /// Why it opened.
+    pub last_error: Option<String>,
+    /// Nothing is sent: its payee is suspended, or an operator holds it back.
+    pub paused: bool,
+    /// Which operator holds it back.
+    pub held_by: Option<String>,
+    /// Since when.
+    pub held_at: Option<Timestamp>,
+    /// Why.
+    pub held_reason: Option<String>,
+    /// When the payment was due that waits longest, or will be.
+    pub next_due_at: Option<Timestamp>,
+}
+
+/// All lanes.
+pub async fn list(store: &Store) -> Result<Vec<LaneRow>, StoreError> {
+    let rows = store
+        .query(
+            "SELECT lane_id, slots,
+                    (SELECT count(*) FROM lane_slot s WHERE s.lane_id = lane.lane_id AND lease_until > clock_timestamp()),
+                    breaker, opened_at, probe_at, last_error, paused, held_by, held_at, held_reason,
+                    (SELECT due_at FROM payment WHERE payee_id = lane_id AND due_at IS NOT NULL ORDER BY due_at LIMIT 1)
+             FROM lane ORDER BY lane_id",
+            &[],
+        )
+        .await?;
+    Ok(rows
+        .iter()
+        .map(|row| LaneRow {
+            lane: row.get(0),
+            slots: row.get(1),
+            busy: row.get(2),
+            breaker: row.get(3),
+            opened_at: row.get(4),
+            probe_at: row.get(5),
+            last_error: row.get(6),
+            paused: row.get(7),
+            held_by: row.get(8),
+            held_at: row.get(9),
+            held_reason: row.get(10),
+            next_due_at: row.get(11),
+        })
+        .collect())
+}
+
+/// Holds a lane back until it is released, whatever is declared meanwhile: no payment is claimed and no question asked.
+/// Calls under way end. [`StoreError::Changed`] when it is held back already; the caller notes the denial.
+pub async fn hold(store: &Store, lane: &str, who: &str, reason: &str) -> Result<(), StoreError> {
+    let tx = store.begin().await?;
+    if let Some(by) = lock(&tx, lane).await? {
+        return Err(StoreError::Changed(format!("{lane} is paused already, by {by}")));
+    }
+    tx.execute(
+        "UPDATE lane SET paused = true, held_by = $2, held_at = clock_timestamp(), held_reason = $3 WHERE lane_id = $1",
+        &[&lane, &who, &reason],
+    )
+    .await?;
+    note(&tx, "deliveries pause", lane, who, reason, None, Some(who)).await?;
+    tx.commit().await
+}
+
+/// Lets a lane go that was held back; one whose payee is suspended stays paused. [`StoreError::Changed`] when nobody holds
+/// it back.
+pub async fn release(store: &Store, lane: &str, who: &str, reason: &str) -> Result<(), StoreError> {
+    let tx = store.begin().await?;
+    let Some(by) = lock(&tx, lane).await? else {
+        return Err(StoreError::Changed(format!("{lane} is not paused by anybody")));
+    };
+    tx.execute(
+        "UPDATE lane SET held_by = NULL, held_at = NULL, held_reason = NULL,
+                paused = coalesce((SELECT suspended FROM payee WHERE payee_id = lane_id), false)
+         WHERE lane_id = $1",
+        &[&lane],
+    )
+    .await?;
+    note(&tx, "deliveries unpause", lane, who, reason, Some(&by), None).await?;
+    tx.commit().await
+}
+
+/// Who holds a lane back, which is locked.
+async fn lock(tx: &Tx, lane: &str) -> Result<Option<String>, StoreError> {
+    let sql = "SELECT held_by FROM lane WHERE lane_id = $1 FOR UPDATE";
+    let Some(row) = tx.query_opt(sql, &[&lane]).await? else {
+        return Err(StoreError::Changed(format!("no payee {lane} is delivered to online")));
+    };
+    Ok(row.get(0))
+}
+
+async fn note(
+    tx: &Tx,
+    act: &str,
+    lane: &str,
+    who: &str,
+    reason: &str,
+    before: Option<&str>,
+    after: Option<&str>,
+) -> Result<(), StoreError> {
+    let act = Act {
+        who,
+        act,
+        subject_kind: "payee",
+        subject: lane,
+        reason: Some(reason),
+        before: Some(json!({ "held_by": before })),
+        after: Some(json!({ "held_by": after })),
+    };
+    audit::record(tx, &act).await
+}
