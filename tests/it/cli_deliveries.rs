@@ -340,6 +340,11 @@ async fn payments_are_stopped_and_resumed_and_payees_paused() {
             &json!("they restore a backup")
         )
     );
+    let doctor = unigate(&world, &["doctor"]).await;
+    assert!(
+        doctor.stdout.contains("is paused by tester"),
+        "nobody forgets it: {doctor:?}"
+    );
     let (sent, kept) = (new_id(), new_id());
     for id in [&sent, &kept] {
         assert_eq!(

@@ -14,20 +14,7 @@ const OLD_EVENT_SECONDS: f64 = 60.0;
 pub(super) async fn look(operator: &Operator, findings: &mut Findings) -> Result<(), StoreError> {
     let all = declarations::load(&operator.store).await?;
     look_at_declarations(&all, findings);
-    for lane in lanes::list(&operator.store)
-        .await?
-        .into_iter()
-        .filter(|lane| lane.breaker != "closed")
-    {
-        let since = lane.opened_at.map(|at| at.to_string()).unwrap_or_default();
-        let error = lane.last_error.unwrap_or_default();
-        let advice = "ask the payee; it is probed, and what waits goes out when it is back";
-        findings.warn(
-            format!("payee {}", lane.lane),
-            format!("is down since {since}: {error}"),
-            advice,
-        );
-    }
+    look_at_lanes(operator, findings).await?;
     let waiting = parked::count_by_reason(&operator.store).await?;
     if waiting.is_empty() {
         findings.ok("parked", "nothing waits for an operator");
@@ -62,6 +49,24 @@ pub(super) async fn look(operator: &Operator, findings: &mut Findings) -> Result
         );
     } else {
         findings.ok("events", format!("{count} wait to be published"));
+    }
+    Ok(())
+}
+
+async fn look_at_lanes(operator: &Operator, findings: &mut Findings) -> Result<(), StoreError> {
+    for lane in lanes::list(&operator.store).await? {
+        let name = format!("payee {}", lane.lane);
+        if lane.breaker != "closed" {
+            let since = lane.opened_at.map(|at| at.to_string()).unwrap_or_default();
+            let error = lane.last_error.unwrap_or_default();
+            let advice = "ask the payee; it is probed, and what waits goes out when it is back";
+            findings.warn(name.clone(), format!("is down since {since}: {error}"), advice);
+        }
+        if let (Some(by), Some(at)) = (lane.held_by, lane.held_at) {
+            let reason = lane.held_reason.unwrap_or_default();
+            let advice = "nothing is sent to it until `unigate deliveries unpause`";
+            findings.warn(name, format!("is paused by {by} since {at}: {reason}"), advice);
+        }
     }
     Ok(())
 }
