@@ -78,7 +78,8 @@ grant update (state, reason, detail, resolved_at, resolved_by, resolution) on pa
 
 -- ---------------------------------------------------------------------------------------------------------- intake
 grant select, insert on payment_identity to unigate_intake;
-grant usage on sequence payment_number to unigate_intake;
+grant select on dealt_number to unigate_intake;
+grant usage on sequence payment_number to unigate_intake, unigate_unikassa;
 grant select, insert on payment to unigate_intake;
 grant select on payment_view to unigate_intake;
 -- A revocation.
@@ -132,6 +133,9 @@ grant update (outcome, did, why, ended_at) on act_item to unigate_unikassa;
 grant update (act_id, generation, give_up_at) on payment to unigate_unikassa;
 grant insert on audit to unigate_unikassa;
 grant insert on attempt to unigate_unikassa;
+-- Numbers that payees are told at a check.
+grant select on payment_identity, ledger, dealt_number to unigate_unikassa;
+grant insert, update (payment_id) on dealt_number to unigate_unikassa;
 grant update (ending, ended_at, late, result, error, request, response, http_status) on attempt to unigate_unikassa;
 grant update (breaker, failures, opened_at, probe_at, probe_count, last_error, question_waits_until, next_call_at,
               quiet_until, recovered_to) on lane to unigate_unikassa;

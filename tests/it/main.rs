@@ -30,6 +30,7 @@ mod cli_operator;
 mod couriers;
 mod deliveries_acts;
 mod deliveries_lanes;
+mod dialects;
 mod events;
 mod faults;
 mod faults_broker;

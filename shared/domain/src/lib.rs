@@ -10,6 +10,7 @@ pub mod clock;
 pub mod date_format;
 pub mod declaration;
 pub mod delivery;
+pub mod exchange;
 pub mod fingerprint;
 pub mod ids;
 pub mod invalid;
@@ -21,8 +22,11 @@ pub mod receipt;
 pub mod reconciliation;
 pub mod register;
 pub mod retry;
+mod template;
 pub mod text;
 pub mod vault;
+
+pub use template::TemplateError;
 
 pub use ids::{
     ActId, AttemptId, Number, ParkedId, PayeeId, PaymentId, ProductId, RegisterId, ReservationId, TerminalId,

@@ -1,4 +1,4 @@
-//! A scripted payee that speaks the Unikassa protocol over HTTP, keeps a ledger of what it credited and remembers every
+//! A scripted payee that speaks the Unikassa protocol over HTTP (and two others), keeps a ledger of what it credited and remembers every
 //! request. It reads JSON as it comes and shares no message types with the gateway, so that both cannot be wrong in the
 //! same way; only signatures are verified with the contract's own function.
 //!
@@ -19,8 +19,11 @@ mod behaviour;
 mod ledger;
 mod request;
 mod serve;
+mod speech;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_tongues;
 mod wire;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -35,8 +38,9 @@ use tokio::task::AbortHandle;
 
 pub use self::behaviour::Behaviour;
 use self::ledger::Ledger;
-pub use self::ledger::{Entry, EntryState};
+pub use self::ledger::{Entry, EntryState, Repeats};
 pub use self::request::{Request, Signature, Verb};
+pub use self::speech::Tongue;
 use crate::door::Door;
 use crate::{lock, wait_on};
 
@@ -65,6 +69,7 @@ struct State {
     requests: Vec<Request>,
     scripts: HashMap<Verb, VecDeque<Behaviour>>,
     standing: HashMap<Verb, Behaviour>,
+    doubles_at_once: bool,
     at_once: usize,
     most_at_once: usize,
 }
@@ -88,6 +93,7 @@ impl Payee {
                 requests: Vec::new(),
                 scripts: HashMap::new(),
                 standing: HashMap::new(),
+                doubles_at_once: false,
                 at_once: 0,
                 most_at_once: 0,
             }),
@@ -113,6 +119,16 @@ impl Payee {
         format!("http://{}{BASE}", self.addr)
     }
 
+    /// The same in another tongue.
+    pub fn url_in(&self, tongue: Tongue) -> String {
+        let base = match tongue {
+            Tongue::Unikassa => BASE,
+            Tongue::Osmp => "/osmp",
+            Tongue::Rest => "/rest",
+        };
+        format!("http://{}{base}", self.addr)
+    }
+
     /// Behaviours for the next requests of a verb, in this order; after them the standing one applies.
     pub fn script(&self, verb: Verb, behaviours: impl IntoIterator<Item = Behaviour>) {
         let mut state = lock(&self.desk.state);
@@ -126,7 +142,22 @@ impl Payee {
 
     /// Whether a known number is credited again by a repeated pay (false) or not (true, as at the start).
     pub fn set_idempotent(&self, idempotent: bool) {
-        lock(&self.desk.state).ledger.idempotent = idempotent;
+        self.set_repeats(if idempotent { Repeats::Known } else { Repeats::Credited });
+    }
+
+    /// What a repeated pay meets.
+    pub fn set_repeats(&self, repeats: Repeats) {
+        lock(&self.desk.state).ledger.repeats = repeats;
+    }
+
+    /// Whether a check is carried out like a pay.
+    pub fn set_credits_on_check(&self, credits: bool) {
+        lock(&self.desk.state).ledger.credits_on_check = credits;
+    }
+
+    /// Whether a pay is credited twice while another request is under way.
+    pub fn set_doubles_at_once(&self, doubles: bool) {
+        lock(&self.desk.state).doubles_at_once = doubles;
     }
 
     /// Lets the requests go that are held now (`Behaviour::Hold`).

@@ -1,7 +1,7 @@
 //! What is in the database and needs a person: declarations that cannot work here, payees that are down, parked facts,
 //! events that do not get out.
 
-use domain::declaration::Payee;
+use domain::declaration::{Dialect, Payee};
 use store::declarations::{self, Declarations};
 use store::{StoreError, cases, events, lanes, parked, registers};
 
@@ -111,6 +111,17 @@ fn look_at_payee(payee: &Payee, findings: &mut Findings) {
     }
     // The URL was parsed when the declaration was read.
     let Some(profile) = &payee.unikassa else { return };
+    if profile.dialect != Dialect::Unikassa {
+        match unikassa::secret_of(profile) {
+            Err(why) => findings.fail(
+                &check,
+                why,
+                "set it where the unikassa worker runs, and run doctor with that environment",
+            ),
+            Ok(_) => findings.ok(&check, format!("{}, what it needs is readable", profile.url)),
+        }
+        return;
+    }
     match unikassa::secrets_of(profile) {
         Err(why) => findings.fail(
             &check,

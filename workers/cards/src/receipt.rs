@@ -56,7 +56,7 @@ impl Receipts {
         }
     }
 
-    fn tell(&self, product: &ProductId, serial: &str, error: &receipt::ReceiptError) {
+    fn tell(&self, product: &ProductId, serial: &str, error: &domain::TemplateError) {
         metrics::counter!("unigate_receipts_failed_total", "product" => product.to_string()).increment(1);
         let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if told.get(product).is_some_and(|at| at.elapsed() < TOLD_AGAIN) {

@@ -6,7 +6,7 @@ use bus::Queue;
 use contract::answer::{PaymentCheckAnswer, PaymentStatusAnswer, PaymentStatusNow};
 use contract::message::{PaymentCheck, PaymentStatus};
 use contract::{Message, Reason, Refusal, RoutingKey};
-use domain::declaration::{Payee, UnikassaProfile};
+use domain::declaration::Payee;
 use domain::ids::PaymentId;
 use domain::payment::PaymentState;
 use runtime::batch::{BatchWorker, Item};
@@ -73,7 +73,7 @@ fn answer_check(
     }
     match check::by_declaration(payee, message) {
         Err(refusal) => refusal.into(),
-        Ok(answer) if !is_asked(payee) => Outcome::answered(&answer),
+        Ok(answer) if !asks_payee(payee) => Outcome::answered(&answer),
         // What is missing by the declaration need not bother the payee yet.
         Ok(answer @ PaymentCheckAnswer::Ask(_)) => Outcome::answered(&answer),
         Ok(_) => {
@@ -83,9 +83,9 @@ fn answer_check(
     }
 }
 
-/// Whether the payee itself says what may be paid; of one that cannot be asked its declaration says all there is to know.
-fn is_asked(payee: &Payee) -> bool {
-    payee.unikassa.as_ref().is_some_and(UnikassaProfile::offers_check)
+/// Whether the payee itself can be asked. Of one that credits on a check it must not be tried.
+fn asks_payee(payee: &Payee) -> bool {
+    payee.gateway.is_online() && payee.unikassa.as_ref().is_none_or(|profile| profile.offers_check())
 }
 
 fn tell_status(known: &HashMap<PaymentId, Status>, message: &PaymentStatus) -> Result<Outcome, StoreError> {

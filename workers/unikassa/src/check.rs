@@ -8,13 +8,14 @@ use contract::message::PaymentCheck;
 use contract::unikassa::{CheckAnswer, CheckResult};
 use contract::{Message, Reason, Refusal};
 use domain::declaration::Payee;
+use domain::ids::Number;
 use domain::money::Amount;
 use runtime::batch::Item;
 use runtime::questions::Answerer;
 use runtime::{Context, Nudge, Reply};
-use store::StoreError;
+use store::{StoreError, payments};
 
-use crate::client::{Caller, Wire};
+use crate::client::{Answer, Caller, Wire};
 use crate::profiles::Target;
 use crate::question;
 
@@ -60,7 +61,16 @@ impl Checks {
                 return Ok(unavailable("the payee's profile is not in order"));
             }
         };
-        let request = match target.dialect.check(message) {
+        // Intake has answered by the declaration; this was forwarded under an older one.
+        if !payee.unikassa.as_ref().is_some_and(|profile| profile.offers_check()) {
+            return Ok(unavailable("the payee is not asked"));
+        }
+        let number = if target.dialect.number_at_check() {
+            Some(payments::number_at_check(&self.context.store, message.payment_id).await?)
+        } else {
+            None
+        };
+        let request = match target.dialect.check(message, number) {
             Ok(request) => request,
             Err(why) => {
                 tracing::error!(payee = %payee.id, why, "the payee cannot be asked");
@@ -73,14 +83,16 @@ impl Checks {
         self.context.nudge(Nudge::Payments);
         Ok(match wire {
             Err(why) => unavailable(&why),
-            Ok(Wire::Answer(answer)) if answer.status == 200 => read(&payee, &target, message, &answer.body),
+            Ok(Wire::Answer(answer)) if target.dialect.judges_check(answer.status) => {
+                read(&payee, &target, number, &answer)
+            }
             Ok(_) => unavailable("the payee did not answer"),
         })
     }
 }
 
-fn read(payee: &Payee, target: &Target, message: &PaymentCheck, body: &[u8]) -> PaymentCheckAnswer {
-    match target.dialect.read_check(message, body) {
+fn read(payee: &Payee, target: &Target, number: Option<Number>, answer: &Answer) -> PaymentCheckAnswer {
+    match target.dialect.read_check(number, answer) {
         Ok(answer) => answered(payee, answer),
         Err(unreadable) => {
             // What exactly is wrong may quote what the payee says about a payer.

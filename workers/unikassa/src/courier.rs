@@ -121,7 +121,11 @@ impl Courier for Unikassa {
         let wire = self.caller.call(&target, request, due.traceparent.as_deref()).await;
         Report {
             request: Some(shown),
-            told: Told::of_act(wire, |answer| target.dialect.read_act(*act, due, answer)),
+            told: Told::of_act(
+                wire,
+                |status| target.dialect.judges(*act, status),
+                |answer| target.dialect.read_act(*act, due, answer),
+            ),
         }
     }
 

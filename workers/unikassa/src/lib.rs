@@ -28,7 +28,7 @@ use runtime::{Context, Nudge, courier as courier_shape, questions, sweep};
 
 pub use client::{Caller, ClientError};
 pub use list::{ListError, list};
-pub use profiles::secrets_of;
+pub use profiles::{secret_of, secrets_of};
 pub use trying::{Question, Step, steps};
 
 /// Starts the worker.

@@ -94,5 +94,9 @@ async fn ask(caller: &Caller, target: &Target, number: Option<Number>) -> Told {
             .map_or_else(Told::not_sent, |()| Told::present());
     };
     let wire = caller.call(target, request, None).await;
-    Told::of_act(wire, |answer| dialect.read_probe(number, answer))
+    Told::of_act(
+        wire,
+        |status| status == 200,
+        |answer| dialect.read_probe(number, answer),
+    )
 }

@@ -48,7 +48,7 @@ impl Target {
             reuse: profile.idempotent(),
             certificates: certificates_of(profile)?,
             basic: basic.transpose()?,
-            dialect: dialect::of(profile)?,
+            dialect: dialect::of(payee, profile)?,
         })
     }
 }
@@ -91,14 +91,23 @@ fn fetched(field: &str, secret: &SecretRef) -> Result<SecretString, String> {
     fetch(secret).map_err(|why| format!("unikassa.{field}: {why}"))
 }
 
+/// A payee's secret as it stands, for dialects that only pass it on; `None` where none is declared.
+pub fn secret_of(profile: &UnikassaProfile) -> Result<Option<SecretString>, String> {
+    profile
+        .secret
+        .as_ref()
+        .map(|secret| fetched("secret", secret))
+        .transpose()
+}
+
 fn fetch(secret: &SecretRef) -> Result<SecretString, String> {
     match secret.source() {
         SecretSource::Env(name) => runtime::settings::environment(name)
             .map(SecretString::from)
-            .ok_or_else(|| format!("{name} is not set here")),
+            .ok_or_else(|| format!("unikassa.secret: {name} is not set here")),
         SecretSource::File(path) => std::fs::read_to_string(path)
             .map(|text| SecretString::from(text.trim()))
-            .map_err(|error| format!("{}: {error}", path.display())),
+            .map_err(|error| format!("unikassa.secret: {}: {error}", path.display())),
         SecretSource::Value(value) => Ok(value),
     }
 }

@@ -107,7 +107,7 @@ struct Change {
     maybes: i32,
     not_found: i32,
     error: Option<String>,
-    flag: Option<&'static str>,
+    flags: Vec<&'static str>,
     event: Option<delivery::PaymentEvent>,
 }
 
@@ -124,7 +124,7 @@ impl Decided<'_> {
                 maybes: change.maybes,
                 not_found: change.not_found,
                 error: change.error.as_deref(),
-                flag: change.flag,
+                flags: change.flags.clone(),
                 provider_reference: told.provider_reference.as_deref(),
             }),
         }
@@ -150,7 +150,7 @@ fn closed(locked: &Locked, profile: &UnikassaProfile, told: &Told) -> Change {
         maybes: signed(plan.maybes),
         not_found: signed(plan.not_found),
         error: reason(&plan, told),
-        flag: plan.flag.map(|flag| flag.as_str()),
+        flags: flags(&plan, told),
         event: plan.event,
     }
 }
@@ -169,11 +169,11 @@ fn late(locked: &Locked, told: &Told) -> Option<Option<Change>> {
     let news = delivery::late_answer(locked.payment.state, locked.payment.settled, verdict);
     Some(
         news.filter(|_| locked.act != Act::Cancel)
-            .map(|news| late_change(locked, news)),
+            .map(|news| late_change(locked, told, news)),
     )
 }
 
-fn late_change(locked: &Locked, news: Late) -> Change {
+fn late_change(locked: &Locked, told: &Told, news: Late) -> Change {
     let unchanged = Change {
         state: locked.payment.state,
         next: None,
@@ -181,7 +181,7 @@ fn late_change(locked: &Locked, news: Late) -> Change {
         maybes: locked.payment.maybes,
         not_found: 0,
         error: None,
-        flag: None,
+        flags: told.flag.map(delivery::Flag::as_str).into_iter().collect(),
         event: None,
     };
     match news {
@@ -196,7 +196,7 @@ fn late_change(locked: &Locked, news: Late) -> Change {
             tracing::error!(%payment_id, flag = flag.as_str(), error);
             Change {
                 error: Some(error.to_owned()),
-                flag: Some(flag.as_str()),
+                flags: vec![flag.as_str()],
                 ..unchanged
             }
         }
@@ -208,7 +208,7 @@ fn plan(locked: &Locked, profile: &UnikassaProfile, told: &Told) -> Plan {
     let history = History {
         state: payment.state,
         act: locked.act,
-        attempts: unsigned(payment.attempts),
+        went_out_before: locked.went_out_before,
         maybes: unsigned(payment.maybes),
         not_found: unsigned(payment.not_found),
         step: unsigned(payment.step),
@@ -226,9 +226,15 @@ fn plan(locked: &Locked, profile: &UnikassaProfile, told: &Told) -> Plan {
     delivery::plan(&history, &Profile::from(profile), &end)
 }
 
+/// What a person should look at: what follows from the end of the call, and what the payee echoed wrongly.
+fn flags(plan: &Plan, told: &Told) -> Vec<&'static str> {
+    let flags = plan.flag.into_iter().chain(told.flag);
+    flags.map(delivery::Flag::as_str).collect()
+}
+
 /// What operators and terminals read as the last error; nothing once all is well.
 fn reason(plan: &Plan, told: &Told) -> Option<String> {
-    if plan.state == PaymentState::Delivered && plan.flag.is_none() {
+    if plan.state == PaymentState::Delivered && flags(plan, told).is_empty() {
         return None;
     }
     Some(match &told.error {

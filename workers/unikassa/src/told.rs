@@ -1,7 +1,7 @@
 //! What came of a call, as the plan and the record need it, whatever the dialect. What the wire says by itself is read
 //! here, the same for all; what a body says is read by the dialect.
 
-use domain::delivery::{Ending, Verdict};
+use domain::delivery::{Ending, Flag, Verdict};
 
 use crate::client::{Answer, Wire};
 
@@ -17,6 +17,8 @@ pub(crate) struct Told {
     /// The payee's word, for operators.
     pub(crate) result: Option<String>,
     pub(crate) error: Option<String>,
+    /// What is echoed and is not what was sent.
+    pub(crate) flag: Option<Flag>,
     pub(crate) provider_reference: Option<String>,
     pub(crate) response: Option<String>,
     pub(crate) http_status: Option<u16>,
@@ -33,6 +35,7 @@ impl Told {
             ending,
             result: None,
             error: None,
+            flag: None,
             provider_reference: None,
             response: None,
             http_status: None,
@@ -84,8 +87,8 @@ impl Told {
         matches!(self.ending, Ending::Answered(_))
     }
 
-    /// What came of an act: `body` reads what was answered with HTTP 200, the rest is the same for every dialect.
-    pub(crate) fn of_act(wire: Wire, body: impl FnOnce(&Answer) -> Self) -> Self {
+    /// What came of an act. An answer whose status the dialect `judges` is read by it; the rest is the same for all.
+    pub(crate) fn of_act(wire: Wire, judges: impl FnOnce(u16) -> bool, read: impl FnOnce(&Answer) -> Self) -> Self {
         match wire {
             Wire::NotSent(why) => Self::not_sent(why),
             Wire::Lost(why) => Self {
@@ -93,7 +96,11 @@ impl Told {
                 ..Self::maybe(why)
             },
             Wire::Answer(answer) => {
-                let told = of_status(answer.status).unwrap_or_else(|| body(&answer));
+                let told = if judges(answer.status) {
+                    read(&answer)
+                } else {
+                    of_status(answer.status)
+                };
                 Self {
                     http_status: Some(answer.status),
                     response: Some(kept(&answer.body)),
@@ -112,25 +119,25 @@ impl Told {
                 lost: true,
                 ..Self::maybe(why.clone())
             },
-            Wire::Answer(answer) => of_status(answer.status).unwrap_or_else(Self::present),
+            Wire::Answer(answer) if answer.status == 200 => Self::present(),
+            Wire::Answer(answer) => of_status(answer.status),
         }
     }
 }
 
-/// What an HTTP status says by itself; nothing when it is 200 and the body has the word.
-fn of_status(status: u16) -> Option<Told> {
+/// What an HTTP status that no body explains says by itself.
+fn of_status(status: u16) -> Told {
     let told = |ending, error: String| Told {
         error: Some(error),
         ..Told::bare(ending)
     };
     match status {
-        200 => None,
-        code if NOT_TAKEN.contains(&code) => Some(told(Ending::Maybe { retry_safe: true }, format!("HTTP {code}"))),
-        code if code >= 500 => Some(Told::maybe(format!("HTTP {code}"))),
-        code => Some(told(
+        code if NOT_TAKEN.contains(&code) => told(Ending::Maybe { retry_safe: true }, format!("HTTP {code}")),
+        code if code >= 500 => Told::maybe(format!("HTTP {code}")),
+        code => told(
             Ending::Answered(Verdict::Concerning),
             format!("HTTP {code}: the payee does not take this request; see its URL and secret"),
-        )),
+        ),
     }
 }
 

@@ -5,8 +5,11 @@
 //! Nothing here opens a file, resolves a secret or asks a name server; what only the far end can tell is `doctor`'s work.
 
 mod card_file;
+mod codes;
+mod described;
 mod group;
 mod network;
+mod osmp;
 mod pattern;
 mod payee;
 mod product;
@@ -21,8 +24,11 @@ use serde::{Deserializer, Serialize};
 use serde_json::Value;
 
 pub use card_file::{AmountUnit, CardFileProfile, Place, TableFormat, TextEncoding};
+pub use codes::{Codes, Meaning};
+pub use described::{AnswerFormat, AnswerRules, Described, HttpMethod, Parsing, RequestTemplate};
 pub use group::{TerminalGroup, TerminalLimits};
 pub use network::is_private_address;
+pub use osmp::OsmpProfile;
 pub use pattern::Pattern;
 pub use payee::{AccountRule, AmountRule, FieldRule, Gateway, Payee};
 pub use product::{Product, Reissue};
@@ -92,6 +98,10 @@ impl Findings {
         self.0.extend(inner.0.into_iter().map(|refused| refused.within(parent)));
     }
 
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn finish(self) -> Result<(), Vec<Invalid>> {
         if self.0.is_empty() { Ok(()) } else { Err(self.0) }
     }
@@ -136,5 +146,7 @@ mod tests;
 mod tests_access;
 #[cfg(test)]
 mod tests_card_file;
+#[cfg(test)]
+mod tests_dialects;
 #[cfg(test)]
 mod tests_rules;

@@ -207,7 +207,7 @@ impl Payee {
             ),
         }
         match (&self.unikassa, self.gateway == Gateway::Unikassa) {
-            (Some(profile), true) => found.within("unikassa", profile.check()),
+            (Some(profile), true) => found.within("unikassa", profile.check(self)),
             (Some(_), false) => found.refuse_if(true, "unikassa", "is read only with gateway = \"unikassa\""),
             (None, needed) => found.refuse_if(needed, "unikassa", "is missing: gateway = \"unikassa\" needs it"),
         }

@@ -9,7 +9,8 @@ use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
-use super::{Findings, SecretRef, SecretSource, Zone, is_false, is_private_address};
+use super::{Described, Findings, OsmpProfile, Payee, SecretRef, SecretSource, Zone, is_false, is_private_address};
+use crate::exchange::Verb;
 use crate::limits::{CONCURRENCY_MAX, TIMEOUT_MAX_SECONDS};
 
 pub use access::{BasicAuth, ClientCertificate, mask_secrets};
@@ -92,6 +93,15 @@ pub struct UnikassaProfile {
     /// When it is left alone, in its `time_zone`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quiet_hours: Vec<QuietWindow>,
+    /// A check costs a payment over there: the payee is never asked, its declaration answers.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub credits_on_check: bool,
+    /// For dialect `osmp`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub osmp: Option<OsmpProfile>,
+    /// For dialect `template`; in dialect `osmp`, what it has besides check and pay.
+    #[serde(default, skip_serializing_if = "Described::is_empty")]
+    pub template: Described,
 }
 
 /// Which protocol an online payee speaks.
@@ -103,6 +113,8 @@ pub enum Dialect {
     Unikassa,
     /// Billing systems that speak the OSMP provider protocol.
     Osmp,
+    /// Any other: its requests and answers are described in the profile.
+    Template,
 }
 
 impl UnikassaProfile {
@@ -115,28 +127,35 @@ impl UnikassaProfile {
     pub fn concurrency(&self) -> u32 {
         self.concurrency.unwrap_or(match self.dialect {
             Dialect::Unikassa => 4,
-            Dialect::Osmp => 1,
+            Dialect::Osmp | Dialect::Template => 1,
         })
     }
 
     /// Whether the payee can be asked what became of a number.
     pub fn offers_status(&self) -> bool {
-        self.offers_status.unwrap_or(self.dialect == Dialect::Unikassa)
+        self.offers_status
+            .unwrap_or(self.dialect == Dialect::Unikassa || self.template.get(Verb::Status).is_some())
     }
 
     /// Whether the payee can be asked to take a payment back. Not unless declared: `/cancel` is optional in the protocol.
     pub fn offers_cancel(&self) -> bool {
-        self.offers_cancel.unwrap_or(false)
+        self.offers_cancel.unwrap_or(self.template.get(Verb::Cancel).is_some())
+    }
+
+    /// What its OSMP protocol does.
+    pub fn osmp(&self) -> OsmpProfile {
+        self.osmp.clone().unwrap_or_default()
     }
 
     /// Whether the payee can be asked about an account before it is paid; else its declaration answers.
     pub fn offers_check(&self) -> bool {
-        self.offers_check.unwrap_or(true)
+        let asked = self.dialect != Dialect::Template || self.template.get(Verb::Check).is_some();
+        !self.credits_on_check && self.offers_check.unwrap_or(asked)
     }
 
     /// Whether the payee can say what it credited in a period. Not unless declared: `/list` is optional in the protocol.
     pub fn offers_list(&self) -> bool {
-        self.offers_list.unwrap_or(false)
+        self.offers_list.unwrap_or(self.template.get(Verb::List).is_some())
     }
 
     /// Until when nothing is sent to the payee, if these are its quiet hours.
@@ -154,15 +173,11 @@ impl UnikassaProfile {
         url
     }
 
-    pub(super) fn check(&self) -> Findings {
+    pub(super) fn check(&self, payee: &Payee) -> Findings {
         let mut found = Findings::default();
         self.check_url(&mut found);
         self.check_secret(&mut found);
-        found.refuse_if(
-            self.dialect == Dialect::Osmp,
-            "dialect",
-            "osmp is known but not served by this version yet; unikassa is",
-        );
+        self.check_dialect(payee, &mut found);
         let concurrency = self.concurrency();
         found.refuse_if(
             !(1..=CONCURRENCY_MAX).contains(&concurrency),
@@ -233,6 +248,50 @@ impl UnikassaProfile {
             "url",
             "must begin with https:// where a certificate or a ca is declared",
         );
+    }
+
+    /// A section that the dialect does not read is refused: whoever wrote it expects it to count.
+    fn check_dialect(&self, payee: &Payee, found: &mut Findings) {
+        match (&self.osmp, self.dialect == Dialect::Osmp) {
+            (Some(osmp), true) => found.within("osmp", osmp.check()),
+            (Some(_), false) => found.refuse_if(true, "osmp", "is read only with dialect = \"osmp\""),
+            (None, _) => {}
+        }
+        let described = |verb| self.template.get(verb).is_some();
+        match self.dialect {
+            Dialect::Unikassa => {
+                let why = "is not read with dialect = \"unikassa\", which has all its requests";
+                found.refuse_if(!self.template.is_empty(), "template", why);
+            }
+            Dialect::Osmp => {
+                for verb in [Verb::Check, Verb::Pay] {
+                    let place = format!("template.{}", verb.as_str());
+                    found.refuse_if(described(verb), &place, "is the dialect's own in osmp");
+                }
+            }
+            Dialect::Template => {
+                found.refuse_if(
+                    !described(Verb::Pay),
+                    "template.pay",
+                    "is missing: how is a payment made?",
+                );
+            }
+        }
+        if self.dialect != Dialect::Unikassa {
+            let status = self.offers_status == Some(true) && !described(Verb::Status);
+            found.refuse_if(
+                status,
+                "offers_status",
+                "needs template.status: how is the payee asked?",
+            );
+            let cancel = self.offers_cancel == Some(true) && !described(Verb::Cancel);
+            found.refuse_if(
+                cancel,
+                "offers_cancel",
+                "needs template.cancel: how is the payee asked?",
+            );
+        }
+        found.within("template", self.template.check(&self.url, &self.time_zone, payee));
     }
 
     fn check_url(&self, found: &mut Findings) {

@@ -222,8 +222,8 @@ fn an_online_payees_profile_is_checked() {
         (url, "url = \"http://8.8.8.8/\"", "unikassa.url: must begin with https"),
         (
             "dialect = \"unikassa\"",
-            "dialect = \"osmp\"",
-            "unikassa.dialect: osmp is known but not served",
+            "dialect = \"template\"",
+            "unikassa.template.pay: is missing",
         ),
         ("secret = \"env:ISP_SECRET\"", "", "unikassa.secret: is missing"),
         (

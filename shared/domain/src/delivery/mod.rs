@@ -44,6 +44,10 @@ pub enum Verdict {
     AlreadyAccepted,
     /// Taken, and not decided yet.
     Pending,
+    /// Begun and not finished; the payee wants the same once more. It may have been credited.
+    Unfinished,
+    /// Not done; the payee wants the same once more.
+    TryLater,
     /// No, for good.
     Refused,
     /// The number is known with another content.
@@ -63,8 +67,8 @@ pub struct History {
     pub state: PaymentState,
     /// What was asked in the call that ended.
     pub act: Act,
-    /// Calls so far, this one included.
-    pub attempts: u32,
+    /// Whether a `pay` has left us before the call that ended: the payee may know the number from it.
+    pub went_out_before: bool,
     /// How often it may have been credited: `pay` calls that ended as *maybe* or *pending* and are not settled.
     pub maybes: u32,
     /// How often in a row the payee did not know the number, where that counts.
@@ -198,6 +202,10 @@ pub enum Flag {
     SettledByOperator,
     /// The payee said that it credited a payment that an operator had settled as refused.
     CreditedAfterSettlement,
+    /// The payee says that it credited another sum.
+    EchoedAmountDiffers,
+    /// The payee answered about another number.
+    EchoedNumberDiffers,
 }
 
 impl Flag {
@@ -210,6 +218,8 @@ impl Flag {
             Self::PayeeDenies => "payee_denies",
             Self::SettledByOperator => "settled_by_operator",
             Self::CreditedAfterSettlement => "credited_after_settlement",
+            Self::EchoedAmountDiffers => "echoed_amount_differs",
+            Self::EchoedNumberDiffers => "echoed_number_differs",
         }
     }
 }

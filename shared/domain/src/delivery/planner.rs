@@ -53,6 +53,12 @@ impl Planner<'_> {
                 let middle = u32::try_from(self.p.retry_seconds.len() / 2).unwrap_or(u32::MAX);
                 self.pay_again(self.h.step.max(middle), "the payee does not understand the request")
             }
+            Ending::Answered(V::TryLater) => self.pay_again(self.h.step, "the payee wants it again later"),
+            // The payee's own word makes a repetition safe, and yet it may be credited meanwhile.
+            Ending::Answered(V::Unfinished) => Plan {
+                reason: "begun, and not finished yet",
+                ..self.maybe(true)
+            },
             Ending::NotSent => self.pay_again(self.h.step, "not sent"),
             Ending::Maybe { retry_safe } => self.maybe(retry_safe),
             // The protocol has no such answer to a pay: a payee that says so cannot be understood.
@@ -61,7 +67,7 @@ impl Planner<'_> {
     }
 
     fn already_accepted(&self) -> Plan {
-        let suspicious = self.h.maybes == 0 && self.h.attempts <= 1;
+        let suspicious = self.h.maybes == 0 && !self.h.went_out_before;
         let flag = suspicious.then_some(Flag::AlreadyOnFirstAttempt);
         Plan {
             flag,
@@ -144,10 +150,12 @@ impl Planner<'_> {
         match self.end.ending {
             Ending::Answered(V::Accepted | V::AlreadyAccepted) => self.credited(),
             Ending::Answered(V::NumberConflict) => self.number_conflict(),
-            Ending::Answered(V::Refused | V::Concerning) | Ending::NotSent if certainly_not => {
+            Ending::Answered(V::Refused | V::Concerning | V::TryLater) | Ending::NotSent if certainly_not => {
                 self.enter(PaymentState::Revoked, "revoked; the attempt was not credited")
             }
-            Ending::Answered(V::Refused | V::Concerning) | Ending::NotSent => self.ask_back(self.h.maybes),
+            Ending::Answered(V::Refused | V::Concerning | V::TryLater) | Ending::NotSent => {
+                self.ask_back(self.h.maybes)
+            }
             Ending::Answered(_) | Ending::Maybe { .. } => self.ask_back(self.h.maybes + 1),
         }
     }

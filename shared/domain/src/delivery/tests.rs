@@ -27,7 +27,7 @@ fn history(state: S, act: Act) -> History {
     History {
         state,
         act,
-        attempts: 1,
+        went_out_before: false,
         maybes: 0,
         not_found: 0,
         step: 0,
@@ -73,6 +73,9 @@ fn a_first_pay() {
         (false, answered(Verdict::Pending), S::Waiting, after(Act::Status, 10), 1),
         (false, end(Ending::NotSent), S::Waiting, after(Act::Pay, 10), 0),
         (false, maybe(true), S::Waiting, after(Act::Pay, 10), 1),
+        (true, answered(Verdict::TryLater), S::Waiting, after(Act::Pay, 10), 0),
+        (false, answered(Verdict::TryLater), S::Waiting, after(Act::Pay, 10), 0),
+        (false, answered(Verdict::Unfinished), S::Waiting, after(Act::Pay, 10), 1),
         (false, maybe(false), S::Unknown, after(Act::Status, 10), 1),
         // A payee that answers a pay as if it had been a cancel cannot be understood.
         (
@@ -102,7 +105,7 @@ fn credited_before_is_success_and_on_a_first_attempt_suspicious() {
         (S::Delivered, Some(Flag::AlreadyOnFirstAttempt))
     );
     let later = History {
-        attempts: 2,
+        went_out_before: true,
         maybes: 1,
         ..first
     };
@@ -113,7 +116,7 @@ fn credited_before_is_success_and_on_a_first_attempt_suspicious() {
 #[test]
 fn a_refusal_after_a_maybe_is_unknown_until_the_payee_says_so() {
     let after_maybe = History {
-        attempts: 2,
+        went_out_before: true,
         maybes: 1,
         step: 1,
         ..history(S::Delivering, Act::Pay)

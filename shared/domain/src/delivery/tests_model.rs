@@ -132,6 +132,10 @@ enum Fate {
     NoAnswer(Option<i64>),
     TurnedAway,
     NotUnderstood,
+    /// The payee did nothing and wants it again, or says that it has begun.
+    Again {
+        begun: bool,
+    },
 }
 
 fn fate() -> impl Strategy<Value = Fate> {
@@ -141,6 +145,7 @@ fn fate() -> impl Strategy<Value = Fate> {
         3 => proptest::option::of(0..2 * TIMEOUT).prop_map(Fate::NoAnswer),
         1 => Just(Fate::TurnedAway),
         1 => Just(Fate::NotUnderstood),
+        1 => any::<bool>().prop_map(|begun| Fate::Again { begun }),
     ]
 }
 
@@ -157,7 +162,7 @@ fn mind() -> impl Strategy<Value = Mind> {
 struct Payment {
     state: S,
     next: Option<(Act, i64)>,
-    attempts: u32,
+    went_out: bool,
     maybes: u32,
     not_found: u32,
     step: u32,
@@ -186,6 +191,8 @@ impl Payment {
             Fate::NotSent => Ending::NotSent,
             Fate::TurnedAway => Ending::Maybe { retry_safe: true },
             Fate::NotUnderstood => Ending::Answered(Verdict::Concerning),
+            Fate::Again { begun: true } => Ending::Answered(Verdict::Unfinished),
+            Fate::Again { begun: false } => Ending::Answered(Verdict::TryLater),
             Fate::NoAnswer(arrival) => {
                 if let (Act::Pay, Some(delay)) = (act, arrival) {
                     payee.under_way.push(*now + delay);
@@ -198,11 +205,10 @@ impl Payment {
     }
 
     fn record(&mut self, act: Act, asked_at: i64, now: i64, ending: Ending, profile: &Profile<'_>) {
-        self.attempts += 1;
         let history = History {
             state: self.state,
             act,
-            attempts: self.attempts,
+            went_out_before: self.went_out,
             maybes: self.maybes,
             not_found: self.not_found,
             step: self.step,
@@ -238,6 +244,7 @@ impl Payment {
             ending,
             Ending::Maybe { retry_safe: false } | Ending::Answered(Verdict::Pending)
         );
+        self.went_out |= act == Act::Pay && ending != Ending::NotSent;
         self.must_not_pay |= act == Act::Pay && !profile.idempotent && may_have_arrived;
         let pays_next = plan.next.is_some_and(|(act, _)| act == Act::Pay);
         assert!(!(self.must_not_pay && pays_next), "{history:?} {ending:?} {plan:?}");
@@ -288,7 +295,7 @@ proptest! {
         let profile = Profile { idempotent, offers_status, offers_cancel, timeout_seconds: 30, retry_seconds: &SCHEDULE };
         let mut payee = Payee { idempotent, denies_repeats, gives_back, mind, entry: Entry::None, credits: 0, under_way: vec![] };
         let mut payment = Payment {
-            state: S::Accepted, next: Some((Act::Pay, 0)), attempts: 0, maybes: 0, not_found: 0, step: 0,
+            state: S::Accepted, next: Some((Act::Pay, 0)), went_out: false, maybes: 0, not_found: 0, step: 0,
             last_pay_at: None, must_not_pay: false,
         };
         let mut calls = 0;

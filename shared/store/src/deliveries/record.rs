@@ -28,6 +28,8 @@ pub struct Locked {
     pub slot: Slot,
     /// When it was claimed.
     pub started_at: Timestamp,
+    /// Whether a `pay` of an earlier attempt has left us.
+    pub went_out_before: bool,
     /// The database's clock now.
     pub now: Timestamp,
     /// The payment as it is now. Its state is `delivering` unless something happened meanwhile.
@@ -66,8 +68,8 @@ pub struct Next<'a> {
     pub not_found: i32,
     /// What went wrong, for operators; None keeps none.
     pub error: Option<&'a str>,
-    /// A person should look at this.
-    pub flag: Option<&'a str>,
+    /// What a person should look at.
+    pub flags: Vec<&'a str>,
     /// The payee's own id.
     pub provider_reference: Option<&'a str>,
 }
@@ -78,8 +80,11 @@ pub async fn lock(tx: &Tx, attempt_ids: &[AttemptId]) -> Result<Vec<Locked>, Sto
     let ids: Vec<Uuid> = attempt_ids.iter().map(|id| id.as_uuid()).collect();
     let attempts = tx
         .query(
-            "SELECT attempt_id, payment_id, act, ending, lane_id, started_at FROM attempt
-             WHERE attempt_id = ANY($1) ORDER BY attempt_id FOR UPDATE",
+            "SELECT attempt_id, payment_id, act, ending, lane_id, started_at,
+                    EXISTS (SELECT FROM attempt earlier WHERE earlier.payment_id = attempt.payment_id
+                            AND earlier.ordinal < attempt.ordinal AND earlier.act = 'pay'
+                            AND earlier.ending <> 'not_sent') AS went_out_before
+             FROM attempt WHERE attempt_id = ANY($1) ORDER BY attempt_id FOR UPDATE",
             &[&ids],
         )
         .await?;
@@ -117,6 +122,7 @@ fn locked(attempt: &Row, payment: Due, now: Timestamp) -> Result<Locked, StoreEr
             token: attempt_id.as_uuid(),
         },
         started_at: attempt.get("started_at"),
+        went_out_before: attempt.get("went_out_before"),
         now,
         payment,
     })
@@ -181,17 +187,18 @@ async fn move_payments(tx: &Tx, moved: &[(Uuid, &Next<'_>)]) -> Result<(), Store
     let maybes: Vec<i32> = nexts().map(|next| next.maybes).collect();
     let not_found: Vec<i32> = nexts().map(|next| next.not_found).collect();
     let errors: Vec<_> = nexts().map(|next| next.error).collect();
-    let flags: Vec<_> = nexts().map(|next| next.flag).collect();
+    // An array of arrays has to be even, so each payment's flags go as words of one text.
+    let flags: Vec<String> = nexts().map(|next| next.flags.join(" ")).collect();
     let references: Vec<_> = nexts().map(|next| next.provider_reference).collect();
     tx.execute_later(
         "UPDATE payment p SET state = u.state, next_act = u.next_act,
                 due_at = clock_timestamp() + make_interval(secs => u.delay), step = u.step, maybes = u.maybes,
                 not_found = u.not_found, last_error = u.error,
-                flags = CASE WHEN u.flag IS NULL OR u.flag = ANY(p.flags) THEN p.flags ELSE p.flags || u.flag END,
+                flags = p.flags || ARRAY(SELECT flag FROM string_to_array(u.flags, ' ') flag WHERE flag <> ALL (p.flags)),
                 provider_reference = coalesce(u.reference, p.provider_reference), updated_at = clock_timestamp()
          FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::float8[], $5::int4[], $6::int4[], $7::int4[], $8::text[],
                      $9::text[], $10::text[])
-              AS u(payment_id, state, next_act, delay, step, maybes, not_found, error, flag, reference)
+              AS u(payment_id, state, next_act, delay, step, maybes, not_found, error, flags, reference)
          WHERE p.payment_id = u.payment_id",
         &[
             &ids,

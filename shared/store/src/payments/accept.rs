@@ -9,7 +9,7 @@ use domain::text::{Account, Fields, ReceiptNumber};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::{StoreError, Tx};
+use crate::{Store, StoreError, Tx};
 
 /// A payment that passed every check of its payee.
 #[derive(Clone, Debug)]
@@ -96,6 +96,27 @@ pub async fn accept(tx: &Tx, payments: &[NewPayment<'_>]) -> Result<Vec<Acceptan
         .collect()
 }
 
+/// The number of a payment that may follow a check, for payees that are told it then: dealt when the id is first seen, and
+/// the payment's own ever after.
+pub async fn number_at_check(store: &Store, payment_id: PaymentId) -> Result<Number, StoreError> {
+    let rows = store
+        .query(
+            "WITH known AS (
+                 SELECT number FROM payment_identity WHERE payment_id = $1 AND number IS NOT NULL),
+             dealt AS (
+                 INSERT INTO dealt_number (payment_id, number)
+                 SELECT $1, (SELECT epoch FROM ledger) * 1000000000000000 + nextval('payment_number')
+                 WHERE NOT EXISTS (SELECT FROM known)
+                 ON CONFLICT (payment_id) DO UPDATE SET payment_id = excluded.payment_id RETURNING number)
+             SELECT number FROM known UNION ALL SELECT number FROM dealt",
+            &[&payment_id.as_uuid()],
+        )
+        .await?;
+    let number = rows.first().map(|row| row.get(0));
+    let number = number.ok_or_else(|| StoreError::Changed("no number was dealt".into()))?;
+    Ok(Number::new(number)?)
+}
+
 /// A payment id that has been seen.
 #[derive(Clone, Debug)]
 pub struct Identity {
@@ -150,12 +171,14 @@ async fn insert_identities(tx: &Tx, sorted: &[&NewPayment<'_>]) -> Result<HashMa
     let ids: Vec<Uuid> = sorted.iter().map(|new| new.payment_id.as_uuid()).collect();
     let fingerprints: Vec<&[u8]> = sorted.iter().map(|new| &new.fingerprint[..]).collect();
     let terminals: Vec<&str> = sorted.iter().map(|new| new.terminal.as_str()).collect();
-    // The epoch stands in front of the sequence: after a lossy restore no number is dealt twice.
+    // The epoch stands in front of the sequence: after a lossy restore no number is dealt twice. A payee that was checked
+    // first may know the payment's number already.
     let rows = tx
         .query(
             "INSERT INTO payment_identity (payment_id, number, fingerprint, disposition, terminal_id)
-             SELECT id, (SELECT epoch FROM ledger) * 1000000000000000 + nextval('payment_number'), fingerprint,
-                    'accepted', terminal
+             SELECT id, coalesce((SELECT dealt.number FROM dealt_number dealt WHERE dealt.payment_id = id),
+                        (SELECT epoch FROM ledger) * 1000000000000000 + nextval('payment_number')),
+                    fingerprint, 'accepted', terminal
              FROM UNNEST($1::uuid[], $2::bytea[], $3::text[]) AS new (id, fingerprint, terminal)
              ORDER BY id
              ON CONFLICT DO NOTHING RETURNING payment_id, number",

@@ -8,7 +8,7 @@ mod filter;
 mod read;
 mod revoke;
 
-pub use accept::{Acceptance, NewPayment, accept, known_identities};
+pub use accept::{Acceptance, NewPayment, accept, known_identities, number_at_check};
 pub(crate) use filter::{Conditions, STUCK};
 pub use filter::{Filter, Group};
 pub use read::{PaymentRow, Status, count_by_state, count_identities, find, list, status};

@@ -36,6 +36,18 @@ pub enum Behaviour {
     Huge,
     /// A good answer about another number.
     WrongNumber,
+    /// Carried out; the answer echoes another sum.
+    OtherSum,
+    /// Carried out; white space comes before the answer.
+    WhiteSpace,
+    /// Carried out; the answer's names are in capitals.
+    Capitals,
+    /// Carried out; the answer is plain text.
+    PlainText,
+    /// Not carried out, and to be sent again later.
+    Later,
+    /// 500 without a body: the database is down.
+    DatabaseDown,
     /// A good answer with a result nobody has heard of.
     UnknownResult,
     /// No answer, while the connection stays open.

@@ -49,15 +49,29 @@ impl Entry {
     }
 }
 
+/// What a repeated pay meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Repeats {
+    /// It is known: credited once.
+    #[default]
+    Known,
+    /// It is credited again.
+    Credited,
+    /// It is turned down as a duplicate, although the first one was credited.
+    TurnedDown,
+}
+
 pub(super) struct Ledger {
-    pub(super) idempotent: bool,
+    pub(super) repeats: Repeats,
+    pub(super) credits_on_check: bool,
     pub(super) entries: BTreeMap<String, Entry>,
 }
 
 impl Ledger {
     pub(super) fn new() -> Self {
         Self {
-            idempotent: true,
+            repeats: Repeats::Known,
+            credits_on_check: false,
             entries: BTreeMap::new(),
         }
     }
@@ -66,7 +80,12 @@ impl Ledger {
     pub(super) fn carry_out(&mut self, verb: Verb, request: &Request) -> Value {
         let number = request.number().unwrap_or_default();
         match verb {
-            Verb::Check => json!({"result": "payable", "display": "a scripted payee"}),
+            Verb::Check => {
+                if self.credits_on_check {
+                    self.pay(&number, &request.body);
+                }
+                json!({"result": "payable", "display": "a scripted payee"})
+            }
             Verb::Pay => self.pay(&number, &request.body),
             Verb::Status => self.status(&number),
             Verb::Cancel => self.cancel(&number),
@@ -80,7 +99,10 @@ impl Ledger {
             credits: 0,
             pay: pay.clone(),
         });
-        if self.idempotent && entry.credits > 0 {
+        if self.repeats == Repeats::TurnedDown && entry.credits > 0 {
+            return json!({"result": "duplicate"});
+        }
+        if self.repeats == Repeats::Known && entry.credits > 0 {
             if !entry.same(pay) {
                 return refused("number_conflict");
             }
@@ -142,6 +164,16 @@ impl Ledger {
             })
             .collect();
         json!({ "items": items })
+    }
+
+    /// Credits once more what was credited just now.
+    pub(super) fn double(&mut self, request: &Request) {
+        let number = request.number().unwrap_or_default();
+        let credited = self
+            .entries
+            .get_mut(&number)
+            .filter(|entry| entry.state == EntryState::Credited);
+        credited.into_iter().for_each(|entry| entry.credits += 1);
     }
 
     /// Remembers a pay that is neither credited nor refused yet.

@@ -1,10 +1,12 @@
 //! What was asked, as it came off the wire.
 
-use axum::http::{HeaderMap, Uri};
+use axum::http::{HeaderMap, Method, Uri};
 use bytes::Bytes;
 use contract::webhook::{self, Headers, Rejection, Secrets};
 use jiff::Timestamp;
 use serde_json::Value;
+
+use super::speech::Tongue;
 
 /// The verbs of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,6 +50,8 @@ pub enum Signature {
 /// One request.
 #[derive(Debug, Clone)]
 pub struct Request {
+    /// The tongue it came in.
+    pub tongue: Tongue,
     /// The verb; `None` for a path the protocol does not have.
     pub verb: Option<Verb>,
     /// The whole path with its query.
@@ -56,7 +60,7 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// The body; empty where it was not read.
     pub raw: Bytes,
-    /// The body as JSON; `null` where it is none.
+    /// What was asked: the body as JSON (`null` where it is none), or the same members from another tongue.
     pub body: Value,
     /// When it was read.
     pub at: Timestamp,
@@ -65,10 +69,13 @@ pub struct Request {
 }
 
 impl Request {
-    pub(super) fn new(uri: &Uri, headers: &HeaderMap, raw: Bytes, secrets: Option<&Secrets>) -> Self {
+    pub(super) fn new(method: &Method, uri: &Uri, headers: &HeaderMap, raw: Bytes, secrets: Option<&Secrets>) -> Self {
         let at = domain::clock::now();
+        let tongue = Tongue::of(uri.path()).unwrap_or_default();
+        let (verb, body) = tongue.understand(method, uri, &raw);
         Self {
-            verb: Verb::of_path(uri.path()),
+            tongue,
+            verb,
             path: uri.to_string(),
             headers: headers
                 .iter()
@@ -77,7 +84,7 @@ impl Request {
                     (name.as_str().to_owned(), value.into_owned())
                 })
                 .collect(),
-            body: serde_json::from_slice(&raw).unwrap_or_default(),
+            body,
             signature: secrets.map_or(Signature::NotChecked, |secrets| check(secrets, headers, &raw, at)),
             raw,
             at,
@@ -95,6 +102,17 @@ impl Request {
     /// The trace the request belongs to.
     pub fn traceparent(&self) -> Option<&str> {
         self.header("traceparent")
+    }
+
+    /// Whether something that the OSMP protocol wants is missing.
+    pub(super) fn lacks_parameters(&self) -> bool {
+        let wanted: &[&str] = match self.verb {
+            Some(Verb::Check | Verb::Pay) => &["number", "account", "amount"],
+            _ => &["number"],
+        };
+        wanted
+            .iter()
+            .any(|name| self.body.get(name).is_none_or(|value| value == ""))
     }
 
     /// The number asked about, as text, whether it came as a string or an integer.

@@ -13,8 +13,9 @@ use tokio::sync::mpsc;
 
 use super::Desk;
 use super::behaviour::Behaviour;
-use super::ledger::{echo, refused};
+use super::ledger::refused;
 use super::request::{Request, Signature, Verb};
+use super::speech::{Tongue, Twist};
 use super::wire::{Hold, Wire, Wires};
 use crate::lock;
 
@@ -39,10 +40,13 @@ async fn handle(
 ) -> Response {
     let _counted = Counted::new(desk.clone());
     let (head, body) = request.into_parts();
-    let read = |raw, secrets| Request::new(&head.uri, &head.headers, raw, secrets);
-    let verb = Verb::of_path(head.uri.path());
+    let read = |raw, secrets| Request::new(&head.method, &head.uri, &head.headers, raw, secrets);
+    let unread = read(bytes::Bytes::new(), None);
+    // A form tells its verb only once it is read; then it is taken for what matters.
+    let form = unread.tongue == Tongue::Osmp && head.method == axum::http::Method::POST;
+    let verb = unread.verb.or(form.then_some(Verb::Pay));
     if verb.is_some_and(|verb| desk.resets_unread(verb)) {
-        desk.record(read(bytes::Bytes::new(), None));
+        desk.record(Request { verb, ..unread });
         return reset(&hold).await;
     }
     let Ok(raw) = to_bytes(body, MAX_REQUEST_BYTES).await else {
@@ -50,9 +54,14 @@ async fn handle(
     };
     let request = read(raw, desk.secrets.as_ref());
     desk.record(request.clone());
-    let Some(verb) = verb else {
-        return StatusCode::NOT_FOUND.into_response();
+    let Some(verb) = request.verb else {
+        // Such programs answer what they do not understand with nothing at all.
+        let silent = request.tongue == Tongue::Osmp;
+        return if silent { StatusCode::OK } else { StatusCode::NOT_FOUND }.into_response();
     };
+    if request.tongue == Tongue::Osmp && request.lacks_parameters() {
+        return StatusCode::OK.into_response();
+    }
     if let Signature::Bad(_) = request.signature {
         return StatusCode::UNAUTHORIZED.into_response();
     }
@@ -107,6 +116,13 @@ impl Play {
                 reset(&self.hold).await
             }
             Behaviour::ResetBeforeRead => reset(&self.hold).await,
+            Behaviour::OtherSum => self.twisted(Twist::OtherSum),
+            Behaviour::WhiteSpace => self.twisted(Twist::WhiteSpace),
+            Behaviour::Capitals => self.twisted(Twist::Capitals),
+            Behaviour::PlainText => {
+                let answer = self.carry_out();
+                format!("result={}", answer["result"].as_str().unwrap_or_default()).into_response()
+            }
             Behaviour::Delay(delay) => {
                 let answer = self.carry_out();
                 tokio::time::sleep(delay).await;
@@ -141,14 +157,29 @@ impl Play {
                 self.json(json!({"number": other, "result": self.good()}))
             }
             Behaviour::UnknownResult => self.json(json!({"result": "perhaps"})),
+            Behaviour::Later => self.json(json!({"result": "later"})),
+            Behaviour::DatabaseDown => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
             _ => StatusCode::OK.into_response(),
         }
     }
 
     fn carry_out(&self) -> Value {
-        let answer = lock(&self.desk.state).ledger.carry_out(self.verb, &self.request);
+        let answer = {
+            let mut state = lock(&self.desk.state);
+            let twice = self.verb == Verb::Pay && state.doubles_at_once && state.at_once > 1;
+            let answer = state.ledger.carry_out(self.verb, &self.request);
+            if twice {
+                state.ledger.double(&self.request);
+            }
+            answer
+        };
         self.desk.announce();
         answer
+    }
+
+    fn twisted(&self, twist: Twist) -> Response {
+        let answer = self.carry_out();
+        self.request.tongue.say(&self.request, answer, twist)
     }
 
     fn note_pay(&self, note: impl FnOnce(&Desk)) {
@@ -174,8 +205,7 @@ impl Play {
     }
 
     fn json(&self, answer: Value) -> Response {
-        let echoed = echo(answer, self.request.body.get("number"));
-        (json_type(), echoed.to_string()).into_response()
+        self.request.tongue.say(&self.request, answer, Twist::None)
     }
 }
 

@@ -8,6 +8,11 @@
 //! - what cannot be understood is [`Told::maybe`], never a refusal: money may have been credited;
 //! - an answer that echoes another number is about another payment, whatever it says.
 
+mod heard;
+mod osmp;
+mod template;
+#[cfg(test)]
+mod tests;
 mod unikassa;
 
 use std::fmt;
@@ -15,7 +20,7 @@ use std::sync::Arc;
 
 use contract::message::PaymentCheck;
 use contract::unikassa::{CheckAnswer, List, ListAnswer};
-use domain::declaration::UnikassaProfile;
+use domain::declaration::{Dialect as Word, Payee, UnikassaProfile};
 use domain::ids::Number;
 use domain::payment::Act;
 use reqwest::Method;
@@ -54,14 +59,29 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync {
     /// The request of an act about a payment. An error means that nothing is sent.
     fn act(&self, act: Act, due: &Due) -> Result<HttpRequest, String>;
 
-    /// What an answer to that request says, when the wire itself does not say it all (HTTP 200).
+    /// Whether an answer with this HTTP status is read; what any other means is the same for every dialect.
+    fn judges(&self, _: Act, status: u16) -> bool {
+        status == 200
+    }
+
+    /// What such an answer says.
     fn read_act(&self, act: Act, due: &Due, answer: &Answer) -> Told;
 
-    /// The request of a check.
-    fn check(&self, asked: &PaymentCheck) -> Result<HttpRequest, String>;
+    /// Whether a check needs the number that the payment will have.
+    fn number_at_check(&self) -> bool {
+        false
+    }
 
-    /// What was answered to it. An error: the payee cannot say now, or cannot be understood.
-    fn read_check(&self, asked: &PaymentCheck, body: &[u8]) -> Result<CheckAnswer, String>;
+    /// The request of a check.
+    fn check(&self, asked: &PaymentCheck, number: Option<Number>) -> Result<HttpRequest, String>;
+
+    /// Whether an answer to it with this HTTP status is read.
+    fn judges_check(&self, status: u16) -> bool {
+        status == 200
+    }
+
+    /// What such an answer says. An error: the payee cannot say now, or cannot be understood.
+    fn read_check(&self, number: Option<Number>, answer: &Answer) -> Result<CheckAnswer, String>;
 
     /// The request for a page of what was credited in a period. An error: there is none in this dialect.
     fn list(&self, page: &List) -> Result<HttpRequest, String>;
@@ -71,14 +91,25 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync {
 
     /// A request that costs nobody anything and needs no more than a number, to see whether a payee that was down is
     /// back. `None`: a request for nothing will do.
-    fn probe(&self, number: Number) -> Option<HttpRequest>;
+    fn probe(&self, _: Number) -> Option<HttpRequest> {
+        None
+    }
 
     /// What was answered to it; only whether the payee is there counts.
-    fn read_probe(&self, number: Number, answer: &Answer) -> Told;
+    fn read_probe(&self, _: Number, _: &Answer) -> Told {
+        Told::present()
+    }
 }
 
 /// What a payee speaks, or why it cannot be spoken to: something an operator has to set right.
-pub(crate) fn of(profile: &UnikassaProfile) -> Result<Arc<dyn Dialect>, String> {
-    let secrets = profiles::secrets_of(profile)?;
-    Ok(Arc::new(unikassa::Unikassa::new(profile.clone(), secrets)))
+pub(crate) fn of(payee: &Payee, profile: &UnikassaProfile) -> Result<Arc<dyn Dialect>, String> {
+    let template = || -> Result<template::Template, String> {
+        let secret = profiles::secret_of(profile)?;
+        Ok(template::Template::new(payee.clone(), profile.clone(), secret))
+    };
+    Ok(match profile.dialect {
+        Word::Unikassa => Arc::new(unikassa::Unikassa::new(profile.clone(), profiles::secrets_of(profile)?)),
+        Word::Osmp => Arc::new(osmp::Osmp::new(payee.clone(), profile.clone(), template()?)),
+        Word::Template => Arc::new(template()?),
+    })
 }

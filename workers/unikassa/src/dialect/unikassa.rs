@@ -8,7 +8,7 @@ use contract::unikassa::{
 use contract::webhook::{self, ID_HEADER, SIGNATURE_HEADER, Secrets, TIMESTAMP_HEADER};
 use domain::Invalid;
 use domain::declaration::UnikassaProfile;
-use domain::delivery::{Ending, Verdict};
+use domain::delivery::{Ending, Flag, Verdict};
 use domain::ids::Number;
 use domain::money::{Amount, Currency};
 use domain::payment::Act;
@@ -64,7 +64,7 @@ impl Dialect for Unikassa {
         read_body(act, due.number, &answer.body)
     }
 
-    fn check(&self, asked: &PaymentCheck) -> Result<HttpRequest, String> {
+    fn check(&self, asked: &PaymentCheck, _: Option<Number>) -> Result<HttpRequest, String> {
         Ok(self.signed(&Request::Check(Check {
             payment_id: asked.payment_id,
             number: None,
@@ -75,8 +75,8 @@ impl Dialect for Unikassa {
         })))
     }
 
-    fn read_check(&self, _: &PaymentCheck, body: &[u8]) -> Result<CheckAnswer, String> {
-        CheckAnswer::read(body, None).map_err(|unreadable| unreadable.to_string())
+    fn read_check(&self, _: Option<Number>, answer: &Answer) -> Result<CheckAnswer, String> {
+        CheckAnswer::read(&answer.body, None).map_err(|unreadable| unreadable.to_string())
     }
 
     fn list(&self, page: &List) -> Result<HttpRequest, String> {
@@ -130,7 +130,10 @@ fn read_body(act: Act, number: Number, body: &[u8]) -> Told {
         Act::Status => StatusAnswer::read(body, number).map(of_status),
         Act::Cancel => CancelAnswer::read(body, number).map(of_cancel),
     };
-    answer.unwrap_or_else(|unreadable: Unreadable| Told::maybe(format!("HTTP 200, but the answer {unreadable}")))
+    answer.unwrap_or_else(|unreadable: Unreadable| Told {
+        flag: (unreadable == Unreadable::OtherNumber).then_some(Flag::EchoedNumberDiffers),
+        ..Told::maybe(format!("HTTP 200, but the answer {unreadable}"))
+    })
 }
 
 fn of_pay(answer: PayAnswer) -> Told {
@@ -200,7 +203,12 @@ mod tests {
             retry_after: None,
             body: body.as_bytes().to_vec(),
         });
-        Told::of_act(wire, |answer| read_body(act, Number::new(7).unwrap(), &answer.body)).ending
+        Told::of_act(
+            wire,
+            |status| status == 200,
+            |answer| read_body(act, Number::new(7).unwrap(), &answer.body),
+        )
+        .ending
     }
 
     #[test]

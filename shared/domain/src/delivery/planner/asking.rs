@@ -58,7 +58,7 @@ impl Planner<'_> {
             }
             Ending::Answered(V::NumberConflict) => self.number_conflict(),
             Ending::Answered(V::NotFound) => self.not_found(),
-            Ending::Answered(V::Pending) => {
+            Ending::Answered(V::Pending | V::Unfinished) => {
                 let plan = self.ask_again(Act::Status, "the payee has not decided yet");
                 Plan {
                     not_found: 0,
@@ -114,8 +114,11 @@ impl Planner<'_> {
     pub(super) fn after_the_end(&self) -> Plan {
         use Verdict as V;
         let state = self.h.state;
-        let went_out =
-            self.h.act == Act::Pay && matches!(self.end.ending, Ending::Maybe { .. } | Ending::Answered(V::Pending));
+        let open_still = matches!(
+            self.end.ending,
+            Ending::Maybe { .. } | Ending::Answered(V::Pending | V::Unfinished)
+        );
+        let went_out = self.h.act == Act::Pay && open_still;
         let plan = Plan {
             maybes: self.h.maybes + u32::from(went_out),
             ..self.enter(state, "had come to its end before")

@@ -1,4 +1,4 @@
-//! What a receipt template may be made of, looked at before anything of it runs: printing, `if`, `for`, comparisons,
+//! What a template may be made of, looked at before anything of it runs: printing, `if`, `for`, comparisons,
 //! filters. Whatever could grow a value (concatenation, multiplication, variables, captures) or call something is refused,
 //! so no value is ever larger than the largest that was put in, and the engine's fuel bounds the rest.
 
@@ -9,37 +9,50 @@ use minijinja::machinery::ast::{BinOpKind, CallArg, Expr, Stmt};
 use minijinja::machinery::{Span, WhitespaceConfig, parse};
 use minijinja::syntax::SyntaxConfig;
 
-use super::{ReceiptError, STANDARD, refusal_of};
+use super::{TemplateError, refusal_of};
 
-/// Refuses what is not part of the language of receipts; else the names of the card's fields that the template speaks of.
-pub(super) fn field_names(template: &str) -> Result<BTreeSet<String>, ReceiptError> {
+/// What a template speaks of.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    /// Names that are not among those always there.
+    pub(crate) others: BTreeSet<String>,
+    /// What it takes out of `fields`, by a point.
+    pub(crate) fields: BTreeSet<String>,
+}
+
+/// Refuses what is not part of the small language; else what the template speaks of besides `standard`.
+pub(crate) fn names(template: &str, standard: &[&str]) -> Result<Names, TemplateError> {
     let unreadable = |error: Error| refusal_of(&error, true);
-    let tree = parse(template, "receipt", SyntaxConfig, WhitespaceConfig::default()).map_err(unreadable)?;
-    let mut walk = Walk::default();
+    let tree = parse(template, "template", SyntaxConfig, WhitespaceConfig::default()).map_err(unreadable)?;
+    let mut walk = Walk {
+        standard,
+        names: Names::default(),
+        bound: Vec::new(),
+    };
     walk.statement(&tree)?;
     Ok(walk.names)
 }
 
-fn refuse<T>(span: Span, why: impl Into<String>) -> Result<T, ReceiptError> {
-    Err(ReceiptError {
+fn refuse<T>(span: Span, why: impl Into<String>) -> Result<T, TemplateError> {
+    Err(TemplateError {
         line: usize::from(span.start_line).max(1),
         why: why.into(),
     })
 }
 
-#[derive(Default)]
 struct Walk<'t> {
-    names: BTreeSet<String>,
+    standard: &'t [&'t str],
+    names: Names,
     /// What loops around here have named.
     bound: Vec<&'t str>,
 }
 
 impl<'t> Walk<'t> {
-    fn statements(&mut self, all: &[Stmt<'t>]) -> Result<(), ReceiptError> {
+    fn statements(&mut self, all: &[Stmt<'t>]) -> Result<(), TemplateError> {
         all.iter().try_for_each(|stmt| self.statement(stmt))
     }
 
-    fn statement(&mut self, stmt: &Stmt<'t>) -> Result<(), ReceiptError> {
+    fn statement(&mut self, stmt: &Stmt<'t>) -> Result<(), TemplateError> {
         match stmt {
             Stmt::Template(template) => self.statements(&template.children),
             Stmt::EmitExpr(emit) => self.expression(&emit.expr),
@@ -47,7 +60,7 @@ impl<'t> Walk<'t> {
                 Some((at, name)) => {
                     let line = usize::from(raw.span().start_line) + raw.raw[..at].matches('\n').count();
                     let why = format!("`{{{name}}}` would be printed as it stands; write {{{{ {name} }}}}");
-                    Err(ReceiptError { line, why })
+                    Err(TemplateError { line, why })
                 }
                 None => Ok(()),
             },
@@ -67,17 +80,17 @@ impl<'t> Walk<'t> {
                 self.statements(&cond.true_body)?;
                 self.statements(&cond.false_body)
             }
-            Stmt::WithBlock(block) => refuse(block.span(), "`with` is not part of a receipt"),
-            Stmt::Set(set) => refuse(set.span(), "`set` is not part of a receipt"),
-            Stmt::SetBlock(set) => refuse(set.span(), "`set` is not part of a receipt"),
-            Stmt::AutoEscape(block) => refuse(block.span(), "`autoescape` is not part of a receipt"),
-            Stmt::FilterBlock(block) => refuse(block.span(), "`filter` is not part of a receipt"),
-            Stmt::Do(call) => refuse(call.span(), "`do` is not part of a receipt"),
+            Stmt::WithBlock(block) => refuse(block.span(), "`with` is not part of a template"),
+            Stmt::Set(set) => refuse(set.span(), "`set` is not part of a template"),
+            Stmt::SetBlock(set) => refuse(set.span(), "`set` is not part of a template"),
+            Stmt::AutoEscape(block) => refuse(block.span(), "`autoescape` is not part of a template"),
+            Stmt::FilterBlock(block) => refuse(block.span(), "`filter` is not part of a template"),
+            Stmt::Do(call) => refuse(call.span(), "`do` is not part of a template"),
         }
     }
 
     /// What a loop names: one thing, or several in brackets.
-    fn bind(&mut self, target: &Expr<'t>) -> Result<(), ReceiptError> {
+    fn bind(&mut self, target: &Expr<'t>) -> Result<(), TemplateError> {
         match target {
             Expr::Var(var) => self.bound.push(var.id),
             Expr::List(list) => list.items.iter().try_for_each(|item| self.bind(item))?,
@@ -86,17 +99,17 @@ impl<'t> Walk<'t> {
         Ok(())
     }
 
-    fn expression(&mut self, expr: &Expr<'t>) -> Result<(), ReceiptError> {
+    fn expression(&mut self, expr: &Expr<'t>) -> Result<(), TemplateError> {
         match expr {
             Expr::Var(var) => {
-                if !self.bound.contains(&var.id) && !STANDARD.contains(&var.id) {
-                    self.names.insert(var.id.to_owned());
+                if !self.bound.contains(&var.id) && !self.standard.contains(&var.id) {
+                    self.names.others.insert(var.id.to_owned());
                 }
                 Ok(())
             }
             Expr::GetAttr(attr) => {
                 if matches!(&attr.expr, Expr::Var(var) if var.id == "fields" && !self.bound.contains(&"fields")) {
-                    self.names.insert(attr.name.to_owned());
+                    self.names.fields.insert(attr.name.to_owned());
                 }
                 self.expression(&attr.expr)
             }
@@ -110,7 +123,7 @@ impl<'t> Walk<'t> {
                     .try_for_each(|bound| self.expression(bound))
             }
             Expr::UnaryOp(op) => self.expression(&op.expr),
-            Expr::BinOp(op) if may_grow(op.op) => refuse(op.span(), "a receipt prints values and does not calculate"),
+            Expr::BinOp(op) if may_grow(op.op) => refuse(op.span(), "a template prints values and does not calculate"),
             Expr::BinOp(op) => self.expression(&op.left).and_then(|()| self.expression(&op.right)),
             Expr::Compare(compare) => {
                 self.expression(&compare.expr)?;
@@ -130,12 +143,12 @@ impl<'t> Walk<'t> {
                 .expression(&item.expr)
                 .and_then(|()| self.expression(&item.subscript_expr)),
             Expr::List(list) => list.items.iter().try_for_each(|item| self.expression(item)),
-            Expr::Call(call) => refuse(call.span(), "a receipt cannot call anything"),
-            Expr::Map(map) => refuse(map.span(), "a receipt has no maps of its own"),
+            Expr::Call(call) => refuse(call.span(), "a template cannot call anything"),
+            Expr::Map(map) => refuse(map.span(), "a template has no maps of its own"),
         }
     }
 
-    fn arguments(&mut self, args: &[CallArg<'t>]) -> Result<(), ReceiptError> {
+    fn arguments(&mut self, args: &[CallArg<'t>]) -> Result<(), TemplateError> {
         args.iter().try_for_each(|arg| match arg {
             CallArg::Pos(expr) | CallArg::Kwarg(_, expr) => self.expression(expr),
             CallArg::PosSplat(expr) | CallArg::KwargSplat(expr) => refuse(expr.span(), "arguments cannot be unpacked"),

@@ -1,15 +1,20 @@
-//! What a receipt template can do to a value: digits in groups, money and dates as people write them, capitals, something
+//! What a template can do to a value: digits in groups, money and dates as people write them, capitals, something
 //! else where there is nothing. None of them makes much of little: a result is at most a few times what went in.
+
+use std::fmt;
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::fmt::strtime;
 use jiff::tz::TimeZone;
-use minijinja::{Environment, Error, ErrorKind, Value};
+use minijinja::value::Object;
+use minijinja::{Environment, Error, ErrorKind, State, Value};
 
-use super::Money;
 use crate::declaration::Zone;
-use crate::money::format_minor;
+use crate::money::{Currency, format_minor};
+
+/// Where the zone stands that moments are shown in when the template names none: a name that no template can write.
+pub(crate) const ZONE: &str = "time zone";
 
 /// From how many digits on the plain receipt prints them in groups.
 const GROUPED_FROM: usize = 7;
@@ -43,7 +48,7 @@ pub fn in_groups(value: &str) -> String {
     text
 }
 
-pub(super) fn group_into(text: &mut String, value: &str) {
+pub(crate) fn group_into(text: &mut String, value: &str) {
     if value.len() < GROUPED_FROM || !is_digits(value) {
         return text.push_str(value);
     }
@@ -108,13 +113,14 @@ fn money(value: &Value, point: Option<&str>) -> Result<String, Error> {
 }
 
 /// `{{ expires_on | date("%d.%m.%Y") }}`, `{{ held_until | date("%H:%M", "Europe/Moscow") }}`. A date has no zone; a moment
-/// is shown in UTC unless one is named. What is neither, in a field of the issuer's, is printed as it is.
-fn date(value: &Value, pattern: Option<&str>, zone: Option<&str>) -> Result<String, Error> {
+/// is shown in the usual zone (UTC, where there is none) unless one is named. What is neither, in a field of the issuer's, is printed as it is.
+fn date(state: &State<'_, '_>, value: &Value, pattern: Option<&str>, zone: Option<&str>) -> Result<String, Error> {
     let pattern = pattern.unwrap_or("%Y-%m-%d");
     if pattern.chars().count() > PATTERN_MAX {
         return Err(wrong("date: the pattern has at most 40 characters"));
     }
-    let zone = match zone {
+    let usual = state.lookup(ZONE);
+    let zone = match zone.or(usual.as_ref().and_then(|usual| usual.as_str())) {
         None => TimeZone::UTC,
         Some(name) => Zone::parse(name)
             .map_err(|_| wrong("date: the time zone is unknown"))?
@@ -138,4 +144,21 @@ fn date(value: &Value, pattern: Option<&str>, zone: Option<&str>) -> Result<Stri
     day.to_zoned(zone)
         .map_err(|_| wrong("date: is out of range"))
         .and_then(|moment| print(&moment))
+}
+
+/// An amount that prints with its currency; the filter `money` prints it in other ways.
+#[derive(Debug)]
+pub(crate) struct Money {
+    pub(crate) minor: i64,
+    pub(crate) currency: Currency,
+}
+
+impl Object for Money {
+    fn repr(self: &std::sync::Arc<Self>) -> minijinja::value::ObjectRepr {
+        minijinja::value::ObjectRepr::Plain
+    }
+
+    fn render(self: &std::sync::Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", format_minor(self.minor, self.currency), self.currency)
+    }
 }
