@@ -74,7 +74,7 @@ pub(crate) async fn checks(spoken: Spoken) {
     if spoken != Spoken::Unikassa {
         let told: Vec<_> = asked
             .iter()
-            .map(|check| check.body["number"].as_str().or(check.body["id"].as_str()))
+            .map(|check| check.body["id"].as_str().or(check.body["number"].as_str()))
             .collect();
         assert_eq!(told, [Some(&*number); 2]);
     }
