@@ -66,5 +66,6 @@ fn due(number: i64) -> anyhow::Result<Due> {
         last_call_at: None,
         traceparent: None,
         revoke_reason: None,
+        settled: false,
     })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use contract::event::{Events, PaymentEvent};
 use domain::declaration::{Payee, UnikassaProfile};
 use domain::delivery::{self, CallEnd, Ending, History, Late, Plan, Profile, Verdict};
-use domain::ids::{AttemptId, PayeeId};
+use domain::ids::AttemptId;
 use domain::payment::{Act, PaymentState};
 use domain::retry::JITTER;
 use jiff::Timestamp;
