@@ -174,7 +174,10 @@ grant select, insert, update on series to unigate_operator;
 grant select, insert on lane to unigate_operator;
 grant update (slots, paused, held_by, held_at, held_reason, call_interval, quiet_until) on lane to unigate_operator;
 grant select, insert, delete on lane_slot to unigate_operator;
--- Trying a profile takes a slot and a call of its payee's rate, like any other.
+-- Trying a profile takes a slot and a call of its payee's rate, like any other, and a number where checks tell one.
+grant select on ledger to unigate_operator;
+grant select, insert, update (payment_id) on dealt_number to unigate_operator;
+grant usage on sequence payment_number to unigate_operator;
 grant update (question_waits_until, next_call_at) on lane to unigate_operator;
 grant update (token, lease_until) on lane_slot to unigate_operator;
 -- Looking at payments and putting them back to work.
@@ -246,7 +249,8 @@ grant select, insert on audit to unigate_operator;
 -- ------------------------------------------------------------------------------ those who only look: support, reports
 -- Not: declarations (a payee's secret may stand in one), anything of the vault, sealed cards, files of registers.
 grant select on payment, payment_view, payment_identity, attempt, lane, lane_slot, ledger, series, register, mailing, artifact,
-    reservation, card_case, card_fault, product_stock, audit, event, act, act_item to unigate_readonly;
+    reservation, card_case, card_fault, product_stock, audit, event, act, act_item,
+    reconciliation, reconciliation_item to unigate_readonly;
 grant select (payee_id, version, gateway, suspended, retired, updated_at) on payee to unigate_readonly;
 grant select on product, terminal, terminal_group, disclosure to unigate_readonly;
 grant select (parked_id, parked_at, routing_key, payment_id, reservation_id, reason, detail, body, corrected_body,

@@ -57,7 +57,7 @@ create table act_item (
 create unique index act_item_outstanding on act_item (payment_id) where outcome = 'waiting';
 create index act_item_payment on act_item (payment_id);
 
--- The act that made a payment due; its next call is that act's, and the calls after it are automatic again.
+-- The act (or the reconciliation) that made a payment due; its next call is that act's, and the calls after it are automatic again.
 alter table payment add column act_id uuid;
 alter table attempt add column act_id uuid;
 

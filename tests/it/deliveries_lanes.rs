@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use store::deliveries::{self, Ask};
-use store::lanes::{self, Asked};
+use store::deliveries;
+use store::lanes::{self, Ask, Asked, Calls};
 use store::payments::{Filter, Group};
 
 use crate::deliveries_acts::{NOWHERE, act, count, failed_of, id, requeue, stuck, world};
@@ -11,12 +11,17 @@ use crate::fixtures::online_payee;
 use store::Store;
 use store::acts::Which;
 
+const CALLS: Calls<'static> = Calls {
+    longest: Duration::from_secs(1),
+    quiet_until: &|_| None,
+};
+
 /// How many payments of `isp` are claimed now.
 async fn claimed(store: &Store) -> usize {
     let ask = Ask {
-        lane: "isp".to_owned(),
+        lane: "isp",
         most: 4,
-        call: Duration::from_secs(1),
+        calls: CALLS,
     };
     deliveries::claim(store, &[ask], "w").await.unwrap().0.len()
 }
@@ -101,7 +106,6 @@ async fn a_lane_held_back_stays_so_whatever_is_declared() {
     stuck(&world, "isp", 1, 1, "failed", "HTTP 503").await;
     act(&world, &requeue("anna", Which::Filter(&failed_of("isp")))).await;
     let store = world.store();
-    let call = Duration::from_secs(1);
     lanes::hold(store, "isp", "anna", "they restore a backup")
         .await
         .unwrap();
@@ -116,7 +120,7 @@ async fn a_lane_held_back_stays_so_whatever_is_declared() {
     assert!(deliveries::lanes_due(store).await.unwrap().is_empty());
     assert_eq!(claimed(store).await, 0);
     assert!(matches!(
-        lanes::take_for_question(store, "isp", call).await.unwrap(),
+        lanes::take_for_question(store, "isp", &CALLS).await.unwrap(),
         Asked::Closed
     ));
     lanes::release(store, "isp", "boris", "done").await.unwrap();

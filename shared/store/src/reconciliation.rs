@@ -181,8 +181,8 @@ pub async fn lacking(store: &Store, payee: &str, number: Number) -> Result<Vec<L
 pub enum Becomes<'a> {
     /// The payee's list has it, under this name of the payee's.
     Delivered(Option<&'a str>),
-    /// It is due now, to be paid or asked about, and given up after so many hours.
-    Due(Act, i32),
+    /// It is due now, to be paid or asked about, and given up after so many hours. The call is that run's, not automatic.
+    Due(Act, i32, Uuid),
 }
 
 /// Carries an act out, if the payment is still as it was seen and no call is open. False = it moved meanwhile.
@@ -203,12 +203,12 @@ pub async fn act(tx: &Tx, seen: &Ours, becomes: Becomes<'_>) -> Result<bool, Sto
             tx.execute(&sql, &[&id, &seen.state.as_str(), &seen.generation, &reference])
                 .await?
         }
-        Becomes::Due(act, give_up_hours) => {
+        Becomes::Due(act, give_up_hours, run) => {
             let sql = format!(
                 "UPDATE payment SET state = CASE WHEN state = 'unknown' THEN state ELSE 'waiting' END, next_act = $4,
                         due_at = clock_timestamp(), step = 0, not_found = 0,
                         give_up_at = clock_timestamp() + make_interval(hours => $5), generation = generation + 1,
-                        updated_at = clock_timestamp() {still}"
+                        act_id = $6, updated_at = clock_timestamp() {still}"
             );
             tx.execute(
                 &sql,
@@ -218,6 +218,7 @@ pub async fn act(tx: &Tx, seen: &Ours, becomes: Becomes<'_>) -> Result<bool, Sto
                     &seen.generation,
                     &act.as_str(),
                     &give_up_hours,
+                    &run,
                 ],
             )
             .await?

@@ -4,7 +4,7 @@
 use anyhow::bail;
 use contract::message::PaymentCheck;
 use domain::Invalid;
-use domain::declaration::{Payee, UnikassaProfile};
+use domain::declaration::{Dialect, Payee, UnikassaProfile};
 use domain::ids::{Number, PayeeId, PaymentId, TerminalId};
 use domain::money::Amount;
 use domain::text::{Account, Fields};
@@ -12,6 +12,7 @@ use serde_json::json;
 use store::audit::{self, Act};
 use store::declarations;
 use store::lanes::{self, Asked, Calls, Slot};
+use store::payments;
 use unikassa::{Caller, Question, Step};
 
 use crate::ending::{Ending, Outcome};
@@ -81,15 +82,22 @@ async fn question(
     if !profile.offers_check() {
         bail!("payee {} is not asked about accounts: offers_check is false", payee.id)
     }
-    Ok(Question::Check(Box::new(PaymentCheck {
-        payment_id: PaymentId::random(),
+    let payment_id = PaymentId::random();
+    // Dialects that tell a number at a check get one of ours, which no payment will have.
+    let number = match profile.dialect {
+        Dialect::Unikassa => None,
+        Dialect::Osmp | Dialect::Template => Some(payments::number_at_check(&operator.store, payment_id).await?),
+    };
+    let asked = PaymentCheck {
+        payment_id,
         terminal: TerminalId::parse("unigate-probe")?,
         payee: payee.id.clone(),
         account,
         amount: args.amount.map(Amount::new).transpose()?,
         currency: args.amount.map(|_| payee.currency),
         fields: Fields::default(),
-    })))
+    };
+    Ok(Question::Check(Box::new(asked), number))
 }
 
 /// A slot for the call, written down together with who tries it and why; none when the payee is not to be called now.
@@ -100,7 +108,7 @@ async fn take_slot(
     question: &Question,
 ) -> anyhow::Result<Option<(Slot, std::time::Duration)>> {
     let asked = match question {
-        Question::Check(asked) => json!({ "asked": "check", "account": asked.account }),
+        Question::Check(asked, _) => json!({ "asked": "check", "account": asked.account }),
         Question::Status(number) => json!({ "asked": "status", "number": number }),
         Question::Greeting => json!({ "asked": "nothing" }),
     };

@@ -41,7 +41,9 @@ pub(crate) async fn asked_what_became(spoken: Spoken) {
         to: now() + 1.hour(),
         after: None,
     };
-    let listed = unikassa::list(&world.context, &caller, &declared, &page).await.unwrap();
+    let listed = unikassa::list(&world.context.store, &caller, &declared, &page)
+        .await
+        .unwrap();
     let numbers: Vec<_> = listed
         .items
         .iter()

@@ -59,7 +59,7 @@ where
         courier,
         register,
     });
-    let ended = AssertUnwindSafe(test(stand.clone())).catch_unwind().await;
+    let ended = AssertUnwindSafe(Box::pin(test(stand.clone()))).catch_unwind().await;
     store::drop_database(&stand.settings).await.unwrap();
     if let Err(failed) = ended {
         std::panic::resume_unwind(failed);

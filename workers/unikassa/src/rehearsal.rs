@@ -32,7 +32,11 @@ impl Bare {
             return false;
         };
         let wire = self.caller.call(&self.targets[payee], request, None).await;
-        let told = Told::of_act(wire, |answer| dialect.read_act(Act::Pay, due, answer));
+        let told = Told::of_act(
+            wire,
+            |status| dialect.judges(Act::Pay, status),
+            |answer| dialect.read_act(Act::Pay, due, answer),
+        );
         told.ending == Ending::Answered(Verdict::Accepted)
     }
 }

@@ -10,6 +10,7 @@ use contract::message::PaymentCheck;
 use contract::unikassa::CheckResult;
 use domain::declaration::Payee;
 use domain::ids::Number;
+use domain::payment::Act;
 use rustls::pki_types::ServerName;
 use rustls::{CertificateError, Error as TlsError};
 use tokio::net::TcpStream;
@@ -22,8 +23,8 @@ use crate::told::Told;
 /// What the payee is asked in the end.
 #[derive(Clone, Debug)]
 pub enum Question {
-    /// May this account be paid?
-    Check(Box<PaymentCheck>),
+    /// May this account be paid? With the number that the payment would have, for dialects that tell it at a check.
+    Check(Box<PaymentCheck>, Option<Number>),
     /// What became of this number? Where the payee can be asked that; else it is greeted.
     Status(Number),
     /// Is anybody there?
@@ -209,7 +210,7 @@ fn explained(error: &std::io::Error) -> String {
 
 fn asked(target: &Target, question: &Question) -> (&'static str, Result<Option<HttpRequest>, String>) {
     match question {
-        Question::Check(asked) => ("check", target.dialect.check(asked).map(Some)),
+        Question::Check(asked, number) => ("check", target.dialect.check(asked, *number).map(Some)),
         Question::Status(number) => match target.dialect.probe(*number) {
             Some(request) => ("status", Ok(Some(request))),
             None => ("greeting", Ok(None)),
@@ -233,7 +234,7 @@ async fn ask(
         Wire::Answer(answer) => answer,
     };
     match answer.status {
-        200 => {}
+        _ if is_read(target, question, answer.status) => {}
         401 | 403 => {
             return Err(format!(
                 "HTTP {}: it does not accept our signature, password or address",
@@ -244,12 +245,20 @@ async fn ask(
         status => return Err(format!("HTTP {status}")),
     }
     match question {
-        Question::Check(asked) => match target.dialect.read_check(asked, &answer.body)?.result {
+        Question::Check(_, number) => match target.dialect.read_check(*number, &answer)?.result {
             CheckResult::Refused => Ok("it answers: this account may not be paid".to_owned()),
             CheckResult::Payable | CheckResult::Ask => Ok("it answers: this account may be paid".to_owned()),
         },
         Question::Status(number) => read_status(&target.dialect.read_probe(*number, &answer)),
         Question::Greeting => Ok("it answers".to_owned()),
+    }
+}
+
+fn is_read(target: &Target, question: &Question, status: u16) -> bool {
+    match question {
+        Question::Check(..) => target.dialect.judges_check(status),
+        Question::Status(_) => target.dialect.judges(Act::Status, status),
+        Question::Greeting => status == 200,
     }
 }
 

@@ -50,10 +50,12 @@ pub struct AttemptRow {
 pub async fn attempts(store: &Store, payment_id: PaymentId) -> Result<Vec<AttemptRow>, StoreError> {
     let rows = store
         .query(
-            "SELECT t.attempt_id, t.ordinal, t.act, t.worker, t.automatic, a.who, t.act_id, t.started_at, t.ending,
+            "SELECT t.attempt_id, t.ordinal, t.act, t.worker, t.automatic, coalesce(a.who, r.asked_by),
+                    t.act_id, t.started_at, t.ending,
                     t.ended_at, extract(epoch FROM t.ended_at - t.started_at)::float8, t.late, t.result, t.error,
                     t.http_status, t.request, t.response
-             FROM attempt t LEFT JOIN act a USING (act_id) WHERE t.payment_id = $1 ORDER BY t.ordinal",
+             FROM attempt t LEFT JOIN act a USING (act_id) LEFT JOIN reconciliation r ON r.reconciliation_id = t.act_id
+             WHERE t.payment_id = $1 ORDER BY t.ordinal",
             &[&payment_id.as_uuid()],
         )
         .await?;

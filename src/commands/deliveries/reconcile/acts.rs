@@ -12,8 +12,9 @@ use runtime::emit;
 use serde_json::json;
 use store::audit::{self, Act};
 use store::payments::{self, PaymentRow};
-use store::reconciliation::{self, Becomes};
+use store::reconciliation::{self, Becomes, Run};
 use store::{StoreError, Tx};
+use uuid::Uuid;
 
 use super::found::Found;
 use super::{Online, ReconcileArgs};
@@ -25,6 +26,7 @@ pub(super) struct Acts<'a> {
     operator: &'a Operator,
     args: &'a ReconcileArgs,
     give_up_hours: i32,
+    run: Uuid,
     delivered: u64,
     paid: u64,
     asked: u64,
@@ -33,11 +35,12 @@ pub(super) struct Acts<'a> {
 }
 
 impl<'a> Acts<'a> {
-    pub(super) fn new(operator: &'a Operator, online: &Online, args: &'a ReconcileArgs) -> Self {
+    pub(super) fn new(operator: &'a Operator, online: &Online, args: &'a ReconcileArgs, run: &Run) -> Self {
         Self {
             operator,
             args,
             give_up_hours: i32::try_from(online.profile.give_up_hours).unwrap_or(i32::MAX),
+            run: run.reconciliation_id,
             delivered: 0,
             paid: 0,
             asked: 0,
@@ -58,8 +61,11 @@ impl<'a> Acts<'a> {
                 let reference = theirs.and_then(|theirs| theirs.provider_reference.as_deref());
                 (Becomes::Delivered(reference), &mut self.delivered)
             }
-            Remedy::Pay if requeue => (Becomes::Due(PayAct::Pay, self.give_up_hours), &mut self.paid),
-            Remedy::Ask if requeue => (Becomes::Due(PayAct::Status, self.give_up_hours), &mut self.asked),
+            Remedy::Pay if requeue => (Becomes::Due(PayAct::Pay, self.give_up_hours, self.run), &mut self.paid),
+            Remedy::Ask if requeue => (
+                Becomes::Due(PayAct::Status, self.give_up_hours, self.run),
+                &mut self.asked,
+            ),
             Remedy::Look(_) if resolve => {
                 self.marked += mark(self.operator, self.args, found, ours).await?;
                 return Ok(());
@@ -100,7 +106,7 @@ async fn act(
 ) -> anyhow::Result<bool> {
     let what = match becomes {
         Becomes::Delivered(reference) => json!({ "state": "delivered", "provider_reference": reference }),
-        Becomes::Due(act, _) => json!({ "next": act }),
+        Becomes::Due(act, ..) => json!({ "next": act }),
     };
     let tx = operator.store.begin().await?;
     if !reconciliation::act(&tx, ours, becomes).await? {

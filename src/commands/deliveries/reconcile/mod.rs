@@ -131,7 +131,7 @@ pub(super) async fn run(args: ReconcileArgs) -> Outcome {
         None => list::ask(&operator, &online, &mut taker).await?,
     }
     let items = taker.complete().await?;
-    let mut acts = Acts::new(&operator, &online, &args);
+    let mut acts = Acts::new(&operator, &online, &args, &run);
     let (tally, found) = compare(&operator, &online, &run, &args, &mut acts).await?;
     print(&args, items, &run, &tally, &found)?;
     if let Some(line) = acts.line() {

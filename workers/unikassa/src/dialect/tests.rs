@@ -48,6 +48,7 @@ fn due() -> Due {
         last_call_at: None,
         traceparent: None,
         revoke_reason: None,
+        settled: false,
     }
 }
 
