@@ -138,7 +138,7 @@ grant select on payment_identity, ledger, dealt_number to unigate_unikassa;
 grant insert, update (payment_id) on dealt_number to unigate_unikassa;
 grant update (ending, ended_at, late, result, error, request, response, http_status) on attempt to unigate_unikassa;
 grant update (breaker, failures, opened_at, probe_at, probe_count, last_error, question_waits_until, next_call_at,
-              quiet_until, recovered_to) on lane to unigate_unikassa;
+              quiet_until, recovered_to, unpaid) on lane to unigate_unikassa;
 grant update (token, lease_until) on lane_slot to unigate_unikassa;
 
 -- ------------------------------------------------------------------------------------------------------- registers
@@ -178,7 +178,7 @@ grant select, insert, delete on lane_slot to unigate_operator;
 grant select on ledger to unigate_operator;
 grant select, insert, update (payment_id) on dealt_number to unigate_operator;
 grant usage on sequence payment_number to unigate_operator;
-grant update (question_waits_until, next_call_at) on lane to unigate_operator;
+grant update (question_waits_until, next_call_at, recovered_to) on lane to unigate_operator;
 grant update (token, lease_until) on lane_slot to unigate_operator;
 -- Looking at payments and putting them back to work.
 grant select on payment, payment_view, payment_identity, attempt, event to unigate_operator;

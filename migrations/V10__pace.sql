@@ -5,6 +5,8 @@
 alter table lane drop constraint lane_breaker_check;
 alter table lane
     add constraint lane_breaker_check check (breaker in ('closed', 'open', 'trial')),
+    -- Calls about payments that failed in a row: questions that are answered in between say nothing about being paid.
+    add column unpaid integer not null default 0,
     -- The least seconds from the beginning of one call to that of the next; null = no limit.
     add column call_interval double precision check (call_interval > 0),
     add column next_call_at  timestamptz not null default '-infinity',

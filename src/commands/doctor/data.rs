@@ -111,28 +111,19 @@ fn look_at_payee(payee: &Payee, findings: &mut Findings) {
     }
     // The URL was parsed when the declaration was read.
     let Some(profile) = &payee.unikassa else { return };
+    if let Err(why) = unikassa::complete(payee) {
+        let advice = "set it where the unikassa worker runs, and run doctor with that environment";
+        return findings.fail(&check, why, advice);
+    }
     if profile.dialect != Dialect::Unikassa {
-        match unikassa::secret_of(profile) {
-            Err(why) => findings.fail(
-                &check,
-                why,
-                "set it where the unikassa worker runs, and run doctor with that environment",
-            ),
-            Ok(_) => findings.ok(&check, format!("{}, what it needs is readable", profile.url)),
-        }
-        return;
+        return findings.ok(&check, format!("{}, what it needs is readable", profile.url));
     }
     match unikassa::secrets_of(profile) {
-        Err(why) => findings.fail(
-            &check,
-            why,
-            "set it (whsec_<base64>) where the unikassa worker runs, and run doctor with that environment",
-        ),
         Ok(secrets) if secrets.any_weak() => findings.warn(
             &check,
             "its secret is shorter than 24 bytes",
             "agree on a longer one with the payee",
         ),
-        Ok(_) => findings.ok(&check, format!("{}, its secret is readable", profile.url)),
+        _ => findings.ok(&check, format!("{}, its secrets are readable", profile.url)),
     }
 }

@@ -28,8 +28,8 @@ use runtime::{Context, Nudge, courier as courier_shape, questions, sweep};
 
 pub use client::{Caller, ClientError};
 pub use list::{ListError, list};
-pub use profiles::{secret_of, secrets_of};
-pub use trying::{Question, Step, steps};
+pub use profiles::secrets_of;
+pub use trying::{Question, Step, complete, steps};
 
 /// Starts the worker.
 pub fn start(context: &Context) -> Result<(), ClientError> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use contract::event::{Events, PayeeEvent, PayeeItem};
 use domain::declaration::Payee;
-use store::lanes::{self, Breaker, Said};
+use store::lanes::{self, Asking, Breaker, Said};
 use store::notices::NewNotice;
 use store::{StoreError, Tx};
 
@@ -16,27 +16,21 @@ use crate::told::Told;
 /// says nothing about a payee.
 pub(crate) async fn note<'a>(
     tx: &Tx,
-    told: impl IntoIterator<Item = (&'a Payee, &'a Told)>,
+    told: impl IntoIterator<Item = (&'a Payee, Asking, &'a Told)>,
     events: &mut Events,
 ) -> Result<(), StoreError> {
     let mut lanes: BTreeMap<&str, (Said<'a>, &'a Payee)> = BTreeMap::new();
-    for (payee, told) in told {
+    for (payee, asking, told) in told {
         let Some(profile) = payee.unikassa.as_ref().filter(|_| !told.ours) else {
             continue;
         };
-        let said = Said {
-            lane: payee.id.as_str(),
-            answered: false,
-            failures: 0,
-            error: None,
-            probe: Duration::from_secs(profile.probe_seconds.into()),
-        };
-        let (said, _) = lanes.entry(payee.id.as_str()).or_insert((said, payee));
+        let lane = payee.id.as_str();
+        let said = Said::new(lane, Duration::from_secs(profile.probe_seconds.into()));
+        let (said, _) = lanes.entry(lane).or_insert((said, payee));
         if told.is_alive() {
-            (said.answered, said.failures) = (true, 0);
+            said.heard(asking);
         } else {
-            said.failures += 1;
-            said.error = told.error.as_deref();
+            said.failed(asking, told.error.as_deref());
         }
     }
     let said: Vec<Said<'_>> = lanes.values().map(|(said, _)| said.clone()).collect();
@@ -45,19 +39,8 @@ pub(crate) async fn note<'a>(
     }
     for (lane, breaker) in lanes::note(tx, &said).await? {
         if let Some((said, payee)) = lanes.get(lane.as_str()) {
-            tell(tx, payee, breaker, said.error, events).await?;
+            tell(tx, payee, breaker, said.error(), events).await?;
         }
-    }
-    Ok(())
-}
-
-/// The same for a probe: a payee that answers one has not been paid yet.
-pub(crate) async fn probed(tx: &Tx, payee: &Payee, told: &Told, events: &mut Events) -> Result<(), StoreError> {
-    if !told.is_alive() {
-        return note(tx, [(payee, told)], events).await;
-    }
-    for (_, breaker) in lanes::back(tx, payee.id.as_str()).await? {
-        tell(tx, payee, breaker, None, events).await?;
     }
     Ok(())
 }

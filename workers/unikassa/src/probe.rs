@@ -12,7 +12,7 @@ use runtime::sweep::{self, Swept};
 use runtime::{Context, Nudge, emit};
 use store::StoreError;
 use store::declarations::Declarations;
-use store::lanes::{self, Probe, Probing};
+use store::lanes::{self, Asking, Probe, Probing};
 
 use crate::client::Caller;
 use crate::outage;
@@ -62,7 +62,7 @@ async fn probe_one(
     let Some(declared) = declarations.payees.get(probe.lane.as_str()) else {
         return Ok(());
     };
-    let payee = &declared.value;
+    let payee = &*declared.value;
     let number = probe.number.map(Number::new).transpose()?;
     let told = match Target::of(payee) {
         Ok(target) => ask(caller, &target, number).await,
@@ -76,7 +76,7 @@ async fn probe_one(
     );
     let tx = context.store.begin().await?;
     let mut events = Events::new(domain::clock::now());
-    outage::probed(&tx, payee, &told, &mut events).await?;
+    outage::note(&tx, [(payee, Asking::Question, &told)], &mut events).await?;
     emit(&tx, events, None).await?;
     tx.commit().await?;
     context.nudge(Nudge::Events);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use contract::event::Events;
 use domain::declaration::{Payee, UnikassaProfile};
 use runtime::emit;
-use store::lanes::{self, Asked, Calls, Slot};
+use store::lanes::{self, Asked, Asking, Calls, Slot};
 use store::{Store, StoreError};
 
 use crate::client::{Caller, Wire};
@@ -115,7 +115,7 @@ async fn finish(
     let tx = store.begin().await?;
     let mut events = Events::new(domain::clock::now());
     // The lane before its slot, as claims do.
-    outage::note(&tx, [(payee, told)], &mut events).await?;
+    outage::note(&tx, [(payee, Asking::Question, told)], &mut events).await?;
     lanes::give_back(&tx, &[(slot, rest)]).await?;
     emit(&tx, events, None).await?;
     tx.commit().await

@@ -13,7 +13,7 @@ use domain::retry::JITTER;
 use jiff::Timestamp;
 use runtime::{Context, Nudge, emit, payment_item};
 use store::deliveries::{self, AttemptEnd, Locked, Next, Written};
-use store::lanes;
+use store::lanes::{self, Asking};
 use store::{StoreError, Tx};
 
 use crate::outage;
@@ -85,7 +85,8 @@ async fn write(tx: &Tx, ended: &[(&Locked, &Ended<'_>)]) -> Result<(), StoreErro
     deliveries::apply(tx, &written).await?;
     let open = || ended.iter().filter(|(locked, _)| locked.open);
     // The lane before its slot, as claims do.
-    outage::note(tx, open().map(|(_, one)| (one.payee, one.told)), &mut events).await?;
+    let told = open().map(|(locked, one)| (one.payee, asking(locked.act), one.told));
+    outage::note(tx, told, &mut events).await?;
     let slots: Vec<_> = open().map(|(locked, one)| (&locked.slot, rest(locked, one))).collect();
     lanes::give_back(tx, &slots).await?;
     emit(tx, events, first.payment.traceparent.as_deref()).await
@@ -255,6 +256,14 @@ fn end<'a>(told: &'a Told, request: Option<&'a str>) -> AttemptEnd<'a> {
         request,
         response: told.response.as_deref(),
         http_status: told.http_status,
+    }
+}
+
+/// What became of a payment is a question like any other: a payee may answer it and not be able to take one.
+fn asking(act: Act) -> Asking {
+    match act {
+        Act::Pay => Asking::Payment,
+        Act::Status | Act::Cancel => Asking::Question,
     }
 }
 

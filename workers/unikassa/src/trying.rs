@@ -15,7 +15,7 @@ use rustls::pki_types::ServerName;
 use rustls::{CertificateError, Error as TlsError};
 use tokio::net::TcpStream;
 
-use crate::client::{Caller, Wire};
+use crate::client::{Caller, Connections, Wire};
 use crate::dialect::HttpRequest;
 use crate::profiles::Target;
 use crate::told::Told;
@@ -42,6 +42,16 @@ pub struct Step {
     pub found: Result<String, String>,
 }
 
+/// Whether everything a payee is called with can be had and used here: secrets, password, certificates. The error names what
+/// cannot.
+pub fn complete(payee: &Payee) -> Result<(), String> {
+    let target = Target::of(payee)?;
+    match &target.certificates {
+        None => Ok(()),
+        Some(certificates) => Connections::new()?.tls(Some(certificates)).map(drop),
+    }
+}
+
 /// Goes all steps up to the first that fails. Never takes longer than three times the payee's timeout.
 pub async fn steps(caller: &Caller, payee: &Payee, question: &Question) -> Vec<Step> {
     let mut way = Way::default();
@@ -57,13 +67,13 @@ struct Way(Vec<Step>);
 
 impl Way {
     async fn go(&mut self, caller: &Caller, payee: &Payee, question: &Question) -> Result<(), Failed> {
-        let target = self.step("profile", async {
+        let complete = self.step("profile", async {
             let target = Target::of(payee)?;
             // Certificates are read here, so that a file that is none is not taken for a payee that is away.
             let tls = caller.connections.tls(target.certificates.as_ref())?;
             Ok(("secrets and certificates are there".to_owned(), (target, tls)))
         });
-        let (target, tls) = target.await?;
+        let (target, tls) = complete.await?;
         let found = self.within(target.timeout, "name", look_up(&target)).await?;
         let stream = self.within(target.timeout, "connection", connect(&found)).await?;
         if target.url.scheme() == "https" {
@@ -277,3 +287,6 @@ fn worded(why: &str) -> String {
     }
     why.to_owned()
 }
+
+#[cfg(test)]
+mod tests;

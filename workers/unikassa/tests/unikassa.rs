@@ -10,7 +10,7 @@ use runtime::{Context, Nudge};
 use serde_json::{Value, json};
 use store::acts::{self, NewAct, Step, Which};
 use store::deliveries;
-use store::lanes::{self, Ask, Asked, Breaker, Calls, Said};
+use store::lanes::{self, Ask, Asked, Asking, Breaker, Calls, Said};
 use store::{Store, declarations, scratch};
 use testkit::payee::Payee as Scripted;
 use testkit::stand::Stand;
@@ -92,13 +92,19 @@ async fn claimed_of(store: &Store, lanes: &[&'static str]) -> (Vec<i64>, usize) 
 }
 
 async fn note(store: &Store, lane: &str, answered: bool) -> Option<Breaker> {
-    let said = Said {
-        lane,
-        answered,
-        failures: i32::from(!answered),
-        error: Some("broken"),
-        probe: PROBE,
-    };
+    note_all(store, lane, &[(Asking::Payment, answered)]).await
+}
+
+/// Calls that are recorded together.
+async fn note_all(store: &Store, lane: &str, calls: &[(Asking, bool)]) -> Option<Breaker> {
+    let mut said = Said::new(lane, PROBE);
+    for (asking, answered) in calls {
+        if *answered {
+            said.heard(*asking);
+        } else {
+            said.failed(*asking, Some("broken"));
+        }
+    }
     let tx = store.begin().await.unwrap();
     let noted = lanes::note(&tx, &[said]).await.unwrap();
     tx.commit().await.unwrap();
@@ -161,13 +167,8 @@ async fn a_lane_in_other_hands_holds_up_no_other() {
         )
         .await;
     }
-    let said = Said {
-        lane: "other",
-        answered: false,
-        failures: 1,
-        error: None,
-        probe: PROBE,
-    };
+    let mut said = Said::new("other", PROBE);
+    said.failed(Asking::Payment, None);
     let holder = store.begin().await.unwrap();
     lanes::note(&holder, &[said]).await.unwrap();
     assert_eq!(claimed_of(&store, &["isp", "other"]).await, (vec![1, 3, 5], 1));

@@ -155,9 +155,10 @@ async fn take_due_of(tx: &Tx, turns: &[&Turn<'_>], trials_pay: bool) -> Result<V
     Ok(claimed)
 }
 
-/// Writes the attempts before any call, moves the payments and takes the slots, all in one statement. Only a payment on its
-/// way is `delivering`; while the payee is asked about one, its state stays what it is, and so do `unknown` and `revoking`,
-/// which say more. The first call after an operator's act is that act's, unless the terminal took the payment back meanwhile.
+/// Writes the attempts before any call, moves the payments and takes the slots, all in one statement. A `not_found`
+/// counts by the time since `last_call_at`, which is therefore never before this statement. Only a payment on its way is
+/// `delivering`; while the payee is asked about one, its state stays what it is, and so do `unknown` and `revoking`, which
+/// say more. The first call after an operator's act is that act's, unless the terminal took the payment back meanwhile.
 async fn open_attempts(tx: &Tx, turns: &[Turn<'_>], claimed: &[Claimed], worker: &str) -> Result<(), StoreError> {
     if claimed.is_empty() {
         return Ok(());
@@ -187,9 +188,10 @@ async fn open_attempts(tx: &Tx, turns: &[Turn<'_>], claimed: &[Claimed], worker:
 }
 
 const OPEN_ATTEMPTS: &str = "WITH given AS MATERIALIZED (
-         SELECT *, greatest(begins, clock_timestamp()) + make_interval(secs => seconds) AS lease_until
-         FROM UNNEST($1::uuid[], $2::uuid[], $3::int4[], $4::text[], $5::text[], $6::int4[], $7::timestamptz[], $8::float8[])
-              AS u(attempt_id, payment_id, ordinal, act, lane_id, slot, begins, seconds)),
+         SELECT *, called_at + make_interval(secs => seconds) AS lease_until FROM (
+             SELECT *, greatest(begins, clock_timestamp()) AS called_at
+             FROM UNNEST($1::uuid[], $2::uuid[], $3::int4[], $4::text[], $5::text[], $6::int4[], $7::timestamptz[],
+                         $8::float8[]) AS u(attempt_id, payment_id, ordinal, act, lane_id, slot, begins, seconds)) u),
      attempted AS (
          INSERT INTO attempt (attempt_id, payment_id, ordinal, act, lane_id, slot, worker, started_at, lease_until,
                               automatic, act_id)
@@ -202,7 +204,7 @@ const OPEN_ATTEMPTS: &str = "WITH given AS MATERIALIZED (
                 updated_at = clock_timestamp(),
                 state = CASE WHEN given.act <> 'pay' OR p.state IN ('unknown', 'revoking') THEN p.state
                              ELSE 'delivering' END,
-                last_call_at = CASE WHEN given.act = 'pay' THEN given.begins ELSE p.last_call_at END
+                last_call_at = CASE WHEN given.act = 'pay' THEN given.called_at ELSE p.last_call_at END
          FROM given WHERE p.payment_id = given.payment_id)
      UPDATE lane_slot s SET token = given.attempt_id, lease_until = given.lease_until
      FROM given WHERE s.lane_id = given.lane_id AND s.slot = given.slot";

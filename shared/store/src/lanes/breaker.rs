@@ -22,53 +22,86 @@ pub enum Breaker {
     Closed,
 }
 
+/// What a call is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asking {
+    /// A payment: what the lane is for.
+    Payment,
+    /// Anything else: a check, a probe. Its answer says that the payee is there, and not that it can be paid.
+    Question,
+}
+
 /// What calls on one lane said about its payee, in their order.
 #[derive(Clone, Debug)]
 pub struct Said<'a> {
-    /// Which lane.
-    pub lane: &'a str,
-    /// The payee answered one of them, whatever it said.
-    pub answered: bool,
-    /// Calls without an answer since the last answer among them.
-    pub failures: i32,
-    /// What went wrong last.
-    pub error: Option<&'a str>,
+    lane: &'a str,
     /// The breaker's first interval.
-    pub probe: Duration,
+    probe: Duration,
+    /// The payee answered one of them, whatever it said; and the calls without an answer since.
+    answered: bool,
+    failures: i32,
+    /// The same of payments alone.
+    paid: bool,
+    unpaid: i32,
+    /// What went wrong last.
+    error: Option<&'a str>,
+}
+
+impl<'a> Said<'a> {
+    /// Nothing yet about this lane. `probe` is its breaker's first interval.
+    pub fn new(lane: &'a str, probe: Duration) -> Self {
+        Self {
+            lane,
+            probe,
+            answered: false,
+            failures: 0,
+            paid: false,
+            unpaid: 0,
+            error: None,
+        }
+    }
+
+    /// The payee answered a call, whatever it said.
+    pub fn heard(&mut self, asking: Asking) {
+        (self.answered, self.failures) = (true, 0);
+        if asking == Asking::Payment {
+            (self.paid, self.unpaid) = (true, 0);
+        }
+    }
+
+    /// A call found no answer.
+    pub fn failed(&mut self, asking: Asking, error: Option<&'a str>) {
+        self.failures += 1;
+        self.unpaid += i32::from(asking == Asking::Payment);
+        self.error = error;
+    }
+
+    /// What went wrong last.
+    pub fn error(&self) -> Option<&'a str> {
+        self.error
+    }
 }
 
 /// Tells lanes what calls said about their payees, each lane once. Returns whose breaker opened or closed.
 pub async fn note(tx: &Tx, said: &[Said<'_>]) -> Result<Vec<(String, Breaker)>, StoreError> {
     let lanes: Vec<&str> = said.iter().map(|one| one.lane).collect();
+    let probes: Vec<f64> = said.iter().map(|one| one.probe.as_secs_f64()).collect();
     let answered: Vec<bool> = said.iter().map(|one| one.answered).collect();
     let failures: Vec<i32> = said.iter().map(|one| one.failures).collect();
+    let paid: Vec<bool> = said.iter().map(|one| one.paid).collect();
+    let unpaid: Vec<i32> = said.iter().map(|one| one.unpaid).collect();
     let errors: Vec<_> = said.iter().map(|one| one.error).collect();
-    let probes: Vec<f64> = said.iter().map(|one| one.probe.as_secs_f64()).collect();
-    // A row is locked and written only when it changes: an answer is the common case.
     let rows = tx
         .query(
-            "WITH before AS MATERIALIZED (
-                 SELECT lane_id, breaker AS was, answered, error, probe, failed,
-                        CASE WHEN answered THEN 0 ELSE failures END + failed AS failures_now
-                 FROM lane JOIN UNNEST($1::text[], $2::bool[], $3::int4[], $4::text[], $5::float8[])
-                      AS u(lane_id, answered, failed, error, probe) USING (lane_id)
-                 WHERE failed > 0 OR failures > 0 OR breaker <> 'closed' ORDER BY lane_id FOR UPDATE OF lane),
-             judged AS (
-                 SELECT *, failed > 0 AND (failures_now >= $6 OR (was <> 'closed' AND NOT answered)) AS opens FROM before)
-             UPDATE lane l SET failures = failures_now, last_error = CASE WHEN failed > 0 THEN error ELSE last_error END,
-                    breaker = CASE WHEN opens THEN 'open' ELSE 'closed' END,
-                    opened_at = CASE WHEN opens THEN coalesce(opened_at, clock_timestamp()) END,
-                    probe_at = CASE WHEN opens THEN coalesce(probe_at, clock_timestamp()
-                                   + make_interval(secs => least($7, probe * 2 ^ least(probe_count, 16)))) END,
-                    probe_count = CASE WHEN answered THEN 0 ELSE probe_count END,
-                    recovered_to = CASE WHEN opens THEN NULL WHEN was = 'open' THEN 0 ELSE recovered_to END
-             FROM judged WHERE l.lane_id = judged.lane_id RETURNING l.lane_id, was = 'closed', opens",
+            NOTE,
             &[
                 &lanes,
+                &probes,
                 &answered,
                 &failures,
+                &paid,
+                &unpaid,
                 &errors,
-                &probes,
                 &FAILURES_TO_OPEN,
                 &LONGEST_PROBE_INTERVAL,
             ],
@@ -76,8 +109,8 @@ pub async fn note(tx: &Tx, said: &[Said<'_>]) -> Result<Vec<(String, Breaker)>, 
         .await?;
     let changed = rows.iter().filter_map(|row| {
         let breaker = match (row.get(1), row.get(2)) {
-            (true, true) => Breaker::Opened,
-            (false, false) => Breaker::Closed,
+            ("closed", "open") => Breaker::Opened,
+            ("open" | "trial", "closed") => Breaker::Closed,
             _ => return None,
         };
         Some((row.get(0), breaker))
@@ -85,29 +118,33 @@ pub async fn note(tx: &Tx, said: &[Said<'_>]) -> Result<Vec<(String, Breaker)>, 
     Ok(changed.collect())
 }
 
-/// Notes that a payee that was down answered a probe. Where a payment waits, the breaker stays until one was tried;
-/// otherwise it closes.
-pub async fn back(tx: &Tx, lane: &str) -> Result<Vec<(String, Breaker)>, StoreError> {
-    let trial = tx
-        .execute(
-            "UPDATE lane SET breaker = 'trial', probe_at = NULL, recovered_to = 0
-             WHERE lane_id = $1 AND breaker = 'open'
-               AND EXISTS (SELECT FROM payment WHERE payee_id = $1 AND due_at IS NOT NULL AND next_act = 'pay')",
-            &[&lane],
-        )
-        .await?;
-    if trial == 1 {
-        return Ok(Vec::new());
-    }
-    let answered = Said {
-        lane,
-        answered: true,
-        failures: 0,
-        error: None,
-        probe: Duration::ZERO,
-    };
-    note(tx, &[answered]).await
-}
+/// A payment that is answered closes a breaker (`back`). An answer to a question does where nothing waits to be paid; else
+/// it leads to the trial of one payment. A row is locked and written only when it changes: an answer is the common case.
+const NOTE: &str = "WITH before AS MATERIALIZED (
+         SELECT lane_id, breaker AS was, probe, answered, failed, pay_failed, error, unpaid,
+                CASE WHEN answered THEN 0 ELSE failures END + failed AS failures_now,
+                CASE WHEN paid THEN true WHEN breaker = 'closed' OR NOT answered THEN false
+                     ELSE NOT EXISTS (SELECT FROM payment
+                                      WHERE payee_id = lane_id AND due_at IS NOT NULL AND next_act = 'pay') END AS back
+         FROM lane JOIN UNNEST($1::text[], $2::float8[], $3::bool[], $4::int4[], $5::bool[], $6::int4[], $7::text[])
+              AS u(lane_id, probe, answered, failed, paid, pay_failed, error) USING (lane_id)
+         WHERE failed > 0 OR pay_failed > 0 OR failures > 0 OR breaker <> 'closed' OR (paid AND unpaid > 0)
+         ORDER BY lane_id FOR UPDATE OF lane),
+     counted AS (SELECT *, CASE WHEN back THEN 0 ELSE unpaid END + pay_failed AS unpaid_now FROM before),
+     judged AS (
+         SELECT *, (failed > 0 AND (failures_now >= $8 OR (was <> 'closed' AND NOT back)))
+                   OR (pay_failed > 0 AND unpaid_now >= $8) AS opens,
+                was <> 'closed' AND NOT back AS stays
+         FROM counted)
+     UPDATE lane l SET failures = failures_now, unpaid = unpaid_now,
+            last_error = CASE WHEN failed > 0 OR pay_failed > 0 THEN error ELSE last_error END,
+            breaker = CASE WHEN opens THEN 'open' WHEN stays THEN 'trial' ELSE 'closed' END,
+            opened_at = CASE WHEN opens THEN coalesce(opened_at, clock_timestamp()) WHEN stays THEN opened_at END,
+            probe_at = CASE WHEN opens THEN coalesce(probe_at, clock_timestamp()
+                           + make_interval(secs => least($9, probe * 2 ^ least(probe_count, 16)))) END,
+            probe_count = CASE WHEN back THEN 0 ELSE probe_count END,
+            recovered_to = CASE WHEN opens THEN NULL WHEN was = 'open' THEN 0 ELSE recovered_to END
+     FROM judged WHERE l.lane_id = judged.lane_id RETURNING l.lane_id, was, l.breaker";
 
 /// A payee that is down and due to be asked whether it is back.
 #[derive(Clone, Debug)]

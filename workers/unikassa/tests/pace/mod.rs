@@ -7,10 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use store::Store;
 use store::deliveries::{self, Claimed};
-use store::lanes::{self, Ask, Asked, Breaker, Calls};
+use store::lanes::{self, Ask, Asked, Asking, Breaker, Calls};
 use testkit::stand::Stand;
 
-use crate::{CALL, CALLS, claimed, declare, declare_with, note, sql, value};
+use crate::{CALL, CALLS, claimed, declare, declare_with, note, note_all, sql, value};
 
 const NOBODY: &str = "http://127.0.0.1:9";
 
@@ -36,11 +36,9 @@ async fn due_in(store: &Store, lane: &str) -> Option<Duration> {
     due.into_iter().find(|(of, _)| of == lane).map(|(_, due_in)| due_in)
 }
 
+/// A question is answered.
 async fn back(store: &Store, lane: &str) -> Option<Breaker> {
-    let tx = store.begin().await.unwrap();
-    let noted = lanes::back(&tx, lane).await.unwrap();
-    tx.commit().await.unwrap();
-    noted.first().map(|(_, breaker)| *breaker)
+    note_all(store, lane, &[(Asking::Question, true)]).await
 }
 
 /// Claims of one lane, as much as it gives.
@@ -292,6 +290,51 @@ async fn one_payment_is_tried_before_all_that_waits_goes_out() {
     )
     .await;
     assert_eq!(back(&store, "isp").await, Some(Breaker::Closed));
+}
+
+#[tokio::test]
+async fn questions_that_are_answered_hide_no_payments_that_fail() {
+    let stand = Stand::new().await;
+    let store = stand.store();
+    declare(&store, "isp", NOBODY, 4).await;
+    many(&store, "isp", 1, 10, "waiting", "now() + interval '3 hours'").await;
+    for _ in 0..4 {
+        assert_eq!(note(&store, "isp", false).await, None);
+        assert_eq!(back(&store, "isp").await, None);
+    }
+    assert_eq!(note(&store, "isp", false).await, Some(Breaker::Opened));
+    // Asked again and again, it is there; that it can be paid is for a payment to show.
+    for _ in 0..2 {
+        assert_eq!(back(&store, "isp").await, None);
+        assert_eq!(value(&store, "SELECT breaker FROM lane").await, "trial");
+    }
+    assert_eq!(note(&store, "isp", true).await, Some(Breaker::Closed));
+    // Questions that fail open it too, and one that is answered in between is enough to keep it closed.
+    for answered in [false, false, false, false, true, false, false, false, false] {
+        let noted = note_all(&store, "isp", &[(Asking::Question, answered)]).await;
+        assert_eq!(noted, None);
+    }
+    let noted = note_all(&store, "isp", &[(Asking::Question, false)]).await;
+    assert_eq!(noted, Some(Breaker::Opened));
+}
+
+#[tokio::test]
+async fn calls_recorded_together_say_what_they_would_one_by_one() {
+    const NOT_PAID: (Asking, bool) = (Asking::Payment, false);
+    const ANSWERED: (Asking, bool) = (Asking::Question, true);
+    let stand = Stand::new().await;
+    let store = stand.store();
+    declare(&store, "isp", NOBODY, 4).await;
+    many(&store, "isp", 1, 10, "waiting", "now() + interval '3 hours'").await;
+    let failing = [NOT_PAID, NOT_PAID, ANSWERED, NOT_PAID, ANSWERED];
+    assert_eq!(note_all(&store, "isp", &failing).await, None);
+    assert_eq!(note_all(&store, "isp", &failing).await, Some(Breaker::Opened));
+    assert_eq!(note_all(&store, "isp", &[ANSWERED, NOT_PAID]).await, None);
+    // One that is paid ends it, whatever came before it in the same record.
+    let ended = note_all(&store, "isp", &[NOT_PAID, ANSWERED, (Asking::Payment, true), NOT_PAID]).await;
+    assert_eq!(ended, Some(Breaker::Closed));
+    let counted = "SELECT failures || ' ' || unpaid || ' ' || probe_count FROM lane";
+    assert_eq!(value(&store, counted).await, "1 1 0");
 }
 
 /// What a plan touched: buffers; rows of payments and attempts that were read in vain; and whether it went through one of
