@@ -92,7 +92,7 @@ fn fetched(field: &str, secret: &SecretRef) -> Result<SecretString, String> {
 }
 
 /// A payee's secret as it stands, for dialects that only pass it on; `None` where none is declared.
-pub fn secret_of(profile: &UnikassaProfile) -> Result<Option<SecretString>, String> {
+pub(crate) fn secret_of(profile: &UnikassaProfile) -> Result<Option<SecretString>, String> {
     profile
         .secret
         .as_ref()
