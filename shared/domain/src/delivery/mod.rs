@@ -75,7 +75,7 @@ pub struct History {
     pub not_found: u32,
     /// The next step of the retry schedule.
     pub step: u32,
-    /// When the latest `pay` began.
+    /// When the latest `pay` had ended; while it is under way, when it began.
     pub last_pay_at: Option<Timestamp>,
     /// When the call that ended began.
     pub asked_at: Timestamp,

@@ -155,10 +155,9 @@ async fn take_due_of(tx: &Tx, turns: &[&Turn<'_>], trials_pay: bool) -> Result<V
     Ok(claimed)
 }
 
-/// Writes the attempts before any call, moves the payments and takes the slots, all in one statement. A `not_found`
-/// counts by the time since `last_call_at`, which is therefore never before this statement. Only a payment on its way is
-/// `delivering`; while the payee is asked about one, its state stays what it is, and so do `unknown` and `revoking`, which
-/// say more. The first call after an operator's act is that act's, unless the terminal took the payment back meanwhile.
+/// Writes the attempts before any call, moves the payments and takes the slots, all in one statement. Only a payment on its
+/// way is `delivering`; while the payee is asked about one, its state stays what it is, and so do `unknown` and `revoking`,
+/// which say more. The first call after an operator's act is that act's, unless the terminal took the payment back meanwhile.
 async fn open_attempts(tx: &Tx, turns: &[Turn<'_>], claimed: &[Claimed], worker: &str) -> Result<(), StoreError> {
     if claimed.is_empty() {
         return Ok(());

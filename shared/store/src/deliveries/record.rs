@@ -147,7 +147,7 @@ pub async fn apply(tx: &Tx, written: &[Written<'_>]) -> Result<(), StoreError> {
     close_attempts(tx, written).await?;
     let moved: Vec<_> = written
         .iter()
-        .filter_map(|one| Some((one.locked.payment.payment_id.as_uuid(), one.next.as_ref()?)))
+        .filter_map(|one| Some((one.locked, one.next.as_ref()?)))
         .collect();
     move_payments(tx, &moved).await
 }
@@ -172,11 +172,17 @@ async fn close_attempts(tx: &Tx, written: &[Written<'_>]) -> Result<(), StoreErr
     .await
 }
 
-async fn move_payments(tx: &Tx, moved: &[(Uuid, &Next<'_>)]) -> Result<(), StoreError> {
+/// A `not_found` counts by the time since `last_call_at`. A call leaves a little after its claim, so it is the end of the
+/// call that is written here.
+async fn move_payments(tx: &Tx, moved: &[(&Locked, &Next<'_>)]) -> Result<(), StoreError> {
     if moved.is_empty() {
         return Ok(());
     }
-    let ids: Vec<Uuid> = moved.iter().map(|(id, _)| *id).collect();
+    let ids: Vec<Uuid> = moved
+        .iter()
+        .map(|(locked, _)| locked.payment.payment_id.as_uuid())
+        .collect();
+    let paid: Vec<bool> = moved.iter().map(|(locked, _)| locked.act == Act::Pay).collect();
     let nexts = || moved.iter().map(|(_, next)| *next);
     let states: Vec<&str> = nexts().map(|next| next.state.as_str()).collect();
     let acts: Vec<_> = nexts().map(|next| next.next.map(|(act, _)| act.as_str())).collect();
@@ -195,10 +201,11 @@ async fn move_payments(tx: &Tx, moved: &[(Uuid, &Next<'_>)]) -> Result<(), Store
                 due_at = clock_timestamp() + make_interval(secs => u.delay), step = u.step, maybes = u.maybes,
                 not_found = u.not_found, last_error = u.error,
                 flags = p.flags || ARRAY(SELECT flag FROM string_to_array(u.flags, ' ') flag WHERE flag <> ALL (p.flags)),
-                provider_reference = coalesce(u.reference, p.provider_reference), updated_at = clock_timestamp()
+                provider_reference = coalesce(u.reference, p.provider_reference), updated_at = clock_timestamp(),
+                last_call_at = CASE WHEN u.paid THEN clock_timestamp() ELSE p.last_call_at END
          FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::float8[], $5::int4[], $6::int4[], $7::int4[], $8::text[],
-                     $9::text[], $10::text[])
-              AS u(payment_id, state, next_act, delay, step, maybes, not_found, error, flags, reference)
+                     $9::text[], $10::text[], $11::bool[])
+              AS u(payment_id, state, next_act, delay, step, maybes, not_found, error, flags, reference, paid)
          WHERE p.payment_id = u.payment_id",
         &[
             &ids,
@@ -211,6 +218,7 @@ async fn move_payments(tx: &Tx, moved: &[(Uuid, &Next<'_>)]) -> Result<(), Store
             &errors,
             &flags,
             &references,
+            &paid,
         ],
     )
     .await
