@@ -175,13 +175,17 @@ mod tests {
         );
     }
 
+    /// Payees with a protocol of their own: their other side is played by tests only (`tests/it/dialects`).
+    const NOT_PLAYED: [&str; 2] = ["billing.toml", "parking.toml"];
+
     #[test]
     fn every_example_is_built_in() {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/");
         for (directory, known) in [("payees", PAYEES.len()), ("products", PRODUCTS.len()), ("terminals", 1)] {
             let files = std::fs::read_dir(format!("{root}{directory}")).unwrap();
-            let declarations =
-                files.filter(|file| file.as_ref().unwrap().path().extension().is_some_and(|e| e == "toml"));
+            let declarations = files.map(|file| file.unwrap().path()).filter(|path| {
+                path.extension().is_some_and(|e| e == "toml") && !NOT_PLAYED.iter().any(|name| path.ends_with(name))
+            });
             assert_eq!(declarations.count(), known, "{directory}");
         }
     }

@@ -104,10 +104,10 @@ fn fetch(secret: &SecretRef) -> Result<SecretString, String> {
     match secret.source() {
         SecretSource::Env(name) => runtime::settings::environment(name)
             .map(SecretString::from)
-            .ok_or_else(|| format!("unikassa.secret: {name} is not set here")),
+            .ok_or_else(|| format!("{name} is not set here")),
         SecretSource::File(path) => std::fs::read_to_string(path)
             .map(|text| SecretString::from(text.trim()))
-            .map_err(|error| format!("unikassa.secret: {}: {error}", path.display())),
+            .map_err(|error| format!("{}: {error}", path.display())),
         SecretSource::Value(value) => Ok(value),
     }
 }

@@ -200,7 +200,7 @@ async fn move_payments(tx: &Tx, moved: &[(&Locked, &Next<'_>)]) -> Result<(), St
         "UPDATE payment p SET state = u.state, next_act = u.next_act,
                 due_at = clock_timestamp() + make_interval(secs => u.delay), step = u.step, maybes = u.maybes,
                 not_found = u.not_found, last_error = u.error,
-                flags = p.flags || ARRAY(SELECT flag FROM string_to_array(u.flags, ' ') flag WHERE flag <> ALL (p.flags)),
+                flags = p.flags || ARRAY(SELECT flag FROM unnest(string_to_array(u.flags, ' ')) flag WHERE flag <> ALL (p.flags)),
                 provider_reference = coalesce(u.reference, p.provider_reference), updated_at = clock_timestamp(),
                 last_call_at = CASE WHEN u.paid THEN clock_timestamp() ELSE p.last_call_at END
          FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::float8[], $5::int4[], $6::int4[], $7::int4[], $8::text[],
