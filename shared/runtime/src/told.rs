@@ -6,6 +6,7 @@ use domain::ids::{PayeeId, TerminalId};
 use domain::payment::PaymentState;
 use domain::{Account, Amount, Currency, Fee};
 use store::deliveries::Due;
+use store::payments::PaymentRow;
 use store::registers::Summary;
 use store::{StoreError, Tx};
 
@@ -46,5 +47,21 @@ pub fn payment_item(payment: &Due, state: PaymentState, error: Option<String>) -
         currency: Currency::parse(&payment.currency)?,
         state,
         error,
+    })
+}
+
+/// The same of any payment, from its row as readers see it; everything in that was checked when it came in.
+pub fn payment_row_item(row: &PaymentRow, state: PaymentState) -> Result<PaymentItem, StoreError> {
+    Ok(PaymentItem {
+        payment_id: row.payment_id,
+        number: row.number,
+        payee: PayeeId::parse(&row.payee)?,
+        terminal: TerminalId::parse(&row.terminal)?,
+        account: Account::new(row.account.as_str())?,
+        amount: Amount::new(row.amount)?,
+        fee: Fee::new(row.fee)?,
+        currency: Currency::parse(&row.currency)?,
+        state,
+        error: None,
     })
 }

@@ -1,15 +1,12 @@
 //! `payment.revoke`: take a payment back.
 
 use contract::answer::{PaymentRevokeAnswer, Revocation};
-use contract::event::{PaymentEvent, PaymentItem};
+use contract::event::PaymentEvent;
 use contract::message::PaymentRevoke;
 use contract::{Reason, Refusal};
 use domain::delivery::Profile;
-use domain::ids::{PayeeId, TerminalId};
-use domain::money::{Amount, Currency, Fee};
 use domain::payment::PaymentState;
-use domain::text::Account;
-use runtime::Outcome;
+use runtime::{Outcome, payment_row_item};
 use store::payments::{PaymentRow, Revoked, revoke as store_revocation};
 use store::{StoreError, Tx};
 
@@ -36,7 +33,8 @@ pub(crate) async fn revoke(work: &mut Work<'_>, tx: &Tx, message: &PaymentRevoke
         .await?
         {
             Revoked::Now(row) => {
-                work.events.push(PaymentEvent::Revoked, &item(&row)?);
+                work.events
+                    .push(PaymentEvent::Revoked, &payment_row_item(&row, PaymentState::Revoked)?);
                 Outcome::answered(&PaymentRevokeAnswer::Revoked(named))
             }
             Revoked::InAdvance => Outcome::answered(&PaymentRevokeAnswer::Revoked(named)),
@@ -61,20 +59,4 @@ pub(crate) async fn revoke(work: &mut Work<'_>, tx: &Tx, message: &PaymentRevoke
 
 fn refused(reason: Reason, why: &str) -> Outcome {
     Refusal::new(reason, format!("payment_id: {why}")).into()
-}
-
-/// What the event tells; everything in the row was checked when it came in.
-fn item(row: &PaymentRow) -> Result<PaymentItem, StoreError> {
-    Ok(PaymentItem {
-        payment_id: row.payment_id,
-        number: row.number,
-        payee: PayeeId::parse(&row.payee)?,
-        terminal: TerminalId::parse(&row.terminal)?,
-        account: Account::new(row.account.as_str())?,
-        amount: Amount::new(row.amount)?,
-        fee: Fee::new(row.fee)?,
-        currency: Currency::parse(&row.currency)?,
-        state: PaymentState::Revoked,
-        error: None,
-    })
 }

@@ -1,19 +1,16 @@
 //! What is done about what was found: each payment in a transaction of its own, with its line in the audit log. One that
 //! moved since it was looked at is left alone and said so.
 
-use contract::event::{Events, PaymentEvent, PaymentItem};
+use contract::event::{Events, PaymentEvent};
 use domain::delivery::Flag;
-use domain::ids::{PayeeId, TerminalId};
-use domain::money::{Amount, Currency, Fee};
 use domain::payment::{Act as PayAct, PaymentState};
 use domain::reconciliation::{Finding, Ours, Remedy};
-use domain::text::Account;
-use runtime::emit;
+use runtime::{emit, payment_row_item};
 use serde_json::json;
+use store::Tx;
 use store::audit::{self, Act};
-use store::payments::{self, PaymentRow};
+use store::payments;
 use store::reconciliation::{self, Becomes, Run};
-use store::{StoreError, Tx};
 use uuid::Uuid;
 
 use super::found::Found;
@@ -173,21 +170,9 @@ async fn tell_delivered(operator: &Operator, tx: &Tx, ours: &Ours) -> anyhow::Re
     let row = payments::find(&operator.store, ours.payment_id).await?;
     let Some(row) = row else { return Ok(()) };
     let mut events = Events::new(domain::clock::now());
-    events.push(PaymentEvent::Delivered, &item(&row)?);
+    events.push(
+        PaymentEvent::Delivered,
+        &payment_row_item(&row, PaymentState::Delivered)?,
+    );
     Ok(emit(tx, events, row.traceparent.as_deref()).await?)
-}
-
-fn item(row: &PaymentRow) -> Result<PaymentItem, StoreError> {
-    Ok(PaymentItem {
-        payment_id: row.payment_id,
-        number: row.number,
-        payee: PayeeId::parse(&row.payee)?,
-        terminal: TerminalId::parse(&row.terminal)?,
-        account: Account::new(row.account.as_str())?,
-        amount: Amount::new(row.amount)?,
-        fee: Fee::new(row.fee)?,
-        currency: Currency::parse(&row.currency)?,
-        state: PaymentState::Delivered,
-        error: None,
-    })
 }
