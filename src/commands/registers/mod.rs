@@ -1,23 +1,20 @@
 //! `unigate registers`: files of payments, closed now instead of at their time, copied for a period, saved to disk.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
+mod resend;
+mod save;
 
-use anyhow::{Context, bail};
+use std::path::PathBuf;
+
+use anyhow::bail;
 use clap::Subcommand;
-use domain::declaration::parse_mail_address;
 use domain::ids::{PayeeId, RegisterId};
-use futures::TryStreamExt;
-use jiff::tz::TimeZone;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 use store::audit::{self, Act};
-use store::registers::{self, CopyRequest, Listed, SavedFile};
-use store::{StoreError, artifacts, mailings};
+use store::mailings;
+use store::registers::{self, Listed};
 
-use super::payments::{act, zone_for};
+use super::payments::act;
 use crate::ending::{Ending, Outcome};
-use crate::moment;
 use crate::operator::Operator;
 use crate::output::{self, Column, FormatArg, Row, ShowFormatArg, say};
 
@@ -41,7 +38,7 @@ pub(crate) enum Command {
         payee: PayeeId,
     },
     /// Send a payee the payments of a period once more, as a copy
-    Resend(ResendArgs),
+    Resend(resend::Args),
     /// Build, or mail, a register once more that failed; the file it had is mailed again as it is
     Requeue {
         /// The register
@@ -69,26 +66,6 @@ pub(crate) struct ListArgs {
     format: FormatArg,
 }
 
-/// What to send again.
-#[derive(Debug, clap::Args)]
-pub(crate) struct ResendArgs {
-    /// The payee
-    #[arg(long, value_name = "ID", value_parser = PayeeId::parse)]
-    payee: PayeeId,
-    /// Accepted at this moment or later: RFC 3339, or a date, which is its midnight in the payee's zone
-    #[arg(long, value_name = "T")]
-    from: String,
-    /// Accepted before this moment
-    #[arg(long, value_name = "T")]
-    to: String,
-    /// Whose midnight a date is, instead of the payee's
-    #[arg(long, value_name = "ZONE", value_parser = moment::zone)]
-    time_zone: Option<TimeZone>,
-    /// Where to, instead of the payee's own addresses
-    #[arg(long, value_name = "MAIL", value_parser = parse_mail_address)]
-    to_address: Option<String>,
-}
-
 /// Lists, builds, re-sends or saves.
 pub(crate) async fn run(command: Command) -> Outcome {
     let operator = Operator::new()?;
@@ -102,9 +79,9 @@ pub(crate) async fn run(command: Command) -> Outcome {
         }
         Command::Show { register, format } => show(&operator, register, format).await,
         Command::Build { payee } => build(&operator, &payee).await,
-        Command::Resend(args) => resend(&operator, args).await,
+        Command::Resend(args) => resend::run(&operator, args).await,
         Command::Requeue { register } => requeue(&operator, register).await,
-        Command::Save { register, file } => save(&operator, register, &file).await,
+        Command::Save { register, file } => save::run(&operator, register, &file).await,
     }
 }
 
@@ -138,19 +115,6 @@ async fn build(operator: &Operator, payee: &PayeeId) -> Outcome {
         say(format!("payee {payee} has no open payments"))?;
     }
     tell_new(operator, &closed).await
-}
-
-async fn resend(operator: &Operator, args: ResendArgs) -> Outcome {
-    let zone = zone_for(operator, Some(&args.payee), args.time_zone).await?;
-    let request = CopyRequest {
-        from: moment::parse(&args.from, &zone)?,
-        to: moment::parse(&args.to, &zone)?,
-        payee: args.payee,
-        requested_by: operator.who.clone(),
-        to_address: args.to_address,
-    };
-    let copies = registers::resend(&operator.store, &request).await?;
-    tell_new(operator, &copies).await
 }
 
 /// What failed is done again: without a file it was the build, with one the mail. Workers find it by themselves.
@@ -195,84 +159,6 @@ async fn tell_new(operator: &Operator, ids: &[RegisterId]) -> Outcome {
         ))?;
     }
     Ok(Ending::Done)
-}
-
-async fn save(operator: &Operator, id: RegisterId, target: &Path) -> Outcome {
-    let saved = registers::file_of(&operator.store, id).await?;
-    let path = if target.is_dir() {
-        target.join(own_name(&saved)?)
-    } else {
-        target.to_owned()
-    };
-    let draft = path.with_file_name(format!(
-        "{}.part",
-        path.file_name().unwrap_or_default().to_string_lossy()
-    ));
-    let kept = match write_checked(operator, &saved, &draft).await {
-        // Audited before anybody has it: a file nobody knows of must not be left behind.
-        Ok(()) => audit_save(operator, id, &saved)
-            .await
-            .map_err(Into::into)
-            .and_then(|()| std::fs::rename(&draft, &path).with_context(|| path.display().to_string())),
-        Err(error) => Err(error),
-    };
-    if kept.is_err() {
-        // What is left of it is not the register.
-        let _ = std::fs::remove_file(&draft);
-    }
-    kept?;
-    say(format!(
-        "{}: {} bytes, SHA-256 {}",
-        path.display(),
-        saved.bytes,
-        hex::encode(&saved.sha256)
-    ))?;
-    Ok(Ending::Done)
-}
-
-async fn audit_save(operator: &Operator, id: RegisterId, saved: &SavedFile) -> Result<(), StoreError> {
-    let tx = operator.store.begin().await?;
-    let act = Act {
-        who: &operator.who,
-        act: "registers save",
-        subject_kind: "register",
-        subject: &id.to_string(),
-        reason: None,
-        before: None,
-        after: Some(json!({ "sha256": hex::encode(&saved.sha256) })),
-    };
-    audit::record(&tx, &act).await?;
-    tx.commit().await
-}
-
-/// Names are made by us from checked ids, but a path is not a place to find out that one was not.
-fn own_name(saved: &SavedFile) -> anyhow::Result<&std::ffi::OsStr> {
-    let name = Path::new(&saved.name)
-        .file_name()
-        .filter(|name| *name == saved.name.as_str());
-    name.with_context(|| {
-        format!(
-            "the register's file is called `{}`; name a file to save it as",
-            saved.name
-        )
-    })
-}
-
-/// Writes the file chunk by chunk, and refuses bytes that are not the ones that were built.
-async fn write_checked(operator: &Operator, saved: &SavedFile, draft: &Path) -> anyhow::Result<()> {
-    let place = || draft.display().to_string();
-    let mut file = std::fs::File::create(draft).with_context(place)?;
-    let mut hash = Sha256::new();
-    let mut chunks = std::pin::pin!(artifacts::read(&operator.store, &saved.sha256));
-    while let Some(chunk) = chunks.try_next().await? {
-        hash.update(&chunk);
-        file.write_all(&chunk).with_context(place)?;
-    }
-    file.sync_all().with_context(place)?;
-    if hash.finalize()[..] != saved.sha256[..] {
-        return Err(StoreError::Unreadable("the stored file does not match its SHA-256".to_owned()).into());
-    }
-    Ok(())
 }
 
 impl Row for Listed {
