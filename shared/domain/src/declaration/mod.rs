@@ -32,7 +32,10 @@ pub use osmp::OsmpProfile;
 pub use pattern::Pattern;
 pub use payee::{AccountRule, AmountRule, FieldRule, Gateway, Payee};
 pub use product::{Product, Reissue};
-pub use profile_register::{RegisterFormat, RegisterProfile, parse_mail_address};
+pub use profile_register::{
+    Calendar, CalendarChoice, DELIVERED_SERIES, DayOff, MAIN_SERIES, OnDayOff, RegisterFormat, RegisterProfile,
+    SeriesProfile, When, parse_mail_address,
+};
 pub use profile_unikassa::{
     BasicAuth, ClientCertificate, Day, Dialect, QuietWindow, Rate, TimeOfDay, UnikassaProfile, mask_secrets,
 };
@@ -150,3 +153,5 @@ mod tests_card_file;
 mod tests_dialects;
 #[cfg(test)]
 mod tests_rules;
+#[cfg(test)]
+mod tests_series;

@@ -4,7 +4,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Declaration, Findings, Pattern, RegisterProfile, UnikassaProfile, check_name, is_false, mask_secrets};
+use super::{
+    Declaration, Findings, MAIN_SERIES, Pattern, RegisterProfile, UnikassaProfile, check_name, is_false, mask_secrets,
+};
 use crate::ids::PayeeId;
 use crate::invalid::Invalid;
 use crate::limits::FIELDS_MAX;
@@ -168,6 +170,22 @@ impl Payee {
         Ok(missing)
     }
 
+    /// The series of registers that a payment goes into.
+    pub fn series_of(&self, fields: &Fields, terminal_group: Option<&str>) -> &str {
+        let profile = self.register.as_ref();
+        profile.map_or(MAIN_SERIES, |profile| profile.series_of(fields, terminal_group))
+    }
+
+    /// The payee as a series of its registers has it: with what that series says otherwise. One that is not declared any
+    /// more is as `[register]` says.
+    #[must_use]
+    pub fn for_series(mut self, name: &str) -> Self {
+        if let Some(own) = self.register.as_ref().and_then(|profile| profile.of_series(name)) {
+            self.register = Some(own);
+        }
+        self
+    }
+
     /// Everything that is wrong with the declaration.
     pub fn check(&self) -> Result<(), Vec<Invalid>> {
         let mut found = Findings::default();
@@ -197,7 +215,10 @@ impl Payee {
             "databases is known but not served by this version yet; registers and unikassa are",
         );
         match (&self.register, self.gateway) {
-            (Some(profile), Gateway::Registers) => found.within("register", profile.check()),
+            (Some(profile), Gateway::Registers) => {
+                found.within("register", profile.check());
+                found.within("register", profile.check_series(&self.field));
+            }
             (Some(profile), Gateway::Unikassa) => found.within("register", profile.check_of_delivered()),
             (Some(_), Gateway::Databases) => {}
             (None, gateway) => found.refuse_if(

@@ -1,10 +1,20 @@
 //! How a payee gets registers: when a range is closed, how the file is made, whom it is mailed to.
 
+mod calendar;
+mod series;
+
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+pub use calendar::{Calendar, CalendarChoice, DayOff, OnDayOff};
+pub use series::{DELIVERED_SERIES, MAIN_SERIES, SeriesProfile, When};
 
 use super::{Findings, Schedule, Zone, check_age_recipient, has_repeats, is_false};
 use crate::invalid::Invalid;
+use crate::register::upcoming;
 
+/// The longest interval in hours: a year.
+const EVERY_HOURS_MAX: u32 = 8_784;
 /// The longest mail address, in bytes.
 const ADDRESS_MAX_BYTES: usize = 254;
 
@@ -12,7 +22,7 @@ const ADDRESS_MAX_BYTES: usize = 254;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RegisterProfile {
-    /// A cron expression in `time_zone`. Whichever of the three is due first closes the range.
+    /// A cron expression in `time_zone`. Whichever of these is due first closes the range.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schedule: Option<Schedule>,
     /// Close once so many payments are open.
@@ -36,6 +46,25 @@ pub struct RegisterProfile {
     /// Whom it is mailed to; nobody = it is fetched with `registers save`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mail_to: Vec<String>,
+    /// Close so many hours after the last cut-off; the same as `every_seconds` in other words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub every_hours: Option<u32>,
+    /// Whether a cut-off with nothing to close makes a register without payments.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub send_empty: bool,
+    /// Days on which neither schedule nor interval closes anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calendar: Option<CalendarChoice>,
+    /// What becomes of a cut-off on such a day.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub on_day_off: OnDayOff,
+    /// Further series, each with the payments that it takes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub series: Vec<SeriesProfile>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// What a register looks like.
@@ -59,13 +88,7 @@ impl RegisterFormat {
 impl RegisterProfile {
     pub(super) fn check(&self) -> Findings {
         let mut found = Findings::default();
-        found.refuse_if(
-            self.schedule.is_none() && self.every_payments.is_none() && self.every_seconds.is_none(),
-            "schedule",
-            "is missing: say schedule, every_payments or every_seconds, or the register never closes",
-        );
-        found.refuse_if(self.every_payments == Some(0), "every_payments", "must be 1 or more");
-        found.refuse_if(self.every_seconds == Some(0), "every_seconds", "must be 1 or more");
+        self.check_closing(&mut found);
         for (at, recipient) in self.age_recipients.iter().enumerate() {
             found.take(check_age_recipient(&format!("age_recipients[{at}]"), recipient));
         }
@@ -74,6 +97,67 @@ impl RegisterProfile {
         }
         found.refuse_if(has_repeats(&self.mail_to), "mail_to", "names an address twice");
         found
+    }
+
+    fn check_closing(&self, found: &mut Findings) {
+        let timed = self.schedule.is_some() || self.interval().is_some();
+        found.refuse_if(
+            !timed && self.every_payments.is_none(),
+            "schedule",
+            "is missing: say schedule, every_payments, every_hours or every_seconds, or the register never closes",
+        );
+        found.refuse_if(self.every_payments == Some(0), "every_payments", "must be 1 or more");
+        found.refuse_if(self.every_seconds == Some(0), "every_seconds", "must be 1 or more");
+        found.refuse_if(
+            self.every_hours
+                .is_some_and(|hours| !(1..=EVERY_HOURS_MAX).contains(&hours)),
+            "every_hours",
+            "must be from 1 to 8784",
+        );
+        found.refuse_if(
+            self.every_hours.is_some() && self.every_seconds.is_some(),
+            "every_hours",
+            "and every_seconds say the same thing: say one of them",
+        );
+        found.refuse_if(
+            self.send_empty && !timed,
+            "send_empty",
+            "needs a schedule or an interval: a count is never reached without payments",
+        );
+        if let Some(calendar) = self.days_off() {
+            found.within("calendar", calendar.check());
+        }
+        found.refuse_if(
+            self.calendar.is_some() && !timed,
+            "calendar",
+            "is about schedule and interval, and there is neither",
+        );
+        found.refuse_if(
+            self.calendar.is_none() && self.on_day_off != OnDayOff::default(),
+            "on_day_off",
+            "needs a calendar",
+        );
+        // Only a calendar can keep a cut-off from ever coming.
+        found.refuse_if(
+            found.is_empty() && self.days_off().is_some() && upcoming(self, Timestamp::UNIX_EPOCH, 1).is_empty(),
+            "calendar",
+            "leaves no cut-off: every one falls on a day off and is skipped",
+        );
+    }
+
+    /// After how many seconds a range is closed, however that is said.
+    pub fn interval(&self) -> Option<u32> {
+        let hours = self.every_hours.map(|hours| hours.saturating_mul(3600));
+        hours.or(self.every_seconds)
+    }
+
+    /// The days off, where there are any.
+    pub fn days_off(&self) -> Option<&Calendar> {
+        match &self.calendar {
+            Some(CalendarChoice::Own(calendar)) => Some(calendar),
+            // Not applied like this.
+            Some(CalendarChoice::Named(_)) | None => None,
+        }
     }
 }
 
@@ -84,7 +168,12 @@ impl RegisterProfile {
         found.refuse_if(
             self.every_payments.is_some(),
             "every_payments",
-            "is not for what is delivered online: say schedule or every_seconds",
+            "is not for what is delivered online: say schedule, every_hours or every_seconds",
+        );
+        found.refuse_if(
+            !self.series.is_empty(),
+            "series",
+            "is not for what is delivered online: that is one list",
         );
         found
     }

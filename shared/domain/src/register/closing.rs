@@ -35,7 +35,7 @@ pub struct Frozen {
     pub sequence: u32,
     /// The first position of the range: the one after the last register's.
     pub lo: i64,
-    /// The last position of the range.
+    /// The last position of the range; the one before `lo` where there is none at all.
     pub hi: i64,
     /// How many payments the file holds.
     pub payment_count: u64,
@@ -43,9 +43,9 @@ pub struct Frozen {
     pub revoked_count: u64,
     /// The sum of the file in minor units; wide enough for any number of payments.
     pub total: i128,
-    /// When the first payment of the file was accepted.
+    /// When the first payment of the file was accepted; of a register without payments, the cut-off before its own.
     pub first_accepted_at: Timestamp,
-    /// When the last one was.
+    /// When the last one was; of a register without payments, its cut-off.
     pub last_accepted_at: Timestamp,
 }
 
@@ -54,15 +54,22 @@ pub struct Frozen {
 pub enum Closing {
     /// Another closer got here first: nothing.
     Stale,
-    /// Nothing to put into a file: only `last_cutoff` advances. Revoked payments stay open for the next range to count.
+    /// Nothing to put into a file, and none is wanted: only `last_cutoff` advances. Revoked payments stay open for the next
+    /// range to count.
     Empty,
     /// A register; the series' `last_hi`, `last_sequence` and `last_cutoff` advance with it.
     Register(Frozen),
 }
 
 /// Plans the closing of a series for a cut-off. `open` are the series' payments past `last_hi`, in any order; those accepted
-/// at the cut-off or later are left for the next one.
-pub fn close(series: &Series, cutoff: Timestamp, open: impl IntoIterator<Item = OpenPayment>) -> Closing {
+/// at the cut-off or later are left for the next one. Where nothing is open there is no register, unless the payee wants
+/// one all the same (`send_empty`).
+pub fn close(
+    series: &Series,
+    cutoff: Timestamp,
+    open: impl IntoIterator<Item = OpenPayment>,
+    send_empty: bool,
+) -> Closing {
     if cutoff <= series.last_cutoff {
         return Closing::Stale;
     }
@@ -84,7 +91,10 @@ pub fn close(series: &Series, cutoff: Timestamp, open: impl IntoIterator<Item = 
         last_accepted_at = last_accepted_at.max(payment.accepted_at);
     }
     if payment_count == 0 {
-        return Closing::Empty;
+        if !send_empty {
+            return Closing::Empty;
+        }
+        (first_accepted_at, last_accepted_at) = (series.last_cutoff, cutoff);
     }
     let (sequence, lo) = (series.last_sequence + 1, series.last_hi + 1);
     Closing::Register(Frozen {

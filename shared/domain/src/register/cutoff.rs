@@ -1,8 +1,10 @@
 //! When ranges are closed. Missed cut-offs (the worker was down, the payee was suspended) are due one by one, each at its own
-//! time, so a payee's registers look the same whether or not somebody slept.
+//! time, so a payee's registers look the same whether or not somebody slept. Days off move a cut-off or skip it
+//! (`days_off`).
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::days_off::WorkingDays;
 use crate::declaration::RegisterProfile;
 
 /// A moment at which a range is closed: what was accepted before it is in.
@@ -21,6 +23,16 @@ pub enum CutoffCause {
     Schedule,
     /// So many seconds since the last cut-off.
     Interval,
+}
+
+impl CutoffCause {
+    /// The word for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Schedule => "schedule",
+            Self::Interval => "interval",
+        }
+    }
 }
 
 /// The earliest cut-off after the last one that has come by now. Called again with the one it returned, it gives the next
@@ -47,27 +59,44 @@ pub fn count_due(open_count: u64, every: u64) -> bool {
     open_count >= every
 }
 
+/// The first cut-off that closes what was accepted at this moment, if the series was closed up to `last_cutoff`.
+pub fn cutoff_of(profile: &RegisterProfile, last_cutoff: Timestamp, accepted_at: Timestamp) -> Option<Cutoff> {
+    // Schedules are the same from wherever one looks; intervals are counted from the last cut-off.
+    let from = if profile.interval().is_some() {
+        last_cutoff
+    } else {
+        last_cutoff.max(accepted_at)
+    };
+    std::iter::successors(following(profile, from), |cutoff| following(profile, cutoff.at))
+        .find(|cutoff| cutoff.at > accepted_at)
+}
+
 /// Whichever comes first; at the same moment the schedule is named, being what people know.
 fn following(profile: &RegisterProfile, last_cutoff: Timestamp) -> Option<Cutoff> {
-    let scheduled = profile
-        .schedule
-        .as_ref()
-        .and_then(|schedule| schedule.next_after(last_cutoff, profile.time_zone.tz()))
-        .map(|at| Cutoff {
-            at,
-            cause: CutoffCause::Schedule,
-        });
-    let elapsed = profile
-        .every_seconds
-        .and_then(|seconds| {
-            last_cutoff
-                .checked_add(SignedDuration::from_secs(i64::from(seconds)))
-                .ok()
-        })
-        .map(|at| Cutoff {
-            at,
-            cause: CutoffCause::Interval,
-        });
+    let zone = profile.time_zone.tz();
+    let working = profile.days_off().map(|calendar| WorkingDays {
+        calendar,
+        on_day_off: profile.on_day_off,
+        zone,
+    });
+    let scheduled = profile.schedule.as_ref().and_then(|schedule| match &working {
+        Some(days) => days.scheduled(schedule, last_cutoff),
+        None => schedule.next_after(last_cutoff, zone),
+    });
+    let elapsed = profile.interval().and_then(|seconds| match &working {
+        Some(days) => days.elapsed(seconds, last_cutoff),
+        None => last_cutoff
+            .checked_add(SignedDuration::from_secs(i64::from(seconds)))
+            .ok(),
+    });
+    let scheduled = scheduled.map(|at| Cutoff {
+        at,
+        cause: CutoffCause::Schedule,
+    });
+    let elapsed = elapsed.map(|at| Cutoff {
+        at,
+        cause: CutoffCause::Interval,
+    });
     [scheduled, elapsed]
         .into_iter()
         .flatten()

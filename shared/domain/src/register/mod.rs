@@ -6,9 +6,10 @@
 
 mod closing;
 mod cutoff;
+mod days_off;
 
 pub use closing::{Closing, Frozen, OpenPayment, Series, close};
-pub use cutoff::{Cutoff, CutoffCause, count_due, cutoffs_due, next_cutoff, upcoming};
+pub use cutoff::{Cutoff, CutoffCause, count_due, cutoff_of, cutoffs_due, next_cutoff, upcoming};
 
 use crate::invalid::Invalid;
 
@@ -101,5 +102,7 @@ impl std::fmt::Display for RegisterKind {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_days_off;
 #[cfg(test)]
 mod tests_model;

@@ -2,22 +2,18 @@
 
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use super::*;
-use crate::declaration::{RegisterFormat, RegisterProfile, Schedule, Zone};
+use crate::declaration::RegisterProfile;
 use crate::money::Amount;
 
+fn declared(register: Value) -> RegisterProfile {
+    serde_json::from_value(register).unwrap()
+}
+
 fn profile(schedule: Option<&str>, every_seconds: Option<u32>, zone: &str) -> RegisterProfile {
-    RegisterProfile {
-        schedule: schedule.map(|cron| Schedule::parse(cron).unwrap()),
-        every_payments: None,
-        every_seconds,
-        time_zone: Zone::parse(zone).unwrap(),
-        format: RegisterFormat::Csv,
-        zip: false,
-        age_recipients: vec![],
-        mail_to: vec![],
-    }
+    declared(json!({ "schedule": schedule, "every_seconds": every_seconds, "time_zone": zone }))
 }
 
 fn at(text: &str) -> Timestamp {
@@ -135,7 +131,7 @@ fn a_closing_takes_what_was_accepted_before_it() {
         paid(15, 111, 9, true),
         paid(18, 200, 1, false),
     ];
-    let closing = close(&series, at(200), open);
+    let closing = close(&series, at(200), open, false);
     let frozen = Frozen {
         sequence: 4,
         lo: 11,
@@ -156,14 +152,45 @@ fn a_closing_takes_what_was_accepted_before_it() {
             last_cutoff: at(200)
         }
     );
-    assert_eq!(close(&after, at(200), open), Closing::Stale);
-    assert_eq!(close(&after, at(201), [open[3]]), close(&after, at(201), open));
-    assert_eq!(close(&series, at(150), [open[2]]), Closing::Empty);
+    assert_eq!(close(&after, at(200), open, true), Closing::Stale);
+    assert_eq!(
+        close(&after, at(201), [open[3]], false),
+        close(&after, at(201), open, false)
+    );
+    assert_eq!(close(&series, at(150), [open[2]], false), Closing::Empty);
     let huge = paid(11, 101, crate::limits::AMOUNT_MAX, false);
-    let Closing::Register(sum) = close(&series, at(150), vec![huge; 2000]) else {
+    let Closing::Register(sum) = close(&series, at(150), vec![huge; 2000], false) else {
         panic!()
     };
     assert_eq!(sum.total, 2000 * i128::from(crate::limits::AMOUNT_MAX));
+}
+
+#[test]
+fn a_register_of_nothing_is_made_where_one_is_wanted() {
+    let at = |second| Timestamp::from_second(second).unwrap();
+    let series = Series {
+        last_hi: 10,
+        last_sequence: 3,
+        last_cutoff: at(100),
+    };
+    let nothing = Frozen {
+        sequence: 4,
+        lo: 11,
+        hi: 10,
+        payment_count: 0,
+        revoked_count: 0,
+        total: 0,
+        first_accepted_at: at(100),
+        last_accepted_at: at(150),
+    };
+    let closing = close(&series, at(150), [], true);
+    assert_eq!(closing, Closing::Register(nothing));
+    let after = series.after(at(150), &closing);
+    assert_eq!((after.last_hi, after.last_sequence), (10, 4));
+    // What was revoked is counted with it.
+    let revoked = close(&after, at(200), [paid(12, 160, 9, true)], true);
+    let Closing::Register(frozen) = revoked else { panic!() };
+    assert_eq!((frozen.lo, frozen.hi, frozen.revoked_count), (11, 12, 1));
 }
 
 const CRONS: [&str; 7] = [

@@ -7,7 +7,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::money::Amount;
 
-const SERIES: usize = 2;
+const SERIES: usize = 3;
+/// The series whose payee wants registers without payments too.
+const SENDS_EMPTY: usize = 2;
 
 /// One move of somebody. A move whose lock is taken by another is waited for, which is: it does not happen now.
 #[derive(Debug, Clone)]
@@ -124,7 +126,7 @@ impl Office {
     fn close(&mut self, of: usize, cutoff: i64) {
         let before = self.series[of];
         let open = self.rows.iter().filter(|row| row.series == of).map(|row| row.open);
-        let closing = close(&before, stamp(cutoff), open);
+        let closing = close(&before, stamp(cutoff), open, of == SENDS_EMPTY);
         self.series[of] = before.after(stamp(cutoff), &closing);
         if let Closing::Register(frozen) = closing {
             self.registers.push((of, second(before.last_cutoff), cutoff, frozen));
@@ -206,6 +208,9 @@ proptest! {
             prop_assert_eq!(revoked, frozen.revoked_count);
             let accepted = |payment: &OpenPayment| second(payment.accepted_at);
             prop_assert!(kept().all(|payment| (*last_cutoff..*cutoff).contains(&accepted(payment))), "on another's day");
+            prop_assert!(frozen.payment_count > 0 || *of == SENDS_EMPTY, "nobody wants a register of nothing");
+            let told = (second(frozen.first_accepted_at), second(frozen.last_accepted_at));
+            prop_assert!(frozen.payment_count > 0 || told == (*last_cutoff, *cutoff));
         }
         for of in 0..SERIES {
             let own: Vec<_> = office.registers.iter().filter(|register| register.0 == of).map(|register| register.3).collect();

@@ -88,7 +88,7 @@ pub enum Day {
 }
 
 impl Day {
-    fn is(self, weekday: Weekday) -> bool {
+    pub(in crate::declaration) fn is(self, weekday: Weekday) -> bool {
         let own = match self {
             Self::Mon => Weekday::Monday,
             Self::Tue => Weekday::Tuesday,
