@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use domain::declaration::{
-    Declaration, Gateway, Payee, Product, Terminal, TerminalGroup, TerminalLimits, mask_secrets,
+    DELIVERED_SERIES, Declaration, Gateway, Payee, Product, RegisterProfile, Terminal, TerminalGroup, TerminalLimits,
+    mask_secrets,
 };
 use domain::ids::{PayeeId, ProductId, TerminalId};
 use jiff::Timestamp;
@@ -40,6 +41,11 @@ pub struct Declarations {
 }
 
 impl Declarations {
+    /// The group of a terminal, where it is declared and in one.
+    pub fn group_of(&self, terminal: &TerminalId) -> Option<&str> {
+        self.terminals.get(terminal)?.value.group.as_deref()
+    }
+
     /// What a terminal may take: as it says, else as its group says, else as the installation does.
     pub fn limits_of(&self, terminal: &TerminalId, installation: TerminalLimits) -> TerminalLimits {
         let Some(declared) = self.terminals.get(terminal).map(|terminal| &terminal.value) else {
@@ -161,16 +167,8 @@ pub async fn apply_payee(tx: &Tx, payee: &Payee, who: &str) -> Result<Applied, S
         &[&payee.id.as_str(), &version, &declaration, &who],
     )
     .await?;
-    if payee.register.is_some() {
-        // What an online payee gets registers of is what was delivered to it.
-        let sql = match payee.gateway {
-            Gateway::Registers => "INSERT INTO series (payee_id) VALUES ($1) ON CONFLICT DO NOTHING",
-            _ => {
-                "INSERT INTO series (payee_id, name, holds) VALUES ($1, 'delivered', 'delivered')
-                 ON CONFLICT (payee_id, name) DO NOTHING"
-            }
-        };
-        tx.execute(sql, &[&payee.id.as_str()]).await?;
+    if let Some(profile) = &payee.register {
+        declare_series(tx, payee, profile).await?;
     }
     if let Some(profile) = &payee.unikassa {
         lanes::declare(tx, payee.id.as_str(), profile, payee.suspended).await?;
@@ -186,6 +184,28 @@ pub async fn apply_payee(tx: &Tx, payee: &Payee, who: &str) -> Result<Applied, S
     )
     .await?;
     Ok(applied)
+}
+
+/// Series are made and never taken away: one that is not declared any more keeps its sequence, should it come back.
+async fn declare_series(tx: &Tx, payee: &Payee, profile: &RegisterProfile) -> Result<(), StoreError> {
+    if let Some((path, name)) = profile.named_calendars().first() {
+        return Err(StoreError::Changed(format!(
+            "payee {}: register.{path}: the calendar `{name}` is not there",
+            payee.id
+        )));
+    }
+    // What an online payee gets registers of is what was delivered to it.
+    let (names, holds): (Vec<&str>, _) = match payee.gateway {
+        Gateway::Registers => (profile.series_names().collect(), "accepted"),
+        _ => (vec![DELIVERED_SERIES], "delivered"),
+    };
+    tx.execute(
+        "INSERT INTO series (payee_id, name, holds) SELECT $1, name, $3 FROM UNNEST($2::text[]) WITH ORDINALITY AS n (name, at)
+         ORDER BY at ON CONFLICT (payee_id, name) DO NOTHING",
+        &[&payee.id.as_str(), &names, &holds],
+    )
+    .await
+    .map(drop)
 }
 
 /// Declares a product.

@@ -23,7 +23,7 @@ pub struct Mailing {
     pub token: Uuid,
     /// The register it is about.
     pub summary: Summary,
-    /// The payee in the version the range was closed under.
+    /// The payee in the version the range was closed under, as the series has it.
     pub payee: Payee,
     /// All recipients of the register, in their order: the mail names them all.
     pub to: Vec<String>,
@@ -119,11 +119,13 @@ fn readable(row: &Row, token: Uuid) -> Option<Mailing> {
 
 fn mailing_of(row: &Row, token: Uuid) -> Result<Mailing, StoreError> {
     let at = |offset: usize| SUMMARY_WIDTH + offset;
+    let summary = summary_of(row)?;
+    let payee: Payee = serde_json::from_value(row.get(at(1)))?;
     Ok(Mailing {
-        summary: summary_of(row)?,
+        payee: payee.for_series(&summary.series),
+        summary,
         token,
         mailing_id: row.get(at(0)),
-        payee: serde_json::from_value(row.get(at(1)))?,
         recipient: row.get(at(2)),
         message_id: row.get(at(3)),
         attempts: row.get(at(4)),

@@ -13,7 +13,7 @@ use domain::declaration::Payee;
 use domain::ids::Number;
 use domain::payment::PaymentState;
 use runtime::Outcome;
-use store::declarations::Declared;
+use store::declarations::{Declarations, Declared};
 use store::payments::{Acceptance, NewPayment, accept as store_payments, known_identities};
 use store::{StoreError, Tx};
 
@@ -30,7 +30,10 @@ pub(crate) async fn accept(work: &mut Work<'_>, tx: &Tx, arrived: &[Arrived<'_>]
             Err(refusal) => refused.push((one, refusal)),
         }
     }
-    let payments: Vec<NewPayment<'_>> = fitting.iter().map(|(one, payee)| new_payment(one, payee)).collect();
+    let payments: Vec<NewPayment<'_>> = fitting
+        .iter()
+        .map(|(one, payee)| new_payment(one, payee, work.declarations))
+        .collect();
     let acceptances = store_payments(tx, &payments).await?;
     for ((one, payee), acceptance) in fitting.iter().zip(acceptances) {
         if let Acceptance::Accepted(number) = acceptance {
@@ -55,8 +58,9 @@ fn judge<'d>(work: &Work<'d>, message: &PaymentAccepted) -> Result<&'d Declared<
     Ok(declared)
 }
 
-fn new_payment<'a>(one: &Arrived<'a>, payee: &Declared<Payee>) -> NewPayment<'a> {
+fn new_payment<'a>(one: &Arrived<'a>, payee: &'a Declared<Payee>, declarations: &Declarations) -> NewPayment<'a> {
     let message = one.message;
+    let group = declarations.group_of(&message.terminal);
     let give_up_hours = payee.value.unikassa.as_ref().map(|profile| profile.give_up_hours);
     NewPayment {
         payment_id: message.payment_id,
@@ -72,6 +76,7 @@ fn new_payment<'a>(one: &Arrived<'a>, payee: &Declared<Payee>) -> NewPayment<'a>
         fields: &message.fields,
         receipt_number: message.receipt_number.as_ref(),
         paid_at: message.paid_at,
+        series: payee.value.series_of(&message.fields, group),
         // `Payee::check` bounds it by a year.
         give_up_hours: give_up_hours.map(|hours| i32::try_from(hours).unwrap_or(i32::MAX)),
         traceparent: one.item.traceparent.as_deref(),

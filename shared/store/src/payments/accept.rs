@@ -40,6 +40,8 @@ pub struct NewPayment<'a> {
     pub receipt_number: Option<&'a ReceiptNumber>,
     /// By the terminal's clock.
     pub paid_at: Timestamp,
+    /// The payee's series of registers it goes into; payees with registers only.
+    pub series: &'a str,
     /// Hours after acceptance when deliveries are given up; online payees only.
     pub give_up_hours: Option<i32>,
     /// W3C trace context.
@@ -220,6 +222,7 @@ async fn insert_history(
             &columns.give_up,
             &columns.places,
             &columns.registered,
+            &columns.series,
         ],
     )
     .await
@@ -227,7 +230,7 @@ async fn insert_history(
 
 /// Payments of online payees are due at once. Those of register payees have a place among themselves: their positions
 /// are dealt from the ledger row, which stays locked until the commit, so they rise in commit order, and the time of
-/// acceptance, stamped from the same row, never falls as they rise.
+/// acceptance, stamped from the same row, never falls as they rise. The series is written with them, and never again.
 const INSERT_HISTORY: &str = "WITH dealt AS (
          UPDATE ledger SET last_position = last_position + $17::int8, clock = greatest(clock, clock_timestamp())
          WHERE $17::int8 > 0 RETURNING last_position - $17::int8 AS before, clock)
@@ -241,11 +244,11 @@ const INSERT_HISTORY: &str = "WITH dealt AS (
             series.series_id, dealt.before + new.place
      FROM UNNEST($1::uuid[], $2::int8[], $3::text[], $4::int4[], $5::text[], $6::text[], $7::text[], $8::int8[],
                  $9::int8[], $10::text[], $11::text[], $12::text[], $13::timestamptz[], $14::text[], $15::int4[],
-                 $16::int8[])
+                 $16::int8[], $18::text[])
               AS new (id, number, payee, version, gateway, terminal, account, amount, fee, currency, fields, receipt,
-                      paid_at, trace, give_up, place)
+                      paid_at, trace, give_up, place, series)
           LEFT JOIN dealt ON new.place IS NOT NULL
-          LEFT JOIN series ON new.place IS NOT NULL AND series.payee_id = new.payee AND series.name = 'main'";
+          LEFT JOIN series ON new.place IS NOT NULL AND series.payee_id = new.payee AND series.name = new.series";
 
 /// The rows turned on their side, as UNNEST takes them.
 struct Columns<'a> {
@@ -268,6 +271,7 @@ struct Columns<'a> {
     // The place among those with registers, from 1, and how many these are.
     places: Vec<Option<i64>>,
     registered: i64,
+    series: Vec<&'a str>,
 }
 
 impl<'a> Columns<'a> {
@@ -310,6 +314,7 @@ impl<'a> Columns<'a> {
             give_up: rows.iter().map(|row| row.give_up_hours).collect(),
             places,
             registered,
+            series: rows.iter().map(|row| row.series).collect(),
         })
     }
 }

@@ -25,7 +25,7 @@ pub struct Build {
     pub summary: Summary,
     /// The lease; also the id of the artifact being written.
     pub token: Uuid,
-    /// The payee in the version the range was closed under.
+    /// The payee in the version the range was closed under, as the series has it.
     pub payee: Payee,
     /// When the range was closed.
     pub closed_at: Timestamp,
@@ -86,9 +86,12 @@ pub async fn claim_build(store: &Store, lease: Duration) -> Result<Option<Build>
     };
     let delivered = row.get::<_, bool>(SUMMARY_WIDTH + 7);
     let period = || Some((row.get(SUMMARY_WIDTH + 8), row.get(SUMMARY_WIDTH + 9)));
+    let summary = summary_of(&row)?;
+    let payee: Payee = serde_json::from_value(row.get(SUMMARY_WIDTH + 6))?;
     Ok(Some(Build {
         delivered: if delivered { period() } else { None },
-        summary: summary_of(&row)?,
+        payee: payee.for_series(&summary.series),
+        summary,
         token,
         closed_at: row.get(SUMMARY_WIDTH),
         mail_to: row.get(SUMMARY_WIDTH + 1),
@@ -96,7 +99,6 @@ pub async fn claim_build(store: &Store, lease: Duration) -> Result<Option<Build>
         series_id: row.get(SUMMARY_WIDTH + 3),
         lo: row.get(SUMMARY_WIDTH + 4),
         hi: row.get(SUMMARY_WIDTH + 5),
-        payee: serde_json::from_value(row.get(SUMMARY_WIDTH + 6))?,
     }))
 }
 

@@ -36,7 +36,7 @@ pub async fn resend(store: &Store, request: &CopyRequest) -> Result<Vec<Register
     // The lock makes requests take turns over the sequence of copies, and holds still what is closed.
     let series = tx
         .query(
-            "SELECT series_id, last_hi FROM series WHERE payee_id = $1 ORDER BY series_id FOR NO KEY UPDATE",
+            "SELECT series_id, last_hi, name FROM series WHERE payee_id = $1 ORDER BY series_id FOR NO KEY UPDATE",
             &[&payee_id.as_str()],
         )
         .await?;
@@ -52,7 +52,8 @@ pub async fn resend(store: &Store, request: &CopyRequest) -> Result<Vec<Register
     let payee: Payee = serde_json::from_value(declared.get(1))?;
     let mut copies = Vec::new();
     for row in &series {
-        copies.extend(copy(&tx, request, &payee, declared.get(0), (row.get(0), row.get(1))).await?);
+        let own = payee.clone().for_series(row.get(2));
+        copies.extend(copy(&tx, request, &own, declared.get(0), (row.get(0), row.get(1))).await?);
     }
     if copies.is_empty() {
         return Err(StoreError::Changed(format!(

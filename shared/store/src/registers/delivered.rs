@@ -49,7 +49,7 @@ pub async fn close_delivered(store: &Store, series_id: i64) -> Result<Vec<Regist
     let tx = store.begin().await?;
     let locked = tx
         .query_opt(
-            "SELECT s.last_cutoff, s.last_sequence, y.version, y.declaration, clock_timestamp()
+            "SELECT s.last_cutoff, s.last_sequence, y.version, y.declaration, clock_timestamp(), y.updated_at
              FROM series s JOIN payee y USING (payee_id) WHERE series_id = $1 FOR NO KEY UPDATE OF s SKIP LOCKED",
             &[&series_id],
         )
@@ -64,6 +64,7 @@ pub async fn close_delivered(store: &Store, series_id: i64) -> Result<Vec<Regist
     let version: i32 = row.get(2);
     let until = row.get::<_, Timestamp>(4) - SETTLED;
     let (mut from, mut sequence): (Timestamp, i32) = (row.get(0), row.get(1));
+    let declared_at: Timestamp = row.get(5);
     let mut closed = Vec::new();
     for cutoff in cutoffs_due(&profile, from, until) {
         let range = Range {
@@ -73,6 +74,8 @@ pub async fn close_delivered(store: &Store, series_id: i64) -> Result<Vec<Regist
             sequence: sequence + 1,
             from,
             to: cutoff.at,
+            // None is made up for the time before the payee was declared as it is now.
+            send_empty: profile.send_empty && !payee.retired && cutoff.at > declared_at,
         };
         if let Some(register) = freeze(&tx, &range, &profile.mail_to).await? {
             closed.push(register);
@@ -98,9 +101,10 @@ struct Range<'a> {
     sequence: i32,
     from: Timestamp,
     to: Timestamp,
+    send_empty: bool,
 }
 
-/// Nothing delivered, no register: the next one begins where this one ends all the same.
+/// Nothing delivered, no register, unless one is wanted all the same; the next one begins where this one ends.
 async fn freeze(tx: &Tx, range: &Range<'_>, mail_to: &[String]) -> Result<Option<RegisterId>, StoreError> {
     let payee_id = range.payee.id.as_str();
     let found = tx
@@ -111,7 +115,7 @@ async fn freeze(tx: &Tx, range: &Range<'_>, mail_to: &[String]) -> Result<Option
         )
         .await?;
     let count: i64 = found.get(0);
-    if count == 0 {
+    if count == 0 && !range.send_empty {
         return Ok(None);
     }
     let register_id = RegisterId::random();
@@ -130,8 +134,8 @@ async fn freeze(tx: &Tx, range: &Range<'_>, mail_to: &[String]) -> Result<Option
             &range.to,
             &count,
             &found.get::<_, i64>(1),
-            &found.get::<_, Timestamp>(2),
-            &found.get::<_, Timestamp>(3),
+            &found.get::<_, Option<Timestamp>>(2).unwrap_or(range.from),
+            &found.get::<_, Option<Timestamp>>(3).unwrap_or(range.to),
             &range.payee.currency.code(),
             &mail_to,
         ],

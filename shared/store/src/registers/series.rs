@@ -12,7 +12,7 @@ const MOST_AT_ONCE: usize = 64;
 
 /// To be locked `FOR NO KEY UPDATE`: closers take turns and revocations wait, while payments, whose foreign key shares
 /// the row, may still be added behind the cut-off.
-pub(super) const SERIES: &str = "SELECT series_id, payee_id, last_hi, last_sequence, last_cutoff FROM series";
+pub(super) const SERIES: &str = "SELECT series_id, payee_id, last_hi, last_sequence, last_cutoff, name FROM series";
 
 /// A series, locked, with its payee as declared now.
 pub(super) struct Series {
@@ -21,8 +21,13 @@ pub(super) struct Series {
     last_sequence: i32,
     last_cutoff: Timestamp,
     payee_version: i32,
+    /// When that version was applied.
+    declared_at: Timestamp,
     pub(super) payee: Payee,
+    /// What is declared for this series.
     profile: RegisterProfile,
+    /// Whether it is declared. What is still open of one that is not any more is closed whenever it is found.
+    declared: bool,
 }
 
 /// Where a range ends: at a position, before a moment, or both.
@@ -31,6 +36,8 @@ struct Cut<'a> {
     hi: Option<i64>,
     before: Option<Timestamp>,
     requested_by: &'a str,
+    /// Whether it makes a register also of nothing.
+    send_empty: bool,
 }
 
 struct Open {
@@ -41,30 +48,36 @@ struct Open {
 impl Series {
     /// Reads the payee after the lock is held: whoever held it before may have changed the payee.
     pub(super) async fn read(tx: &Tx, row: &tokio_postgres::Row) -> Result<Self, StoreError> {
-        let payee_id: &str = row.get(1);
+        let (payee_id, name): (&str, &str) = (row.get(1), row.get(5));
         let declared = tx
             .query_one(
-                "SELECT version, declaration FROM payee WHERE payee_id = $1",
+                "SELECT version, declaration, updated_at FROM payee WHERE payee_id = $1",
                 &[&payee_id],
             )
             .await?;
         let payee: Payee = serde_json::from_value(declared.get(1))?;
-        let profile = payee.register.clone();
-        let profile = profile
-            .ok_or_else(|| StoreError::unreadable(format!("payee {payee_id} has a series but no [register]")))?;
+        let base = payee.register.clone();
+        let base =
+            base.ok_or_else(|| StoreError::unreadable(format!("payee {payee_id} has a series but no [register]")))?;
+        let own = base.of_series(name);
         Ok(Self {
             series_id: row.get(0),
             last_hi: row.get(2),
             last_sequence: row.get(3),
             last_cutoff: row.get(4),
             payee_version: declared.get(0),
+            declared_at: declared.get(2),
             payee,
-            profile,
+            declared: own.is_some(),
+            profile: own.unwrap_or(base),
         })
     }
 
     /// Closes what is due by `until`.
     pub(super) async fn close_due(&mut self, tx: &Tx, until: Timestamp) -> Result<Vec<RegisterId>, StoreError> {
+        if !self.declared {
+            return self.close_all(tx, until, "change").await;
+        }
         let mut closed = Vec::new();
         while let Some(cut) = self.next_cut(tx, until).await? {
             closed.extend(self.freeze(tx, cut).await?);
@@ -91,7 +104,9 @@ impl Series {
         who: &str,
     ) -> Result<Vec<RegisterId>, StoreError> {
         let mut closed = Vec::new();
-        while let Some(cut) = self.next_cut(tx, until).await? {
+        while self.declared
+            && let Some(cut) = self.next_cut(tx, until).await?
+        {
             closed.extend(self.freeze(tx, cut).await?);
         }
         let rest = Cut {
@@ -99,6 +114,7 @@ impl Series {
             hi: None,
             before: Some(until),
             requested_by: who,
+            send_empty: false,
         };
         closed.extend(self.freeze(tx, rest).await?);
         self.last_cutoff = self.last_cutoff.max(until);
@@ -107,14 +123,17 @@ impl Series {
         Ok(closed)
     }
 
-    /// The next end of a range that is due and holds something: the cut-off or the full count, whichever came first.
+    /// The next end of a range that is due and makes a register: the cut-off or the full count, whichever came first.
     async fn next_cut(&self, tx: &Tx, until: Timestamp) -> Result<Option<Cut<'static>>, StoreError> {
         const BY: &str = "schedule";
-        let Some(first) = self.open(tx, 0).await? else {
+        let first = self.open(tx, 0).await?;
+        let wanted = |cutoff: Timestamp| self.wants_empty(cutoff);
+        let held = |cutoff: Timestamp| first.as_ref().is_some_and(|first| cutoff > first.accepted_at);
+        if first.is_none() && !wanted(until) {
             return Ok(None);
-        };
+        }
         let mut cutoffs = cutoffs_due(&self.profile, self.last_cutoff, until).map(|cutoff| cutoff.at);
-        let cutoff = cutoffs.find(|cutoff| *cutoff > first.accepted_at);
+        let cutoff = cutoffs.find(|cutoff| held(*cutoff) || wanted(*cutoff));
         if let Some(every) = self.every_payments()
             && let Some(full) = self.open(tx, every - 1).await?
             && cutoff.is_none_or(|cutoff| full.accepted_at < cutoff)
@@ -124,6 +143,7 @@ impl Series {
                 hi: Some(full.position),
                 before: None,
                 requested_by: BY,
+                send_empty: false,
             }));
         }
         Ok(cutoff.map(|cutoff| Cut {
@@ -131,10 +151,21 @@ impl Series {
             hi: None,
             before: Some(cutoff),
             requested_by: BY,
+            send_empty: wanted(cutoff),
         }))
     }
 
+    /// Whether a cut-off that finds nothing makes a register all the same. Only since the payee was declared as it is now:
+    /// none is made up for the time before, nor for that of a suspension.
+    fn wants_empty(&self, cutoff: Timestamp) -> bool {
+        self.profile.send_empty && !self.payee.retired && cutoff > self.declared_at
+    }
+
     fn every_payments(&self) -> Option<i64> {
+        if !self.declared {
+            // Intake that was under way when the series was taken away may still add to it.
+            return Some(1);
+        }
         self.profile
             .every_payments
             .map(|every| i64::try_from(every).unwrap_or(i64::MAX).max(1))
@@ -156,7 +187,8 @@ impl Series {
         }))
     }
 
-    /// Closes the range up to `cut`. Nothing but revoked payments in it: it stays open, they are counted with the next.
+    /// Closes the range up to `cut`. Nothing but revoked payments in it: it stays open, they are counted with the next,
+    /// unless a register without payments is wanted.
     async fn freeze(&mut self, tx: &Tx, cut: Cut<'_>) -> Result<Option<RegisterId>, StoreError> {
         let found = tx
             .query_one(
@@ -170,9 +202,13 @@ impl Series {
             )
             .await?;
         let count: i64 = found.get(1);
-        let (Some(hi), true) = (found.get::<_, Option<i64>>(0), count > 0) else {
+        if count == 0 && !cut.send_empty {
             return Ok(None);
-        };
+        }
+        let hi = found.get::<_, Option<i64>>(0).unwrap_or(self.last_hi);
+        // Without payments, the stretch that it is about.
+        let first: Timestamp = found.get::<_, Option<_>>(4).unwrap_or(self.last_cutoff);
+        let last: Timestamp = found.get::<_, Option<_>>(5).unwrap_or(cut.cutoff);
         let register_id = RegisterId::random();
         tx.execute(
             "INSERT INTO register (register_id, series_id, payee_id, payee_version, kind, sequence, lo, hi, cutoff,
@@ -190,8 +226,8 @@ impl Series {
                 &count,
                 &found.get::<_, i64>(2),
                 &found.get::<_, i64>(3),
-                &found.get::<_, Timestamp>(4),
-                &found.get::<_, Timestamp>(5),
+                &first,
+                &last,
                 &self.payee.currency.code(),
                 &cut.requested_by,
                 &self.profile.mail_to,
@@ -215,9 +251,8 @@ impl Series {
 
     /// Notes when the series is due next, and under which version of its payee that was worked out.
     async fn plan(&self, tx: &Tx) -> Result<(), StoreError> {
-        let next = upcoming(&self.profile, self.last_cutoff, 1)
-            .first()
-            .map(|cutoff| cutoff.at);
+        let next = self.declared.then(|| upcoming(&self.profile, self.last_cutoff, 1));
+        let next = next.and_then(|next| next.first().map(|cutoff| cutoff.at));
         tx.execute(
             "UPDATE series SET planned_version = $2, next_cutoff = $3, every_payments = $4 WHERE series_id = $1",
             &[&self.series_id, &self.payee_version, &next, &self.every_payments()],

@@ -74,10 +74,11 @@ impl Stand {
         closed
     }
 
-    /// The clock of the ledger and of the series as they were on 1 March 2020, noon.
+    /// The clock of the ledger and of the series as they were on 1 March 2020, noon, and the payee declared a day before.
     pub(crate) async fn back_in_2020(&self) {
         self.sql(
             "UPDATE ledger SET clock = '2020-03-01T12:00:00Z';
+             UPDATE payee SET updated_at = '2020-02-29T12:00:00Z';
              UPDATE series SET last_cutoff = '2020-03-01T12:00:00Z', planned_version = NULL",
         )
         .await;
@@ -85,6 +86,11 @@ impl Stand {
 
     /// Takes `count` payments of 100.00 each in one batch, accepted at `at` or, should that be later, by the ledger's clock.
     pub(crate) async fn pay(&self, at: &str, count: i64) {
+        self.pay_into("main", at, count).await;
+    }
+
+    /// The same into a series.
+    pub(crate) async fn pay_into(&self, series: &str, at: &str, count: i64) {
         self.sql(&format!(
             "WITH dealt AS (
                  UPDATE ledger SET last_position = last_position + {count}, clock = greatest(clock, '{at}')
@@ -93,7 +99,8 @@ impl Stand {
                  currency, fields, receipt_number, paid_at, accepted_at, series_id, position)
              SELECT gen_random_uuid(), nextval('payment_number'), 'gvk', y.version, 'registers', 'T-1', 'A-' || n, 10000,
                  'RUB', '{{\"meter_cold\": \"00123\"}}', '000' || n, '{at}', dealt.clock, s.series_id, dealt.before + n
-             FROM dealt, generate_series(1, {count}) n, series s JOIN payee y USING (payee_id) WHERE s.payee_id = 'gvk'"
+             FROM dealt, generate_series(1, {count}) n, series s JOIN payee y USING (payee_id)
+             WHERE s.payee_id = 'gvk' AND s.name = '{series}'"
         ))
         .await;
     }
