@@ -144,7 +144,7 @@ grant update (token, lease_until) on lane_slot to unigate_unikassa;
 -- ------------------------------------------------------------------------------------------------------- registers
 grant select on payee, payee_version, payment, series, ledger to unigate_registers;
 grant update (clock) on ledger to unigate_registers;
-grant update (last_hi, last_sequence, last_cutoff, planned_version, next_cutoff, every_payments)
+grant update (last_hi, last_sequence, last_cutoff, planned_version, next_cutoff, every_payments, late_since)
     on series to unigate_registers;
 grant select, insert on register to unigate_registers;
 grant update (state, lease_token, lease_until, due_at, attempts, last_error, file_name, sha256, bytes, built_at)
@@ -158,6 +158,10 @@ grant select, insert on mailing to unigate_registers;
 grant select on mailing, register, series, payee_version, artifact, artifact_chunk to unigate_mailer;
 grant update (state, due_at, lease_token, lease_until, attempts, last_error, sent_at) on mailing to unigate_mailer;
 grant update (state, mailed_at, last_error) on register to unigate_mailer;
+-- Whether payments wait for a register for too long: a mailer may be the one that notices.
+grant select (payee_id, version, gateway, suspended, declaration) on payee to unigate_mailer;
+grant select (payee_id, series_id, position, state, accepted_at, delivered_at) on payment to unigate_mailer;
+grant update (late_since) on series to unigate_mailer;
 grant select, insert on notice_mail to unigate_mailer;
 grant update (state, due_at, lease_token, lease_until, attempts, last_error, sent_at) on notice_mail to unigate_mailer;
 grant update (gathered_at) on notice to unigate_mailer;

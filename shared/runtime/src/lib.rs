@@ -14,6 +14,7 @@ pub mod courier;
 mod declarations;
 mod http;
 mod incoming;
+mod late;
 mod outcome;
 pub mod parking;
 pub mod questions;
@@ -30,6 +31,7 @@ mod transact;
 
 pub use checkpoint::checkpoint;
 pub use context::{Context, Nudge};
+pub use late::tell_late_registers;
 pub use outcome::{Effect, Handled, Outcome, Reply, emit};
 pub use readiness::Readiness;
 pub use settings::Settings;

@@ -6,11 +6,12 @@ use domain::ids::{PayeeId, TerminalId};
 use domain::payment::PaymentState;
 use domain::{Account, Amount, Currency, Fee};
 use store::deliveries::Due;
+use store::notices::{self, NewNotice};
 use store::payments::PaymentRow;
 use store::registers::Summary;
 use store::{StoreError, Tx};
 
-/// Writes an event about a register, in the transaction of what happened to it.
+/// Writes an event about a register, in the transaction of what happened to it; and of one that failed, a notice for people.
 pub async fn tell_register(tx: &Tx, kind: RegisterEvent, of: &Summary, error: Option<&str>) -> Result<(), StoreError> {
     let item = RegisterItem {
         register_id: of.register_id,
@@ -29,9 +30,36 @@ pub async fn tell_register(tx: &Tx, kind: RegisterEvent, of: &Summary, error: Op
         currency: Currency::parse(&of.currency)?,
         error: error.map(str::to_owned),
     };
+    if kind == RegisterEvent::Failed {
+        notices::add(tx, &failed_notice(of, error, &of.register_id.to_string())).await?;
+    }
     let mut events = Events::new(domain::clock::now());
     events.push(kind, &item);
     crate::emit(tx, events, None).await
+}
+
+fn failed_notice<'a>(of: &Summary, error: Option<&str>, register: &'a str) -> NewNotice<'a> {
+    NewNotice {
+        kind: RegisterEvent::Failed.as_str(),
+        subject: register,
+        title: format!(
+            "A register of {} could not be built or mailed: {} {:06} ({})",
+            of.payee,
+            of.series,
+            of.sequence,
+            of.kind()
+        ),
+        lines: vec![
+            format!("Error: {}", error.unwrap_or("none was told")),
+            format!(
+                "Payments: {}, total: {} {} in minor units",
+                of.count, of.total, of.currency
+            ),
+            format!("What is known of it: unigate registers show {register}"),
+            format!("When the cause is gone: unigate registers requeue {register}"),
+        ],
+        mail_to: &[],
+    }
 }
 
 /// What is told of a payment for an online payee that has come to this state.

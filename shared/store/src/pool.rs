@@ -99,6 +99,14 @@ impl Store {
         Ok(Tx::on(self.pool.get().await?))
     }
 
+    /// Begins a report: everything read in this transaction is of one moment, so its parts agree.
+    pub async fn begin_report(&self) -> Result<Tx, StoreError> {
+        let tx = self.begin().await?;
+        tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY", &[])
+            .await?;
+        Ok(tx)
+    }
+
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.query_one("SELECT 1", &[]).await.map(drop)

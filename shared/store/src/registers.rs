@@ -10,7 +10,10 @@ mod closing;
 mod copies;
 mod delivered;
 mod listing;
+mod membership;
 mod series;
+mod standing;
+mod statement;
 
 use domain::{PayeeId, RegisterId};
 use jiff::Timestamp;
@@ -26,6 +29,9 @@ pub use closing::{advance_clock, close_before_change, close_due, close_now, seri
 pub use copies::{CopyRequest, resend};
 pub use delivered::{close_delivered, deliveries_due, deliveries_due_in};
 pub use listing::{Listed, SavedFile, count_failed, file_of, find, list};
+pub use membership::{Closed, Membership, Recipient, Version, membership};
+pub use standing::{Standing, note_late, open_of, perhaps_late, standing, standings};
+pub use statement::{StatedRegister, StatedSum, StatementPeriod, statement_registers, statement_sums};
 
 /// What everybody is told about a register: events, mails, lists.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use sheet::{Cell, Column};
 use store::Tx;
-use store::cards::{SaleFilter, SaleRow, Section, SerialRow, begin_report, sale_sums, sales_page, serials_page};
+use store::cards::{SaleFilter, SaleRow, Section, SerialRow, sale_sums, sales_page, serials_page};
 
 use self::sums::{Sums, Totals};
 use crate::ending::{Ending, Outcome};
@@ -88,7 +88,7 @@ pub(super) async fn report(args: ReportArgs) -> Outcome {
     if filter.from >= filter.to {
         bail!("the period ends before it begins");
     }
-    let tx = begin_report(&Operator::new()?.store).await?;
+    let tx = Operator::new()?.store.begin_report().await?;
     let begin = |title, columns| Sheet::begin(title, columns, args.format.format, args.xlsx.as_deref());
     let zone = &args.time_zone;
     if args.serials {

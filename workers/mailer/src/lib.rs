@@ -10,12 +10,17 @@ pub mod message;
 mod notices;
 pub mod relay;
 
+use std::time::Duration;
+
 use bus::Queue;
 use runtime::{Context, Nudge, sweep};
 
 pub use courier::{Job, MailCourier, Report};
 pub use notices::NoticeCourier;
 use relay::{Relay, RelayUrlError};
+
+/// How often somebody looks for payments that wait for a register for too long.
+const LATE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Starts the worker. Refuses a `UNIGATE_SMTP_URL` that cannot be read; without one it says so once, and mails wait.
 pub fn start(context: &Context) -> Result<(), RelayUrlError> {
@@ -28,5 +33,8 @@ pub fn start(context: &Context) -> Result<(), RelayUrlError> {
     let (to, pause) = (settings.alert_mail_to.clone(), settings.alert_mail_pause);
     let alerts = NoticeCourier::new(context.store.clone(), relay()?, settings.mail_from.clone(), to, pause);
     runtime::courier::spawn(context, alerts);
+    sweep::every(context, "registers.late", LATE_INTERVAL, |context| async move {
+        runtime::tell_late_registers(&context.store).await.map(drop)
+    });
     Ok(())
 }

@@ -16,6 +16,9 @@ const BUILDS_AT_ONCE: usize = 2;
 /// How often leftovers of lost builds are looked for.
 const ORPHANS_INTERVAL: Duration = Duration::from_secs(600);
 
+/// How often somebody looks for payments that wait for a register for too long.
+const LATE_INTERVAL: Duration = Duration::from_secs(60);
+
 /// Starts the worker: woken by messages, by what closes here, and by sweep.
 pub fn start(context: &Context) {
     let to_build = Arc::new(Notify::new());
@@ -31,6 +34,12 @@ pub fn start(context: &Context) {
         }
     });
     context.tasks.spawn(build_all(context.clone(), to_build));
+    sweep::every(context, "registers.late", LATE_INTERVAL, |context| async move {
+        if runtime::tell_late_registers(&context.store).await? > 0 {
+            context.nudge(Nudge::Mails);
+        }
+        Ok(())
+    });
 }
 
 async fn close(context: &Context) -> Result<Swept, StoreError> {

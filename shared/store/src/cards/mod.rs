@@ -19,9 +19,7 @@ use crate::{Store, StoreError, Tx};
 
 pub use expiring::{ExpiryRule, Withdrawn, withdraw_expiring};
 pub use faulty::{FaultyFilter, FaultyRow, Reported, list_faulty, report_faulty};
-pub use sales::{
-    SaleFilter, SaleRow, SaleSum, Section, SerialRow, SumBy, begin_report, report, sale_sums, sales_page, serials_page,
-};
+pub use sales::{SaleFilter, SaleRow, SaleSum, Section, SerialRow, SumBy, report, sale_sums, sales_page, serials_page};
 pub use stock::{Available, RATE_DAYS, Stock, available, low_crossing, settle_sold, shred, stock, stock_at_rate};
 pub use take::{Want, Watermarks, take};
 

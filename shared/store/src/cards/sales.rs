@@ -84,14 +84,6 @@ const FILTER: &str = "r.ended_at >= $1 AND r.ended_at < $2 AND ($3::text IS NULL
     AND ($6::text IS NULL OR t.declaration ->> 'group' = $6)";
 const FROM: &str = "reservation r JOIN product p USING (product_id) LEFT JOIN terminal t USING (terminal_id)";
 
-/// Begins a report: everything read in this transaction is of one moment, so its parts agree.
-pub async fn begin_report(store: &Store) -> Result<Tx, StoreError> {
-    let tx = store.begin().await?;
-    tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY", &[])
-        .await?;
-    Ok(tx)
-}
-
 /// A sold card.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SaleRow {
@@ -169,7 +161,7 @@ fn sale_of(row: &Row) -> Result<SaleRow, StoreError> {
 
 /// What was sold from `from` (included) to `to` (not included), in the order of the sales, all of it at once.
 pub async fn report(store: &Store, from: Timestamp, to: Timestamp) -> Result<Vec<SaleRow>, StoreError> {
-    let (tx, filter) = (begin_report(store).await?, SaleFilter::period(from, to));
+    let (tx, filter) = (store.begin_report().await?, SaleFilter::period(from, to));
     let mut rows: Vec<SaleRow> = Vec::new();
     loop {
         let page = sales_page(&tx, &filter, rows.last()).await?;
