@@ -156,7 +156,8 @@ pub(crate) async fn show(args: ShowArgs) -> Outcome {
     Ok(Ending::Done)
 }
 
-async fn find(operator: &Operator, id: &str) -> anyhow::Result<PaymentRow> {
+/// A payment by its id, or by the number its payee knows it by.
+pub(crate) async fn find(operator: &Operator, id: &str) -> anyhow::Result<PaymentRow> {
     let Ok(payment_id) = PaymentId::parse(id) else {
         let number = Number::parse(id).map_err(|_| anyhow::anyhow!("`{id}` is neither a payment_id nor a number"))?;
         let filter = Filter {

@@ -39,6 +39,8 @@ fn columns() {
         line::<ListedLane>("deliveries lanes"),
         line::<ListedAct>("deliveries acts"),
         line::<store::registers::Listed>("registers list"),
+        line::<super::registers::schedule::Coming>("registers schedule"),
+        columns_of("registers statement", &super::registers::statement::COLUMNS),
         line::<store::parked::Parked>("parked list"),
         line::<store::notices::Notice>("notices list"),
         line::<unikassa::Step>("payees probe"),

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use domain::declaration::{Declaration, Payee, Product, Terminal, TerminalGroup, TerminalLimits};
+use domain::declaration::{Calendar, Declaration, Payee, Product, Terminal, TerminalGroup, TerminalLimits};
 use serde_json::json;
 use store::declarations::{self, Applied, Declarations, Declared};
 use store::{Store, StoreError, Tx, registers};
@@ -29,12 +29,62 @@ impl Kind for Payee {
         declarations.payees.into_values().collect()
     }
 
+    const FAMILY: &'static [&'static str] = &[Self::KIND, Calendar::KIND];
+
+    /// Calendars stand in the files that name them, or beside those: they become part of the payee, so that a register is
+    /// always explained by the payee's own version.
+    fn complete(path: &Path, written: &mut [Written<Self>]) -> Result<(), Misconfigured> {
+        let mut wrong = Vec::new();
+        let mut calendars = None;
+        for payee in written.iter_mut().map(|one| &mut one.value) {
+            let Some(profile) = payee
+                .register
+                .as_mut()
+                .filter(|profile| !profile.named_calendars().is_empty())
+            else {
+                continue;
+            };
+            if calendars.is_none() {
+                calendars = Some(calendars_beside(path)?);
+            }
+            let find = |name: &str| {
+                calendars
+                    .as_ref()?
+                    .iter()
+                    .find(|calendar| calendar.id() == name)
+                    .cloned()
+            };
+            profile.resolve_calendars(find);
+            for (place, name) in profile.named_calendars() {
+                wrong.push(format!(
+                    "payee {}: register.{place}: no [[calendar]] called `{name}` stands in these files",
+                    payee.id
+                ));
+            }
+            let refused = payee.check().err().into_iter().flatten();
+            wrong.extend(refused.map(|refused| format!("payee {}: {refused}", payee.id)));
+        }
+        if wrong.is_empty() {
+            Ok(())
+        } else {
+            Err(Misconfigured(wrong))
+        }
+    }
+
     fn recipients(&self) -> Recipients<'_> {
         let texts = self.register.iter().flat_map(|profile| &profile.age_recipients);
-        texts
+        let mut all: Recipients<'_> = texts
             .enumerate()
             .map(|(at, text)| (format!("register.age_recipients[{at}]"), text.as_str()))
-            .collect()
+            .collect();
+        for (at, series) in self.register.iter().flat_map(|profile| &profile.series).enumerate() {
+            let own = series.own.get("age_recipients").and_then(|own| own.as_array());
+            for (nth, text) in own.into_iter().flatten().enumerate() {
+                let path = format!("register.series[{at}].age_recipients[{nth}]");
+                all.extend(text.as_str().map(|text| (path, text)));
+            }
+        }
+        all
     }
 
     /// A file that does not speak of `suspended` leaves it as an operator has set it: applying a directory again must not
@@ -54,6 +104,19 @@ impl Kind for Payee {
     async fn apply(&self, tx: &Tx, who: &str) -> Result<Applied, StoreError> {
         declarations::apply_payee(tx, self, who).await
     }
+}
+
+/// Those of a directory, or of the directory of a file.
+fn calendars_beside(path: &Path) -> Result<Vec<Calendar>, Misconfigured> {
+    let beside = path.parent().filter(|_| path.is_file()).unwrap_or(path);
+    // A file that is named without its directory is in this one.
+    let beside = if beside.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        beside
+    };
+    let calendars = read_all::<Calendar>(beside, Payee::FAMILY, |_| Recipients::new())?;
+    Ok(calendars.into_iter().map(|written| written.value).collect())
 }
 
 impl Kind for Product {

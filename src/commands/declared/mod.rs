@@ -73,6 +73,10 @@ pub(crate) trait Kind: Declaration + 'static {
     fn groups(_: &Path) -> Result<Vec<TerminalGroup>, Misconfigured> {
         Ok(Vec::new())
     }
+    /// Puts in what the things name and the same files declare beside them.
+    fn complete(_: &Path, _: &mut [Written<Self>]) -> Result<(), Misconfigured> {
+        Ok(())
+    }
     /// Texts that have to be age recipients.
     fn recipients(&self) -> Recipients<'_> {
         Vec::new()
@@ -115,6 +119,7 @@ pub(crate) async fn apply<T: Kind>(path: &Path) -> Outcome {
         }
         (Err(wrong), _) | (_, Err(wrong)) => return Err(wrong.into()),
     };
+    T::complete(path, &mut written)?;
     let tx = operator.store.begin().await?;
     declarations::lock_for_apply(&tx).await?;
     T::prepare(&operator.store, &tx, &mut written).await?;

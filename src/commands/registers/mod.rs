@@ -1,7 +1,10 @@
 //! `unigate registers`: files of payments, closed now instead of at their time, copied for a period, saved to disk.
 
+mod explain;
 mod resend;
 mod save;
+pub(crate) mod schedule;
+pub(crate) mod statement;
 
 use std::path::PathBuf;
 
@@ -37,6 +40,12 @@ pub(crate) enum Command {
         #[arg(value_name = "PAYEE", value_parser = PayeeId::parse)]
         payee: PayeeId,
     },
+    /// Show when ranges are closed next, by each payee's clock, and how many payments are open
+    Schedule(schedule::Args),
+    /// Explain in which register a payment is and why not in an earlier one, or when it will be in one
+    Explain(explain::Args),
+    /// State what a payee was paid in a period: sums by day and register, with fees
+    Statement(statement::Args),
     /// Send a payee the payments of a period once more, as a copy
     Resend(resend::Args),
     /// Build, or mail, a register once more that failed; the file it had is mailed again as it is
@@ -79,6 +88,9 @@ pub(crate) async fn run(command: Command) -> Outcome {
         }
         Command::Show { register, format } => show(&operator, register, format).await,
         Command::Build { payee } => build(&operator, &payee).await,
+        Command::Schedule(args) => schedule::run(&operator, args).await,
+        Command::Explain(args) => explain::run(&operator, args).await,
+        Command::Statement(args) => statement::run(&operator, args).await,
         Command::Resend(args) => resend::run(&operator, args).await,
         Command::Requeue { register } => requeue(&operator, register).await,
         Command::Save { register, file } => save::run(&operator, register, &file).await,

@@ -46,6 +46,32 @@ mail_to = ["buh@example.org"]
 "#;
 
 #[test]
+fn calendars_stand_beside_payees_and_become_part_of_them() {
+    let named = PAYEE.replace("[register]", "[register]\ncalendar = \"russia\"");
+    let calendar = "[[calendar]]\nname = \"russia\"\nweekdays = [\"sat\", \"sun\"]\ndates = [\"01-07\"]\n";
+    let directory = Directory::of(&[("calendars.toml", calendar), ("water.toml", &named)]);
+    let mut payees = directory.read::<Payee>().unwrap();
+    assert_eq!(payees.len(), 1);
+    Payee::complete(&directory.0, &mut payees).unwrap();
+    let own = payees[0].value.register.as_ref().unwrap().days_off().unwrap();
+    assert_eq!((own.name.as_deref(), own.weekdays.len()), (Some("russia"), 2));
+    // One file alone finds it as well.
+    let file = directory.0.join("water.toml");
+    let mut alone = read_all::<Payee>(&file, Payee::FAMILY, Payee::recipients).unwrap();
+    Payee::complete(&file, &mut alone).unwrap();
+    assert_eq!(alone[0].value, payees[0].value);
+
+    let other = named.replace("russia", "serbia");
+    let directory = Directory::of(&[("calendars.toml", calendar), ("water.toml", &other)]);
+    let mut payees = directory.read::<Payee>().unwrap();
+    let Misconfigured(wrong) = Payee::complete(&directory.0, &mut payees).unwrap_err();
+    assert_eq!(
+        wrong,
+        ["payee water: register.calendar: no [[calendar]] called `serbia` stands in these files"]
+    );
+}
+
+#[test]
 fn groups_stand_beside_terminals() {
     let directory = Directory::of(&[
         (
