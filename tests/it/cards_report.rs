@@ -202,7 +202,8 @@ async fn the_issuer_is_told_every_serial_and_no_secret() {
     assert!(!format!("{printed:?}").contains("secret"));
 }
 
-fn read_by_python(file: &Path) -> Value {
+/// A spreadsheet as openpyxl reads it.
+pub(crate) fn read_by_python(file: &Path) -> Value {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let python = root.join(".data/tools/openpyxl/bin/python");
     let told = Command::new(&python)
