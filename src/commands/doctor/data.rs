@@ -39,6 +39,15 @@ pub(super) async fn look(operator: &Operator, findings: &mut Findings) -> Result
             "`unigate registers list` names them, `registers show ID` says why; then `registers requeue ID`",
         ),
     }
+    let late = registers::perhaps_late(&operator.store).await?;
+    for series in late.iter().filter(|series| series.is_late()) {
+        let found = format!("payments of series {} wait for a register for too long", series.series);
+        let advice = format!(
+            "is a registers worker running? `unigate registers schedule {}`",
+            series.payee.id
+        );
+        findings.warn(format!("payee {}", series.payee.id), found, advice);
+    }
     let (count, age) = events::backlog(&operator.store).await?;
     if age > OLD_EVENT_SECONDS {
         let found = format!("{count} wait to be published, the oldest for {age:.0} s");

@@ -1,8 +1,12 @@
 //! Closing what is due, of all series.
 
 use domain::RegisterId;
+use futures::StreamExt;
 use store::registers;
 use store::{Store, StoreError};
+
+/// Series closed at a time: what it costs is flights to the database, and nobody else waits for them.
+const AT_ONCE: usize = 4;
 
 /// Closes everything that is due now and says which registers that made. Several closers at once take turns.
 pub async fn close_all_due(store: &Store) -> Result<Vec<RegisterId>, StoreError> {
@@ -12,8 +16,9 @@ pub async fn close_all_due(store: &Store) -> Result<Vec<RegisterId>, StoreError>
     if !due.is_empty() {
         // Once for all: every cut-off up to here has passed by the ledger's clock.
         let until = registers::advance_clock(store).await?;
-        for series in due {
-            let closing = Box::pin(registers::close_due(store, series, until)).await;
+        let close = |series| async move { (series, Box::pin(registers::close_due(store, series, until)).await) };
+        let mut closing = futures::stream::iter(due).map(close).buffer_unordered(AT_ONCE);
+        while let Some((series, closing)) = closing.next().await {
             take(store, series, closing, &mut closed).await?;
         }
     }

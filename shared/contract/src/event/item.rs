@@ -138,10 +138,10 @@ pub struct RegisterItem {
     /// Its place in the series, from 1.
     #[schemars(with = "wire::Count")]
     pub sequence: u32,
-    /// When the first of its payments was accepted.
+    /// When the first of its payments was accepted; without payments, the end of the stretch before.
     #[schemars(with = "wire::Time")]
     pub first_accepted_at: Timestamp,
-    /// When the last of its payments was accepted.
+    /// When the last of its payments was accepted; without payments, the end of its stretch.
     #[schemars(with = "wire::Time")]
     pub last_accepted_at: Timestamp,
     /// How many payments it lists.

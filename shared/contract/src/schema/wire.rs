@@ -54,8 +54,8 @@ wire_types! {
     Fee => { "type": "integer", "minimum": 0, "maximum": AMOUNT_MAX }
     /// Minor units as a payee states them: nothing due, or an overpayment, is possible.
     Due => { "type": "integer", "minimum": -AMOUNT_MAX, "maximum": AMOUNT_MAX }
-    /// A sum of amounts.
-    Total => { "type": "integer", "minimum": 1 }
+    /// A sum of amounts, which may be none.
+    Total => { "type": "integer", "minimum": 0 }
     /// How many of something.
     Count => { "type": "integer", "minimum": 0 }
     /// An ISO 4217 code.

@@ -210,7 +210,7 @@ impl Series {
         let first: Timestamp = found.get::<_, Option<_>>(4).unwrap_or(self.last_cutoff);
         let last: Timestamp = found.get::<_, Option<_>>(5).unwrap_or(cut.cutoff);
         let register_id = RegisterId::random();
-        tx.execute(
+        tx.execute_later(
             "INSERT INTO register (register_id, series_id, payee_id, payee_version, kind, sequence, lo, hi, cutoff,
                  payment_count, revoked_count, total, first_accepted_at, last_accepted_at, currency, requested_by, mail_to)
              VALUES ($1, $2, $3, $4, 'regular', $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
@@ -240,24 +240,23 @@ impl Series {
         Ok(Some(register_id))
     }
 
+    /// Writes up to where the series is closed; with the commit, as all of this.
     async fn write(&self, tx: &Tx) -> Result<(), StoreError> {
-        tx.execute(
+        tx.execute_later(
             "UPDATE series SET last_hi = $2, last_sequence = $3, last_cutoff = $4 WHERE series_id = $1",
             &[&self.series_id, &self.last_hi, &self.last_sequence, &self.last_cutoff],
         )
         .await
-        .map(drop)
     }
 
     /// Notes when the series is due next, and under which version of its payee that was worked out.
     async fn plan(&self, tx: &Tx) -> Result<(), StoreError> {
         let next = self.declared.then(|| upcoming(&self.profile, self.last_cutoff, 1));
         let next = next.and_then(|next| next.first().map(|cutoff| cutoff.at));
-        tx.execute(
+        tx.execute_later(
             "UPDATE series SET planned_version = $2, next_cutoff = $3, every_payments = $4 WHERE series_id = $1",
             &[&self.series_id, &self.payee_version, &next, &self.every_payments()],
         )
         .await
-        .map(drop)
     }
 }

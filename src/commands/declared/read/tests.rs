@@ -72,6 +72,25 @@ fn calendars_stand_beside_payees_and_become_part_of_them() {
 }
 
 #[test]
+fn the_examples_of_payees_are_in_order() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/payees");
+    let mut payees = read_all::<Payee>(&path, Payee::FAMILY, Payee::recipients).unwrap();
+    Payee::complete(&path, &mut payees).unwrap();
+    let several = payees.iter().find(|one| one.value.id.as_str() == "energosbyt").unwrap();
+    let profile = several.value.register.as_ref().unwrap();
+    assert_eq!(
+        profile.series_names().collect::<Vec<_>>(),
+        ["main", "households", "offices"]
+    );
+    let off = profile
+        .of_series("households")
+        .unwrap()
+        .days_off()
+        .map(|days| days.weekdays.len());
+    assert_eq!(off, Some(2));
+}
+
+#[test]
 fn groups_stand_beside_terminals() {
     let directory = Directory::of(&[
         (
