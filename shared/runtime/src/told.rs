@@ -12,7 +12,25 @@ use store::{StoreError, Tx};
 
 /// Writes an event about a register, in the transaction of what happened to it.
 pub async fn tell_register(tx: &Tx, kind: RegisterEvent, of: &Summary, error: Option<&str>) -> Result<(), StoreError> {
-    let item = RegisterItem {
+    tell_registers(tx, kind, &[of], error).await
+}
+
+/// The same of several to which the same happened.
+pub async fn tell_registers(
+    tx: &Tx,
+    kind: RegisterEvent,
+    of: &[&Summary],
+    error: Option<&str>,
+) -> Result<(), StoreError> {
+    let mut events = Events::new(domain::clock::now());
+    for summary in of {
+        events.push(kind, &register_item(summary, error)?);
+    }
+    crate::emit(tx, events, None).await
+}
+
+fn register_item(of: &Summary, error: Option<&str>) -> Result<RegisterItem, StoreError> {
+    Ok(RegisterItem {
         register_id: of.register_id,
         payee: of.payee.clone(),
         kind: if of.is_copy {
@@ -28,10 +46,7 @@ pub async fn tell_register(tx: &Tx, kind: RegisterEvent, of: &Summary, error: Op
         total: of.total,
         currency: Currency::parse(&of.currency)?,
         error: error.map(str::to_owned),
-    };
-    let mut events = Events::new(domain::clock::now());
-    events.push(kind, &item);
-    crate::emit(tx, events, None).await
+    })
 }
 
 /// What is told of a payment for an online payee that has come to this state.
