@@ -45,6 +45,7 @@ mod reconciliation;
 mod registers;
 mod registers_delivered;
 mod registers_mail;
+mod registers_parts;
 mod restarts;
 mod transactions;
 mod unikassa;

@@ -75,14 +75,14 @@ impl Draft {
     /// The row comes first: a sweep knows what has one.
     async fn begin(&mut self) -> Result<(), ArtifactError> {
         artifacts::begin(&self.store, self.id, self.lease).await?;
-        self.going = match &self.outside {
-            None => Going::InChunks { next: 0 },
-            Some(outside) => Going::Outside {
+        self.going = Going::InChunks { next: 0 };
+        if let Some(outside) = &self.outside {
+            self.going = Going::Outside {
                 upload: outside.begin(self.id).await?,
                 waiting: Vec::new(),
                 bytes: 0,
-            },
-        };
+            };
+        }
         Ok(())
     }
 

@@ -77,6 +77,7 @@ pub(crate) fn plan(spec: &FileSpec, limits: Limits, mut pages: Receiver<Page>) -
     let own = empty.bytes();
     let counted = Counted::default();
     let mut register = CsvRegister::begin(spec, counted.clone())?;
+    register.flush()?;
     let mut plan: Vec<Planned> = Vec::new();
     let mut bytes = own;
     loop {

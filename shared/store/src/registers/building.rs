@@ -52,7 +52,7 @@ pub async fn claim_builds(
              SELECT register_id, payment_count, due_at FROM register
              WHERE state = 'frozen' AND due_at <= clock_timestamp() ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED),
          few AS (
-             SELECT register_id, row_number() OVER oldest AS nth, sum(payment_count) OVER oldest AS payments FROM due
+             SELECT register_id, row_number() OVER oldest AS nth, (sum(payment_count) OVER oldest)::bigint AS payments FROM due
              WINDOW oldest AS (ORDER BY due_at, register_id)),
          taken AS (
              UPDATE register SET lease_token = gen_random_uuid(), attempts = attempts + 1,

@@ -3,4 +3,5 @@
 mod building;
 mod closing;
 mod copies;
+mod parts;
 mod stand;
