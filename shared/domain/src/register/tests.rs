@@ -17,6 +17,8 @@ fn profile(schedule: Option<&str>, every_seconds: Option<u32>, zone: &str) -> Re
         zip: false,
         age_recipients: vec![],
         mail_to: vec![],
+        max_rows: None,
+        max_bytes: None,
     }
 }
 
