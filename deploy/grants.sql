@@ -147,15 +147,15 @@ grant update (clock) on ledger to unigate_registers;
 grant update (last_hi, last_sequence, last_cutoff, planned_version, next_cutoff, every_payments, late_since)
     on series to unigate_registers;
 grant select, insert on register to unigate_registers;
-grant update (state, lease_token, lease_until, due_at, attempts, last_error, file_name, sha256, bytes, built_at)
-    on register to unigate_registers;
+grant update (state, lease_token, lease_until, due_at, attempts, last_error, built_at) on register to unigate_registers;
+grant insert on register_part to unigate_registers;
 grant select, insert, delete on artifact to unigate_registers;
-grant update (sha256, bytes) on artifact to unigate_registers;
+grant update (sha256, bytes, place, lease) on artifact to unigate_registers;
 grant insert on artifact_chunk to unigate_registers;
 grant select, insert on mailing to unigate_registers;
 
 -- ---------------------------------------------------------------------------------------------------------- mailer
-grant select on mailing, register, series, payee_version, artifact, artifact_chunk to unigate_mailer;
+grant select on mailing, register, register_part, series, payee_version, artifact, artifact_chunk to unigate_mailer;
 grant update (state, due_at, lease_token, lease_until, attempts, last_error, sent_at) on mailing to unigate_mailer;
 grant update (state, mailed_at, last_error) on register to unigate_mailer;
 -- Whether payments wait for a register for too long: a mailer may be the one that notices.
@@ -214,7 +214,7 @@ grant select on ledger to unigate_operator;
 grant update (clock) on ledger to unigate_operator;
 grant select, insert on register to unigate_operator;
 grant update (state, due_at) on register to unigate_operator;
-grant select on mailing, artifact, artifact_chunk to unigate_operator;
+grant select on mailing, register_part, artifact, artifact_chunk to unigate_operator;
 grant update (state, due_at, attempts, give_up_at) on mailing to unigate_operator;
 -- Cards: handing files in, sealed to the vault; counting; setting aside. Not even ciphertext of cards can be read.
 grant select on vault, vault_index_key, vault_holder, reservation, card_case, product_stock to unigate_operator;
@@ -252,7 +252,8 @@ grant select, insert on audit to unigate_operator;
 
 -- ------------------------------------------------------------------------------ those who only look: support, reports
 -- Not: declarations (a payee's secret may stand in one), anything of the vault, sealed cards, files of registers.
-grant select on payment, payment_view, payment_identity, attempt, lane, lane_slot, ledger, series, register, mailing, artifact,
+grant select on payment, payment_view, payment_identity, attempt, lane, lane_slot, ledger, series, register, register_part,
+    mailing, artifact,
     reservation, card_case, card_fault, product_stock, audit, event, act, act_item,
     reconciliation, reconciliation_item to unigate_readonly;
 grant select (payee_id, version, gateway, suspended, retired, updated_at) on payee to unigate_readonly;

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::MetadataExt;
 
+use artifacts::Artifacts;
 use runtime::Settings;
 use runtime::settings::environment;
 use secrecy::ExposeSecret;
@@ -16,6 +17,8 @@ use crate::ending::Misconfigured;
 pub(crate) struct Operator {
     pub(crate) settings: Settings,
     pub(crate) store: Store,
+    /// Built files.
+    pub(crate) artifacts: Artifacts,
     /// As the audit log names them.
     pub(crate) who: String,
 }
@@ -34,6 +37,7 @@ impl Operator {
             ..settings.store.clone()
         })?;
         Ok(Self {
+            artifacts: Artifacts::new(store.clone(), &settings.artifacts)?,
             settings,
             store,
             who: who(),
@@ -67,6 +71,11 @@ pub(crate) fn load_settings() -> anyhow::Result<Settings> {
         Ok(_) => {}
         Err(StoreError::Unreadable(why)) => wrong.push(why),
         Err(other) => wrong.push(other.to_string()),
+    }
+    if let Ok(store) = Store::connect(&settings.store)
+        && let Err(error) = Artifacts::new(store, &settings.artifacts)
+    {
+        wrong.push(error.to_string());
     }
     if !is_broker_url(settings.bus.url.expose_secret()) {
         wrong.push("UNIGATE_BROKER_URL is not an amqp:// or amqps:// URL".to_owned());

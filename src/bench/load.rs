@@ -120,6 +120,14 @@ where
     }
 }
 
+/// The most memory a process has had, in MiB.
+pub(super) fn peak(id: u32) -> Option<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib / 1024.0)
+}
+
 const ONLINE: &str = r#"
     id = "isp"
     name = "Internet provider"

@@ -10,6 +10,7 @@ mod figure;
 mod idle;
 mod intake;
 mod load;
+mod registers;
 mod unikassa;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -32,6 +33,28 @@ enum Bench {
     Cards(CardsArgs),
     /// How fast payments are delivered to online payees, and what one that hangs costs the others
     Unikassa(UnikassaArgs),
+    /// How fast registers are built: a large one beside psql, zip and age, and many small ones that are due together
+    Registers(RegistersArgs),
+}
+
+/// What `unigate bench registers` is told.
+#[derive(Debug, Args)]
+struct RegistersArgs {
+    /// Pairs of measurements per figure
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
+    pairs: u32,
+    /// Payments, in one register and in many
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
+    payments: u32,
+    /// Payees that the many small registers are of
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    payees: u32,
+    /// Only figures whose names begin so: large, midnight
+    #[arg(long, default_value = "")]
+    only: String,
+    /// How the figures are printed
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
 }
 
 /// What `unigate bench unikassa` is told.
@@ -109,6 +132,11 @@ pub(crate) async fn run(args: &BenchArgs) -> Outcome {
         Bench::Unikassa(args) => {
             let figures = unikassa::measure(&settings, args.pairs, args.payments, &args.only).await?;
             ("unikassa", args.format, figures)
+        }
+        Bench::Registers(args) => {
+            let (pairs, payments, payees) = (args.pairs, args.payments, args.payees);
+            let figures = registers::measure(&settings, pairs, payments, payees, &args.only).await?;
+            ("registers", args.format, figures)
         }
     };
     match format {

@@ -46,6 +46,7 @@ mod reconciliation;
 mod registers;
 mod registers_delivered;
 mod registers_mail;
+mod registers_parts;
 mod registers_series;
 mod restarts;
 mod transactions;

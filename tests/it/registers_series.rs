@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use artifacts::Artifacts;
 use domain::declaration::Payee;
 use domain::ids::{PaymentId, TerminalId};
 use domain::{Account, Amount, Currency, Fee, Fields, PayeeId, RegisterId};
@@ -13,7 +14,7 @@ use registers::Builder;
 use serde_json::json;
 use store::payments::{Acceptance, NewPayment, Revoked};
 use store::registers::{CopyRequest, Listed};
-use store::{Store, artifacts, declarations, payments};
+use store::{Store, declarations, payments};
 use testkit::process::Process;
 use testkit::stand::Stand;
 use testkit::wait_for;
@@ -39,7 +40,7 @@ enum Move {
     Suspend,
     /// A builder takes a register and is never heard of again.
     LoseBuild,
-    BuildOne,
+    Build,
     /// A worker process dies at this point.
     Die(&'static str),
     /// Everything so far, once more.
@@ -56,7 +57,7 @@ fn one_move() -> impl Strategy<Value = Move> {
         1 => Just(Move::Change),
         1 => Just(Move::Suspend),
         2 => Just(Move::LoseBuild),
-        2 => Just(Move::BuildOne),
+        2 => Just(Move::Build),
         1 => Just(Move::Die("registers:after_freeze")),
         1 => Just(Move::Die("registers:before_record")),
         1 => Just(Move::Resend),
@@ -226,7 +227,11 @@ impl Office {
     }
 
     fn builder(&self) -> Builder {
-        Builder::new(self.store.clone(), "unigate@example.org")
+        Builder::new(self.store.clone(), self.artifacts(), "unigate@example.org")
+    }
+
+    fn artifacts(&self) -> Artifacts {
+        Artifacts::in_database(self.store.clone())
     }
 
     async fn resend(&mut self) {
@@ -257,10 +262,9 @@ impl Office {
             Move::Change => self.declare(!self.with_hot, self.payee.suspended).await,
             Move::Suspend => self.declare(self.with_hot, !self.payee.suspended).await,
             Move::LoseBuild => drop(self.builder().claim().await.unwrap()),
-            Move::BuildOne => {
-                if let Some(build) = self.builder().claim().await.unwrap() {
-                    self.builder().build(&build).await.unwrap();
-                }
+            Move::Build => {
+                let builds = self.builder().claim().await.unwrap();
+                self.builder().build(&builds).await.unwrap();
             }
             Move::Die(point) => self.die(point).await,
             Move::Resend => self.resend().await,
@@ -285,7 +289,7 @@ impl Office {
     /// Number and amount of each row of a register's file.
     async fn rows(&self, register: &Listed) -> Vec<(String, i64)> {
         let sha256 = register.sha256.as_ref().unwrap();
-        let chunks: Vec<_> = artifacts::read(&self.store, sha256).try_collect().await.unwrap();
+        let chunks: Vec<_> = self.artifacts().read(sha256).try_collect().await.unwrap();
         let text = String::from_utf8(chunks.concat()).unwrap();
         let row = |line: &str| {
             let cells: Vec<&str> = line.split(';').collect();

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use artifacts::{ArtifactSettingsError, Artifacts};
 use bus::Bus;
 use store::{Store, StoreError};
 use tokio::sync::Notify;
@@ -49,6 +50,8 @@ pub struct Context {
     pub settings: Arc<Settings>,
     /// The database.
     pub store: Store,
+    /// Built files, in the database or outside.
+    pub artifacts: Artifacts,
     /// The broker.
     pub bus: Bus,
     /// Cancelled when the process should end.
@@ -81,6 +84,7 @@ impl Context {
             .map_err(|error| StartError::Http(settings.http_address.to_string(), error))?;
         let context = Self {
             worker: worker_name().into(),
+            artifacts: Artifacts::new(store.clone(), &settings.artifacts)?,
             settings: Arc::new(settings),
             store,
             bus,
@@ -127,6 +131,9 @@ pub enum StartError {
     /// The database's settings can never work.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The place for large files can never be reached as it is said.
+    #[error(transparent)]
+    Artifacts(#[from] ArtifactSettingsError),
     /// The address for health and metrics is taken or not ours.
     #[error("UNIGATE_HTTP_ADDRESS {0}: {1}")]
     Http(String, #[source] std::io::Error),

@@ -36,4 +36,4 @@ pub use outcome::{Effect, Handled, Outcome, Reply, emit};
 pub use readiness::Readiness;
 pub use settings::Settings;
 pub use shutdown::{end_within, on_signal};
-pub use told::{payment_item, payment_row_item, tell_register};
+pub use told::{payment_item, payment_row_item, tell_register, tell_registers};

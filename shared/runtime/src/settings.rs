@@ -2,10 +2,13 @@
 //!
 //! Every field names its variable. Secrets are in types that do not print.
 
+mod artifacts;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ::artifacts::ArtifactSettings;
 use bus::BusSettings;
 use domain::declaration::{TerminalLimits, parse_mail_address};
 use secrecy::SecretString;
@@ -22,6 +25,8 @@ pub struct Settings {
     pub bus: BusSettings,
     /// `UNIGATE_HTTP_ADDRESS`: where `/healthz`, `/readyz` and `/metrics` are served. Port 0 takes a free one.
     pub http_address: SocketAddr,
+    /// `UNIGATE_ARTIFACTS_URL` and its kin: where large files of registers go. Who builds, mails or saves them asks.
+    pub artifacts: ArtifactSettings,
     /// `UNIGATE_SMTP_URL`: `smtp://[user:password@]host:port[?tls=none|starttls|required]` or `smtps://…`. Without it
     /// registers are built and wait to be mailed.
     pub smtp_url: Option<SecretString>,
@@ -55,6 +60,12 @@ pub struct Settings {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct File {
+    artifacts_url: Option<String>,
+    artifacts_above_bytes: Option<String>,
+    artifacts_s3_endpoint: Option<String>,
+    artifacts_s3_region: Option<String>,
+    artifacts_s3_access_key_id: Option<String>,
+    artifacts_s3_secret_access_key: Option<String>,
     database_url: Option<String>,
     database_ca_file: Option<String>,
     database_pool: Option<String>,
@@ -144,6 +155,7 @@ impl Settings {
                 get("UNIGATE_HTTP_ADDRESS", &file.http_address),
                 SocketAddr::from(([127, 0, 0, 1], 8080)),
             )?,
+            artifacts: artifacts::read(&file, get)?,
             smtp_url: get("UNIGATE_SMTP_URL", &file.smtp_url).map(SecretString::from),
             mail_from: get("UNIGATE_MAIL_FROM", &file.mail_from).unwrap_or_else(|| "unigate@localhost".into()),
             alert_mail_to: addresses(get("UNIGATE_ALERT_MAIL_TO", &file.alert_mail_to))?,

@@ -13,7 +13,28 @@ use store::{StoreError, Tx};
 
 /// Writes an event about a register, in the transaction of what happened to it; and of one that failed, a notice for people.
 pub async fn tell_register(tx: &Tx, kind: RegisterEvent, of: &Summary, error: Option<&str>) -> Result<(), StoreError> {
-    let item = RegisterItem {
+    tell_registers(tx, kind, &[of], error).await
+}
+
+/// The same of several to which the same happened.
+pub async fn tell_registers(
+    tx: &Tx,
+    kind: RegisterEvent,
+    of: &[&Summary],
+    error: Option<&str>,
+) -> Result<(), StoreError> {
+    let mut events = Events::new(domain::clock::now());
+    for summary in of {
+        events.push(kind, &register_item(summary, error)?);
+        if kind == RegisterEvent::Failed {
+            notices::add(tx, &failed_notice(summary, error, &summary.register_id.to_string())).await?;
+        }
+    }
+    crate::emit(tx, events, None).await
+}
+
+fn register_item(of: &Summary, error: Option<&str>) -> Result<RegisterItem, StoreError> {
+    Ok(RegisterItem {
         register_id: of.register_id,
         payee: of.payee.clone(),
         kind: if of.is_copy {
@@ -29,13 +50,7 @@ pub async fn tell_register(tx: &Tx, kind: RegisterEvent, of: &Summary, error: Op
         total: of.total,
         currency: Currency::parse(&of.currency)?,
         error: error.map(str::to_owned),
-    };
-    if kind == RegisterEvent::Failed {
-        notices::add(tx, &failed_notice(of, error, &of.register_id.to_string())).await?;
-    }
-    let mut events = Events::new(domain::clock::now());
-    events.push(kind, &item);
-    crate::emit(tx, events, None).await
+    })
 }
 
 fn failed_notice<'a>(of: &Summary, error: Option<&str>, register: &'a str) -> NewNotice<'a> {

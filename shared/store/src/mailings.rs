@@ -1,4 +1,4 @@
-//! Mailings: one register to one recipient. All recipients and all retries get the same Message-ID and the same bytes, so
+//! Mailings: one file of a register to one recipient. All recipients and all retries get the same Message-ID and the same bytes, so
 //! that a mail that was sent twice is seen to be one.
 
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::audit::{self, Act};
-use crate::registers::{SUMMARY_COLUMNS, SUMMARY_WIDTH, Summary, summary_of};
+use crate::registers::{Build, BuiltPart, Part, SUMMARY_COLUMNS, SUMMARY_WIDTH, Summary, summary_of};
 use crate::{Store, StoreError, Tx};
 
 /// A mailing in the hands of one mailer.
@@ -23,6 +23,8 @@ pub struct Mailing {
     pub token: Uuid,
     /// The register it is about.
     pub summary: Summary,
+    /// Which of its files is attached, and what that holds.
+    pub part: Part,
     /// The payee in the version the range was closed under, as the series has it.
     pub payee: Payee,
     /// All recipients of the register, in their order: the mail names them all.
@@ -54,14 +56,24 @@ pub enum Kept {
     Lost,
 }
 
-/// Adds a mailing per recipient, in the transaction that records the build.
-pub(crate) async fn add(tx: &Tx, register: RegisterId, to: &[String], message_id: &str) -> Result<(), StoreError> {
-    let ids: Vec<Uuid> = to.iter().map(|_| Uuid::now_v7()).collect();
+/// Adds a mailing per file and recipient, in the transaction that records the builds.
+pub(crate) async fn add(tx: &Tx, parts: &[(&Build, &BuiltPart)]) -> Result<(), StoreError> {
+    let (mut ids, mut registers, mut ns) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut recipients, mut message_ids) = (Vec::new(), Vec::new());
+    for (build, built) in parts {
+        for recipient in &build.mail_to {
+            ids.push(Uuid::now_v7());
+            registers.push(build.summary.register_id.as_uuid());
+            ns.push(built.part.part);
+            recipients.push(recipient.as_str());
+            message_ids.push(built.message_id.as_str());
+        }
+    }
     tx.execute(
-        "INSERT INTO mailing (mailing_id, register_id, recipient, message_id)
-         SELECT mailing_id, $2, recipient, $4 FROM UNNEST($1::uuid[], $3::text[]) AS m (mailing_id, recipient)
-         ON CONFLICT (register_id, recipient) DO NOTHING",
-        &[&ids, &register.as_uuid(), &to, &message_id],
+        "INSERT INTO mailing (mailing_id, register_id, part, recipient, message_id)
+         SELECT * FROM UNNEST($1::uuid[], $2::uuid[], $3::int4[], $4::text[], $5::text[])
+         ON CONFLICT (register_id, part, recipient) DO NOTHING",
+        &[&ids, &registers, &ns, &recipients, &message_ids],
     )
     .await
     .map(drop)
@@ -96,8 +108,10 @@ pub async fn claim(store: &Store, most: usize, lease: Duration) -> Result<Vec<Ma
                  ORDER BY coalesce(due_at, lease_until) LIMIT $3 FOR UPDATE SKIP LOCKED))
              RETURNING *)
          SELECT {SUMMARY_COLUMNS}, m.mailing_id, v.declaration, m.recipient, m.message_id, m.attempts,
-             r.built_at, r.file_name, r.sha256, r.bytes, r.mail_to
-         FROM taken m JOIN register r USING (register_id) JOIN series s USING (series_id)
+             r.built_at, p.file_name, p.sha256, a.bytes, r.mail_to, p.part, p.payment_count, p.total,
+             (SELECT count(*) FROM register_part o WHERE o.register_id = r.register_id)::int4
+         FROM taken m JOIN register_part p USING (register_id, part) JOIN artifact a USING (sha256)
+         JOIN register r USING (register_id) JOIN series s USING (series_id)
          JOIN payee_version v ON v.payee_id = r.payee_id AND v.version = r.payee_version"
     );
     let rows = store.query(&sql, &[&token, &lease.as_secs_f64(), &most]).await?;
@@ -134,6 +148,12 @@ fn mailing_of(row: &Row, token: Uuid) -> Result<Mailing, StoreError> {
         sha256: row.get(at(7)),
         bytes: row.get(at(8)),
         to: row.get(at(9)),
+        part: Part {
+            part: row.get(at(10)),
+            count: row.get(at(11)),
+            total: row.get(at(12)),
+            parts: row.get(at(13)),
+        },
     })
 }
 

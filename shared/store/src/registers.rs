@@ -11,6 +11,8 @@ mod copies;
 mod delivered;
 mod listing;
 mod membership;
+mod parts;
+mod rows;
 mod series;
 mod standing;
 mod statement;
@@ -22,14 +24,15 @@ use tokio_postgres::Row;
 use crate::StoreError;
 
 pub use building::{
-    Build, RegisterRow, builds_due_in, claim_build, record_build_failed, record_built, release_build, renew_build,
-    requeue_build, rows_after,
+    Build, BuildsDue, builds_due, claim_builds, record_build_failed, release_build, renew_builds, requeue_build,
 };
 pub use closing::{advance_clock, close_before_change, close_due, close_now, series_due, series_due_in};
 pub use copies::{CopyRequest, resend};
 pub use delivered::{close_delivered, deliveries_due, deliveries_due_in};
-pub use listing::{Listed, SavedFile, count_failed, file_of, find, list};
+pub use listing::{Listed, count_failed, find, list};
 pub use membership::{Closed, Membership, Recipient, Version, membership};
+pub use parts::{BuiltPart, ListedPart, Part, parts_of, record_built};
+pub use rows::{RegisterRow, rows_after};
 pub use standing::{Standing, note_late, open_of, perhaps_late, standing, standings};
 pub use statement::{StatedRegister, StatedSum, StatementPeriod, statement_registers, statement_sums};
 

@@ -4,6 +4,7 @@
 //! Only `unigate bench` uses it, on databases it has made. It refuses nothing, so nothing else may.
 
 pub mod deliveries;
+pub mod registers;
 
 use std::time::{Duration, Instant};
 

@@ -11,7 +11,7 @@ use tokio::process::Command;
 
 use super::payee::Payees;
 use super::{NOBODY, declare, declared};
-use crate::bench::load::Ground;
+use crate::bench::load::{Ground, peak};
 
 /// What they become.
 const DUE: &str = "waiting";
@@ -64,12 +64,4 @@ async fn requeue(ground: &Ground) -> anyhow::Result<Took> {
         seconds: begun.elapsed().as_secs_f64(),
         memory,
     })
-}
-
-/// The most memory a process has had, in MiB.
-fn peak(id: u32) -> Option<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib / 1024.0)
 }

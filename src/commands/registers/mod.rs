@@ -6,15 +6,13 @@ mod save;
 pub(crate) mod schedule;
 pub(crate) mod statement;
 
-use std::path::PathBuf;
-
 use anyhow::bail;
 use clap::Subcommand;
 use domain::ids::{PayeeId, RegisterId};
 use serde_json::{Value, json};
 use store::audit::{self, Act};
 use store::mailings;
-use store::registers::{self, Listed};
+use store::registers::{self, Listed, ListedPart};
 
 use super::payments::act;
 use crate::ending::{Ending, Outcome};
@@ -54,15 +52,8 @@ pub(crate) enum Command {
         #[arg(value_name = "ID", value_parser = RegisterId::parse)]
         register: RegisterId,
     },
-    /// Save a register's file
-    Save {
-        /// The register
-        #[arg(value_name = "ID", value_parser = RegisterId::parse)]
-        register: RegisterId,
-        /// Where to; a directory keeps the file's own name
-        #[arg(value_name = "FILE")]
-        file: PathBuf,
-    },
+    /// Save a register's file, or the files it has
+    Save(save::Args),
 }
 
 /// Which registers.
@@ -93,7 +84,7 @@ pub(crate) async fn run(command: Command) -> Outcome {
         Command::Statement(args) => statement::run(&operator, args).await,
         Command::Resend(args) => resend::run(&operator, args).await,
         Command::Requeue { register } => requeue(&operator, register).await,
-        Command::Save { register, file } => save::run(&operator, register, &file).await,
+        Command::Save(args) => save::run(&operator, args).await,
     }
 }
 
@@ -108,10 +99,19 @@ async fn show(operator: &Operator, id: RegisterId, format: ShowFormatArg) -> Out
     add("requested_by", json!(register.requested_by));
     add("payee_version", json!(register.payee_version));
     add("last_error", json!(register.last_error));
+    let parts = registers::parts_of(&operator.store, id).await?;
+    add("files", parts.iter().map(shown).collect());
     let acts = audit::of(&operator.store, "register", &id.to_string()).await?;
     add("audit", acts.iter().map(act).collect());
     output::show(format.format, &all)?;
     Ok(Ending::Done)
+}
+
+fn shown(part: &ListedPart) -> Value {
+    json!({
+        "part": part.part.part, "file": part.file_name, "sha256": hex::encode(&part.sha256), "bytes": part.bytes,
+        "count": part.part.count, "total": part.part.total,
+    })
 }
 
 async fn find(operator: &Operator, id: RegisterId) -> anyhow::Result<Listed> {
@@ -132,7 +132,7 @@ async fn build(operator: &Operator, payee: &PayeeId) -> Outcome {
 /// What failed is done again: without a file it was the build, with one the mail. Workers find it by themselves.
 async fn requeue(operator: &Operator, id: RegisterId) -> Outcome {
     let register = find(operator, id).await?;
-    let requeued = if register.sha256.is_none() {
+    let requeued = if register.parts == 0 {
         let built = registers::requeue_build(&operator.store, id, &operator.who).await;
         built.map(|()| format!("register {id} will be built again"))
     } else {
@@ -188,5 +188,6 @@ impl Row for Listed {
         Column::new("sha256", |row| json!(row.sha256.as_ref().map(hex::encode))),
         Column::new("bytes", |row| json!(row.bytes)),
         Column::new("mailed_at", |row| json!(row.mailed_at)),
+        Column::new("parts", |row| json!(row.parts)),
     ];
 }

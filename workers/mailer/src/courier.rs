@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use artifacts::{ArtifactError, Artifacts};
 use contract::event::RegisterEvent;
 use futures::TryStreamExt;
 use jiff::tz::TimeZone;
 use runtime::courier::{Claim, Courier, Done, LaneDue, Wanted};
 use runtime::{Nudge, tell_register};
 use store::mailings::{self, Kept, Mailing};
-use store::{Store, StoreError, artifacts};
+use store::{Store, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
@@ -35,6 +36,7 @@ pub(crate) const LEASE_MARGIN: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct MailCourier {
     store: Store,
+    artifacts: Artifacts,
     relay: Option<Relay>,
     from: String,
     room: Arc<Semaphore>,
@@ -65,9 +67,10 @@ pub enum Report {
 
 impl MailCourier {
     /// A courier; without a relay everything waits.
-    pub fn new(store: Store, relay: Option<Relay>, from: impl Into<String>) -> Self {
+    pub fn new(store: Store, artifacts: Artifacts, relay: Option<Relay>, from: impl Into<String>) -> Self {
         Self {
             store,
+            artifacts,
             relay,
             from: from.into(),
             room: Arc::new(Semaphore::new(IN_HAND)),
@@ -88,8 +91,8 @@ impl MailCourier {
                 mailing.bytes
             )));
         }
-        let chunks: Result<Vec<_>, StoreError> = artifacts::read(&self.store, &mailing.sha256).try_collect().await;
-        let file = chunks.map_err(|error| Report::Later(error.to_string()))?.concat();
+        let chunks: Result<Vec<_>, _> = self.artifacts.read(&mailing.sha256).try_collect().await;
+        let file = chunks.map_err(unread)?.concat();
         if i64::try_from(file.len()) != Ok(mailing.bytes) {
             return Err(Report::Refused(format!(
                 "the file has {} of {} bytes",
@@ -168,6 +171,15 @@ impl MailCourier {
             tracing::error!(%register, error, "a register cannot be mailed");
         }
         tx.commit().await
+    }
+}
+
+/// What was stored is damaged or gone: no later try mends that.
+fn unread(error: ArtifactError) -> Report {
+    if error.passes() {
+        Report::Later(error.to_string())
+    } else {
+        Report::Refused(error.to_string())
     }
 }
 

@@ -28,7 +28,12 @@ pub fn start(context: &Context) -> Result<(), RelayUrlError> {
     // A relay each: a register of many megabytes under way keeps no alert waiting.
     let relay = || settings.smtp_url.as_ref().map(Relay::from_url).transpose();
     sweep::on_wake_up(context, Queue::MailerWake, Nudge::Mails);
-    let courier = MailCourier::new(context.store.clone(), relay()?, settings.mail_from.clone());
+    let courier = MailCourier::new(
+        context.store.clone(),
+        context.artifacts.clone(),
+        relay()?,
+        settings.mail_from.clone(),
+    );
     runtime::courier::spawn(context, courier);
     let (to, pause) = (settings.alert_mail_to.clone(), settings.alert_mail_pause);
     let alerts = NoticeCourier::new(context.store.clone(), relay()?, settings.mail_from.clone(), to, pause);

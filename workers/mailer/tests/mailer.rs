@@ -4,6 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use artifacts::Artifacts;
 use domain::declaration::Payee;
 use domain::{PayeeId, RegisterId};
 use futures::FutureExt;
@@ -12,9 +13,11 @@ use mailer::{MailCourier, Report};
 use runtime::courier::{Courier, Done, Wanted};
 use secrecy::SecretString;
 use serde_json::json;
-use store::artifacts::{self, Finished};
+use sha2::{Digest, Sha256};
+use store::artifacts::{Artifact, Finished, Lies};
 use store::mailings::requeue_mail;
-use store::{Store, StoreSettings, declarations, registers, scratch};
+use store::registers::{self, BuiltPart, Part};
+use store::{Store, StoreSettings, declarations, scratch};
 use testkit::mail::{Behaviour, Greeting, Mail, MailServer, Step};
 
 const LONG: Duration = Duration::from_secs(20);
@@ -48,6 +51,7 @@ where
     let relay = Relay::from_url(&SecretString::from(format!("smtp://{}?tls=none", server.addr))).unwrap();
     let courier = MailCourier::new(
         store.clone(),
+        Artifacts::in_database(store.clone()),
         Some(relay.with_timeout(timeout)),
         "Unigate <unigate@example.org>",
     );
@@ -85,20 +89,28 @@ async fn built_register(store: &Store, to: &[&str]) -> RegisterId {
     scratch::sql(store, paid).await.unwrap();
     let gvk = PayeeId::parse("gvk").unwrap();
     let register = registers::close_now(store, &gvk, "test").await.unwrap()[0];
-    let build = registers::claim_build(store, LONG).await.unwrap().unwrap();
-    artifacts::begin(store, build.token).await.unwrap();
-    artifacts::add_chunk(store, build.token, 0, FILE).await.unwrap();
-    let finished = Finished {
-        sha256: [7; 32],
-        bytes: FILE.len() as i64,
+    let build = registers::claim_builds(store, LONG, 1, 1).await.unwrap().remove(0);
+    let built = BuiltPart {
+        part: Part {
+            part: 1,
+            parts: 1,
+            count: 1,
+            total: 15_000,
+        },
+        file_name: "gvk-main-000001.csv".to_owned(),
+        artifact: Artifact {
+            id: uuid::Uuid::now_v7(),
+            finished: Finished {
+                sha256: Sha256::digest(FILE).into(),
+                bytes: FILE.len() as i64,
+            },
+            lies: Lies::Held(vec![FILE.into()]),
+        },
+        message_id: format!("<{register}@example.org>"),
     };
     let tx = store.begin().await.unwrap();
-    let message_id = format!("<{register}@example.org>");
-    assert!(
-        registers::record_built(&tx, &build, "gvk-main-000001.csv", &finished, &message_id)
-            .await
-            .unwrap()
-    );
+    let recorded = registers::record_built(&tx, &[(&build, &[built])]).await.unwrap();
+    assert_eq!(recorded, [register].into());
     tx.commit().await.unwrap();
     register
 }
@@ -287,7 +299,7 @@ async fn a_dead_relay_costs_no_mail_a_try() {
         stand.server.up().unwrap();
         stand.server.greet([Greeting::Answer(421)]);
         testkit::wait_for("both mails", LONG, async || {
-            stand.round().await;
+            Box::pin(stand.round()).await;
             (stand.server.inbox().len() == 2).then_some(())
         })
         .await;
@@ -319,7 +331,12 @@ async fn a_killed_mailers_mail_is_sent_by_another() {
 #[tokio::test]
 async fn without_a_relay_mails_wait() {
     on_stand(&["a@example.org"], LONG, |stand| async move {
-        let courier = MailCourier::new(stand.store.clone(), None, "unigate@example.org");
+        let courier = MailCourier::new(
+            stand.store.clone(),
+            Artifacts::in_database(stand.store.clone()),
+            None,
+            "unigate@example.org",
+        );
         assert!(courier.lanes_due().await.unwrap().is_empty());
         assert!(courier.claim(&wanted(1)).await.unwrap().jobs.is_empty());
         assert_eq!(stand.value("SELECT state FROM mailing").await, "waiting");

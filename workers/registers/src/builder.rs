@@ -1,39 +1,41 @@
-//! Building: a frozen register becomes a file, under a lease.
+//! Building: frozen registers become files, under leases.
 //!
-//! Nothing of this holds a transaction while it works. What a build wrote counts only once it is recorded, in one
-//! transaction fenced by the lease; what was lost on the way is swept away.
+//! Small registers are built many at a time and recorded together, a large one by itself. Nothing of this holds a
+//! transaction while it works. What a build wrote counts only once it is recorded, in one transaction fenced by the
+//! leases; what was lost on the way is swept away.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bytes::Bytes;
+use artifacts::Artifacts;
 use contract::event::RegisterEvent;
-use runtime::tell_register;
-use store::artifacts::{self, Finished};
-use store::registers::{self, Build};
+use domain::RegisterId;
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use runtime::{tell_register, tell_registers};
+use store::registers::{self, Build, BuiltPart, Summary};
 use store::{Store, StoreError};
-use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio_util::sync::CancellationToken;
 
 use crate::BuildError;
-use crate::file::{FileSpec, message_id};
-use crate::pack::{Archive, Page, pack};
-use crate::render::Tally;
+use crate::write::Writing;
 
 /// How long a build is somebody's without a sign of life. A killed builder's register waits this long.
 const LEASE: Duration = Duration::from_secs(60);
-/// Rows read at a time, and pages and chunks under way: what bounds the memory of a build.
-const PAGE_ROWS: i64 = 2000;
-const UNDER_WAY: usize = 2;
-/// Larger archives are streamed.
-const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// What is claimed at a time: so many registers, and if more than one, of so many payments together.
+const CLAIMED: usize = 64;
+const CLAIMED_ROWS: i64 = 20_000;
+/// Of those, how many are in work at a time: one is read while another is packed.
+const IN_WORK: usize = 4;
 /// Waits before a build is tried again after trouble that passes, in seconds.
 const RETRY_SECONDS: [u32; 5] = [2, 5, 15, 60, 300];
 /// Unfinished files older than this are of no build under way.
 const ORPHAN_AGE: Duration = Duration::from_secs(3600);
 
-/// What came of one look for work.
+/// What came of one build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Built {
-    /// A file was recorded.
+    /// Its files were recorded.
     Recorded,
     /// The register is given back or somebody else's; it will be built.
     Later,
@@ -45,15 +47,17 @@ pub enum Built {
 #[derive(Clone, Debug)]
 pub struct Builder {
     store: Store,
+    artifacts: Artifacts,
     mail_from: String,
     lease: Duration,
 }
 
 impl Builder {
     /// A builder; Message-IDs of mails are of the domain of `mail_from`.
-    pub fn new(store: Store, mail_from: impl Into<String>) -> Self {
+    pub fn new(store: Store, artifacts: Artifacts, mail_from: impl Into<String>) -> Self {
         Self {
             store,
+            artifacts,
             mail_from: mail_from.into(),
             lease: LEASE,
         }
@@ -64,31 +68,123 @@ impl Builder {
         Self { lease, ..self }
     }
 
-    /// Takes the oldest register that waits to be built.
-    pub async fn claim(&self) -> Result<Option<Build>, StoreError> {
-        registers::claim_build(&self.store, self.lease).await
+    /// Takes the oldest registers that wait to be built, as many as are built together.
+    pub async fn claim(&self) -> Result<Vec<Build>, StoreError> {
+        registers::claim_builds(&self.store, self.lease, CLAIMED, CLAIMED_ROWS).await
     }
 
-    /// Builds what was claimed and records what came of it.
-    pub async fn build(&self, build: &Build) -> Result<Built, StoreError> {
+    /// Builds what was claimed and records what came of it, register by register.
+    pub async fn build(&self, builds: &[Build]) -> Result<Vec<Built>, StoreError> {
+        let written = self.write_all(builds).await;
+        let whole: Vec<(&Build, &[BuiltPart])> = builds
+            .iter()
+            .zip(&written)
+            .filter_map(|(build, outcome)| Some((build, outcome.as_deref().ok()?)))
+            .collect();
+        runtime::checkpoint("registers", "before_record");
+        let recorded = self.record_all(&whole).await;
+        drop(whole);
+        runtime::checkpoint("registers", "after_record");
+        let mut built = Vec::with_capacity(builds.len());
+        for (build, outcome) in builds.iter().zip(written) {
+            let error = match (outcome, &recorded) {
+                (Err(error), _) => error,
+                (Ok(_), Err(error)) => BuildError::Record(error.to_string()),
+                (Ok(_), Ok(recorded)) if !recorded.contains(&build.summary.register_id) => BuildError::LeaseLost,
+                (Ok(_), Ok(_)) => {
+                    built.push(Built::Recorded);
+                    continue;
+                }
+            };
+            built.push(self.settle(build, &error).await?);
+        }
+        Ok(built)
+    }
+
+    /// Drops what lost builds left behind.
+    pub async fn sweep_orphans(&self) -> Result<u64, artifacts::ArtifactError> {
+        self.artifacts.sweep(ORPHAN_AGE).await
+    }
+
+    /// Writes the files of all, holding the leases as long as that takes. In the order of `builds`.
+    async fn write_all(&self, builds: &[Build]) -> Vec<Result<Vec<BuiltPart>, BuildError>> {
+        let lost = CancellationToken::new();
+        let mut work: Vec<BoxFuture<'_, _>> = Vec::with_capacity(builds.len());
+        for build in builds {
+            let writing = Writing {
+                store: &self.store,
+                artifacts: &self.artifacts,
+                mail_from: &self.mail_from,
+                build,
+                lost: &lost,
+            };
+            work.push(Box::pin(writing.write()));
+        }
+        let mut all = std::pin::pin!(futures::stream::iter(work).buffered(IN_WORK).collect::<Vec<_>>());
+        tokio::select! {
+            written = &mut all => return written,
+            () = self.hold_leases(builds) => lost.cancel(),
+        }
+        all.await
+    }
+
+    /// Renews the leases until none is left; returns only then.
+    async fn hold_leases(&self, builds: &[Build]) {
+        loop {
+            tokio::time::sleep(self.lease / 3).await;
+            match registers::renew_builds(&self.store, builds, self.lease).await {
+                // Those that are lost record nothing.
+                Ok(held) if held > 0 => {}
+                Ok(_) => return,
+                // The lease lasts two more tries.
+                Err(error) => tracing::warn!(%error, "leases of builds could not be renewed"),
+            }
+        }
+    }
+
+    /// Records all at once; should the database refuse that, one by one, so that one bad register keeps no other.
+    async fn record_all(&self, whole: &[(&Build, &[BuiltPart])]) -> Result<BTreeSet<RegisterId>, StoreError> {
+        match self.record(whole).await {
+            Err(error) if whole.len() > 1 && !error.is_retryable() => {
+                let mut recorded = BTreeSet::new();
+                for one in whole.chunks(1) {
+                    recorded.extend(self.record(one).await.unwrap_or_else(|error| {
+                        tracing::error!(register = %one[0].0.summary.register_id, %error, "a build cannot be recorded");
+                        BTreeSet::new()
+                    }));
+                }
+                Ok(recorded)
+            }
+            other => other,
+        }
+    }
+
+    async fn record(&self, whole: &[(&Build, &[BuiltPart])]) -> Result<BTreeSet<RegisterId>, StoreError> {
+        if whole.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let tx = self.store.begin().await?;
+        let recorded = registers::record_built(&tx, whole).await?;
+        let told = whole.iter().map(|(build, _)| &build.summary);
+        let told: Vec<&Summary> = told.filter(|summary| recorded.contains(&summary.register_id)).collect();
+        tell_registers(&tx, RegisterEvent::Built, &told, None).await?;
+        tx.commit().await?;
+        for (build, parts) in whole {
+            let about = &build.summary;
+            if recorded.contains(&about.register_id) {
+                tracing::info!(register = %about.register_id, payee = %about.payee, count = about.count, parts = parts.len(), "built");
+            }
+        }
+        metrics::counter!("unigate_registers_built_total").increment(recorded.len() as u64);
+        Ok(recorded)
+    }
+
+    /// What becomes of a register that was not built.
+    async fn settle(&self, build: &Build, error: &BuildError) -> Result<Built, StoreError> {
         let register = build.summary.register_id;
-        let outcome = match self.write(build).await {
-            Ok((spec, finished)) => {
-                runtime::checkpoint("registers", "before_record");
-                self.record(build, &spec, &finished).await
-            }
-            Err(error) => Err(error),
-        };
-        let error = match outcome {
-            Ok(()) => {
-                tracing::info!(%register, payee = %build.summary.payee, count = build.summary.count, "built");
-                return Ok(Built::Recorded);
-            }
-            Err(error) => error,
-        };
         // Best effort: the sweep finds what this leaves.
-        if let Err(error) = artifacts::discard(&self.store, build.token).await {
-            tracing::debug!(%register, %error, "an unfinished file is left to the sweep");
+        if let Err(error) = store::artifacts::discard_of(&self.store, build.token).await {
+            tracing::debug!(%register, %error, "unfinished files are left to the sweep");
         }
         if matches!(error, BuildError::LeaseLost) {
             tracing::warn!(%register, "the lease ran out under way: somebody else builds it");
@@ -101,12 +197,7 @@ impl Builder {
             registers::release_build(&self.store, build, &error.to_string(), delay).await?;
             return Ok(Built::Later);
         }
-        self.fail(build, &error).await
-    }
-
-    /// Drops what lost builds left behind.
-    pub async fn sweep_orphans(&self) -> Result<u64, StoreError> {
-        artifacts::discard_orphans(&self.store, ORPHAN_AGE).await
+        self.fail(build, error).await
     }
 
     async fn fail(&self, build: &Build, error: &BuildError) -> Result<Built, StoreError> {
@@ -125,102 +216,5 @@ impl Builder {
             metrics::counter!("unigate_invariant_violations_total", "kind" => "register_disagrees").increment(1);
         }
         Ok(Built::Failed)
-    }
-
-    /// Writes the file, holding the lease as long as that takes.
-    async fn write(&self, build: &Build) -> Result<(FileSpec, Finished), BuildError> {
-        artifacts::begin(&self.store, build.token).await?;
-        let (tally, finished) = tokio::select! {
-            written = self.stream_fitting(build) => written?,
-            lost = self.hold_lease(build) => return Err(lost),
-        };
-        let Tally { count, total } = tally;
-        let (frozen_count, frozen_total) = (build.summary.count, build.summary.total);
-        if (count, total) != (frozen_count, frozen_total) {
-            return Err(BuildError::Disagrees {
-                count,
-                total,
-                frozen_count,
-                frozen_total,
-            });
-        }
-        Ok((FileSpec::of(build)?, finished))
-    }
-
-    async fn stream_fitting(&self, build: &Build) -> Result<(Tally, Finished), BuildError> {
-        match self.stream(build, Archive::Held(HELD_BYTES_MAX)).await {
-            // Nothing of the file has been handed over yet, and the rows are the same when read again.
-            Err(BuildError::TooLargeToHold) => self.stream(build, Archive::Streamed).await,
-            other => other,
-        }
-    }
-
-    async fn stream(&self, build: &Build, archive: Archive) -> Result<(Tally, Finished), BuildError> {
-        let spec = FileSpec::of(build)?;
-        let (pages_in, pages) = channel(UNDER_WAY);
-        let (chunks_in, chunks) = channel(UNDER_WAY);
-        let packed = async { tokio::task::spawn_blocking(move || pack(&spec, archive, pages, chunks_in)).await? };
-        // The packer's own error comes last where it is only the echo of another's.
-        let (read, stored, packed) = tokio::join!(
-            self.read_rows(build, pages_in),
-            self.store_chunks(build, chunks),
-            packed
-        );
-        read.and(stored)?;
-        packed
-    }
-
-    async fn read_rows(&self, build: &Build, pages: Sender<Page>) -> Result<(), BuildError> {
-        let mut after = None;
-        loop {
-            let rows = registers::rows_after(&self.store, build, after.as_ref(), PAGE_ROWS).await?;
-            let page = match rows.last() {
-                Some(last) => {
-                    after = Some(last.clone());
-                    Page::Rows(rows)
-                }
-                None => Page::End,
-            };
-            let ended = matches!(page, Page::End);
-            // A packer that is gone says itself why.
-            if pages.send(page).await.is_err() || ended {
-                return Ok(());
-            }
-        }
-    }
-
-    async fn store_chunks(&self, build: &Build, mut chunks: Receiver<Bytes>) -> Result<(), BuildError> {
-        let mut n = 0;
-        while let Some(chunk) = chunks.recv().await {
-            artifacts::add_chunk(&self.store, build.token, n, &chunk).await?;
-            n += 1;
-        }
-        Ok(())
-    }
-
-    /// Renews the lease until that fails; returns only then.
-    async fn hold_lease(&self, build: &Build) -> BuildError {
-        loop {
-            tokio::time::sleep(self.lease / 3).await;
-            match registers::renew_build(&self.store, build, self.lease).await {
-                Ok(true) => {}
-                Ok(false) => return BuildError::LeaseLost,
-                // The lease lasts two more tries.
-                Err(error) if error.is_retryable() => tracing::warn!(%error, "a lease could not be renewed"),
-                Err(error) => return error.into(),
-            }
-        }
-    }
-
-    async fn record(&self, build: &Build, spec: &FileSpec, finished: &Finished) -> Result<(), BuildError> {
-        let message_id = message_id(&build.summary, &self.mail_from);
-        let tx = self.store.begin().await?;
-        if !registers::record_built(&tx, build, &spec.name, finished, &message_id).await? {
-            return Err(BuildError::LeaseLost);
-        }
-        tell_register(&tx, RegisterEvent::Built, &build.summary, None).await?;
-        tx.commit().await?;
-        metrics::counter!("unigate_registers_built_total").increment(1);
-        Ok(())
     }
 }

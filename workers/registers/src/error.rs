@@ -1,5 +1,6 @@
 //! Why a register could not be built, in the two kinds that matter: what passes by itself, and what does not.
 
+use artifacts::ArtifactError;
 use store::StoreError;
 
 /// A build that did not end in a file.
@@ -8,6 +9,12 @@ pub enum BuildError {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Where its files are to lie.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// It was written and could not be recorded.
+    #[error("recording: {0}")]
+    Record(String),
     /// The lease ran out under way; somebody else builds it now.
     #[error("the lease ran out under way")]
     LeaseLost,
@@ -26,6 +33,17 @@ pub enum BuildError {
         /// Their sum, in minor units.
         frozen_total: i64,
     },
+    /// One payment alone is more than a file may have.
+    #[error("max_bytes is {most}, and a file of one payment has {bytes}")]
+    RowTooLarge {
+        /// A file of it alone.
+        bytes: u64,
+        /// What the payee takes.
+        most: u64,
+    },
+    /// The payee's limits make too many files of it.
+    #[error("max_rows or max_bytes would make more than {0} parts of it")]
+    TooManyParts(i32),
     /// The payee's version has no `[register]`.
     #[error("the payee was closed under a version without [register]")]
     NoProfile,
@@ -57,7 +75,8 @@ impl BuildError {
     pub fn passes(&self) -> bool {
         match self {
             Self::Store(error) => error.is_retryable(),
-            Self::LeaseLost | Self::BrokenOff => true,
+            Self::Artifact(error) => error.passes(),
+            Self::LeaseLost | Self::BrokenOff | Self::Record(_) => true,
             _ => false,
         }
     }

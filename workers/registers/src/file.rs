@@ -6,9 +6,10 @@ use age::x25519::Recipient;
 use domain::declaration::Payee;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use store::registers::{Build, Summary};
+use store::registers::{Build, Part, Summary};
 
 use crate::BuildError;
+use crate::parts::Planned;
 
 /// Everything the file depends on besides its rows.
 pub(crate) struct FileSpec {
@@ -28,7 +29,7 @@ pub(crate) struct FileSpec {
 }
 
 impl FileSpec {
-    pub(crate) fn of(build: &Build) -> Result<Self, BuildError> {
+    pub(crate) fn of(build: &Build, planned: &Planned) -> Result<Self, BuildError> {
         let Payee {
             register: Some(profile),
             field,
@@ -42,7 +43,7 @@ impl FileSpec {
             .iter()
             .map(|text| Recipient::from_str(text).map_err(|why| BuildError::Recipient(text.clone(), why)))
             .collect::<Result<Vec<_>, _>>()?;
-        let inner_name = format!("{}.{}", stem(&build.summary), profile.format.as_str());
+        let inner_name = format!("{}.{}", stem(&build.summary, planned.part), profile.format.as_str());
         let mut name = inner_name.clone();
         if profile.zip {
             name.push_str(".zip");
@@ -63,14 +64,23 @@ impl FileSpec {
     }
 }
 
-/// `gorvodokanal-main-000042`, or `gorvodokanal-main-COPY-000003`: copies are counted apart.
-fn stem(summary: &Summary) -> String {
+/// `gorvodokanal-main-000042`, or `gorvodokanal-main-COPY-000003`: copies are counted apart. Parts say which they are:
+/// `gorvodokanal-main-000042-1of3`.
+fn stem(summary: &Summary, part: Part) -> String {
     let copy = if summary.is_copy { "COPY-" } else { "" };
-    format!("{}-{}-{copy}{:06}", summary.payee, summary.series, summary.sequence)
+    let which = match part.parts {
+        1 => String::new(),
+        parts => format!("-{}of{parts}", part.part),
+    };
+    format!(
+        "{}-{}-{copy}{:06}{which}",
+        summary.payee, summary.series, summary.sequence
+    )
 }
 
-/// The Message-ID of all mails of a register: `<register@domain of the sender>`.
-pub(crate) fn message_id(summary: &Summary, mail_from: &str) -> String {
+/// The Message-ID of all mails of a part: `<register@domain of the sender>`, and from the second part on
+/// `<register-part@domain>`.
+pub(crate) fn message_id(summary: &Summary, part: Part, mail_from: &str) -> String {
     let domain = mail_from
         .rsplit_once('@')
         .map_or("", |(_, domain)| domain)
@@ -79,8 +89,12 @@ pub(crate) fn message_id(summary: &Summary, mail_from: &str) -> String {
         && domain
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte));
+    let which = match part.part {
+        1 => String::new(),
+        part => format!("-{part}"),
+    };
     format!(
-        "<{}@{}>",
+        "<{}{which}@{}>",
         summary.register_id,
         if fits { domain } else { "unigate.invalid" }
     )

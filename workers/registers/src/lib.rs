@@ -1,7 +1,7 @@
 //! Registers: closes ranges of payments at their cut-offs and builds each into a file.
 //!
 //! Closing, building and recording are three short transactions (`store::registers`); in between rows are read in pages
-//! and become text, archive, ciphertext and chunks in bounded memory. The file must hold exactly what was frozen: a
+//! and become text, archive, ciphertext and chunks in bounded memory, one register by itself or many at a time. The file must hold exactly what was frozen: a
 //! build that disagrees fails loudly and is never mailed. This crate sends no mail and knows no broker's message but
 //! wake-ups.
 
@@ -12,8 +12,10 @@ mod closer;
 mod error;
 mod file;
 mod pack;
+mod parts;
 mod render;
 mod worker;
+mod write;
 
 pub use builder::{Builder, Built};
 pub use closer::close_all_due;

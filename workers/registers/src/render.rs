@@ -65,6 +65,11 @@ impl<'a, W: Write> CsvRegister<'a, W> {
         Ok(())
     }
 
+    /// Hands everything over to what it writes into.
+    pub(crate) fn flush(&mut self) -> Result<(), BuildError> {
+        self.out.flush().map_err(BuildError::Write)
+    }
+
     pub(crate) fn finish(self) -> Result<(W, Tally), BuildError> {
         let out = self
             .out

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::{Builder, closer};
 
-/// Builds at once in one process: each takes a core while it runs.
+/// Claims in work in one process: a large register takes a core while it is built, and small ones do not wait for it.
 const BUILDS_AT_ONCE: usize = 2;
 /// How often leftovers of lost builds are looked for.
 const ORPHANS_INTERVAL: Duration = Duration::from_secs(600);
@@ -59,7 +59,11 @@ async fn close(context: &Context) -> Result<Swept, StoreError> {
 }
 
 async fn build_all(context: Context, woken: Arc<Notify>) {
-    let builder = Builder::new(context.store.clone(), context.settings.mail_from.clone());
+    let builder = Builder::new(
+        context.store.clone(),
+        context.artifacts.clone(),
+        context.settings.mail_from.clone(),
+    );
     let room = Arc::new(Semaphore::new(BUILDS_AT_ONCE));
     let mut orphans_swept: Option<tokio::time::Instant> = None;
     while !context.shutdown.is_cancelled() {
@@ -68,7 +72,7 @@ async fn build_all(context: Context, woken: Arc<Notify>) {
         }
         let begun = begin_builds(&context, &builder, &room, &woken).await;
         let due_in = match begun {
-            Ok(()) => registers::builds_due_in(&context.store).await.ok().flatten(),
+            Ok(()) => note_due(&context).await,
             Err(error) => {
                 if context.readiness.is_part_ready("database") || !error.is_retryable() {
                     tracing::warn!(%error, "looking for registers to build failed and will be repeated");
@@ -89,6 +93,14 @@ async fn build_all(context: Context, woken: Arc<Notify>) {
     }
 }
 
+/// How long until a build is due, if one is to come. How late the oldest is, is what tells an autoscaler that more builders
+/// are needed.
+async fn note_due(context: &Context) -> Option<Duration> {
+    let due = registers::builds_due(&context.store).await.ok()?;
+    metrics::gauge!("unigate_registers_build_due_seconds").set(due.late.as_secs_f64());
+    due.next
+}
+
 /// Begins as many builds as there is room and work for.
 async fn begin_builds(
     context: &Context,
@@ -97,14 +109,17 @@ async fn begin_builds(
     woken: &Arc<Notify>,
 ) -> Result<(), StoreError> {
     while let Ok(permit) = room.clone().try_acquire_owned() {
-        let Some(build) = builder.claim().await? else {
+        let builds = builder.claim().await?;
+        if builds.is_empty() {
             return Ok(());
-        };
+        }
         let (context, builder, woken) = (context.clone(), builder.clone(), woken.clone());
         context.tasks.clone().spawn(async move {
-            if let Err(error) = builder.build(&build).await {
-                tracing::warn!(register = %build.summary.register_id, %error, "a build waits for its lease to run out");
+            metrics::gauge!("unigate_registers_building").increment(builds.len() as f64);
+            if let Err(error) = builder.build(&builds).await {
+                tracing::warn!(builds = builds.len(), %error, "builds wait for their leases to run out");
             }
+            metrics::gauge!("unigate_registers_building").decrement(builds.len() as f64);
             drop(permit);
             woken.notify_one();
             context.nudge(Nudge::Events);

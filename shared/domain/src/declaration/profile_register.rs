@@ -18,6 +18,9 @@ const EVERY_HOURS_MAX: u32 = 8_784;
 /// The longest mail address, in bytes.
 const ADDRESS_MAX_BYTES: usize = 254;
 
+/// The least that a file may be limited to, in bytes: a header and one payment have to fit.
+const MAX_BYTES_LEAST: u64 = 10_000;
+
 /// The `[register]` of a payee.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -61,6 +64,12 @@ pub struct RegisterProfile {
     /// Further series, each with the payments that it takes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub series: Vec<SeriesProfile>,
+    /// Payments in one file at most; a register of more is several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_rows: Option<u64>,
+    /// Bytes of one file at most, counted before it is compressed and encrypted; a register of more is several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<u64>,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -96,6 +105,12 @@ impl RegisterProfile {
             found.take(check_address(&format!("mail_to[{at}]"), address));
         }
         found.refuse_if(has_repeats(&self.mail_to), "mail_to", "names an address twice");
+        found.refuse_if(self.max_rows == Some(0), "max_rows", "must be 1 or more");
+        found.refuse_if(
+            self.max_bytes.is_some_and(|most| most < MAX_BYTES_LEAST),
+            "max_bytes",
+            &format!("must be {MAX_BYTES_LEAST} or more"),
+        );
         found
     }
 

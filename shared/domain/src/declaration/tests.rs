@@ -156,6 +156,8 @@ fn refusals_name_the_field_by_its_path() {
             "format = \"dbf\"",
             "register.format: unknown variant `dbf`, expected `csv`",
         ),
+        ("zip = true", "max_rows = 0", "register.max_rows: must be 1"),
+        ("zip = true", "max_bytes = 9999", "register.max_bytes: must be 10000"),
         (
             "\"buh@example.org\"",
             "\"a@b.org\", \"buh\"",

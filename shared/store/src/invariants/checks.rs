@@ -199,12 +199,14 @@ const CHECKS: &[Check] = &[
     },
     Check {
         invariant: 4,
-        what: "a built register's file is whole",
+        what: "a built register's files are whole, and hold what was frozen",
         sql: "SELECT count(*), count(*) FILTER (WHERE NOT whole), min(register_id::text) FILTER (WHERE NOT whole)
-              FROM (SELECT r.register_id, coalesce(a.bytes = r.bytes AND a.bytes = (SELECT sum(octet_length(data))
-                         FROM artifact_chunk c WHERE c.artifact_id = a.artifact_id), false) AS whole
-                    FROM register r LEFT JOIN artifact a USING (sha256)
-                    WHERE r.state IN ('built', 'mailed')) built",
+              FROM (SELECT r.register_id, coalesce(sum(p.payment_count) = r.payment_count AND sum(p.total) = r.total
+                         AND max(p.part) = count(*) AND bool_and(a.place IS NOT NULL OR a.bytes = (
+                             SELECT sum(octet_length(data)) FROM artifact_chunk c WHERE c.artifact_id = a.artifact_id)),
+                         false) AS whole
+                    FROM register r LEFT JOIN register_part p USING (register_id) LEFT JOIN artifact a USING (sha256)
+                    WHERE r.state IN ('built', 'mailed') GROUP BY r.register_id) built",
     },
     Check {
         invariant: 4,

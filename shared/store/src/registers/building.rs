@@ -1,29 +1,26 @@
-//! Building under a lease: claim, read in pages, record. Whoever lost the lease records nothing.
-//!
-//! The lease's token is the id of the artifact being written, so that what a killed builder leaves behind is known for
-//! what it is and swept away.
+//! Building under a lease: claim, read in pages ([`super::rows`]), record ([`super::parts`]). Whoever lost the lease records
+//! nothing.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
+use domain::RegisterId;
 use domain::declaration::Payee;
-use domain::{Currency, Number, RegisterId};
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::closing::seconds;
 use super::{SUMMARY_COLUMNS, SUMMARY_WIDTH, Summary, summary_of};
-use crate::artifacts::{self, Finished};
 use crate::audit::{self, Act};
-use crate::{Store, StoreError, Tx, mailings};
+use crate::{Store, StoreError, Tx};
 
 /// A frozen register in the hands of one builder.
 #[derive(Clone, Debug)]
 pub struct Build {
     /// What was frozen.
     pub summary: Summary,
-    /// The lease; also the id of the artifact being written.
+    /// The lease, which fences what is recorded.
     pub token: Uuid,
     /// The payee in the version the range was closed under, as the series has it.
     pub payee: Payee,
@@ -35,75 +32,84 @@ pub struct Build {
     pub attempts: i32,
     /// Set when it holds what was delivered in this period, and not positions of the ledger.
     pub delivered: Option<(Timestamp, Timestamp)>,
-    series_id: i64,
-    lo: i64,
-    hi: i64,
+    pub(super) series_id: i64,
+    pub(super) lo: i64,
+    pub(super) hi: i64,
 }
 
-/// One payment as a register shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RegisterRow {
-    /// Its place in the ledger; none where what was delivered is listed.
-    pub position: Option<i64>,
-    /// What the payee knows it by.
-    pub number: Number,
-    /// When we took it, or when it was delivered, where that is listed. Pages go on after it and the number, or after the
-    /// position.
-    pub at: Timestamp,
-    /// When the payer paid.
-    pub paid_at: Timestamp,
-    /// The payer's account, as it came.
-    pub account: String,
-    /// In minor units.
-    pub amount: i64,
-    /// Its currency.
-    pub currency: Currency,
-    /// The number on the payer's receipt, as it came.
-    pub receipt_number: Option<String>,
-    /// What else the payer entered, as it came.
-    pub fields: BTreeMap<String, String>,
-}
-
-/// Takes the oldest register that is due to be built and nobody's, for `lease`.
-pub async fn claim_build(store: &Store, lease: Duration) -> Result<Option<Build>, StoreError> {
-    let token = Uuid::now_v7();
+/// Takes registers that are due to be built and nobody's, for `lease`: the oldest, and with it others, up to `most` in all,
+/// as long as they have no more than `most_rows` payments together.
+pub async fn claim_builds(
+    store: &Store,
+    lease: Duration,
+    most: usize,
+    most_rows: i64,
+) -> Result<Vec<Build>, StoreError> {
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
     // `due_at` moves with the lease: until it has run out the register is not due, whoever looks.
     let sql = format!(
-        "WITH taken AS (
-             UPDATE register SET lease_token = $1, attempts = attempts + 1,
-                 lease_until = clock_timestamp() + make_interval(secs => $2),
-                 due_at = clock_timestamp() + make_interval(secs => $2)
-             WHERE register_id = (SELECT register_id FROM register
-                 WHERE state = 'frozen' AND due_at <= clock_timestamp() ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+        "WITH due AS (
+             SELECT register_id, payment_count, due_at FROM register
+             WHERE state = 'frozen' AND due_at <= clock_timestamp() ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED),
+         few AS (
+             SELECT register_id, row_number() OVER oldest AS nth, (sum(payment_count) OVER oldest)::bigint AS payments FROM due
+             WINDOW oldest AS (ORDER BY due_at, register_id)),
+         taken AS (
+             UPDATE register SET lease_token = gen_random_uuid(), attempts = attempts + 1,
+                 lease_until = clock_timestamp() + make_interval(secs => $1),
+                 due_at = clock_timestamp() + make_interval(secs => $1)
+             WHERE register_id = ANY(ARRAY(SELECT register_id FROM few WHERE nth = 1 OR payments <= $3))
              RETURNING *)
          SELECT {SUMMARY_COLUMNS}, r.closed_at, r.mail_to, r.attempts, r.series_id, r.lo, r.hi, v.declaration,
-                s.holds = 'delivered', r.period_from, r.period_to
+                s.holds = 'delivered', r.period_from, r.period_to, r.lease_token
          FROM taken r JOIN series s USING (series_id)
          JOIN payee_version v ON v.payee_id = r.payee_id AND v.version = r.payee_version"
     );
-    let Some(row) = store.query_opt(&sql, &[&token, &lease.as_secs_f64()]).await? else {
-        return Ok(None);
-    };
-    let delivered = row.get::<_, bool>(SUMMARY_WIDTH + 7);
-    let period = || Some((row.get(SUMMARY_WIDTH + 8), row.get(SUMMARY_WIDTH + 9)));
-    let summary = summary_of(&row)?;
-    let payee: Payee = serde_json::from_value(row.get(SUMMARY_WIDTH + 6))?;
-    Ok(Some(Build {
-        delivered: if delivered { period() } else { None },
-        payee: payee.for_series(&summary.series),
-        summary,
-        token,
-        closed_at: row.get(SUMMARY_WIDTH),
-        mail_to: row.get(SUMMARY_WIDTH + 1),
-        attempts: row.get(SUMMARY_WIDTH + 2),
-        series_id: row.get(SUMMARY_WIDTH + 3),
-        lo: row.get(SUMMARY_WIDTH + 4),
-        hi: row.get(SUMMARY_WIDTH + 5),
-    }))
+    let rows = store.query(&sql, &[&lease.as_secs_f64(), &most, &most_rows]).await?;
+    Ok(rows.iter().filter_map(readable).collect())
 }
 
-/// How long until a register is due to be built; none when none waits.
-pub async fn builds_due_in(store: &Store) -> Result<Option<Duration>, StoreError> {
+/// A payee that this version of the program cannot read (a newer one declared it) must not hold up those claimed with it:
+/// its register waits for the lease to run out, and for a builder that can read it.
+fn readable(row: &Row) -> Option<Build> {
+    build_of(row)
+        .inspect_err(|error| {
+            let register: Uuid = row.get(0);
+            tracing::error!(%register, %error, "a register cannot be read by this version: left alone");
+        })
+        .ok()
+}
+
+fn build_of(row: &Row) -> Result<Build, StoreError> {
+    let at = |offset: usize| SUMMARY_WIDTH + offset;
+    let period = || Some((row.get(at(8)), row.get(at(9))));
+    let summary = summary_of(row)?;
+    let payee: Payee = serde_json::from_value(row.get(at(6)))?;
+    Ok(Build {
+        payee: payee.for_series(&summary.series),
+        summary,
+        closed_at: row.get(at(0)),
+        mail_to: row.get(at(1)),
+        attempts: row.get(at(2)),
+        series_id: row.get(at(3)),
+        lo: row.get(at(4)),
+        hi: row.get(at(5)),
+        delivered: if row.get(at(7)) { period() } else { None },
+        token: row.get(at(10)),
+    })
+}
+
+/// When registers are to be built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BuildsDue {
+    /// How long until the next; none when none waits.
+    pub next: Option<Duration>,
+    /// How long the oldest that is nobody's has been due.
+    pub late: Duration,
+}
+
+/// When registers are due to be built.
+pub async fn builds_due(store: &Store) -> Result<BuildsDue, StoreError> {
     let row = store
         .query_one(
             "SELECT extract(epoch FROM min(due_at) - clock_timestamp())::float8 FROM register
@@ -111,102 +117,26 @@ pub async fn builds_due_in(store: &Store) -> Result<Option<Duration>, StoreError
             &[],
         )
         .await?;
-    Ok(row.get::<_, Option<f64>>(0).map(seconds))
+    let until: Option<f64> = row.get(0);
+    Ok(BuildsDue {
+        next: until.map(seconds),
+        late: seconds(-until.unwrap_or_default()),
+    })
 }
 
-/// Holds the lease for longer. False: it ran out and is somebody else's; stop.
-pub async fn renew_build(store: &Store, build: &Build, lease: Duration) -> Result<bool, StoreError> {
-    let renewed = store
+/// Holds the leases for longer. Returns how many are still held; the others are somebody else's.
+pub async fn renew_builds(store: &Store, builds: &[Build], lease: Duration) -> Result<u64, StoreError> {
+    let ids: Vec<Uuid> = builds.iter().map(|build| build.summary.register_id.as_uuid()).collect();
+    let tokens: Vec<Uuid> = builds.iter().map(|build| build.token).collect();
+    store
         .execute(
-            "UPDATE register SET lease_until = clock_timestamp() + make_interval(secs => $3),
+            "UPDATE register r SET lease_until = clock_timestamp() + make_interval(secs => $3),
                  due_at = clock_timestamp() + make_interval(secs => $3)
-             WHERE register_id = $1 AND lease_token = $2 AND state = 'frozen'",
-            &[&build.summary.register_id.as_uuid(), &build.token, &lease.as_secs_f64()],
+             FROM UNNEST($1::uuid[], $2::uuid[]) AS b (register_id, token)
+             WHERE r.register_id = b.register_id AND r.lease_token = b.token AND r.state = 'frozen'",
+            &[&ids, &tokens, &lease.as_secs_f64()],
         )
-        .await?;
-    Ok(renewed == 1)
-}
-
-/// The next payments of the range after one (none = from the start), in the order of positions, or of delivery. The range
-/// is closed, so every page and every build sees the same payments.
-pub async fn rows_after(
-    store: &Store,
-    build: &Build,
-    after: Option<&RegisterRow>,
-    most: i64,
-) -> Result<Vec<RegisterRow>, StoreError> {
-    let rows = match build.delivered {
-        None => {
-            let position = after.and_then(|row| row.position).unwrap_or(build.lo - 1);
-            store
-                .query(
-                    "SELECT position, number, accepted_at, paid_at, account, amount, currency, receipt_number, fields
-                     FROM payment WHERE series_id = $1 AND position > $2 AND position <= $3 AND state <> 'revoked'
-                     ORDER BY position LIMIT $4",
-                    &[&build.series_id, &position, &build.hi, &most],
-                )
-                .await?
-        }
-        Some((from, to)) => {
-            let (at, number) = after.map_or((from, 0), |row| (row.at, row.number.get()));
-            store
-                .query(
-                    "SELECT NULL::int8, number, delivered_at, paid_at, account, amount, currency, receipt_number, fields
-                     FROM payment WHERE payee_id = $1 AND (delivered_at, number) > ($2, $3) AND delivered_at < $4
-                     ORDER BY delivered_at, number LIMIT $5",
-                    &[&build.summary.payee.as_str(), &at, &number, &to, &most],
-                )
-                .await?
-        }
-    };
-    rows.iter()
-        .map(|row| {
-            let fields: Value = row.get(8);
-            Ok(RegisterRow {
-                position: row.get(0),
-                number: Number::new(row.get(1))?,
-                at: row.get(2),
-                paid_at: row.get(3),
-                account: row.get(4),
-                amount: row.get(5),
-                currency: Currency::parse(row.get(6))?,
-                receipt_number: row.get(7),
-                fields: serde_json::from_value(fields)?,
-            })
-        })
-        .collect()
-}
-
-/// Records a finished file and, for each recipient, that it is to be mailed. False: the lease was lost, nothing was
-/// recorded, and the caller drops its transaction and the artifact.
-pub async fn record_built(
-    tx: &Tx,
-    build: &Build,
-    file_name: &str,
-    finished: &Finished,
-    message_id: &str,
-) -> Result<bool, StoreError> {
-    let register_id = build.summary.register_id.as_uuid();
-    // The row is locked before the file gets its name: of two builders only one comes this far.
-    let held = tx
-        .query_opt(
-            "SELECT FROM register WHERE register_id = $1 AND lease_token = $2 AND state = 'frozen' FOR UPDATE",
-            &[&register_id, &build.token],
-        )
-        .await?;
-    if held.is_none() {
-        return Ok(false);
-    }
-    artifacts::finish(tx, build.token, finished).await?;
-    tx.execute(
-        "UPDATE register SET state = 'built', built_at = clock_timestamp(), file_name = $2, sha256 = $3, bytes = $4,
-             lease_token = NULL, lease_until = NULL, due_at = NULL, last_error = NULL
-         WHERE register_id = $1",
-        &[&register_id, &file_name, &&finished.sha256[..], &finished.bytes],
-    )
-    .await?;
-    mailings::add(tx, build.summary.register_id, &build.mail_to, message_id).await?;
-    Ok(true)
+        .await
 }
 
 /// Records that the register cannot be built, which is an operator's business from now on. False: the lease was lost.
@@ -245,7 +175,7 @@ pub async fn requeue_build(store: &Store, register: RegisterId, who: &str) -> Re
     let requeued = tx
         .execute(
             "UPDATE register SET state = 'frozen', due_at = clock_timestamp()
-             WHERE register_id = $1 AND state = 'failed' AND sha256 IS NULL",
+             WHERE register_id = $1 AND state = 'failed' AND built_at IS NULL",
             &[&register.as_uuid()],
         )
         .await?;

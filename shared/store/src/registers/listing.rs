@@ -14,12 +14,14 @@ pub struct Listed {
     pub summary: Summary,
     /// `frozen`, `built`, `mailed` or `failed`.
     pub state: String,
-    /// The file's name, once built.
+    /// The file's name, once built; none where there are several.
     pub file: Option<String>,
-    /// The file's SHA-256, once built.
+    /// The file's SHA-256, once built; none where there are several.
     pub sha256: Option<Vec<u8>>,
-    /// The file's size, once built.
+    /// The size of all its files, once built.
     pub bytes: Option<i64>,
+    /// How many files it has; 0 before it was built.
+    pub parts: i32,
     /// When the last recipient's server had taken it.
     pub mailed_at: Option<Timestamp>,
     /// The range's end.
@@ -34,20 +36,14 @@ pub struct Listed {
     pub last_error: Option<String>,
 }
 
-/// A built file to be read with [`crate::artifacts::read`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SavedFile {
-    /// Its name.
-    pub name: String,
-    /// Its SHA-256, which it is found by.
-    pub sha256: Vec<u8>,
-    /// Its size.
-    pub bytes: i64,
-}
-
-const DETAILS: &str = "r.state, r.file_name, r.sha256, r.bytes, r.mailed_at, r.cutoff, r.revoked_count, r.requested_by, \
+const DETAILS: &str = "r.state, f.file_name, f.sha256, f.bytes, r.mailed_at, r.cutoff, r.revoked_count, r.requested_by, \
      r.payee_version, coalesce(r.last_error, (SELECT min(m.last_error) FROM mailing m \
-         WHERE m.register_id = r.register_id AND m.state <> 'sent')) FROM register r JOIN series s USING (series_id)";
+         WHERE m.register_id = r.register_id AND m.state <> 'sent')), f.parts \
+     FROM register r JOIN series s USING (series_id) CROSS JOIN LATERAL ( \
+         SELECT count(*)::int4 AS parts, sum(a.bytes)::bigint AS bytes, \
+             CASE WHEN count(*) = 1 THEN min(p.file_name) END AS file_name, \
+             CASE WHEN count(*) = 1 THEN decode(min(encode(p.sha256, 'hex')), 'hex') END AS sha256 \
+         FROM register_part p JOIN artifact a USING (sha256) WHERE p.register_id = r.register_id) f";
 
 /// All registers, or a payee's, oldest first.
 pub async fn list(store: &Store, payee: Option<&PayeeId>) -> Result<Vec<Listed>, StoreError> {
@@ -81,21 +77,6 @@ pub async fn count_failed(store: &Store) -> Result<i64, StoreError> {
     Ok(row.get(0))
 }
 
-/// A register's file. Refused while there is none, with the reason.
-pub async fn file_of(store: &Store, register: RegisterId) -> Result<SavedFile, StoreError> {
-    let Some(found) = find(store, register).await? else {
-        return Err(StoreError::Changed(format!("register {register} is unknown")));
-    };
-    match (found.file, found.sha256, found.bytes) {
-        (Some(name), Some(sha256), Some(bytes)) => Ok(SavedFile { name, sha256, bytes }),
-        _ => Err(StoreError::Changed(format!(
-            "register {register} has no file: it is {}{}",
-            found.state,
-            found.last_error.map(|error| format!(" ({error})")).unwrap_or_default()
-        ))),
-    }
-}
-
 fn listed_of(row: &Row) -> Result<Listed, StoreError> {
     let at = |offset: usize| SUMMARY_WIDTH + offset;
     Ok(Listed {
@@ -110,5 +91,6 @@ fn listed_of(row: &Row) -> Result<Listed, StoreError> {
         requested_by: row.get(at(7)),
         payee_version: row.get(at(8)),
         last_error: row.get(at(9)),
+        parts: row.get(at(10)),
     })
 }

@@ -73,7 +73,7 @@ async fn a_planted_secret_is_found_in_every_medium() {
     plant_in_audit(&stand, &digits(1)).await;
     found(&stand, "table audit").await;
     let chunk = [b"\x00\xff", pin(1).as_bytes()].concat();
-    store::artifacts::begin(&stand.store(), uuid::Uuid::nil())
+    store::artifacts::begin(&stand.store(), uuid::Uuid::nil(), uuid::Uuid::nil())
         .await
         .unwrap();
     store::artifacts::add_chunk(&stand.store(), uuid::Uuid::nil(), 0, &chunk)

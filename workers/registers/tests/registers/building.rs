@@ -98,16 +98,16 @@ async fn of_two_builders_only_the_one_with_the_lease_records() {
     on_stand(|stand| async move {
         one_register(&stand, json!({}), 3).await;
         let builder = stand.builder();
-        let lost = builder.claim().await.unwrap().unwrap();
-        assert!(builder.claim().await.unwrap().is_none(), "it is somebody's");
+        let lost = builder.claim().await.unwrap();
+        assert_eq!(builder.claim().await.unwrap().len(), 0, "it is somebody's");
         stand
             .sql("UPDATE register SET due_at = now(), lease_until = now()")
             .await;
-        let second = builder.claim().await.unwrap().unwrap();
-        assert_ne!(lost.token, second.token);
+        let second = builder.claim().await.unwrap();
+        assert_ne!(lost[0].token, second[0].token);
 
-        assert_eq!(builder.build(&second).await.unwrap(), Built::Recorded);
-        assert_eq!(builder.build(&lost).await.unwrap(), Built::Later, "refused");
+        assert_eq!(builder.build(&second).await.unwrap(), [Built::Recorded]);
+        assert_eq!(builder.build(&lost).await.unwrap(), [Built::Later], "refused");
         assert_eq!(stand.events().await, ["register.built"]);
         assert_eq!(
             stand
@@ -125,12 +125,12 @@ async fn a_lease_lost_under_way_ends_the_build() {
     on_stand(|stand| async move {
         one_register(&stand, json!({}), 3).await;
         let builder = stand.builder().with_lease(Duration::from_millis(3));
-        let lost = builder.claim().await.unwrap().unwrap();
+        let lost = builder.claim().await.unwrap();
         let taken = stand.builder();
         stand.sql("UPDATE register SET due_at = now()").await;
-        let second = taken.claim().await.unwrap().unwrap();
-        assert_eq!(builder.build(&lost).await.unwrap(), Built::Later);
-        assert_eq!(taken.build(&second).await.unwrap(), Built::Recorded);
+        let second = taken.claim().await.unwrap();
+        assert_eq!(builder.build(&lost).await.unwrap(), [Built::Later]);
+        assert_eq!(taken.build(&second).await.unwrap(), [Built::Recorded]);
         assert_eq!(stand.value("SELECT count(*) FROM artifact").await, "1");
     })
     .await;
@@ -140,9 +140,10 @@ async fn a_lease_lost_under_way_ends_the_build() {
 async fn what_a_killed_builder_left_is_swept_away() {
     on_stand(|stand| async move {
         one_register(&stand, json!({}), 3).await;
-        let killed = stand.builder().claim().await.unwrap().unwrap();
-        store::artifacts::begin(&stand.store, killed.token).await.unwrap();
-        store::artifacts::add_chunk(&stand.store, killed.token, 0, b"half")
+        let killed = stand.builder().claim().await.unwrap().remove(0);
+        let half = uuid::Uuid::now_v7();
+        store::artifacts::begin(&stand.store, half, killed.token).await.unwrap();
+        store::artifacts::add_chunk(&stand.store, half, 0, b"half")
             .await
             .unwrap();
         stand

@@ -3,5 +3,6 @@
 mod building;
 mod closing;
 mod copies;
+mod parts;
 mod series;
 mod stand;

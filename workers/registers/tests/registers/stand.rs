@@ -3,14 +3,15 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use artifacts::Artifacts;
 use domain::declaration::Payee;
 use domain::{PayeeId, RegisterId};
 use futures::{FutureExt, TryStreamExt};
 use registers::{Builder, Built};
 use secrecy::SecretString;
 use serde_json::{Value, json};
-use store::registers::Listed;
-use store::{Store, StoreSettings, artifacts, declarations, scratch};
+use store::registers::{Listed, ListedPart};
+use store::{Store, StoreSettings, declarations, scratch};
 
 pub(crate) struct Stand {
     pub(crate) store: Store,
@@ -139,26 +140,49 @@ impl Stand {
     }
 
     pub(crate) fn builder(&self) -> Builder {
-        Builder::new(self.store.clone(), "Unigate <unigate@example.org>")
+        self.builder_into(self.artifacts())
+    }
+
+    /// A builder that keeps files somewhere else than all others.
+    pub(crate) fn builder_into(&self, artifacts: Artifacts) -> Builder {
+        Builder::new(self.store.clone(), artifacts, "Unigate <unigate@example.org>")
+    }
+
+    pub(crate) fn artifacts(&self) -> Artifacts {
+        Artifacts::in_database(self.store.clone())
     }
 
     /// Builds everything that waits.
     pub(crate) async fn build_all(&self) -> Vec<Built> {
         let builder = self.builder();
         let mut built = Vec::new();
-        while let Some(build) = builder.claim().await.unwrap() {
-            built.push(builder.build(&build).await.unwrap());
+        loop {
+            let builds = builder.claim().await.unwrap();
+            if builds.is_empty() {
+                return built;
+            }
+            built.extend(builder.build(&builds).await.unwrap());
         }
-        built
     }
 
     /// A register's file with its name.
     pub(crate) async fn file(&self, register: RegisterId) -> (String, Vec<u8>) {
-        let saved = store::registers::file_of(&self.store, register).await.unwrap();
-        let chunks: Vec<_> = artifacts::read(&self.store, &saved.sha256).try_collect().await.unwrap();
-        let bytes = chunks.concat();
-        assert_eq!(bytes.len() as i64, saved.bytes);
-        (saved.name, bytes)
+        let mut files = self.files(register).await;
+        assert_eq!(files.len(), 1);
+        let (part, bytes) = files.remove(0);
+        (part.file_name, bytes)
+    }
+
+    /// The files of a register.
+    pub(crate) async fn files(&self, register: RegisterId) -> Vec<(ListedPart, Vec<u8>)> {
+        let mut files = Vec::new();
+        for part in store::registers::parts_of(&self.store, register).await.unwrap() {
+            let chunks: Vec<_> = self.artifacts().read(&part.sha256).try_collect().await.unwrap();
+            let bytes = chunks.concat();
+            assert_eq!(bytes.len() as i64, part.bytes);
+            files.push((part, bytes));
+        }
+        files
     }
 
     /// The kinds of events that were written, in order.

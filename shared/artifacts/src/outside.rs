@@ -1,0 +1,217 @@
+//! A directory, or S3-compatible storage. A file is written under the id of its draft, and gets its final name, made of its
+//! SHA-256 and that id, when it is whole and on the disk. The id makes the name this draft's alone: no sweep can take what
+//! another build of the same bytes has just put there.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use futures::{StreamExt, TryStreamExt};
+use object_store::aws::AmazonS3Builder;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{ClientOptions, ObjectMeta, ObjectStore, ObjectStoreExt, RetryConfig};
+use secrecy::ExposeSecret;
+use store::Store;
+use store::artifacts::{Finished, unknown_among};
+use url::Url;
+use uuid::Uuid;
+
+use crate::{ArtifactError, ArtifactSettings, ArtifactSettingsError};
+
+const URL: &str = "UNIGATE_ARTIFACTS_URL";
+/// Where files are while they are written.
+const UNFINISHED: &str = "unfinished";
+/// Objects looked up together by a sweep.
+const SWEPT_AT_ONCE: usize = 500;
+/// How long storage may take to answer one request, and how long one is repeated.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+const REPEATED_FOR: Duration = Duration::from_secs(60);
+
+/// The place outside of the database.
+#[derive(Clone, Debug)]
+pub(crate) struct Outside {
+    objects: Arc<dyn ObjectStore>,
+    /// The URL, which files that lie here are noted with.
+    pub(crate) place: String,
+    prefix: Path,
+    /// Files of more bytes go here.
+    pub(crate) above_bytes: usize,
+    /// Set for a directory: what is left of a killed process's writing is not listed as files.
+    directory: Option<PathBuf>,
+}
+
+impl Outside {
+    pub(crate) fn new(settings: &ArtifactSettings) -> Result<Option<Self>, ArtifactSettingsError> {
+        let Some(text) = &settings.url else { return Ok(None) };
+        let wrong = |why: &str| ArtifactSettingsError::new(URL, format!("`{text}`: {why}"));
+        let url = Url::parse(text).map_err(|error| wrong(&error.to_string()))?;
+        let (objects, prefix, directory): (Arc<dyn ObjectStore>, _, _) = match url.scheme() {
+            "file" => {
+                let directory = url
+                    .to_file_path()
+                    .map_err(|()| wrong("names no absolute directory, as in file:///var/lib/unigate/artifacts"))?;
+                let prefix = Path::from_absolute_path(&directory).map_err(|error| wrong(&error.to_string()))?;
+                (
+                    Arc::new(LocalFileSystem::new().with_fsync(true)),
+                    prefix,
+                    Some(directory),
+                )
+            }
+            "s3" => {
+                let bucket = url
+                    .host_str()
+                    .ok_or_else(|| wrong("names no bucket, as in s3://bucket/prefix"))?;
+                let prefix = Path::from_url_path(url.path()).map_err(|error| wrong(&error.to_string()))?;
+                (Arc::new(s3(bucket, settings)?), prefix, None)
+            }
+            _ => return Err(wrong("must begin with file:// or s3://")),
+        };
+        Ok(Some(Self {
+            objects,
+            place: text.trim_end_matches('/').to_owned(),
+            prefix,
+            above_bytes: settings.above_bytes,
+            directory,
+        }))
+    }
+
+    pub(crate) fn failed(&self, source: object_store::Error) -> ArtifactError {
+        ArtifactError::Outside {
+            place: self.place.clone(),
+            source,
+        }
+    }
+
+    fn unfinished(&self, id: Uuid) -> Path {
+        self.prefix.clone().join(UNFINISHED).join(id.to_string())
+    }
+
+    fn whole(&self, sha256: &[u8], id: Uuid) -> Path {
+        self.prefix.clone().join(format!("{}-{id}", hex::encode(sha256)))
+    }
+
+    pub(crate) async fn begin(&self, id: Uuid) -> Result<Box<dyn object_store::MultipartUpload>, ArtifactError> {
+        let begun = self.objects.put_multipart(&self.unfinished(id)).await;
+        begun.map_err(|error| self.failed(error))
+    }
+
+    /// Gives a file that is written its final name.
+    pub(crate) async fn name(&self, id: Uuid, finished: &Finished) -> Result<(), ArtifactError> {
+        let renamed = self
+            .objects
+            .rename(&self.unfinished(id), &self.whole(&finished.sha256, id))
+            .await;
+        renamed.map_err(|error| self.failed(error))
+    }
+
+    pub(crate) async fn read(
+        &self,
+        sha256: &[u8],
+        id: Uuid,
+    ) -> Result<impl futures::Stream<Item = Result<bytes::Bytes, ArtifactError>> + Send + use<>, ArtifactError> {
+        let found = self.objects.get(&self.whole(sha256, id)).await;
+        let found = found.map_err(|error| self.failed(error))?;
+        let place = self.place.clone();
+        Ok(found.into_stream().map_err(move |source| ArtifactError::Outside {
+            place: place.clone(),
+            source,
+        }))
+    }
+
+    /// Deletes files older than `age` that the database does not know. Of S3 uploads that were never completed there is no
+    /// list: a lifecycle rule of the bucket ends them.
+    pub(crate) async fn sweep(&self, store: &Store, age: Duration) -> Result<u64, ArtifactError> {
+        let before = domain::clock::now() - age;
+        let mut old = self
+            .objects
+            .list(Some(&self.prefix))
+            .map_err(|error| self.failed(error))
+            .try_filter(|object| std::future::ready(object.last_modified.timestamp() < before.as_second()))
+            .try_chunks(SWEPT_AT_ONCE);
+        let mut swept = 0;
+        while let Some(objects) = old.next().await {
+            swept += self.sweep_unknown(store, objects.map_err(|chunk| chunk.1)?).await?;
+        }
+        if let Some(directory) = &self.directory {
+            swept += self.sweep_staged(&directory.join(UNFINISHED), age)?;
+        }
+        Ok(swept)
+    }
+
+    async fn sweep_unknown(&self, store: &Store, objects: Vec<ObjectMeta>) -> Result<u64, ArtifactError> {
+        let ours: Vec<(Uuid, Path)> = objects
+            .into_iter()
+            .filter_map(|object| Some((id_of(&object.location)?, object.location)))
+            .collect();
+        let ids: Vec<Uuid> = ours.iter().map(|(id, _)| *id).collect();
+        let unknown = unknown_among(store, &ids).await?;
+        let mut swept = 0;
+        for (_, location) in ours.iter().filter(|(id, _)| unknown.contains(id)) {
+            match self.objects.delete(location).await {
+                // Two sweeps at once.
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => swept += 1,
+                Err(error) => return Err(self.failed(error)),
+            }
+        }
+        Ok(swept)
+    }
+
+    /// A directory's files have yet another name while they are written: the draft's with `#` and a number.
+    fn sweep_staged(&self, unfinished: &std::path::Path, age: Duration) -> Result<u64, ArtifactError> {
+        let failed = |source| ArtifactError::Directory {
+            place: self.place.clone(),
+            source,
+        };
+        let entries = match std::fs::read_dir(unfinished) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
+            Err(error) => return Err(failed(error)),
+        };
+        let before = SystemTime::from(domain::clock::now() - age);
+        let mut swept = 0;
+        for entry in entries {
+            let entry = entry.map_err(failed)?;
+            let staged = entry.file_name().to_string_lossy().contains('#');
+            let modified = entry.metadata().and_then(|about| about.modified()).map_err(failed)?;
+            if staged && modified < before {
+                std::fs::remove_file(entry.path()).map_err(failed)?;
+                swept += 1;
+            }
+        }
+        Ok(swept)
+    }
+}
+
+/// The id at the end of a name of ours. Other people's files in the same place are left alone.
+fn id_of(location: &Path) -> Option<Uuid> {
+    let name = location.filename()?;
+    let at = name.len().checked_sub(uuid::fmt::Hyphenated::LENGTH)?;
+    name.get(at..)?.parse().ok()
+}
+
+fn s3(bucket: &str, settings: &ArtifactSettings) -> Result<object_store::aws::AmazonS3, ArtifactSettingsError> {
+    let missing = |name| ArtifactSettingsError::new(name, "is missing, and UNIGATE_ARTIFACTS_URL is s3://");
+    let s3 = &settings.s3;
+    let id = s3.access_key_id.as_ref();
+    let id = id.ok_or_else(|| missing("UNIGATE_ARTIFACTS_S3_ACCESS_KEY_ID"))?;
+    let secret = s3.secret_access_key.as_ref();
+    let secret = secret.ok_or_else(|| missing("UNIGATE_ARTIFACTS_S3_SECRET_ACCESS_KEY"))?;
+    let mut builder = AmazonS3Builder::new()
+        .with_bucket_name(bucket)
+        .with_region(&s3.region)
+        .with_access_key_id(id)
+        .with_secret_access_key(secret.expose_secret())
+        .with_client_options(ClientOptions::new().with_timeout(REQUEST_TIMEOUT))
+        .with_retry(RetryConfig {
+            retry_timeout: REPEATED_FOR,
+            ..RetryConfig::default()
+        });
+    if let Some(endpoint) = &s3.endpoint {
+        builder = builder
+            .with_endpoint(endpoint)
+            .with_allow_http(endpoint.starts_with("http://"));
+    }
+    let built = builder.build();
+    built.map_err(|error| ArtifactSettingsError::new("UNIGATE_ARTIFACTS_S3_ENDPOINT", error.to_string()))
+}

@@ -1,0 +1,213 @@
+//! The database and a directory.
+
+use std::path::{Path, PathBuf};
+
+use artifacts::{ArtifactError, ArtifactSettings, Artifacts};
+use bytes::Bytes;
+use store::artifacts::{CHUNK_BYTES, Lies};
+use uuid::Uuid;
+
+use crate::stand::{HOUR, LARGE, noise, on_stand, read, write};
+
+/// A directory that is taken away at the end.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new() -> Self {
+        Self(std::env::temp_dir().join(format!("unigate-artifacts-{}", Uuid::new_v4().simple())))
+    }
+
+    fn url(&self) -> String {
+        format!("file://{}", self.0.display())
+    }
+
+    fn settings(&self) -> ArtifactSettings {
+        ArtifactSettings {
+            url: Some(self.url()),
+            above_bytes: CHUNK_BYTES,
+            ..ArtifactSettings::default()
+        }
+    }
+
+    /// Names of the files in it, the unfinished ones too.
+    fn files(&self) -> Vec<String> {
+        let mut names = list(&self.0);
+        names.extend(list(&self.0.join("unfinished")));
+        names.sort();
+        names
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn list(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().map(Result::unwrap);
+    let files = entries.filter(|entry| entry.path().is_file());
+    files.map(|entry| entry.file_name().into_string().unwrap()).collect()
+}
+
+fn made_two_hours_ago(path: &Path) {
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    let then = std::time::SystemTime::from(domain::clock::now() - 2 * HOUR);
+    file.set_modified(then).unwrap();
+}
+
+#[tokio::test]
+async fn the_database_keeps_files_of_any_size() {
+    on_stand(|stand| async move {
+        let artifacts = Artifacts::in_database(stand.store.clone());
+        stand.keeps(&artifacts, None).await;
+        // Small ones are stored with their name, several at once; the same bytes lie there once.
+        let (a, b) = (noise(2, 10), noise(3, CHUNK_BYTES));
+        let small = [
+            write(&artifacts, &a).await.unwrap(),
+            write(&artifacts, &b).await.unwrap(),
+            write(&artifacts, &a).await.unwrap(),
+        ];
+        assert!(small.iter().all(|one| matches!(one.lies, Lies::Held(_))));
+        assert_eq!(stand.sql("SELECT count(*) FROM artifact").await, "1");
+        stand.name(&small.each_ref()).await;
+        assert_eq!(stand.sql("SELECT count(*) FROM artifact").await, "3");
+        assert!(read(&artifacts, &small[0].finished.sha256).await.unwrap() == a);
+        assert!(read(&artifacts, &small[1].finished.sha256).await.unwrap() == b);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_directory_keeps_what_is_large_under_its_hash() {
+    on_stand(|stand| async move {
+        let directory = Directory::new();
+        let artifacts = stand.artifacts(&directory.settings());
+        let artifact = stand.keeps(&artifacts, Some(&directory.url())).await;
+        let name = format!("{}-{}", hex::encode(artifact.finished.sha256), artifact.id);
+        assert_eq!(directory.files(), [&*name]);
+        assert!(std::fs::read(directory.0.join(&name)).unwrap() == noise(1, LARGE));
+        assert_eq!(stand.sql("SELECT count(*) FROM artifact_chunk").await, "0");
+        // Another process that is told of no directory says where the file is.
+        let elsewhere = Artifacts::in_database(stand.store.clone());
+        let error = read(&elsewhere, &artifact.finished.sha256).await.unwrap_err();
+        assert!(
+            error.to_string().contains(&directory.url()) && error.passes(),
+            "{error}"
+        );
+        // What is small stays in the database.
+        let small = write(&artifacts, b"small").await.unwrap();
+        stand.name(&[&small]).await;
+        assert_eq!(directory.files().len(), 1);
+        assert_eq!(read(&artifacts, &small.finished.sha256).await.unwrap(), b"small");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_not_taken_for_whole() {
+    on_stand(|stand| async move {
+        let directory = Directory::new();
+        let artifacts = stand.artifacts(&directory.settings());
+        let artifact = stand.keeps(&artifacts, Some(&directory.url())).await;
+        let path = directory.0.join(&directory.files()[0]);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[LARGE / 2] ^= 1;
+        std::fs::write(&path, &bytes).unwrap();
+        let error = read(&artifacts, &artifact.finished.sha256).await.unwrap_err();
+        assert!(matches!(error, ArtifactError::Damaged(_)) && !error.passes(), "{error}");
+        std::fs::write(&path, &bytes[..LARGE - 1]).unwrap();
+        assert!(read(&artifacts, &artifact.finished.sha256).await.is_err());
+        // The same in the database.
+        let inside = Artifacts::in_database(stand.store.clone());
+        let held = write(&inside, b"held").await.unwrap();
+        stand.name(&[&held]).await;
+        stand.sql("UPDATE artifact_chunk SET data = 'hell'").await;
+        let error = read(&inside, &held.finished.sha256).await.unwrap_err();
+        assert!(matches!(error, ArtifactError::Damaged(_)), "{error}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_died_or_was_dropped_is_swept_away_and_nothing_else() {
+    on_stand(|stand| async move {
+        let directory = Directory::new();
+        let artifacts = stand.artifacts(&directory.settings());
+        let kept = stand.keeps(&artifacts, Some(&directory.url())).await;
+        let foreign = directory.0.join("notes.txt");
+        std::fs::write(&foreign, "not ours").unwrap();
+        // Finished and never recorded; twice the same bytes; and one a process was killed over, staged and unnamed.
+        let unrecorded = write(&artifacts, &noise(5, LARGE)).await.unwrap();
+        let again = write(&artifacts, &noise(1, LARGE)).await.unwrap();
+        stand.name(&[&again]).await;
+        let staged = directory.0.join(format!("unfinished/{}#1", Uuid::now_v7()));
+        std::fs::write(&staged, "half").unwrap();
+        // A draft that is given up leaves nothing.
+        let mut draft = artifacts.draft(Uuid::now_v7());
+        for _ in 0..7 {
+            draft.add(Bytes::from(noise(6, CHUNK_BYTES))).await.unwrap();
+        }
+        draft.discard().await;
+        assert_eq!(directory.files().len(), 5, "{:?}", directory.files());
+        assert_eq!(artifacts.sweep(HOUR).await.unwrap(), 0, "they are young");
+
+        stand.two_hours_later().await;
+        for name in list(&directory.0) {
+            made_two_hours_ago(&directory.0.join(name));
+        }
+        made_two_hours_ago(&staged);
+        // A row and three files: the one of no row, the one whose bytes lay there already, the staged one.
+        assert_eq!(artifacts.sweep(HOUR).await.unwrap(), 4);
+        let name = format!("{}-{}", hex::encode(kept.finished.sha256), kept.id);
+        assert_eq!(directory.files(), [&*name, "notes.txt"]);
+        assert!(read(&artifacts, &unrecorded.finished.sha256).await.is_err());
+        assert!(read(&artifacts, &kept.finished.sha256).await.is_ok());
+        assert_eq!(artifacts.sweep(HOUR).await.unwrap(), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_written_is_named_and_tried_again() {
+    on_stand(|stand| async move {
+        // Not even the system's administrator may make files there.
+        for (url, why) in [
+            ("file:///proc/unigate", "No such file"),
+            ("file:///sys/unigate", "not permitted"),
+            ("file:///dev/null/unigate", "Not a directory"),
+        ] {
+            let artifacts = stand.artifacts(&ArtifactSettings {
+                url: Some(url.to_owned()),
+                ..ArtifactSettings::default()
+            });
+            let error = write(&artifacts, &noise(7, LARGE)).await.unwrap_err();
+            assert!(error.passes());
+            let text = error.to_string();
+            assert!(text.starts_with(url) && text.contains(why), "{text}");
+            assert_eq!(stand.sql("SELECT count(*) FROM artifact").await, "0");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn settings_that_can_never_work_name_their_variable() {
+    on_stand(|stand| async move {
+        for (url, name, why) in [
+            ("artifacts", "UNIGATE_ARTIFACTS_URL", "relative URL"),
+            ("ftp://host/x", "UNIGATE_ARTIFACTS_URL", "file:// or s3://"),
+            ("s3:///x", "UNIGATE_ARTIFACTS_URL", "bucket"),
+            ("s3://bucket", "UNIGATE_ARTIFACTS_S3_ACCESS_KEY_ID", "missing"),
+        ] {
+            let settings = ArtifactSettings {
+                url: Some(url.to_owned()),
+                ..ArtifactSettings::default()
+            };
+            let error = Artifacts::new(stand.store.clone(), &settings).unwrap_err();
+            assert_eq!(error.name, name, "{error}");
+            assert!(error.why.contains(why), "{error}");
+        }
+    })
+    .await;
+}

@@ -1,0 +1,80 @@
+//! Real `unigate run registers` processes, and how long after midnight the last register is built.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::ensure;
+use secrecy::ExposeSecret;
+use store::rehearsal::registers as rehearsal;
+use tokio::process::{Child, Command};
+
+use super::ground::Source;
+use crate::bench::load::{Ground, peak};
+
+/// How long processes may take to start before it is midnight, in seconds.
+const START: f64 = 4.0;
+/// How long they may build.
+const LIMIT: Duration = Duration::from_secs(600);
+
+/// What a run took.
+pub(super) struct Took {
+    /// From midnight until the last register was recorded.
+    pub(super) seconds: f64,
+    /// The most memory that one of the processes had, in MiB.
+    pub(super) memory: f64,
+}
+
+/// So many processes, on a copy of their own.
+pub(super) async fn measure(source: &Source, processes: usize) -> anyhow::Result<Took> {
+    let ground = source.copy().await?;
+    let took = measure_on(&ground, source, processes).await;
+    ground.clear().await?;
+    took
+}
+
+/// The same on this ground.
+pub(super) async fn measure_on(ground: &Ground, source: &Source, processes: usize) -> anyhow::Result<Took> {
+    let midnight = rehearsal::due_in(&ground.store, START).await?;
+    let mut children = (0..processes)
+        .map(|_| start(ground))
+        .collect::<anyhow::Result<Vec<Child>>>()?;
+    let begun = Instant::now();
+    let seconds = loop {
+        for child in &mut children {
+            ensure!(child.try_wait()?.is_none(), "`unigate run registers` ended");
+        }
+        let (registers, payments, seconds) = rehearsal::built(&ground.store, midnight).await?;
+        if registers == i64::from(source.payees) {
+            ensure!(
+                payments == i64::from(source.payments),
+                "{payments} payments are in registers"
+            );
+            break seconds;
+        }
+        ensure!(
+            begun.elapsed() < LIMIT,
+            "{registers} registers are built after {LIMIT:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    let memory = children.iter().filter_map(|child| child.id().and_then(peak));
+    let memory = memory.fold(0.0, f64::max);
+    for child in &mut children {
+        child.kill().await?;
+    }
+    Ok(Took { seconds, memory })
+}
+
+fn start(ground: &Ground) -> anyhow::Result<Child> {
+    Ok(Command::new(std::env::current_exe()?)
+        .args(["run", "registers"])
+        .env("UNIGATE_DATABASE_URL", ground.settings.store.url.expose_secret())
+        .env("UNIGATE_BROKER_URL", ground.settings.bus.url.expose_secret())
+        .env("UNIGATE_BROKER_NAMESPACE", &ground.settings.bus.namespace)
+        .env("UNIGATE_HTTP_ADDRESS", "127.0.0.1:0")
+        .env("UNIGATE_LOG", "warn")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?)
+}

@@ -1,0 +1,89 @@
+//! `bench registers`: a register of a million payments beside what the usual tools take for the same file, and ten thousand
+//! small ones that are all due at midnight.
+//!
+//! The payments are made once; every measurement works on a copy of them, with real `unigate run registers` processes.
+
+mod builders;
+mod ground;
+mod tools;
+
+use runtime::Settings;
+
+use self::ground::Source;
+use super::figure::{Figure, Goal};
+
+/// The most memory of a process that builds a register of any size, in MiB.
+const MOST_MEMORY: f64 = 96.0;
+/// Within how many seconds of midnight the last of the small ones is built.
+const BUILT_WITHIN: f64 = 60.0;
+
+/// Measures the figures whose names begin with `only`; an empty one means all.
+pub(super) async fn measure(
+    settings: &Settings,
+    pairs: u32,
+    payments: u32,
+    payees: u32,
+    only: &str,
+) -> anyhow::Result<Vec<Figure>> {
+    let mut figures = [
+        ("large", "s", Goal::AtMost(0.7)),
+        ("large_copy", "s", Goal::AtMost(1.6)),
+        ("large_memory", "MiB", Goal::AtMost(1.0)),
+        ("midnight", "s", Goal::AtMost(1.0)),
+        ("midnight_two", "s", Goal::AtMost(1.0)),
+    ]
+    .map(|(name, unit, goal)| Figure {
+        name,
+        unit,
+        pairs: Vec::new(),
+        goal,
+    });
+    let wanted = |part: &str| {
+        figures
+            .iter()
+            .any(|figure| figure.name.starts_with(part) && figure.is_wanted(only))
+    };
+    let (large, midnight) = (wanted("large"), wanted("midnight"));
+    let mut take = |found: &[(&str, (f64, f64))]| {
+        for figure in figures.iter_mut().filter(|figure| figure.is_wanted(only)) {
+            let found = found.iter().filter(|(name, _)| *name == figure.name);
+            figure.pairs.extend(found.map(|(_, pair)| *pair));
+        }
+    };
+    if large {
+        tools::check()?;
+        let source = Source::make(settings, "large", 1, payments).await?;
+        for pair in 0..pairs {
+            tracing::info!(pair = pair + 1, of = pairs, "measuring the large register");
+            take(&measure_large(&source).await?);
+        }
+        source.clear().await?;
+    }
+    if midnight {
+        let source = Source::make(settings, "midnight", payees, payments).await?;
+        for pair in 0..pairs {
+            tracing::info!(pair = pair + 1, of = pairs, "measuring midnight");
+            let one = builders::measure(&source, 1).await?.seconds;
+            let two = builders::measure(&source, 2).await?.seconds;
+            take(&[("midnight", (one, BUILT_WITHIN)), ("midnight_two", (two, one))]);
+        }
+        source.clear().await?;
+    }
+    Ok(figures.into_iter().filter(|figure| !figure.pairs.is_empty()).collect())
+}
+
+/// Ours, then what is compared with it, in one database.
+async fn measure_large(source: &Source) -> anyhow::Result<[(&'static str, (f64, f64)); 3]> {
+    let ground = source.copy().await?;
+    // Whoever is first finds the tables in no buffer.
+    tools::copy(&ground).await?;
+    let ours = builders::measure_on(&ground, source, 1).await?;
+    let piped = tools::copy_zip_age(&ground).await?;
+    let copied = tools::copy(&ground).await?;
+    ground.clear().await?;
+    Ok([
+        ("large", (ours.seconds, piped)),
+        ("large_copy", (ours.seconds, copied)),
+        ("large_memory", (ours.memory, MOST_MEMORY)),
+    ])
+}

@@ -1,0 +1,159 @@
+//! Parts: a register whose payee limits the rows or the bytes of a file is several files, `1 of 3`, each with its own count
+//! and total. Which payments are in which is worked out before the first is written, from nothing but the rows and the
+//! layout, so every build of a register makes the same parts.
+
+use std::cell::Cell;
+use std::io::{self, Write};
+use std::rc::Rc;
+
+use jiff::Timestamp;
+use store::registers::{Build, Part, RegisterRow};
+use tokio::sync::mpsc::Receiver;
+
+use crate::BuildError;
+use crate::file::FileSpec;
+use crate::pack::Page;
+use crate::render::CsvRegister;
+
+/// A register of more parts than this is a mistake in its limits.
+const PARTS_MAX: i32 = 9999;
+
+/// What a payee takes in one file.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    rows: Option<i64>,
+    /// Of the text itself, before it is compressed and encrypted.
+    bytes: Option<u64>,
+}
+
+impl Limits {
+    /// None where the payee takes files of any size.
+    pub(crate) fn of(build: &Build) -> Option<Self> {
+        let profile = build.payee.register.as_ref()?;
+        let rows = profile.max_rows.map(|rows| i64::try_from(rows).unwrap_or(i64::MAX));
+        let bytes = profile.max_bytes;
+        let limited = bytes.is_some() || rows.is_some_and(|rows| rows < build.summary.count);
+        // What holds nothing is one file.
+        (limited && build.summary.count > 0).then_some(Self { rows, bytes })
+    }
+}
+
+/// A part before it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Planned {
+    pub(crate) part: Part,
+    /// When its first payment was accepted, or delivered where that is listed; of its last.
+    pub(crate) first_at: Timestamp,
+    pub(crate) last_at: Timestamp,
+}
+
+/// The one part of a register that is not divided.
+pub(crate) fn whole(build: &Build) -> Planned {
+    let about = &build.summary;
+    Planned {
+        part: Part {
+            part: 1,
+            parts: 1,
+            count: about.count,
+            total: about.total,
+        },
+        first_at: about.first_accepted_at,
+        last_at: about.last_accepted_at,
+    }
+}
+
+/// A part that says as much about itself as any could: what is measured with it is not larger when it is written.
+pub(crate) fn widest(build: &Build) -> Planned {
+    let mut widest = whole(build);
+    widest.part.part = PARTS_MAX;
+    widest.part.parts = PARTS_MAX;
+    widest
+}
+
+/// Divides the rows.
+pub(crate) fn plan(spec: &FileSpec, limits: Limits, mut pages: Receiver<Page>) -> Result<Vec<Planned>, BuildError> {
+    let empty = Counted::default();
+    CsvRegister::begin(spec, empty.clone())?.finish()?;
+    let own = empty.bytes();
+    let counted = Counted::default();
+    let mut register = CsvRegister::begin(spec, counted.clone())?;
+    register.flush()?;
+    let mut plan: Vec<Planned> = Vec::new();
+    let mut bytes = own;
+    loop {
+        let rows = match pages.blocking_recv() {
+            Some(Page::Rows(rows)) => rows,
+            Some(Page::End) => break,
+            None => return Err(BuildError::BrokenOff),
+        };
+        for row in &rows {
+            let before = counted.bytes();
+            register.add(row)?;
+            register.flush()?;
+            let width = counted.bytes() - before;
+            let is_full = |part: &Planned| {
+                limits.rows.is_some_and(|most| part.part.count >= most)
+                    || limits.bytes.is_some_and(|most| bytes + width > most)
+            };
+            match plan.last_mut() {
+                Some(part) if !is_full(part) => {
+                    take(part, row);
+                    bytes += width;
+                }
+                _ => {
+                    plan.push(begun(row, plan.len())?);
+                    bytes = own + width;
+                }
+            }
+            if let Some(most) = limits.bytes.filter(|most| bytes > *most) {
+                return Err(BuildError::RowTooLarge { bytes, most });
+            }
+        }
+    }
+    // At most PARTS_MAX.
+    let parts = i32::try_from(plan.len()).unwrap_or(PARTS_MAX);
+    plan.iter_mut().for_each(|planned| planned.part.parts = parts);
+    Ok(plan)
+}
+
+fn begun(row: &RegisterRow, before: usize) -> Result<Planned, BuildError> {
+    let part = i32::try_from(before + 1).ok().filter(|part| *part <= PARTS_MAX);
+    let part = part.ok_or(BuildError::TooManyParts(PARTS_MAX))?;
+    Ok(Planned {
+        part: Part {
+            part,
+            parts: 0,
+            count: 1,
+            total: row.amount,
+        },
+        first_at: row.at,
+        last_at: row.at,
+    })
+}
+
+fn take(part: &mut Planned, row: &RegisterRow) {
+    part.part.count += 1;
+    part.part.total = part.part.total.wrapping_add(row.amount);
+    part.last_at = row.at;
+}
+
+/// Counts what is written and keeps nothing.
+#[derive(Clone, Debug, Default)]
+struct Counted(Rc<Cell<u64>>);
+
+impl Counted {
+    fn bytes(&self) -> u64 {
+        self.0.get()
+    }
+}
+
+impl Write for Counted {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.0.set(self.0.get() + data.len() as u64);
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,184 @@
+//! Writing the files of one register: rows from the database, packed on a thread of their own, chunks to where they lie.
+//! What bounds the memory of a build is how many pages and chunks are under way.
+
+use artifacts::{Artifacts, Draft};
+use bytes::Bytes;
+use store::Store;
+use store::artifacts::{Artifact, Finished};
+use store::registers::{self, Build, BuiltPart, RegisterRow};
+use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio_util::sync::CancellationToken;
+
+use crate::BuildError;
+use crate::file::{FileSpec, message_id};
+use crate::pack::{Archive, Page, pack};
+use crate::parts::{self, Planned};
+use crate::render::Tally;
+
+/// Rows read at a time, and pages and chunks under way.
+const PAGE_ROWS: i64 = 4000;
+const UNDER_WAY: usize = 2;
+/// Archives of more payments than this, or of more bytes, are streamed.
+const HELD_ROWS_MAX: i64 = 100_000;
+const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// One register being written.
+pub(crate) struct Writing<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) artifacts: &'a Artifacts,
+    pub(crate) mail_from: &'a str,
+    pub(crate) build: &'a Build,
+    /// Cancelled when the lease is lost.
+    pub(crate) lost: &'a CancellationToken,
+}
+
+/// Which rows: those after one (none = from the start), up to a number, or all that follow.
+#[derive(Clone, Debug, Default)]
+struct Range {
+    after: Option<RegisterRow>,
+    most: Option<i64>,
+}
+
+impl Writing<'_> {
+    /// Writes all parts. They hold exactly what was frozen, or it fails.
+    pub(crate) async fn write(self) -> Result<Vec<BuiltPart>, BuildError> {
+        let plan = self.plan().await?;
+        let mut built = Vec::with_capacity(plan.len());
+        let mut all = Tally::default();
+        let mut range = Range::default();
+        for planned in &plan {
+            // The last part takes all that is left: what should not be there is noticed.
+            let is_last = planned.part.part == planned.part.parts;
+            range.most = (!is_last).then_some(planned.part.count);
+            let (part, tally, last) = self.write_part(planned, &range).await?;
+            all.count += tally.count;
+            all.total = all.total.wrapping_add(tally.total);
+            range.after = last;
+            built.push(part);
+            runtime::checkpoint("registers", "after_part");
+        }
+        let frozen = &self.build.summary;
+        if (all.count, all.total) != (frozen.count, frozen.total) {
+            return Err(BuildError::Disagrees {
+                count: all.count,
+                total: all.total,
+                frozen_count: frozen.count,
+                frozen_total: frozen.total,
+            });
+        }
+        Ok(built)
+    }
+
+    /// What goes into which part. Only a payee that limits its files costs a reading of the rows for that.
+    async fn plan(&self) -> Result<Vec<Planned>, BuildError> {
+        let Some(limits) = parts::Limits::of(self.build) else {
+            return Ok(vec![parts::whole(self.build)]);
+        };
+        let spec = FileSpec::of(self.build, &parts::widest(self.build))?;
+        let (pages_in, pages) = channel(UNDER_WAY);
+        let planned = async { tokio::task::spawn_blocking(move || parts::plan(&spec, limits, pages)).await? };
+        let all = Range::default();
+        let read = self.read_rows(&all, pages_in);
+        let (read, planned) = self.unless_lost(async { Ok(tokio::join!(read, planned)) }).await?;
+        read?;
+        planned
+    }
+
+    async fn write_part(
+        &self,
+        planned: &Planned,
+        range: &Range,
+    ) -> Result<(BuiltPart, Tally, Option<RegisterRow>), BuildError> {
+        let archive = if planned.part.count > HELD_ROWS_MAX {
+            Archive::Streamed
+        } else {
+            Archive::Held(HELD_BYTES_MAX)
+        };
+        let (tally, artifact, last) = match self.stream(planned, range, archive).await {
+            // Nothing of the file has been handed over yet, and the rows are the same when read again.
+            Err(BuildError::TooLargeToHold) => self.stream(planned, range, Archive::Streamed).await?,
+            other => other?,
+        };
+        let built = BuiltPart {
+            part: planned.part,
+            file_name: FileSpec::of(self.build, planned)?.name,
+            artifact,
+            message_id: message_id(&self.build.summary, planned.part, self.mail_from),
+        };
+        Ok((built, tally, last))
+    }
+
+    async fn stream(
+        &self,
+        planned: &Planned,
+        range: &Range,
+        archive: Archive,
+    ) -> Result<(Tally, Artifact, Option<RegisterRow>), BuildError> {
+        let mut draft = self.artifacts.draft(self.build.token);
+        let streamed = self
+            .unless_lost(self.stream_into(&mut draft, planned, range, archive))
+            .await;
+        match streamed {
+            Ok((tally, finished, last)) => Ok((tally, draft.finish(finished).await?, last)),
+            Err(error) => {
+                draft.discard().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn stream_into(
+        &self,
+        draft: &mut Draft,
+        planned: &Planned,
+        range: &Range,
+        archive: Archive,
+    ) -> Result<(Tally, Finished, Option<RegisterRow>), BuildError> {
+        let spec = FileSpec::of(self.build, planned)?;
+        let (pages_in, pages) = channel(UNDER_WAY);
+        let (chunks_in, chunks) = channel(UNDER_WAY);
+        let packed = async { tokio::task::spawn_blocking(move || pack(&spec, archive, pages, chunks_in)).await? };
+        let read = self.read_rows(range, pages_in);
+        // The packer's own error comes last where it is only the echo of another's.
+        let (read, kept, packed) = tokio::join!(read, keep(draft, chunks), packed);
+        let last = read?;
+        kept?;
+        let (tally, finished) = packed?;
+        Ok((tally, finished, last))
+    }
+
+    /// Reads the rows of a range and returns the last of them.
+    async fn read_rows(&self, range: &Range, pages: Sender<Page>) -> Result<Option<RegisterRow>, BuildError> {
+        let mut last = range.after.clone();
+        let mut left = range.most.unwrap_or(i64::MAX);
+        while left > 0 {
+            let most = left.min(PAGE_ROWS);
+            let rows = registers::rows_after(self.store, self.build, last.as_ref(), most).await?;
+            let found = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+            left = if found < most { 0 } else { left - found };
+            if let Some(row) = rows.last() {
+                last = Some(row.clone());
+                // A packer that is gone says itself why.
+                if pages.send(Page::Rows(rows)).await.is_err() {
+                    return Ok(last);
+                }
+            }
+        }
+        let _ = pages.send(Page::End).await;
+        Ok(last)
+    }
+
+    async fn unless_lost<T>(&self, work: impl Future<Output = Result<T, BuildError>>) -> Result<T, BuildError> {
+        tokio::select! {
+            done = work => done,
+            () = self.lost.cancelled() => Err(BuildError::LeaseLost),
+        }
+    }
+}
+
+async fn keep(draft: &mut Draft, mut chunks: Receiver<Bytes>) -> Result<(), BuildError> {
+    while let Some(chunk) = chunks.recv().await {
+        draft.add(chunk).await?;
+    }
+    Ok(())
+}
