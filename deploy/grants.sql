@@ -209,7 +209,10 @@ grant select on parked to unigate_operator;
 grant insert on settled_reservation to unigate_operator;
 grant update (state, corrected_body, resolved_at, resolved_by, resolution) on parked to unigate_operator;
 grant insert on payment_identity to unigate_operator;
--- Registers: closing now, copies, building and mailing again, saving a file.
+-- Payments of registers received: accepted as intake accepts them.
+grant insert on payment to unigate_operator;
+grant update (last_position, clock) on ledger to unigate_operator;
+-- Registers: a look before, closing now, copies, building and mailing again, saving a file.
 grant select on ledger to unigate_operator;
 grant update (clock) on ledger to unigate_operator;
 grant select, insert on register to unigate_operator;

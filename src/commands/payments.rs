@@ -1,4 +1,6 @@
-//! `unigate payments`: finding payments and everything that is known about one. Changes nothing.
+//! `unigate payments`: finding payments and everything that is known about one, and taking those of other agents' registers.
+
+pub(crate) mod import;
 
 use anyhow::bail;
 use clap::Subcommand;
@@ -12,6 +14,7 @@ use store::declarations;
 use store::deliveries::{self, AttemptRow};
 use store::payments::{self, Filter, PaymentRow};
 
+use self::import::ImportArgs;
 use super::deliveries::item;
 use crate::ending::{Ending, Outcome};
 use crate::moment;
@@ -28,6 +31,8 @@ pub(crate) enum Command {
     List(ListArgs),
     /// Show all that is known of one: calls to the payee, register, operators' acts
     Show(ShowArgs),
+    /// Take the payments of another agent's register; the same file again takes nothing twice
+    Import(Box<ImportArgs>),
 }
 
 /// Which payments; everything given must match.
@@ -73,11 +78,12 @@ pub(crate) struct ShowArgs {
     format: ShowFormatArg,
 }
 
-/// Lists or shows.
+/// Lists, shows or takes.
 pub(crate) async fn run(command: Command) -> Outcome {
     match command {
         Command::List(args) => list(args).await,
         Command::Show(args) => show(args).await,
+        Command::Import(args) => import::import(*args).await,
     }
 }
 

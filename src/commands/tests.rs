@@ -33,6 +33,7 @@ fn columns() {
         line::<store::cards::FaultyRow>("cards faulty list"),
         line::<store::cases::CaseRow>("cards cases list"),
         line::<store::payments::PaymentRow>("payments list"),
+        line::<super::payments::import::Taken>("payments import"),
         line::<Delivery>("deliveries list"),
         line::<super::deliveries::Found>("deliveries reconcile"),
         line::<ListedGroup>("deliveries groups"),

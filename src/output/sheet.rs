@@ -16,7 +16,7 @@ const AT_ONCE: usize = 1_000;
 
 /// A report being printed or written.
 pub(crate) struct Sheet {
-    columns: Vec<Column>,
+    columns: Vec<Column<'static>>,
     out: Out,
 }
 
@@ -38,7 +38,7 @@ impl Sheet {
     /// Begins a report in this format, or, where one is named, in a spreadsheet file whose sheet is called `title`.
     pub(crate) fn begin(
         title: &str,
-        columns: Vec<Column>,
+        columns: Vec<Column<'static>>,
         format: Format,
         file: Option<&Path>,
     ) -> anyhow::Result<Self> {

@@ -47,6 +47,7 @@ mod registers;
 mod registers_delivered;
 mod registers_mail;
 mod registers_parts;
+mod registers_received;
 mod registers_series;
 mod restarts;
 mod transactions;

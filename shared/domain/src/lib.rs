@@ -22,7 +22,7 @@ pub mod receipt;
 pub mod reconciliation;
 pub mod register;
 pub mod retry;
-mod template;
+pub mod template;
 pub mod text;
 pub mod vault;
 

@@ -1,5 +1,5 @@
-//! Reports as spreadsheets: rows of typed cells, written one by one into an XLSX file in bounded memory. The only crate that
-//! names rust_xlsxwriter.
+//! Spreadsheets: rows of typed cells, written one by one into an XLSX file in bounded memory, or held in memory where
+//! nothing may be on a disk. The only crate that names rust_xlsxwriter.
 //!
 //! Numbers are numbers, dates are dates, and text is text whatever it begins with: no cell is ever a formula. It knows no
 //! card and no payment; what a column means is its caller's business.
@@ -12,16 +12,16 @@ pub use xlsx::{SheetError, Xlsx};
 
 /// A column: its heading, and how wide it is in characters.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Column {
+pub struct Column<'n> {
     /// The heading.
-    pub name: &'static str,
+    pub name: &'n str,
     /// In characters of the usual font.
     pub width: u16,
 }
 
-impl Column {
+impl<'n> Column<'n> {
     /// Declares a column.
-    pub const fn new(name: &'static str, width: u16) -> Self {
+    pub const fn new(name: &'n str, width: u16) -> Self {
         Self { name, width }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use rust_xlsxwriter::{Format, FormatBorder, Workbook, Worksheet, XlsxError};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use rust_xlsxwriter::{DocProperties, Format, FormatBorder, Workbook, Worksheet, XlsxError};
 
 use crate::{Cell, Column};
 
@@ -18,11 +20,13 @@ const DIGITS: usize = 5;
 #[error("the spreadsheet cannot be written: {0}")]
 pub struct SheetError(#[from] XlsxError);
 
-/// A spreadsheet being written. Rows go to a temporary file as they come.
+/// A spreadsheet being written.
 pub struct Xlsx {
     workbook: Workbook,
     title: String,
-    columns: Vec<Column>,
+    columns: Vec<(String, u16)>,
+    /// Whether rows stay in memory; else they go to a temporary file as they come.
+    in_memory: bool,
     rows_max: u32,
     sheets: usize,
     next_row: u32,
@@ -31,16 +35,31 @@ pub struct Xlsx {
 }
 
 impl Xlsx {
-    /// Begins a file whose sheets are called `title`, at most 25 characters without `[]:*?/\`.
-    pub fn new(title: &str, columns: &[Column]) -> Result<Self, SheetError> {
-        Self::with_rows_max(title, columns, ROWS_MAX)
+    /// Begins a file whose sheets are called `title`, at most 25 characters without `[]:*?/\`. Rows go to a temporary
+    /// file as they come.
+    pub fn new(title: &str, columns: &[Column<'_>]) -> Result<Self, SheetError> {
+        Self::begin(title, columns, false, ROWS_MAX)
     }
 
-    fn with_rows_max(title: &str, columns: &[Column], rows_max: u32) -> Result<Self, SheetError> {
+    /// The same, all of it in memory and on no disk. `created` is the date the file says it is of, so that the same rows
+    /// make the same bytes.
+    pub fn in_memory(title: &str, columns: &[Column<'_>], created: Timestamp) -> Result<Self, SheetError> {
+        let mut new = Self::begin(title, columns, true, ROWS_MAX)?;
+        let created = created.to_zoned(TimeZone::UTC).datetime();
+        new.workbook
+            .set_properties(&DocProperties::new().set_creation_datetime(&created));
+        Ok(new)
+    }
+
+    fn begin(title: &str, columns: &[Column<'_>], in_memory: bool, rows_max: u32) -> Result<Self, SheetError> {
         let mut new = Self {
             workbook: Workbook::new(),
             title: title.to_owned(),
-            columns: columns.to_vec(),
+            columns: columns
+                .iter()
+                .map(|column| (column.name.to_owned(), column.width))
+                .collect(),
+            in_memory,
             rows_max,
             sheets: 0,
             next_row: 0,
@@ -66,6 +85,11 @@ impl Xlsx {
         Ok(self.workbook.save(path)?)
     }
 
+    /// The file's bytes.
+    pub fn into_bytes(mut self) -> Result<Vec<u8>, SheetError> {
+        Ok(self.workbook.save_to_buffer()?)
+    }
+
     fn write(&mut self, cells: &[Cell], is_total: bool) -> Result<(), SheetError> {
         if self.next_row == self.rows_max {
             self.add_sheet()?;
@@ -86,12 +110,16 @@ impl Xlsx {
             at => format!("{} {at}", self.title),
         };
         let heading = Format::new().set_bold().set_border_bottom(FormatBorder::Thin);
-        let sheet = self.workbook.add_worksheet_with_constant_memory()?;
+        let sheet = if self.in_memory {
+            self.workbook.add_worksheet()
+        } else {
+            self.workbook.add_worksheet_with_constant_memory()?
+        };
         sheet.set_name(name)?.set_landscape().set_repeat_rows(0, 0)?;
         sheet.set_freeze_panes(1, 0)?;
-        for (at, column) in (0..).zip(&self.columns) {
-            sheet.set_column_width(at, column.width)?;
-            sheet.write_string_with_format(0, at, column.name, &heading)?;
+        for (at, (name, width)) in (0..).zip(&self.columns) {
+            sheet.set_column_width(at, *width)?;
+            sheet.write_string_with_format(0, at, name, &heading)?;
         }
         self.next_row = 1;
         Ok(())
@@ -158,7 +186,7 @@ mod tests {
     #[test]
     fn rows_beyond_a_sheet_go_to_the_next() {
         let columns = [Column::new("serial", 10)];
-        let mut sheet = Xlsx::with_rows_max("Sales", &columns, 3).unwrap();
+        let mut sheet = Xlsx::begin("Sales", &columns, false, 3).unwrap();
         for at in 0..5 {
             sheet.row(&[Cell::Count(at)]).unwrap();
         }

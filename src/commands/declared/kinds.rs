@@ -87,6 +87,11 @@ impl Kind for Payee {
         all
     }
 
+    /// A register of one payment, which nobody gets.
+    fn try_out(&self) -> Result<(), String> {
+        formats::Layout::try_out(self).map_err(|error| format!("register: {error}"))
+    }
+
     /// A file that does not speak of `suspended` leaves it as an operator has set it: applying a directory again must not
     /// resume a payee by the way.
     async fn prepare(store: &Store, tx: &Tx, written: &mut [Written<Self>]) -> Result<(), StoreError> {

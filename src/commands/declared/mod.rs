@@ -81,6 +81,10 @@ pub(crate) trait Kind: Declaration + 'static {
     fn recipients(&self) -> Recipients<'_> {
         Vec::new()
     }
+    /// What is wrong with it that only a trial shows.
+    fn try_out(&self) -> Result<(), String> {
+        Ok(())
+    }
     /// Completes what the files say by what is there, and does what has to come before a change.
     async fn prepare(_: &Store, _: &Tx, _: &mut [Written<Self>]) -> Result<(), StoreError> {
         Ok(())
@@ -120,6 +124,12 @@ pub(crate) async fn apply<T: Kind>(path: &Path) -> Outcome {
         (Err(wrong), _) | (_, Err(wrong)) => return Err(wrong.into()),
     };
     T::complete(path, &mut written)?;
+    let tried = written.iter().map(|one| (one.value.id(), one.value.try_out()));
+    let failed = tried.filter_map(|(id, tried)| Some(format!("{} {id}: {}", T::KIND, tried.err()?)));
+    let failed: Vec<String> = failed.collect();
+    if !failed.is_empty() {
+        return Err(Misconfigured(failed).into());
+    }
     let tx = operator.store.begin().await?;
     declarations::lock_for_apply(&tx).await?;
     T::prepare(&operator.store, &tx, &mut written).await?;

@@ -1,6 +1,7 @@
 //! `unigate registers`: files of payments, closed now instead of at their time, copied for a period, saved to disk.
 
 mod explain;
+mod preview;
 mod resend;
 mod save;
 pub(crate) mod schedule;
@@ -44,6 +45,8 @@ pub(crate) enum Command {
     Explain(explain::Args),
     /// State what a payee was paid in a period: sums by day and register, with fees
     Statement(statement::Args),
+    /// Show what the next register would be like, or what one was like; closes and builds nothing
+    Preview(preview::PreviewArgs),
     /// Send a payee the payments of a period once more, as a copy
     Resend(resend::Args),
     /// Build, or mail, a register once more that failed; the file it had is mailed again as it is
@@ -78,6 +81,7 @@ pub(crate) async fn run(command: Command) -> Outcome {
             Ok(Ending::Done)
         }
         Command::Show { register, format } => show(&operator, register, format).await,
+        Command::Preview(args) => preview::preview(&operator, args).await,
         Command::Build { payee } => build(&operator, &payee).await,
         Command::Schedule(args) => schedule::run(&operator, args).await,
         Command::Explain(args) => explain::run(&operator, args).await,

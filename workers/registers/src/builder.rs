@@ -18,7 +18,8 @@ use store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::BuildError;
-use crate::write::Writing;
+use crate::told::tell_changes;
+use crate::write::{Whole, Writing};
 
 /// How long a build is somebody's without a sign of life. A killed builder's register waits this long.
 const LEASE: Duration = Duration::from_secs(60);
@@ -76,10 +77,10 @@ impl Builder {
     /// Builds what was claimed and records what came of it, register by register.
     pub async fn build(&self, builds: &[Build]) -> Result<Vec<Built>, StoreError> {
         let written = self.write_all(builds).await;
-        let whole: Vec<(&Build, &[BuiltPart])> = builds
+        let whole: Vec<(&Build, &Whole)> = builds
             .iter()
             .zip(&written)
-            .filter_map(|(build, outcome)| Some((build, outcome.as_deref().ok()?)))
+            .filter_map(|(build, outcome)| Some((build, outcome.as_ref().ok()?)))
             .collect();
         runtime::checkpoint("registers", "before_record");
         let recorded = self.record_all(&whole).await;
@@ -107,7 +108,7 @@ impl Builder {
     }
 
     /// Writes the files of all, holding the leases as long as that takes. In the order of `builds`.
-    async fn write_all(&self, builds: &[Build]) -> Vec<Result<Vec<BuiltPart>, BuildError>> {
+    async fn write_all(&self, builds: &[Build]) -> Vec<Result<Whole, BuildError>> {
         let lost = CancellationToken::new();
         let mut work: Vec<BoxFuture<'_, _>> = Vec::with_capacity(builds.len());
         for build in builds {
@@ -143,7 +144,7 @@ impl Builder {
     }
 
     /// Records all at once; should the database refuse that, one by one, so that one bad register keeps no other.
-    async fn record_all(&self, whole: &[(&Build, &[BuiltPart])]) -> Result<BTreeSet<RegisterId>, StoreError> {
+    async fn record_all(&self, whole: &[(&Build, &Whole)]) -> Result<BTreeSet<RegisterId>, StoreError> {
         match self.record(whole).await {
             Err(error) if whole.len() > 1 && !error.is_retryable() => {
                 let mut recorded = BTreeSet::new();
@@ -159,20 +160,27 @@ impl Builder {
         }
     }
 
-    async fn record(&self, whole: &[(&Build, &[BuiltPart])]) -> Result<BTreeSet<RegisterId>, StoreError> {
+    async fn record(&self, whole: &[(&Build, &Whole)]) -> Result<BTreeSet<RegisterId>, StoreError> {
         if whole.is_empty() {
             return Ok(BTreeSet::new());
         }
         let tx = self.store.begin().await?;
-        let recorded = registers::record_built(&tx, whole).await?;
+        let parts: Vec<(&Build, &[BuiltPart])> = whole.iter().map(|(build, one)| (*build, &*one.parts)).collect();
+        let recorded = registers::record_built(&tx, &parts).await?;
         let told = whole.iter().map(|(build, _)| &build.summary);
         let told: Vec<&Summary> = told.filter(|summary| recorded.contains(&summary.register_id)).collect();
         tell_registers(&tx, RegisterEvent::Built, &told, None).await?;
+        for (build, one) in whole
+            .iter()
+            .filter(|(build, _)| recorded.contains(&build.summary.register_id))
+        {
+            tell_changes(&tx, &build.summary, &one.report).await?;
+        }
         tx.commit().await?;
-        for (build, parts) in whole {
+        for (build, one) in whole {
             let about = &build.summary;
             if recorded.contains(&about.register_id) {
-                tracing::info!(register = %about.register_id, payee = %about.payee, count = about.count, parts = parts.len(), "built");
+                tracing::info!(register = %about.register_id, payee = %about.payee, count = about.count, parts = one.parts.len(), "built");
             }
         }
         metrics::counter!("unigate_registers_built_total").increment(recorded.len() as u64);

@@ -56,9 +56,9 @@ pub enum BuildError {
     /// The archive cannot be written.
     #[error("archive: {0}")]
     Archive(#[from] zip::result::ZipError),
-    /// The text cannot be written.
-    #[error("text: {0}")]
-    Text(#[from] csv::Error),
+    /// The text cannot be written as the payee's layout has it.
+    #[error(transparent)]
+    Format(#[from] formats::FormatError),
     /// The file cannot be written.
     #[error("file: {0}")]
     Write(#[source] std::io::Error),

@@ -3,10 +3,13 @@
 use std::str::FromStr;
 
 use age::x25519::Recipient;
+use domain::Currency;
 use domain::declaration::Payee;
+use formats::{Head, Layout, Row};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use store::registers::{Build, Part, Summary};
+use store::StoreError;
+use store::registers::{Build, Part, RegisterRow, Summary};
 
 use crate::BuildError;
 use crate::parts::Planned;
@@ -17,10 +20,10 @@ pub(crate) struct FileSpec {
     pub(crate) inner_name: String,
     /// The file's name.
     pub(crate) name: String,
-    /// The payee's fields, in declared order.
-    pub(crate) fields: Vec<String>,
-    /// Whether times are those of delivery, not of acceptance.
-    pub(crate) delivered: bool,
+    /// What the text looks like.
+    pub(crate) layout: Layout,
+    /// What it tells about itself.
+    pub(crate) head: Head,
     pub(crate) zone: TimeZone,
     pub(crate) zip: bool,
     pub(crate) recipients: Vec<Recipient>,
@@ -32,7 +35,6 @@ impl FileSpec {
     pub(crate) fn of(build: &Build, planned: &Planned) -> Result<Self, BuildError> {
         let Payee {
             register: Some(profile),
-            field,
             ..
         } = &build.payee
         else {
@@ -43,7 +45,9 @@ impl FileSpec {
             .iter()
             .map(|text| Recipient::from_str(text).map_err(|why| BuildError::Recipient(text.clone(), why)))
             .collect::<Result<Vec<_>, _>>()?;
-        let inner_name = format!("{}.{}", stem(&build.summary, planned.part), profile.format.as_str());
+        let layout = Layout::of(&build.payee)?;
+        let head = head_of(build, planned)?;
+        let inner_name = layout.file_name(&head)?;
         let mut name = inner_name.clone();
         if profile.zip {
             name.push_str(".zip");
@@ -54,8 +58,8 @@ impl FileSpec {
         Ok(Self {
             inner_name,
             name,
-            fields: field.iter().map(|rule| rule.name.clone()).collect(),
-            delivered: build.delivered.is_some(),
+            layout,
+            head,
             zone: profile.time_zone.tz().clone(),
             zip: profile.zip,
             recipients,
@@ -64,18 +68,41 @@ impl FileSpec {
     }
 }
 
-/// `gorvodokanal-main-000042`, or `gorvodokanal-main-COPY-000003`: copies are counted apart. Parts say which they are:
-/// `gorvodokanal-main-000042-1of3`.
-fn stem(summary: &Summary, part: Part) -> String {
-    let copy = if summary.is_copy { "COPY-" } else { "" };
-    let which = match part.parts {
-        1 => String::new(),
-        parts => format!("-{}of{parts}", part.part),
-    };
-    format!(
-        "{}-{}-{copy}{:06}{which}",
-        summary.payee, summary.series, summary.sequence
-    )
+/// What a part tells about itself.
+fn head_of(build: &Build, planned: &Planned) -> Result<Head, BuildError> {
+    let about = &build.summary;
+    let n = |part: i32| u32::try_from(part).unwrap_or(1);
+    Ok(Head {
+        series: about.series.clone(),
+        sequence: about.sequence,
+        of_day: build.numbering.of_day,
+        of_year: build.numbering.of_year,
+        part: (n(planned.part.part), n(planned.part.parts)),
+        count: planned.part.count,
+        total: planned.part.total,
+        currency: Currency::parse(&about.currency).map_err(StoreError::from)?,
+        is_copy: about.is_copy,
+        first_at: planned.first_at,
+        last_at: planned.last_at,
+        cutoff: build.numbering.cutoff,
+    })
+}
+
+/// A payment as the file shows it.
+pub(crate) fn row_of(row: &RegisterRow) -> Row<'_> {
+    Row {
+        number: row.number,
+        payment_id: row.payment_id,
+        at: row.at,
+        paid_at: row.paid_at,
+        account: &row.account,
+        amount: row.amount,
+        fee: row.fee,
+        currency: row.currency,
+        receipt_number: row.receipt_number.as_deref(),
+        terminal: &row.terminal,
+        fields: &row.fields,
+    }
 }
 
 /// The Message-ID of all mails of a part: `<register@domain of the sender>`, and from the second part on

@@ -7,17 +7,18 @@
 
 mod builder;
 mod chunks;
-mod clean;
 mod closer;
 mod error;
 mod file;
 mod pack;
 mod parts;
-mod render;
+mod preview;
+mod told;
 mod worker;
 mod write;
 
 pub use builder::{Builder, Built};
 pub use closer::close_all_due;
 pub use error::BuildError;
+pub use preview::{Preview, preview};
 pub use worker::start;

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use age::stream::StreamWriter;
 use age::{Encryptor, Recipient};
 use bytes::Bytes;
+use formats::Written;
 use store::artifacts::Finished;
 use store::registers::RegisterRow;
 use tokio::sync::mpsc::{Receiver, Sender};
@@ -16,8 +17,7 @@ use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use crate::BuildError;
 use crate::chunks::ChunkWriter;
-use crate::file::FileSpec;
-use crate::render::{CsvRegister, Tally};
+use crate::file::{FileSpec, row_of};
 
 /// Rows on their way into the file. Without an `End` the file is never finished: a reader that broke off is not a short
 /// register.
@@ -42,33 +42,33 @@ pub(crate) fn pack(
     archive: Archive,
     mut pages: Receiver<Page>,
     chunks: Sender<Bytes>,
-) -> Result<(Tally, Finished), BuildError> {
+) -> Result<(Written, Finished), BuildError> {
     let out = Sealed::begin(spec, ChunkWriter::new(chunks))?;
-    let (out, tally) = match (spec.zip, archive) {
+    let (out, written) = match (spec.zip, archive) {
         (false, _) => write_rows(spec, &mut pages, out)?,
         (true, Archive::Held(most)) => {
-            let (held, tally) = hold_archive(spec, &mut pages, most)?;
+            let (held, written) = hold_archive(spec, &mut pages, most)?;
             let mut out = out;
             out.write_all(&held).map_err(BuildError::Write)?;
-            (out, tally)
+            (out, written)
         }
         (true, Archive::Streamed) => {
             let mut zip = ZipWriter::new_stream(out);
             zip.start_file(&*spec.inner_name, options(spec))?;
-            let (zip, tally) = write_rows(spec, &mut pages, zip)?;
-            (zip.finish()?.into_inner(), tally)
+            let (zip, written) = write_rows(spec, &mut pages, zip)?;
+            (zip.finish()?.into_inner(), written)
         }
     };
     let finished = out.finish().and_then(ChunkWriter::finish).map_err(BuildError::Write)?;
-    Ok((tally, finished))
+    Ok((written, finished))
 }
 
-fn write_rows<W: Write>(spec: &FileSpec, pages: &mut Receiver<Page>, out: W) -> Result<(W, Tally), BuildError> {
-    let mut register = CsvRegister::begin(spec, out)?;
+fn write_rows<W: Write>(spec: &FileSpec, pages: &mut Receiver<Page>, out: W) -> Result<(W, Written), BuildError> {
+    let mut register = spec.layout.begin(&spec.head, out)?;
     loop {
         match pages.blocking_recv() {
-            Some(Page::Rows(rows)) => rows.iter().try_for_each(|row| register.add(row))?,
-            Some(Page::End) => return register.finish(),
+            Some(Page::Rows(rows)) => rows.iter().try_for_each(|row| register.row(&row_of(row)))?,
+            Some(Page::End) => return Ok(register.finish()?),
             None => return Err(BuildError::BrokenOff),
         }
     }
@@ -83,23 +83,23 @@ fn options(spec: &FileSpec) -> SimpleFileOptions {
         .unix_permissions(0o644)
 }
 
-fn hold_archive(spec: &FileSpec, pages: &mut Receiver<Page>, most: usize) -> Result<(Vec<u8>, Tally), BuildError> {
+fn hold_archive(spec: &FileSpec, pages: &mut Receiver<Page>, most: usize) -> Result<(Vec<u8>, Written), BuildError> {
     let overflowed = Rc::new(Cell::new(false));
     let held = Held {
         bytes: Cursor::new(Vec::new()),
         most,
         overflowed: overflowed.clone(),
     };
-    let written = (|| {
+    let archived = (|| {
         let mut zip = ZipWriter::new(held);
         zip.start_file(&*spec.inner_name, options(spec))?;
-        let (zip, tally) = write_rows(spec, pages, zip)?;
-        Ok((zip.finish()?.bytes.into_inner(), tally))
+        let (zip, written) = write_rows(spec, pages, zip)?;
+        Ok((zip.finish()?.bytes.into_inner(), written))
     })();
     if overflowed.get() {
         Err(BuildError::TooLargeToHold)
     } else {
-        written
+        archived
     }
 }
 

@@ -6,14 +6,14 @@ use std::cell::Cell;
 use std::io::{self, Write};
 use std::rc::Rc;
 
+use formats::{Head, Layout, Writer};
 use jiff::Timestamp;
 use store::registers::{Build, Part, RegisterRow};
 use tokio::sync::mpsc::Receiver;
 
 use crate::BuildError;
-use crate::file::FileSpec;
+use crate::file::{FileSpec, row_of};
 use crate::pack::Page;
-use crate::render::CsvRegister;
 
 /// A register of more parts than this is a mistake in its limits.
 const PARTS_MAX: i32 = 9999;
@@ -30,7 +30,10 @@ impl Limits {
     /// None where the payee takes files of any size.
     pub(crate) fn of(build: &Build) -> Option<Self> {
         let profile = build.payee.register.as_ref()?;
-        let rows = profile.max_rows.map(|rows| i64::try_from(rows).unwrap_or(i64::MAX));
+        // What the payee takes, and what a file of its format holds.
+        let held = Layout::of(&build.payee).ok().and_then(|layout| layout.rows_max());
+        let rows = profile.max_rows.into_iter().chain(held).min();
+        let rows = rows.map(|rows| i64::try_from(rows).unwrap_or(i64::MAX));
         let bytes = profile.max_bytes;
         let limited = bytes.is_some() || rows.is_some_and(|rows| rows < build.summary.count);
         // What holds nothing is one file.
@@ -72,12 +75,8 @@ pub(crate) fn widest(build: &Build) -> Planned {
 
 /// Divides the rows.
 pub(crate) fn plan(spec: &FileSpec, limits: Limits, mut pages: Receiver<Page>) -> Result<Vec<Planned>, BuildError> {
-    let empty = Counted::default();
-    CsvRegister::begin(spec, empty.clone())?.finish()?;
-    let own = empty.bytes();
-    let counted = Counted::default();
-    let mut register = CsvRegister::begin(spec, counted.clone())?;
-    register.flush()?;
+    let mut scale = limits.bytes.map(|_| Scale::of(spec)).transpose()?;
+    let own = scale.as_ref().map_or(0, |scale| scale.own);
     let mut plan: Vec<Planned> = Vec::new();
     let mut bytes = own;
     loop {
@@ -87,10 +86,7 @@ pub(crate) fn plan(spec: &FileSpec, limits: Limits, mut pages: Receiver<Page>) -
             None => return Err(BuildError::BrokenOff),
         };
         for row in &rows {
-            let before = counted.bytes();
-            register.add(row)?;
-            register.flush()?;
-            let width = counted.bytes() - before;
+            let width = scale.as_mut().map_or(Ok(0), |scale| scale.width(row))?;
             let is_full = |part: &Planned| {
                 limits.rows.is_some_and(|most| part.part.count >= most)
                     || limits.bytes.is_some_and(|most| bytes + width > most)
@@ -135,6 +131,40 @@ fn take(part: &mut Planned, row: &RegisterRow) {
     part.part.count += 1;
     part.part.total = part.part.total.wrapping_add(row.amount);
     part.last_at = row.at;
+}
+
+/// Measures rows: a register that is written to nowhere.
+struct Scale<'s> {
+    counted: Counted,
+    register: Writer<'s, Counted>,
+    /// What is not rows.
+    own: u64,
+}
+
+impl<'s> Scale<'s> {
+    fn of(spec: &'s FileSpec) -> Result<Self, BuildError> {
+        let empty = Counted::default();
+        let none = Head {
+            count: 0,
+            ..spec.head.clone()
+        };
+        spec.layout.begin(&none, empty.clone())?.finish()?;
+        let counted = Counted::default();
+        let mut register = spec.layout.begin(&spec.head, counted.clone())?;
+        register.flush()?;
+        Ok(Self {
+            own: empty.bytes(),
+            counted,
+            register,
+        })
+    }
+
+    fn width(&mut self, row: &RegisterRow) -> Result<u64, BuildError> {
+        let before = self.counted.bytes();
+        self.register.row(&row_of(row))?;
+        self.register.flush()?;
+        Ok(self.counted.bytes() - before)
+    }
 }
 
 /// Counts what is written and keeps nothing.

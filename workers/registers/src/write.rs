@@ -3,6 +3,7 @@
 
 use artifacts::{Artifacts, Draft};
 use bytes::Bytes;
+use formats::{Report, Tally, Written};
 use store::Store;
 use store::artifacts::{Artifact, Finished};
 use store::registers::{self, Build, BuiltPart, RegisterRow};
@@ -13,7 +14,6 @@ use crate::BuildError;
 use crate::file::{FileSpec, message_id};
 use crate::pack::{Archive, Page, pack};
 use crate::parts::{self, Planned};
-use crate::render::Tally;
 
 /// Rows read at a time, and pages and chunks under way.
 const PAGE_ROWS: i64 = 4000;
@@ -32,6 +32,14 @@ pub(crate) struct Writing<'a> {
     pub(crate) lost: &'a CancellationToken,
 }
 
+/// A register whose files are written.
+#[derive(Debug)]
+pub(crate) struct Whole {
+    pub(crate) parts: Vec<BuiltPart>,
+    /// What they show otherwise than it came.
+    pub(crate) report: Report,
+}
+
 /// Which rows: those after one (none = from the start), up to a number, or all that follow.
 #[derive(Clone, Debug, Default)]
 struct Range {
@@ -41,16 +49,19 @@ struct Range {
 
 impl Writing<'_> {
     /// Writes all parts. They hold exactly what was frozen, or it fails.
-    pub(crate) async fn write(self) -> Result<Vec<BuiltPart>, BuildError> {
+    pub(crate) async fn write(self) -> Result<Whole, BuildError> {
         let plan = self.plan().await?;
         let mut built = Vec::with_capacity(plan.len());
         let mut all = Tally::default();
+        let mut report = Report::default();
         let mut range = Range::default();
         for planned in &plan {
             // The last part takes all that is left: what should not be there is noticed.
             let is_last = planned.part.part == planned.part.parts;
             range.most = (!is_last).then_some(planned.part.count);
-            let (part, tally, last) = self.write_part(planned, &range).await?;
+            let (part, written, last) = self.write_part(planned, &range).await?;
+            let tally = written.tally;
+            report.add(written.report);
             all.count += tally.count;
             all.total = all.total.wrapping_add(tally.total);
             range.after = last;
@@ -66,7 +77,7 @@ impl Writing<'_> {
                 frozen_total: frozen.total,
             });
         }
-        Ok(built)
+        Ok(Whole { parts: built, report })
     }
 
     /// What goes into which part. Only a payee that limits its files costs a reading of the rows for that.
@@ -88,13 +99,13 @@ impl Writing<'_> {
         &self,
         planned: &Planned,
         range: &Range,
-    ) -> Result<(BuiltPart, Tally, Option<RegisterRow>), BuildError> {
+    ) -> Result<(BuiltPart, Written, Option<RegisterRow>), BuildError> {
         let archive = if planned.part.count > HELD_ROWS_MAX {
             Archive::Streamed
         } else {
             Archive::Held(HELD_BYTES_MAX)
         };
-        let (tally, artifact, last) = match self.stream(planned, range, archive).await {
+        let (written, artifact, last) = match self.stream(planned, range, archive).await {
             // Nothing of the file has been handed over yet, and the rows are the same when read again.
             Err(BuildError::TooLargeToHold) => self.stream(planned, range, Archive::Streamed).await?,
             other => other?,
@@ -105,7 +116,7 @@ impl Writing<'_> {
             artifact,
             message_id: message_id(&self.build.summary, planned.part, self.mail_from),
         };
-        Ok((built, tally, last))
+        Ok((built, written, last))
     }
 
     async fn stream(
@@ -113,13 +124,13 @@ impl Writing<'_> {
         planned: &Planned,
         range: &Range,
         archive: Archive,
-    ) -> Result<(Tally, Artifact, Option<RegisterRow>), BuildError> {
+    ) -> Result<(Written, Artifact, Option<RegisterRow>), BuildError> {
         let mut draft = self.artifacts.draft(self.build.token);
         let streamed = self
             .unless_lost(self.stream_into(&mut draft, planned, range, archive))
             .await;
         match streamed {
-            Ok((tally, finished, last)) => Ok((tally, draft.finish(finished).await?, last)),
+            Ok((written, finished, last)) => Ok((written, draft.finish(finished).await?, last)),
             Err(error) => {
                 draft.discard().await;
                 Err(error)
@@ -133,7 +144,7 @@ impl Writing<'_> {
         planned: &Planned,
         range: &Range,
         archive: Archive,
-    ) -> Result<(Tally, Finished, Option<RegisterRow>), BuildError> {
+    ) -> Result<(Written, Finished, Option<RegisterRow>), BuildError> {
         let spec = FileSpec::of(self.build, planned)?;
         let (pages_in, pages) = channel(UNDER_WAY);
         let (chunks_in, chunks) = channel(UNDER_WAY);
@@ -143,8 +154,8 @@ impl Writing<'_> {
         let (read, kept, packed) = tokio::join!(read, keep(draft, chunks), packed);
         let last = read?;
         kept?;
-        let (tally, finished) = packed?;
-        Ok((tally, finished, last))
+        let (written, finished) = packed?;
+        Ok((written, finished, last))
     }
 
     /// Reads the rows of a range and returns the last of them.

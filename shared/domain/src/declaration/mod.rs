@@ -15,6 +15,7 @@ mod payee;
 mod product;
 mod profile_register;
 mod profile_unikassa;
+mod requisites;
 mod schedule;
 mod secret;
 mod terminal;
@@ -33,12 +34,14 @@ pub use pattern::Pattern;
 pub use payee::{AccountRule, AmountRule, FieldRule, Gateway, Payee};
 pub use product::{Product, Reissue};
 pub use profile_register::{
-    Calendar, CalendarChoice, DELIVERED_SERIES, DayOff, MAIN_SERIES, OnDayOff, RegisterFormat, RegisterProfile,
-    SeriesProfile, When, parse_mail_address,
+    Align, Calendar, CalendarChoice, ColumnProfile, DELIVERED_SERIES, DayOff, DecimalMark, Fact, FormatKind, Formulas,
+    HEAD_NAMES, LayoutProfile, LineEnd, MAIN_SERIES, OnDayOff, RegisterEncoding, RegisterFormat, RegisterProfile,
+    SeriesProfile, TextEscape, TooLong, Unmappable, When, parse_mail_address, row_names,
 };
 pub use profile_unikassa::{
     BasicAuth, ClientCertificate, Day, Dialect, QuietWindow, Rate, TimeOfDay, UnikassaProfile, mask_secrets,
 };
+pub use requisites::Requisites;
 pub use schedule::{Schedule, Zone};
 pub use secret::{SecretRef, SecretSource};
 pub use terminal::Terminal;

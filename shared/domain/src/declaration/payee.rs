@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Declaration, Findings, MAIN_SERIES, Pattern, RegisterProfile, UnikassaProfile, check_name, is_false, mask_secrets,
+    Declaration, Findings, MAIN_SERIES, Pattern, RegisterProfile, Requisites, UnikassaProfile, check_name, is_false,
+    mask_secrets,
 };
 use crate::ids::PayeeId;
 use crate::invalid::Invalid;
@@ -38,6 +39,9 @@ pub struct Payee {
     /// What the payer is asked for besides the account, in the order of asking.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub field: Vec<FieldRule>,
+    /// Its numbers with the tax office and its bank, for registers.
+    #[serde(default, skip_serializing_if = "Requisites::is_empty")]
+    pub requisites: Requisites,
     /// For gateway `registers`; with gateway `unikassa`, of what was delivered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub register: Option<RegisterProfile>,
@@ -193,6 +197,10 @@ impl Payee {
         found.refuse_if(self.amount.min > self.amount.max, "amount", "min is larger than max");
         self.check_fields(&mut found);
         self.check_gateway(&mut found);
+        found.within("requisites", self.requisites.check());
+        if let Some(profile) = &self.register {
+            found.within("register", profile.check_file(&self.field));
+        }
         found.finish()
     }
 

@@ -1,12 +1,19 @@
 //! How a payee gets registers: when a range is closed, how the file is made, whom it is mailed to.
 
 mod calendar;
+mod check;
+mod format;
+mod layout;
+mod presets;
 mod series;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 pub use calendar::{Calendar, CalendarChoice, DayOff, OnDayOff};
+pub use check::{HEAD_NAMES, row_names};
+pub use format::{FormatKind, RegisterEncoding, RegisterFormat, Unmappable};
+pub use layout::{Align, ColumnProfile, DecimalMark, Fact, Formulas, LayoutProfile, LineEnd, TextEscape, TooLong};
 pub use series::{DELIVERED_SERIES, MAIN_SERIES, SeriesProfile, When};
 
 use super::{Findings, Schedule, Zone, check_age_recipient, has_repeats, is_false};
@@ -22,7 +29,7 @@ const ADDRESS_MAX_BYTES: usize = 254;
 const MAX_BYTES_LEAST: u64 = 10_000;
 
 /// The `[register]` of a payee.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RegisterProfile {
     /// A cron expression in `time_zone`. Whichever of these is due first closes the range.
@@ -70,31 +77,45 @@ pub struct RegisterProfile {
     /// Bytes of one file at most, counted before it is compressed and encrypted; a register of more is several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_bytes: Option<u64>,
+    /// How the file's text becomes bytes; UTF-8, or what the preset says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoding: Option<RegisterEncoding>,
+    /// What becomes of a character that the encoding lacks.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub unmappable: Unmappable,
+    /// What the file is called, without its extension: a template. Else `<payee>-<series>-<sequence>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_name: Option<String>,
+    /// What differs from the format or the preset.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub layout: LayoutProfile,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// What a register looks like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum RegisterFormat {
-    /// The contract's default: UTF-8, `;`, CRLF, a header, no trailer.
-    #[default]
-    Csv,
-}
-
-impl RegisterFormat {
-    /// The word of the declaration, which is the extension of the file too.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Csv => "csv",
+impl RegisterProfile {
+    /// A format or preset as it stands, for a payee that has declared none.
+    pub fn plain(format: RegisterFormat) -> Self {
+        Self {
+            format,
+            ..Self::default()
         }
     }
-}
 
-impl RegisterProfile {
+    /// The same in another format, as that stands.
+    #[must_use]
+    pub fn in_format(&self, format: RegisterFormat) -> Self {
+        Self {
+            format,
+            encoding: None,
+            file_name: None,
+            layout: LayoutProfile::default(),
+            ..self.clone()
+        }
+    }
+
     pub(super) fn check(&self) -> Findings {
         let mut found = Findings::default();
         self.check_closing(&mut found);

@@ -54,6 +54,12 @@ impl Zone {
     }
 }
 
+impl Default for Zone {
+    fn default() -> Self {
+        Self::utc()
+    }
+}
+
 /// A cron expression: minute, hour, day of month, month, day of week.
 #[derive(Clone)]
 pub struct Schedule {

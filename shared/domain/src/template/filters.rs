@@ -23,11 +23,14 @@ const GROUP: usize = 4;
 /// The longest separator and the longest pattern of a date, in characters.
 const SEPARATOR_MAX: usize = 3;
 const PATTERN_MAX: usize = 40;
+/// The widest that `pad` makes anything, in characters.
+const PAD_MAX: usize = 40;
 
 pub(super) fn add_to(engine: &mut Environment<'static>) {
     engine.add_filter("groups", groups);
     engine.add_filter("money", money);
     engine.add_filter("date", date);
+    engine.add_filter("pad", pad);
     engine.add_filter("upper", |text: &str| text.to_uppercase());
     engine.add_filter("lower", |text: &str| text.to_lowercase());
     engine.add_filter("trim", |text: &str| text.trim().to_owned());
@@ -144,6 +147,14 @@ fn date(state: &State<'_, '_>, value: &Value, pattern: Option<&str>, zone: Optio
     day.to_zoned(zone)
         .map_err(|_| wrong("date: is out of range"))
         .and_then(|moment| print(&moment))
+}
+
+/// `{{ sequence | pad(6) }}` is `000042`; what is longer stays as it is.
+fn pad(value: &Value, width: usize) -> Result<String, Error> {
+    if width > PAD_MAX {
+        return Err(wrong("pad: to at most 40 characters"));
+    }
+    Ok(format!("{:0>width$}", value.to_string()))
 }
 
 /// An amount that prints with its currency; the filter `money` prints it in other ways.

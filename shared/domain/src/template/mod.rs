@@ -1,10 +1,11 @@
-//! Templates that operators write: of the receipts of cards and of the requests to payees. They are filled with what other
+//! Templates that operators write: of the receipts of cards, of the requests to payees, of registers. They are filled with what other
 //! people typed, while somebody waits. So they can print, choose and repeat, and nothing else: no calls, no arithmetic, no
 //! variables of their own, no other files. A template ends after a bounded number of steps and a bounded length, and what
 //! is put in is escaped for the place it is put in, and never looked at again.
 
 mod filters;
 mod grammar;
+mod text;
 
 use std::fmt::Write as _;
 use std::io;
@@ -15,6 +16,7 @@ use minijinja::{AutoEscape, Environment, Error, ErrorKind, UndefinedBehavior, Va
 pub use filters::in_groups;
 pub(crate) use filters::{Money, ZONE, group_into};
 pub(crate) use grammar::names;
+pub use text::{Template, Values};
 
 /// The most instructions of the engine that one text may take: a thousand lines, and done within a millisecond.
 const FUEL: u64 = 10_000;
@@ -31,7 +33,7 @@ pub struct TemplateError {
 
 /// What a printed value is put into. What the template itself says is never escaped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Escape {
+pub enum Escape {
     /// Nothing that could be broken out of.
     Nothing,
     /// A part of a URL's path.

@@ -11,6 +11,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::closing::seconds;
+use super::numbering::{NUMBERING, NUMBERING_COLUMNS, Numbering, numbering_at};
 use super::{SUMMARY_COLUMNS, SUMMARY_WIDTH, Summary, summary_of};
 use crate::audit::{self, Act};
 use crate::{Store, StoreError, Tx};
@@ -26,6 +27,8 @@ pub struct Build {
     pub payee: Payee,
     /// When the range was closed.
     pub closed_at: Timestamp,
+    /// When it ended, and which of its day and year it is.
+    pub numbering: Numbering,
     /// Whom the file goes to.
     pub mail_to: Vec<String>,
     /// How many builds were begun, this one included.
@@ -61,9 +64,9 @@ pub async fn claim_builds(
              WHERE register_id = ANY(ARRAY(SELECT register_id FROM few WHERE nth = 1 OR payments <= $3))
              RETURNING *)
          SELECT {SUMMARY_COLUMNS}, r.closed_at, r.mail_to, r.attempts, r.series_id, r.lo, r.hi, v.declaration,
-                s.holds = 'delivered', r.period_from, r.period_to, r.lease_token
+                s.holds = 'delivered', r.period_from, r.period_to, r.lease_token, {NUMBERING_COLUMNS}
          FROM taken r JOIN series s USING (series_id)
-         JOIN payee_version v ON v.payee_id = r.payee_id AND v.version = r.payee_version"
+         JOIN payee_version v ON v.payee_id = r.payee_id AND v.version = r.payee_version {NUMBERING}"
     );
     let rows = store.query(&sql, &[&lease.as_secs_f64(), &most, &most_rows]).await?;
     Ok(rows.iter().filter_map(readable).collect())
@@ -96,6 +99,7 @@ fn build_of(row: &Row) -> Result<Build, StoreError> {
         hi: row.get(at(5)),
         delivered: if row.get(at(7)) { period() } else { None },
         token: row.get(at(10)),
+        numbering: numbering_at(row, at(11)),
     })
 }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::{Currency, Number};
+use domain::{Currency, Number, PaymentId};
 use jiff::Timestamp;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
@@ -18,6 +18,8 @@ pub struct RegisterRow {
     pub position: Option<i64>,
     /// What the payee knows it by.
     pub number: Number,
+    /// What the terminal knows it by.
+    pub payment_id: PaymentId,
     /// When we took it, or when it was delivered, where that is listed. Pages go on after it and the number, or after the
     /// position.
     pub at: Timestamp,
@@ -27,6 +29,10 @@ pub struct RegisterRow {
     pub account: String,
     /// In minor units.
     pub amount: i64,
+    /// What the payer paid on top, in minor units.
+    pub fee: i64,
+    /// Who took the money.
+    pub terminal: String,
     /// Its currency.
     pub currency: Currency,
     /// The number on the payer's receipt, as it came.
@@ -48,7 +54,8 @@ pub async fn rows_after(
             let position = after.and_then(|row| row.position).unwrap_or(build.lo - 1);
             store
                 .query(
-                    "SELECT position, number, accepted_at, paid_at, account, amount, currency, receipt_number, fields
+                    "SELECT position, number, accepted_at, paid_at, account, amount, currency, receipt_number, fields, payment_id, fee,
+                            terminal_id
                      FROM payment WHERE series_id = $1 AND position > $2 AND position <= $3 AND state <> 'revoked'
                      ORDER BY position LIMIT $4",
                     &[&build.series_id, &position, &build.hi, &most],
@@ -59,7 +66,8 @@ pub async fn rows_after(
             let (at, number) = after.map_or((from, 0), |row| (row.at, row.number.get()));
             store
                 .query(
-                    "SELECT NULL::int8, number, delivered_at, paid_at, account, amount, currency, receipt_number, fields
+                    "SELECT NULL::int8, number, delivered_at, paid_at, account, amount, currency, receipt_number, fields, payment_id,
+                            fee, terminal_id
                      FROM payment WHERE payee_id = $1 AND (delivered_at, number) > ($2, $3) AND delivered_at < $4
                      ORDER BY delivered_at, number LIMIT $5",
                     &[&build.summary.payee.as_str(), &at, &number, &to, &most],
@@ -82,5 +90,8 @@ fn row_of(row: &Row) -> Result<RegisterRow, StoreError> {
         currency: Currency::parse(row.get(6))?,
         receipt_number: row.get(7),
         fields,
+        payment_id: PaymentId::from_uuid(row.get(9)),
+        fee: row.get(10),
+        terminal: row.get(11),
     })
 }

@@ -133,7 +133,7 @@ impl Sums {
     }
 
     /// The headings: what was asked for, then the numbers. `row` is `group`, or `total` below them.
-    pub(super) fn columns(by: &[By]) -> Vec<Column> {
+    pub(super) fn columns(by: &[By]) -> Vec<Column<'static>> {
         let heading = |by: &By| match by {
             By::Product => Column::new("product", 20),
             By::Issuer => Column::new("issuer", 20),

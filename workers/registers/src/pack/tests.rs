@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::io::Read;
 
 use age::x25519::Identity;
-use domain::{Currency, Number};
+use domain::{Currency, Number, PaymentId};
+use formats::{Head, Layout, Tally};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::*;
@@ -14,11 +16,32 @@ use super::*;
 const HELD: Archive = Archive::Held(1024 * 1024);
 
 fn spec(zip: bool, recipients: Vec<age::x25519::Recipient>) -> FileSpec {
+    let payee = serde_json::from_value(json!({
+        "id": "gvk", "name": "Gorvodokanal", "gateway": "registers", "currency": "RUB",
+        "account": { "pattern": ".*" }, "amount": { "min": 1, "max": 1_000_000 },
+        "field": [{ "name": "meter_cold", "label": "Meter" }, { "name": "payer", "label": "Payer" }],
+        "register": { "every_payments": 1, "time_zone": "Europe/Moscow" },
+    }));
+    let at = "2026-11-23T21:00:00Z".parse().unwrap();
+    let head = Head {
+        series: "main".to_owned(),
+        sequence: 1,
+        of_day: 1,
+        of_year: 1,
+        part: (1, 1),
+        count: 0,
+        total: 0,
+        currency: Currency::parse("RUB").unwrap(),
+        is_copy: false,
+        first_at: at,
+        last_at: at,
+        cutoff: at,
+    };
     FileSpec {
         inner_name: "gvk-main-000001.csv".to_owned(),
         name: String::new(),
-        fields: vec!["meter_cold".to_owned(), "payer".to_owned()],
-        delivered: false,
+        layout: Layout::of(&payee.unwrap()).unwrap(),
+        head,
         zone: TimeZone::get("Europe/Moscow").unwrap(),
         zip,
         recipients,
@@ -31,10 +54,13 @@ fn row(number: i64) -> RegisterRow {
     RegisterRow {
         position: Some(number),
         number: Number::new(number).unwrap(),
+        payment_id: PaymentId::from_uuid(uuid::Uuid::nil()),
         at,
         paid_at: at,
         account: "1920679795".to_owned(),
         amount: 15_000,
+        fee: 300,
+        terminal: "T-0001".to_owned(),
         currency: Currency::parse("RUB").unwrap(),
         receipt_number: Some("000124".to_owned()),
         fields: BTreeMap::from([("payer".to_owned(), "Иванов; И. \"И.\"".to_owned())]),
@@ -62,8 +88,8 @@ fn packed(spec: FileSpec, archive: Archive, rows: i64) -> Result<(Vec<u8>, Tally
             }
             file
         });
-        let (tally, finished) = pack(&spec, archive, pages, chunks_in)?;
-        Ok((file.join().unwrap(), tally, finished))
+        let (written, finished) = pack(&spec, archive, pages, chunks_in)?;
+        Ok((file.join().unwrap(), written.tally, finished))
     })
 }
 
@@ -101,7 +127,8 @@ fn the_default_register() {
         tally,
         Tally {
             count: 2,
-            total: 30_000
+            total: 30_000,
+            fees: 600
         }
     );
     assert_eq!(finished.sha256, <[u8; 32]>::from(Sha256::digest(&file)));

@@ -3,6 +3,7 @@
 mod building;
 mod closing;
 mod copies;
+mod layouts;
 mod parts;
 mod series;
 mod stand;

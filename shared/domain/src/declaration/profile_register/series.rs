@@ -180,9 +180,8 @@ impl RegisterProfile {
                     let root = field.split(['.', '[']).next().unwrap_or_default();
                     series.own.contains_key(root) || (closing && CLOSING.contains(&root))
                 };
-                found
-                    .0
-                    .extend(whole.check().0.into_iter().filter(|refused| is_own(&refused.field)));
+                let all = whole.check().0.into_iter().chain(whole.check_file(fields).0);
+                found.0.extend(all.filter(|refused| is_own(&refused.field)));
             }
             Err(refused) => found.take(Err(refused)),
         }

@@ -1,0 +1,194 @@
+//! Delimited text and columns of fixed width: decoded, without what stands before and after, line by line.
+
+use std::borrow::Cow;
+
+use csv::ReaderBuilder;
+use domain::declaration::{Align, HEAD_NAMES};
+use domain::money::parse_major;
+
+use super::pattern::Pattern;
+use super::{Line, ReadError, Reading, Received};
+use crate::column::Column;
+
+/// The text, whatever it was encoded in. A letter that cannot be read is an error: a name that is half a name is none.
+pub(super) fn decoded<'b>(reading: &Reading<'_>, bytes: &'b [u8]) -> Result<Cow<'b, str>, ReadError> {
+    let charset = &reading.layout.charset;
+    let wrong = ReadError::Encoding(charset.name());
+    match charset.legacy() {
+        None => {
+            let bare = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+            std::str::from_utf8(bare).map(Cow::Borrowed).map_err(|_| wrong)
+        }
+        Some(encoding) => encoding
+            .decode_without_bom_handling_and_without_replacement(bytes)
+            .ok_or(wrong),
+    }
+}
+
+/// The payments' own lines, the number of the first, and what stands around them tells.
+struct Body<'t> {
+    lines: Vec<&'t str>,
+    first: u64,
+    told: Vec<(String, String)>,
+}
+
+fn body<'t>(reading: &Reading<'_>, text: &'t str) -> Result<Body<'t>, ReadError> {
+    let layout = reading.layout;
+    let mut lines: Vec<&str> = text.lines().collect();
+    let constants: Vec<(&str, &str)> = layout
+        .constants
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.as_str()))
+        .collect();
+    let names: Vec<&str> = HEAD_NAMES.into_iter().chain(["total_fee", "total_paid"]).collect();
+    let mut told = Vec::new();
+    let mut first = 1;
+    for (name, template) in [("header", &layout.header), ("trailer", &layout.trailer)] {
+        let Some(template) = template else { continue };
+        let pattern = Pattern::of(template, &names, &constants)
+            .ok_or_else(|| ReadError::Malformed(format!("the layout's {name} cannot be read backwards")))?;
+        let height = pattern.height();
+        if lines.len() < height {
+            return Err(ReadError::Malformed(format!("{name}: is missing")));
+        }
+        let own = if name == "header" {
+            first += height as u64;
+            lines.drain(..height).collect::<Vec<_>>()
+        } else {
+            // Some programs end a file with an empty line.
+            while lines.last().is_some_and(|line| line.is_empty()) {
+                lines.pop();
+            }
+            let at = lines.len().saturating_sub(height);
+            lines.split_off(at)
+        };
+        let values = pattern
+            .values(&own)
+            .ok_or_else(|| ReadError::Malformed(format!("{name}: is not as the layout has it")))?;
+        told.extend(
+            values
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        );
+    }
+    Ok(Body { lines, first, told })
+}
+
+fn received(reading: &Reading<'_>, told: &[(String, String)], lines: Vec<Line>) -> Result<Received, ReadError> {
+    let value = |wanted: &str| {
+        told.iter()
+            .find(|(name, _)| name == wanted)
+            .map(|(_, value)| value.as_str())
+    };
+    let told_count = value("count").map(|text| {
+        text.parse()
+            .map_err(|_| ReadError::Malformed("trailer: the count is no number".to_owned()))
+    });
+    // A register of nothing is a total of nothing, which is no amount of a payment.
+    let is_zero = |text: &str| text.bytes().all(|byte| matches!(byte, b'0' | b'.' | b','));
+    let told_total = value("total").map(|text| match parse_major(text, reading.currency) {
+        Some(total) => Ok(total.minor()),
+        None if is_zero(text) => Ok(0),
+        None => Err(ReadError::Malformed("trailer: the total is no amount".to_owned())),
+    });
+    Ok(Received {
+        lines,
+        told_count: told_count.transpose()?,
+        told_total: told_total.transpose()?,
+    })
+}
+
+pub(super) fn delimited(reading: &Reading<'_>, bytes: &[u8]) -> Result<Received, ReadError> {
+    let layout = reading.layout;
+    let text = decoded(reading, bytes)?;
+    let body = body(reading, &text)?;
+    let joined = body.lines.join("\n");
+    let mut rows = ReaderBuilder::new()
+        .delimiter(layout.separator)
+        .quoting(layout.quotes)
+        .has_headers(false)
+        .flexible(true)
+        .from_reader(joined.as_bytes());
+    let mut places: Option<Vec<Option<usize>>> = None;
+    let mut lines = Vec::new();
+    for record in rows.records() {
+        let record = record.map_err(|error| ReadError::Malformed(error.to_string()))?;
+        let line = body.first + record.position().map_or(0, |at| at.line() - 1);
+        if layout.names && places.is_none() {
+            let place = |column: &Column| record.iter().position(|name| name == column.name);
+            places = Some(layout.columns.iter().map(place).collect());
+            continue;
+        }
+        if record.iter().all(str::is_empty) {
+            continue;
+        }
+        let cells: Vec<&str> = match &places {
+            Some(places) => places
+                .iter()
+                .map(|place| place.and_then(|at| record.get(at)).unwrap_or_default())
+                .collect(),
+            None => record.iter().collect(),
+        };
+        let payment = if places.is_none() && record.len() != layout.columns.len() {
+            Err(format!(
+                "has {} columns where the layout has {}",
+                record.len(),
+                layout.columns.len()
+            ))
+        } else {
+            reading.payment(&cells)
+        };
+        lines.push(Line { line, payment });
+    }
+    received(reading, &body.told, lines)
+}
+
+pub(super) fn fixed(reading: &Reading<'_>, bytes: &[u8]) -> Result<Received, ReadError> {
+    let layout = reading.layout;
+    let text = decoded(reading, bytes)?;
+    let body = body(reading, &text)?;
+    let names = usize::from(layout.names);
+    let width: usize = layout.columns.iter().filter_map(|column| column.width).sum();
+    let lines = body
+        .lines
+        .iter()
+        .zip(body.first..)
+        .skip(names)
+        .filter(|(text, _)| !text.trim().is_empty());
+    let lines = lines.map(|(text, line)| {
+        let length = text.chars().count();
+        let payment = if length == width {
+            let cells = cut(text, &layout.columns);
+            reading.payment(&cells)
+        } else {
+            Err(format!("has {length} characters where the layout has {width}"))
+        };
+        Line { line, payment }
+    });
+    let lines = lines.collect();
+    received(reading, &body.told, lines)
+}
+
+/// The cells of a line of fixed width, without what fills them up.
+fn cut<'t>(text: &'t str, columns: &[Column]) -> Vec<&'t str> {
+    let mut rest = text;
+    let cell = |column: &Column| {
+        let width = column.width.unwrap_or_default();
+        let end = rest.char_indices().nth(width).map_or(rest.len(), |(at, _)| at);
+        let (cell, after) = rest.split_at(end);
+        rest = after;
+        if column.align == Some(Align::Zeros) {
+            let bare = cell.trim_start_matches('0');
+            // `0.50`, and a zero itself.
+            let kept = if bare.starts_with(|c: char| c.is_ascii_digit()) {
+                bare.len()
+            } else {
+                bare.len() + 1
+            };
+            &cell[cell.len().saturating_sub(kept)..]
+        } else {
+            cell.trim_matches(' ')
+        }
+    };
+    columns.iter().map(cell).collect()
+}

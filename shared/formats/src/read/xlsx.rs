@@ -1,0 +1,196 @@
+//! A workbook: the first sheet, its columns by the names in its first row. How much it unpacks to is measured first.
+
+use std::io::{self, Cursor, Read};
+
+use calamine::{DataRef, Reader, Xlsx};
+use domain::declaration::Fact;
+use jiff::civil::DateTime;
+use zip::ZipArchive;
+
+use super::{Line, ReadError, Reading, Received};
+use crate::column::Column;
+
+/// What a workbook may unpack to, in bytes: strings of it are held in memory.
+const UNPACKED_MAX: u64 = 256 * 1024 * 1024;
+/// The most columns that are looked at.
+const COLUMNS_MAX: usize = 1_000;
+/// Digits after the point of a number that is not whole; what is beyond is the computer's, not the agent's.
+const DIGITS: usize = 6;
+/// Up to here a number of a spreadsheet is exact.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
+pub(super) fn read(reading: &Reading<'_>, bytes: &[u8]) -> Result<Received, ReadError> {
+    check_size(bytes)?;
+    let broken = |error: calamine::XlsxError| ReadError::Malformed(format!("is no workbook: {error}"));
+    let mut book: Xlsx<_> = Xlsx::new(Cursor::new(bytes)).map_err(broken)?;
+    let first = book.sheet_names().into_iter().next();
+    let first = first.ok_or_else(|| ReadError::Malformed("the workbook has no sheet".to_owned()))?;
+    let mut cells = book.worksheet_cells_reader(&first).map_err(broken)?;
+    let mut sheet = Sheet {
+        reading,
+        places: None,
+        lines: Vec::new(),
+    };
+    let mut row: Option<u32> = None;
+    let mut values: Vec<Value> = Vec::new();
+    loop {
+        let next = cells.next_cell().map_err(broken)?;
+        let place = next.as_ref().map(calamine::Cell::get_position);
+        if let Some(at) = row
+            && place.is_none_or(|(next, _)| next != at)
+        {
+            sheet.add(u64::from(at) + 1, &values)?;
+            values.clear();
+        }
+        let (Some(cell), Some((at_row, at_column))) = (next, place) else {
+            break;
+        };
+        row = Some(at_row);
+        let at = at_column as usize;
+        if at < COLUMNS_MAX {
+            if values.len() <= at {
+                values.resize_with(at + 1, || Value::Text(String::new()));
+            }
+            values[at] = value_of(cell.get_value());
+        }
+    }
+    Ok(Received {
+        lines: sheet.lines,
+        told_count: None,
+        told_total: None,
+    })
+}
+
+/// Unpacks everything once, to nowhere.
+fn check_size(bytes: &[u8]) -> Result<(), ReadError> {
+    let broken = |error: String| ReadError::Malformed(format!("is no workbook: {error}"));
+    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|error| broken(error.to_string()))?;
+    let mut left = UNPACKED_MAX;
+    for at in 0..archive.len() {
+        let entry = archive.by_index(at).map_err(|error| broken(error.to_string()))?;
+        let unpacked =
+            io::copy(&mut entry.take(left + 1), &mut io::sink()).map_err(|error| broken(error.to_string()))?;
+        left = left
+            .checked_sub(unpacked)
+            .ok_or_else(|| ReadError::Malformed(format!("unpacks to more than {UNPACKED_MAX} bytes")))?;
+    }
+    Ok(())
+}
+
+enum Value {
+    Text(String),
+    Moment(DateTime),
+}
+
+fn value_of(value: &DataRef<'_>) -> Value {
+    match value {
+        DataRef::SharedString(text) => Value::Text((*text).to_owned()),
+        DataRef::String(text) => Value::Text(text.clone()),
+        DataRef::Int(number) => Value::Text(number.to_string()),
+        DataRef::Float(number) => Value::Text(decimal(*number)),
+        DataRef::DateTime(moment) if moment.is_datetime() => {
+            let (year, month, day, hour, minute, second, _) = moment.to_ymd_hms_milli();
+            let part = |number: u8| i8::try_from(number).unwrap_or_default();
+            let year = i16::try_from(year).unwrap_or_default();
+            DateTime::new(year, part(month), part(day), part(hour), part(minute), part(second), 0)
+                .map_or_else(|_| Value::Text(String::new()), Value::Moment)
+        }
+        _ => Value::Text(String::new()),
+    }
+}
+
+/// Spreadsheets keep account numbers and amounts as binary fractions; people mean the decimal they see.
+fn decimal(number: f64) -> String {
+    if number.fract() == 0.0 && number.abs() < EXACT {
+        return format!("{number:.0}");
+    }
+    format!("{number:.DIGITS$}").trim_end_matches('0').to_owned()
+}
+
+struct Sheet<'r, 'l> {
+    reading: &'r Reading<'l>,
+    /// Where each of the layout's columns is, once the names are known.
+    places: Option<Vec<Option<usize>>>,
+    lines: Vec<Line>,
+}
+
+impl Sheet<'_, '_> {
+    fn add(&mut self, line: u64, values: &[Value]) -> Result<(), ReadError> {
+        let columns = &self.reading.layout.columns;
+        let blank = |value: &Value| matches!(value, Value::Text(text) if text.trim().is_empty());
+        if values.iter().all(blank) {
+            return Ok(());
+        }
+        let Some(places) = &self.places else {
+            let is_name = |value: &Value, name: &str| matches!(value, Value::Text(text) if text.trim() == name);
+            let place = |column: &Column| values.iter().position(|value| is_name(value, &column.name));
+            self.places = Some(columns.iter().map(place).collect());
+            return Ok(());
+        };
+        let cells: Vec<String> = columns
+            .iter()
+            .zip(places)
+            .map(|(column, place)| {
+                place
+                    .and_then(|at| values.get(at))
+                    .map_or(Ok(String::new()), |value| self.text(column, value))
+            })
+            .collect::<Result<_, _>>()?;
+        let payment = self
+            .reading
+            .payment(&cells.iter().map(String::as_str).collect::<Vec<_>>());
+        self.lines.push(Line { line, payment });
+        Ok(())
+    }
+
+    /// A moment as the layout writes what stands in this column.
+    fn text(&self, column: &Column, value: &Value) -> Result<String, ReadError> {
+        let style = &self.reading.layout.style;
+        let moment = match value {
+            Value::Text(text) => return Ok(text.trim().to_owned()),
+            Value::Moment(moment) => *moment,
+        };
+        let zoned = moment.to_zoned(style.zone.tz().clone());
+        let zoned = zoned.map_err(|error| ReadError::Malformed(format!("a moment is none: {error}")))?;
+        let pattern = match column.fact {
+            Some(Fact::PaidDate | Fact::AcceptedDate) => &style.date,
+            Some(Fact::PaidTime | Fact::AcceptedTime) => &style.time,
+            _ => &style.moment,
+        };
+        Ok(zoned.strftime(pattern.as_str()).to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_the_decimals_people_see() {
+        for (number, text) in [
+            (1_000_001.0, "1000001"),
+            (0.1 + 0.2, "0.3"),
+            (1250.4, "1250.4"),
+            (0.05, "0.05"),
+            (40_702_810_900_000.0, "40702810900000"),
+        ] {
+            assert_eq!(decimal(number), text);
+        }
+    }
+
+    #[test]
+    fn what_unpacks_to_too_much_is_not_read() {
+        use std::io::Write;
+        let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        let options = zip::write::SimpleFileOptions::default();
+        zip.start_file("xl/sharedStrings.xml", options).unwrap();
+        let zeros = vec![0; 1024 * 1024];
+        for _ in 0..=UNPACKED_MAX / 1024 / 1024 {
+            zip.write_all(&zeros).unwrap();
+        }
+        let bomb = zip.finish().unwrap().into_inner();
+        assert!(bomb.len() < 1024 * 1024);
+        let refused = check_size(&bomb).unwrap_err().to_string();
+        assert_eq!(refused, "unpacks to more than 268435456 bytes");
+    }
+}

@@ -1,0 +1,103 @@
+//! What we write we read: every format that is read, the same payments, and its own count and total.
+
+use crate::samples::{DBF, FIXED, SAMPLES};
+use crate::stand::{layout, payments, rub, written};
+
+#[test]
+fn what_is_written_is_read_back() {
+    for (name, register) in SAMPLES {
+        if name == "1c.txt" {
+            continue;
+        }
+        let layout = layout(register);
+        let payments = payments();
+        let (bytes, _) = written(&layout, &payments).unwrap();
+        let read = layout
+            .read(&bytes, rub())
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(read.lines.len(), payments.len(), "{name}");
+        for (line, payment) in read.lines.iter().zip(&payments) {
+            let read = line
+                .payment
+                .as_ref()
+                .unwrap_or_else(|why| panic!("{name}, {}: {why}", line.line));
+            let same = (payment.number.to_string(), payment.account.clone(), payment.amount);
+            assert_eq!(
+                (read.number.clone(), read.account.clone(), read.amount.minor()),
+                same,
+                "{name}"
+            );
+            // LANBilling's has days only.
+            if name != "lanbilling.txt" {
+                assert_eq!(read.paid_at, payment.paid_at, "{name}");
+            }
+        }
+        let told = ["qiwi.txt", "sberbank.txt", "fixed.txt", "xml.xml"].contains(&name);
+        assert_eq!(read.told_count, told.then_some(3), "{name}");
+        assert_eq!(read.told_total, told.then_some(140_045), "{name}");
+    }
+}
+
+#[test]
+fn a_line_that_is_no_payment_is_named_and_the_others_are_read() {
+    let qiwi = layout("format = \"qiwi\"");
+    let file = "buh@example.org\n\n1\t23.11.2026\t10:02:11\t77\t150.00\n2\t23.11.2026\t10:02:11\t78\t150.005\n3\t32.11.2026\t10:02:11\t79\t1\n4\t23.11.2026\t80\t1.00\nTotal:\t4\t302.00\n";
+    let read = qiwi.read(file.as_bytes(), rub()).unwrap();
+    let told: Vec<(u64, String)> = read
+        .lines
+        .iter()
+        .filter_map(|line| Some((line.line, line.payment.as_ref().err()?.clone())))
+        .collect();
+    let wanted = [
+        (4, "amount: `150.005` is no amount"),
+        (5, "paid_date: `32.11.2026` is none"),
+        (6, "has 4 columns where the layout has 5"),
+    ];
+    assert_eq!(told, wanted.map(|(line, why)| (line, why.to_owned())));
+    assert_eq!((read.told_count, read.told_total), (Some(4), Some(30_200)));
+}
+
+#[test]
+fn a_file_that_is_no_register_is_refused_whole() {
+    let qiwi = layout("format = \"qiwi\"");
+    for (file, why) in [
+        ("", "header: is missing"),
+        (
+            "a@b\n\n1\t23.11.2026\t10:02:11\t77\t150.00\n",
+            "trailer: is not as the layout has it",
+        ),
+        ("a@b\n\nTotal:\tx\t0\n", "trailer: the count is no number"),
+        ("a@b\n\nTotal:\t1\t1.005\n", "trailer: the total is no amount"),
+    ] {
+        assert_eq!(
+            qiwi.read(file.as_bytes(), rub()).unwrap_err().to_string(),
+            why,
+            "{file:?}"
+        );
+    }
+    let not_utf8 = qiwi.read(b"a\xff", rub()).unwrap_err();
+    assert_eq!(not_utf8.to_string(), "is not UTF-8");
+    let dbf = layout(DBF);
+    let (bytes, _) = written(&dbf, &payments()).unwrap();
+    let cut = dbf.read(&bytes[..bytes.len() - 30], rub()).unwrap_err();
+    assert_eq!(cut.to_string(), "ends in record 3 of 3");
+    assert!(dbf.read(b"PK\x03\x04", rub()).is_err());
+    let xml = layout("format = \"xml\"");
+    for file in [
+        "<register><payment>",
+        "<!DOCTYPE x [<!ENTITY a 'b'>]><register/>",
+        "<a><payment>&a;</payment></a>",
+    ] {
+        assert!(xml.read(file.as_bytes(), rub()).is_err(), "{file}");
+    }
+    let fixed = layout(FIXED);
+    let read = fixed.read(b"1 2 3\r\nTOTAL 1 1.00\r\n", rub()).unwrap();
+    assert!(
+        read.lines[0]
+            .payment
+            .as_ref()
+            .is_err_and(|why| why.contains("5 characters"))
+    );
+    let unread = layout("format = \"1c\"").read(b"", rub()).unwrap_err();
+    assert_eq!(unread.to_string(), "a file of this format is not read");
+}
