@@ -246,6 +246,7 @@ async fn registers_are_built_saved_and_sent_again() {
         "sha256",
         "bytes",
         "mailed_at",
+        "parts",
     ];
     assert_eq!(columns, expected);
     assert_eq!(

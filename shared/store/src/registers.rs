@@ -36,7 +36,7 @@ pub use membership::{Closed, Membership, Recipient, Version, membership};
 pub use numbering::Numbering;
 pub use parts::{BuiltPart, ListedPart, Part, parts_of, record_built};
 pub use preview::{look_at, look_at_open};
-pub use rows::{RegisterRow, rows_after};
+pub use rows::{Page, Place, RegisterRow, page_after};
 pub use standing::{Standing, note_late, open_of, perhaps_late, standing, standings};
 pub use statement::{StatedRegister, StatedSum, StatementPeriod, statement_registers, statement_sums};
 

@@ -5,6 +5,7 @@
 //! build that disagrees fails loudly and is never mailed. This crate sends no mail and knows no broker's message but
 //! wake-ups.
 
+mod beside;
 mod builder;
 mod chunks;
 mod closer;

@@ -16,6 +16,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use crate::BuildError;
+use crate::beside::Beside;
 use crate::chunks::ChunkWriter;
 use crate::file::{FileSpec, row_of};
 
@@ -55,7 +56,8 @@ pub(crate) fn pack(
         (true, Archive::Streamed) => {
             let mut zip = ZipWriter::new_stream(out);
             zip.start_file(&*spec.inner_name, options(spec))?;
-            let (zip, written) = write_rows(spec, &mut pages, zip)?;
+            let (beside, written) = write_rows(spec, &mut pages, Beside::new(zip))?;
+            let zip = beside.finish().map_err(BuildError::Write)?;
             (zip.finish()?.into_inner(), written)
         }
     };

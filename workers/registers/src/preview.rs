@@ -29,7 +29,7 @@ pub struct Preview {
 /// [`registers::look_at_open`] find them. Count and total are those of what is shown.
 pub async fn preview(store: &Store, build: &Build, most: i64) -> Result<Preview, BuildError> {
     let mut spec = FileSpec::of(build, &parts::whole(build))?;
-    let rows = registers::rows_after(store, build, None, most).await?;
+    let rows = registers::page_after(store, build, None, most).await?.rows()?;
     spec.head.count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
     spec.head.total = rows.iter().map(|row| row.amount).sum();
     let mut writer = spec.layout.begin(&spec.head, Vec::new())?;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use formats::{Report, Tally, Written};
 use store::Store;
 use store::artifacts::{Artifact, Finished};
-use store::registers::{self, Build, BuiltPart, RegisterRow};
+use store::registers::{self, Build, BuiltPart, Place};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio_util::sync::CancellationToken;
 
@@ -43,7 +43,7 @@ pub(crate) struct Whole {
 /// Which rows: those after one (none = from the start), up to a number, or all that follow.
 #[derive(Clone, Debug, Default)]
 struct Range {
-    after: Option<RegisterRow>,
+    after: Option<Place>,
     most: Option<i64>,
 }
 
@@ -99,7 +99,7 @@ impl Writing<'_> {
         &self,
         planned: &Planned,
         range: &Range,
-    ) -> Result<(BuiltPart, Written, Option<RegisterRow>), BuildError> {
+    ) -> Result<(BuiltPart, Written, Option<Place>), BuildError> {
         let archive = if planned.part.count > HELD_ROWS_MAX {
             Archive::Streamed
         } else {
@@ -124,7 +124,7 @@ impl Writing<'_> {
         planned: &Planned,
         range: &Range,
         archive: Archive,
-    ) -> Result<(Written, Artifact, Option<RegisterRow>), BuildError> {
+    ) -> Result<(Written, Artifact, Option<Place>), BuildError> {
         let mut draft = self.artifacts.draft(self.build.token);
         let streamed = self
             .unless_lost(self.stream_into(&mut draft, planned, range, archive))
@@ -144,7 +144,7 @@ impl Writing<'_> {
         planned: &Planned,
         range: &Range,
         archive: Archive,
-    ) -> Result<(Written, Finished, Option<RegisterRow>), BuildError> {
+    ) -> Result<(Written, Finished, Option<Place>), BuildError> {
         let spec = FileSpec::of(self.build, planned)?;
         let (pages_in, pages) = channel(UNDER_WAY);
         let (chunks_in, chunks) = channel(UNDER_WAY);
@@ -158,25 +158,34 @@ impl Writing<'_> {
         Ok((written, finished, last))
     }
 
-    /// Reads the rows of a range and returns the last of them.
-    async fn read_rows(&self, range: &Range, pages: Sender<Page>) -> Result<Option<RegisterRow>, BuildError> {
-        let mut last = range.after.clone();
+    /// Reads the rows of a range and returns where they end. While a page is read and handed over, the next is fetched.
+    async fn read_rows(&self, range: &Range, pages: Sender<Page>) -> Result<Option<Place>, BuildError> {
+        let mut end = range.after;
         let mut left = range.most.unwrap_or(i64::MAX);
-        while left > 0 {
-            let most = left.min(PAGE_ROWS);
-            let rows = registers::rows_after(self.store, self.build, last.as_ref(), most).await?;
-            let found = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-            left = if found < most { 0 } else { left - found };
-            if let Some(row) = rows.last() {
-                last = Some(row.clone());
+        let mut fetched = self.fetch(end, left).await?;
+        while let Some(page) = fetched {
+            end = page.end().or(end);
+            let is_last = page.count() < left.min(PAGE_ROWS);
+            left = if is_last { 0 } else { left - page.count() };
+            let handed_over = async { Ok::<_, BuildError>(pages.send(Page::Rows(page.rows()?)).await.is_ok()) };
+            let (next, handed_over) = tokio::join!(self.fetch(end, left), handed_over);
+            if !handed_over? {
                 // A packer that is gone says itself why.
-                if pages.send(Page::Rows(rows)).await.is_err() {
-                    return Ok(last);
-                }
+                return Ok(end);
             }
+            fetched = next?;
         }
         let _ = pages.send(Page::End).await;
-        Ok(last)
+        Ok(end)
+    }
+
+    /// The next page; none when nothing is left to be read.
+    async fn fetch(&self, after: Option<Place>, left: i64) -> Result<Option<registers::Page>, BuildError> {
+        if left == 0 {
+            return Ok(None);
+        }
+        let page = registers::page_after(self.store, self.build, after, left.min(PAGE_ROWS)).await?;
+        Ok(Some(page))
     }
 
     async fn unless_lost<T>(&self, work: impl Future<Output = Result<T, BuildError>>) -> Result<T, BuildError> {

@@ -14,14 +14,11 @@ use crate::{Store, StoreError};
 /// One payment as a register shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisterRow {
-    /// Its place in the ledger; none where what was delivered is listed.
-    pub position: Option<i64>,
     /// What the payee knows it by.
     pub number: Number,
     /// What the terminal knows it by.
     pub payment_id: PaymentId,
-    /// When we took it, or when it was delivered, where that is listed. Pages go on after it and the number, or after the
-    /// position.
+    /// When we took it, or when it was delivered, where that is listed.
     pub at: Timestamp,
     /// When the payer paid.
     pub paid_at: Timestamp,
@@ -41,17 +38,47 @@ pub struct RegisterRow {
     pub fields: BTreeMap<String, String>,
 }
 
-/// The next payments of the range after one (none = from the start), in the order of positions, or of delivery. Fewer than
-/// `most` of them are the last.
-pub async fn rows_after(
-    store: &Store,
-    build: &Build,
-    after: Option<&RegisterRow>,
-    most: i64,
-) -> Result<Vec<RegisterRow>, StoreError> {
+/// Where a page ends: the next one begins after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the ledger.
+    Position(i64),
+    /// In the order of delivery.
+    Delivered(Timestamp, i64),
+}
+
+/// Payments as they came over the line. They are read when that is asked for, so that the next page can be fetched meanwhile.
+#[derive(Debug)]
+pub struct Page(Vec<Row>);
+
+impl Page {
+    /// How many.
+    pub fn count(&self) -> i64 {
+        i64::try_from(self.0.len()).unwrap_or(i64::MAX)
+    }
+
+    /// Where it ends; none when it is empty.
+    pub fn end(&self) -> Option<Place> {
+        let row = self.0.last()?;
+        let position: Option<i64> = row.get(0);
+        Some(position.map_or_else(|| Place::Delivered(row.get(2), row.get(1)), Place::Position))
+    }
+
+    /// The payments.
+    pub fn rows(&self) -> Result<Vec<RegisterRow>, StoreError> {
+        self.0.iter().map(row_of).collect()
+    }
+}
+
+/// The next payments of the range after a place (none = from the start), in the order of positions, or of delivery. Fewer
+/// than `most` of them are the last.
+pub async fn page_after(store: &Store, build: &Build, after: Option<Place>, most: i64) -> Result<Page, StoreError> {
     let rows = match build.delivered {
         None => {
-            let position = after.and_then(|row| row.position).unwrap_or(build.lo - 1);
+            let position = match after {
+                Some(Place::Position(position)) => position,
+                _ => build.lo - 1,
+            };
             store
                 .query(
                     "SELECT position, number, accepted_at, paid_at, account, amount, currency, receipt_number, fields, payment_id, fee,
@@ -63,7 +90,10 @@ pub async fn rows_after(
                 .await?
         }
         Some((from, to)) => {
-            let (at, number) = after.map_or((from, 0), |row| (row.at, row.number.get()));
+            let (at, number) = match after {
+                Some(Place::Delivered(at, number)) => (at, number),
+                _ => (from, 0),
+            };
             store
                 .query(
                     "SELECT NULL::int8, number, delivered_at, paid_at, account, amount, currency, receipt_number, fields, payment_id,
@@ -75,13 +105,12 @@ pub async fn rows_after(
                 .await?
         }
     };
-    rows.iter().map(row_of).collect()
+    Ok(Page(rows))
 }
 
 fn row_of(row: &Row) -> Result<RegisterRow, StoreError> {
     let Json(fields) = row.try_get(8).map_err(StoreError::unreadable)?;
     Ok(RegisterRow {
-        position: row.get(0),
         number: Number::new(row.get(1))?,
         at: row.get(2),
         paid_at: row.get(3),

@@ -58,15 +58,34 @@ pub async fn due_in(store: &Store, seconds: f64) -> Result<Timestamp, StoreError
     Ok(row.get(0))
 }
 
-/// How many registers are built, how many payments they have, and how many seconds after `due` the last of them was.
-pub async fn built(store: &Store, due: Timestamp) -> Result<(i64, i64, f64), StoreError> {
+/// What became of registers that were due at one moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BuiltSoFar {
+    /// How many are built.
+    pub registers: i64,
+    /// How many payments they have.
+    pub payments: i64,
+    /// How many seconds after the moment the last of them was closed …
+    pub closed: f64,
+    /// … and built.
+    pub built: f64,
+}
+
+/// What became of registers that were due at this moment.
+pub async fn built(store: &Store, due: Timestamp) -> Result<BuiltSoFar, StoreError> {
     let row = store
         .query_one(
             "SELECT count(*), coalesce(sum(payment_count), 0)::bigint,
+                    coalesce(extract(epoch FROM max(closed_at) - $1), 0)::float8,
                     coalesce(extract(epoch FROM max(built_at) - $1), 0)::float8
              FROM register WHERE built_at IS NOT NULL",
             &[&due],
         )
         .await?;
-    Ok((row.get(0), row.get(1), row.get(2)))
+    Ok(BuiltSoFar {
+        registers: row.get(0),
+        payments: row.get(1),
+        closed: row.get(2),
+        built: row.get(3),
+    })
 }

@@ -52,7 +52,6 @@ fn spec(zip: bool, recipients: Vec<age::x25519::Recipient>) -> FileSpec {
 fn row(number: i64) -> RegisterRow {
     let at: Timestamp = "2026-11-23T07:02:11.5Z".parse().unwrap();
     RegisterRow {
-        position: Some(number),
         number: Number::new(number).unwrap(),
         payment_id: PaymentId::from_uuid(uuid::Uuid::nil()),
         at,
