@@ -15,6 +15,7 @@ pub mod fingerprint;
 pub mod ids;
 pub mod invalid;
 pub mod limits;
+pub mod moment;
 pub mod money;
 pub mod parked;
 pub mod payment;

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use domain::declaration::{Align, ColumnProfile, DecimalMark, Fact, Formulas, Zone};
+use domain::moment;
 use domain::money::format_minor;
 use jiff::Timestamp;
 
@@ -168,6 +169,9 @@ impl Style {
 
     /// A moment as a clock on the payee's wall shows it. The pattern was tried when it was declared.
     pub(crate) fn at(&self, at: Timestamp, pattern: &str) -> String {
-        at.to_zoned(self.zone.tz().clone()).strftime(pattern).to_string()
+        match pattern {
+            moment::PATTERN => moment::rfc3339(at, self.zone.tz()),
+            other => at.to_zoned(self.zone.tz().clone()).strftime(other).to_string(),
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::io::Write;
 
 use domain::TemplateError;
 use domain::declaration::{Fact, FormatKind, LineEnd, Payee, RegisterFormat, RegisterProfile, Requisites, TooLong};
+use domain::moment;
 use domain::template::Template;
 
 use crate::FormatError;
@@ -13,9 +14,6 @@ use crate::column::{Column, Style};
 use crate::head::Head;
 use crate::values::formulas_unless_said;
 use crate::write::{self, Writer};
-
-/// How a moment is written unless said otherwise: RFC 3339 to the second, with the zone's offset at that moment.
-const MOMENT: &str = "%Y-%m-%dT%H:%M:%S%:z";
 
 /// Everything a register's file depends on besides its head and its rows.
 #[derive(Debug, Clone)]
@@ -98,7 +96,7 @@ impl Layout {
                 decimal: said.decimal.unwrap_or_default(),
                 date: or(said.date, "%Y-%m-%d"),
                 time: or(said.time, "%H:%M:%S"),
-                moment: or(said.moment, MOMENT),
+                moment: or(said.moment, moment::PATTERN),
                 zone: profile.time_zone.clone(),
             },
             header: template("layout.header", profile.header_template())?,

@@ -43,18 +43,19 @@ pub(super) async fn measure_on(ground: &Ground, source: &Source, processes: usiz
         for child in &mut children {
             ensure!(child.try_wait()?.is_none(), "`unigate run registers` ended");
         }
-        let (registers, payments, seconds) = rehearsal::built(&ground.store, midnight).await?;
-        if registers == i64::from(source.payees) {
-            ensure!(
-                payments == i64::from(source.payments),
-                "{payments} payments are in registers"
+        let so_far = rehearsal::built(&ground.store, midnight).await?;
+        if so_far.registers == i64::from(source.payees) {
+            let all = so_far.payments == i64::from(source.payments);
+            ensure!(all, "not all payments are in registers: {so_far:?}");
+            tracing::info!(
+                processes,
+                closed = so_far.closed,
+                built = so_far.built,
+                "seconds after midnight"
             );
-            break seconds;
+            break so_far.built;
         }
-        ensure!(
-            begun.elapsed() < LIMIT,
-            "{registers} registers are built after {LIMIT:?}"
-        );
+        ensure!(begun.elapsed() < LIMIT, "after {LIMIT:?}: {so_far:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     };
     let memory = children.iter().filter_map(|child| child.id().and_then(peak));
