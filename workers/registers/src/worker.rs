@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use artifacts::ArtifactError;
 use bus::Queue;
 use runtime::sweep::{self, Swept};
 use runtime::{Context, Nudge};
@@ -15,7 +16,6 @@ use crate::{Builder, closer};
 const BUILDS_AT_ONCE: usize = 2;
 /// How often leftovers of lost builds are looked for.
 const ORPHANS_INTERVAL: Duration = Duration::from_secs(600);
-
 /// How often somebody looks for payments that wait for a register for too long.
 const LATE_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -33,13 +33,36 @@ pub fn start(context: &Context) {
             swept
         }
     });
-    context.tasks.spawn(build_all(context.clone(), to_build));
+    let builder = Builder::new(
+        context.store.clone(),
+        context.artifacts.clone(),
+        context.settings.mail_from.clone(),
+    );
+    let sweeper = builder.clone();
+    sweep::every(context, "registers.orphans", ORPHANS_INTERVAL, move |context| {
+        sweep_orphans(context, sweeper.clone())
+    });
+    context.tasks.spawn(build_all(context.clone(), builder, to_build));
     sweep::every(context, "registers.late", LATE_INTERVAL, |context| async move {
         if runtime::tell_late_registers(&context.store).await? > 0 {
             context.nudge(Nudge::Mails);
         }
         Ok(())
     });
+}
+
+/// By itself: a place that is away keeps no build waiting.
+async fn sweep_orphans(context: Context, builder: Builder) -> Result<(), StoreError> {
+    let swept = tokio::select! {
+        () = context.shutdown.cancelled() => return Ok(()),
+        swept = builder.sweep_orphans() => swept,
+    };
+    match swept {
+        Ok(_) => {}
+        Err(ArtifactError::Store(error)) => return Err(error),
+        Err(error) => tracing::warn!(%error, "files that are nobody's could not be swept away"),
+    }
+    Ok(())
 }
 
 async fn close(context: &Context) -> Result<Swept, StoreError> {
@@ -58,18 +81,9 @@ async fn close(context: &Context) -> Result<Swept, StoreError> {
     Ok(next.filter(|next| !next.is_zero()).map_or(Swept::Idle, Swept::Next))
 }
 
-async fn build_all(context: Context, woken: Arc<Notify>) {
-    let builder = Builder::new(
-        context.store.clone(),
-        context.artifacts.clone(),
-        context.settings.mail_from.clone(),
-    );
+async fn build_all(context: Context, builder: Builder, woken: Arc<Notify>) {
     let room = Arc::new(Semaphore::new(BUILDS_AT_ONCE));
-    let mut orphans_swept: Option<tokio::time::Instant> = None;
     while !context.shutdown.is_cancelled() {
-        if orphans_swept.is_none_or(|at| at.elapsed() >= ORPHANS_INTERVAL) && builder.sweep_orphans().await.is_ok() {
-            orphans_swept = Some(tokio::time::Instant::now());
-        }
         let begun = begin_builds(&context, &builder, &room, &woken).await;
         let due_in = match begun {
             Ok(()) => note_due(&context).await,
