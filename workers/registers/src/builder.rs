@@ -4,7 +4,7 @@
 //! transaction while it works. What a build wrote counts only once it is recorded, in one transaction fenced by the
 //! leases; what was lost on the way is swept away.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use artifacts::Artifacts;
@@ -42,6 +42,13 @@ pub enum Built {
     Later,
     /// It cannot be built: an operator has to look.
     Failed,
+}
+
+/// What came of recording those that were written. One that is in neither is somebody else's by now.
+#[derive(Default)]
+struct Recording {
+    recorded: BTreeSet<RegisterId>,
+    refused: BTreeMap<RegisterId, BuildError>,
 }
 
 /// Builds registers.
@@ -83,19 +90,19 @@ impl Builder {
             .filter_map(|(build, outcome)| Some((build, outcome.as_ref().ok()?)))
             .collect();
         runtime::checkpoint("registers", "before_record");
-        let recorded = self.record_all(&whole).await;
+        let mut recording = self.record_all(&whole).await;
         drop(whole);
         runtime::checkpoint("registers", "after_record");
         let mut built = Vec::with_capacity(builds.len());
         for (build, outcome) in builds.iter().zip(written) {
-            let error = match (outcome, &recorded) {
-                (Err(error), _) => error,
-                (Ok(_), Err(error)) => BuildError::Record(error.to_string()),
-                (Ok(_), Ok(recorded)) if !recorded.contains(&build.summary.register_id) => BuildError::LeaseLost,
-                (Ok(_), Ok(_)) => {
+            let register = build.summary.register_id;
+            let error = match outcome {
+                Err(error) => error,
+                Ok(_) if recording.recorded.contains(&register) => {
                     built.push(Built::Recorded);
                     continue;
                 }
+                Ok(_) => recording.refused.remove(&register).unwrap_or(BuildError::LeaseLost),
             };
             built.push(self.settle(build, &error).await?);
         }
@@ -144,20 +151,27 @@ impl Builder {
     }
 
     /// Records all at once; should the database refuse that, one by one, so that one bad register keeps no other.
-    async fn record_all(&self, whole: &[(&Build, &Whole)]) -> Result<BTreeSet<RegisterId>, StoreError> {
+    async fn record_all(&self, whole: &[(&Build, &Whole)]) -> Recording {
+        let mut all = Recording::default();
         match self.record(whole).await {
+            Ok(recorded) => all.recorded = recorded,
             Err(error) if whole.len() > 1 && !error.is_retryable() => {
-                let mut recorded = BTreeSet::new();
                 for one in whole.chunks(1) {
-                    recorded.extend(self.record(one).await.unwrap_or_else(|error| {
-                        tracing::error!(register = %one[0].0.summary.register_id, %error, "a build cannot be recorded");
-                        BTreeSet::new()
-                    }));
+                    let one = Box::pin(self.record_all(one)).await;
+                    all.recorded.extend(one.recorded);
+                    all.refused.extend(one.refused);
                 }
-                Ok(recorded)
             }
-            other => other,
+            Err(error) => {
+                let refused = || BuildError::Unrecorded {
+                    why: error.to_string(),
+                    passes: error.is_retryable(),
+                };
+                let ids = whole.iter().map(|(build, _)| build.summary.register_id);
+                all.refused = ids.map(|register| (register, refused())).collect();
+            }
         }
+        all
     }
 
     async fn record(&self, whole: &[(&Build, &Whole)]) -> Result<BTreeSet<RegisterId>, StoreError> {

@@ -13,8 +13,13 @@ pub enum BuildError {
     #[error(transparent)]
     Artifact(#[from] ArtifactError),
     /// It was written and could not be recorded.
-    #[error("recording: {0}")]
-    Record(String),
+    #[error("recording: {why}")]
+    Unrecorded {
+        /// What the database said.
+        why: String,
+        /// Whether it is the database, and not the register, that stood in the way.
+        passes: bool,
+    },
     /// The lease ran out under way; somebody else builds it now.
     #[error("the lease ran out under way")]
     LeaseLost,
@@ -76,7 +81,8 @@ impl BuildError {
         match self {
             Self::Store(error) => error.is_retryable(),
             Self::Artifact(error) => error.passes(),
-            Self::LeaseLost | Self::BrokenOff | Self::Record(_) => true,
+            Self::Unrecorded { passes, .. } => *passes,
+            Self::LeaseLost | Self::BrokenOff => true,
             _ => false,
         }
     }
