@@ -304,7 +304,7 @@ impl Office {
             let total: i64 = rows.iter().map(|(_, amount)| amount).sum();
             assert_eq!((rows.len() as i64, total), (about.count, about.total), "{register:?}");
             assert!(
-                about.count > 0 || about.series == "main",
+                about.count > 0 || about.series != "hot",
                 "nobody wants a register of nothing: {register:?}"
             );
             sequences.entry(&about.series).or_default().push(about.sequence);
