@@ -286,9 +286,16 @@ async fn a_register_without_payments_is_built_mailed_and_told() {
     assert_eq!(headers, [Some("regular"), Some("0"), Some("0")]);
     assert_eq!(mail.attachments[0].file_name, "gorvodokanal-main-000001.csv.zip");
     let (name, text) = unzip(&mail.attachments[0].bytes);
-    assert_eq!((&*name, text.lines().count()), ("gorvodokanal-main-000001.csv", 1), "{text}");
+    assert_eq!(
+        (&*name, text.lines().count()),
+        ("gorvodokanal-main-000001.csv", 1),
+        "{text}"
+    );
     let register = mail.header("X-Unigate-Register").unwrap();
     let told = events.item("register.mailed", "register_id", register).await;
-    assert_eq!((&told["count"], &told["total"], &told["sequence"]), (&json!(0), &json!(0), &json!(1)));
+    assert_eq!(
+        (&told["count"], &told["total"], &told["sequence"]),
+        (&json!(0), &json!(0), &json!(1))
+    );
     world.stop().await;
 }

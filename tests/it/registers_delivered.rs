@@ -80,3 +80,37 @@ async fn what_was_delivered_in_a_day_of_the_payee_is_listed_once() {
     let open = "SELECT count(*) FROM series WHERE holds = 'delivered' AND next_cutoff > now() - interval '10 minutes'";
     assert_eq!(world.value(open).await, "1", "every day since was looked at");
 }
+
+#[tokio::test]
+async fn a_day_without_deliveries_is_told_where_that_is_wanted() {
+    let server = MailServer::start("127.0.0.1:0").await.unwrap();
+    let url = format!("smtp://{}?tls=none", server.addr);
+    let world = World::start_with(&ALL, |settings| {
+        settings.smtp_url = Some(url.into());
+        settings.mail_from = "Unigate <unigate@example.net>".into();
+    })
+    .await;
+    let payee = Payee::start().await.unwrap();
+    let declared = internet_provider(&payee.url(), "") + DAILY + "send_empty = true\n";
+    world.payee(&declared).await;
+    // As if it had been declared days ago, and nobody had worked since.
+    world
+        .sql(
+            "UPDATE payee SET updated_at = clock_timestamp() - interval '60 hours';
+             UPDATE series SET last_cutoff = clock_timestamp() - interval '50 hours', planned_version = NULL",
+        )
+        .await;
+    world.context.nudge(Nudge::Registers);
+    let mut mails = server.wait_for_mails(2, PATIENCE).await;
+    mails.sort_by_key(|mail| mail.attachments[0].file_name.clone());
+    for (mail, name) in mails
+        .iter()
+        .zip(["isp-delivered-000001.csv", "isp-delivered-000002.csv"])
+    {
+        assert_eq!(mail.attachments[0].file_name, name);
+        assert_eq!(
+            (mail.header("X-Unigate-Count"), mail.header("X-Unigate-Total")),
+            (Some("0"), Some("0"))
+        );
+    }
+}
