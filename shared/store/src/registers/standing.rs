@@ -111,17 +111,15 @@ pub async fn standing(store: &Store, series_id: i64) -> Result<Option<Standing>,
         .transpose()
 }
 
-/// How many payments of a series are open, and their sum in minor units.
-pub async fn open_of(store: &Store, standing: &Standing) -> Result<(i64, i64), StoreError> {
-    let row = store
-        .query_one(
-            "SELECT count(*), coalesce(sum(amount), 0)::bigint FROM payment p JOIN series s ON s.series_id = $1
-             WHERE (s.holds = 'accepted' AND p.series_id = $1 AND p.position > s.last_hi AND p.state <> 'revoked')
-                OR (s.holds = 'delivered' AND p.payee_id = s.payee_id AND p.delivered_at >= s.last_cutoff)",
-            &[&standing.series_id],
-        )
-        .await?;
-    Ok((row.get(0), row.get(1)))
+/// How many payments of a series are open.
+pub async fn count_open(store: &Store, standing: &Standing) -> Result<i64, StoreError> {
+    let of_series = if standing.delivered {
+        "p.payee_id = s.payee_id AND p.delivered_at >= s.last_cutoff"
+    } else {
+        "p.series_id = s.series_id AND p.position > s.last_hi AND p.state <> 'revoked'"
+    };
+    let sql = format!("SELECT count(*) FROM series s JOIN payment p ON {of_series} WHERE s.series_id = $1");
+    Ok(store.query_one(&sql, &[&standing.series_id]).await?.get(0))
 }
 
 /// Series that may be late, or were found to be: what is open in them is older than a day. A series that cannot be read is
