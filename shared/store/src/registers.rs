@@ -30,7 +30,7 @@ pub use copies::{CopyRequest, resend};
 pub use delivered::{close_delivered, deliveries_due, deliveries_due_in};
 pub use listing::{Listed, SavedFile, count_failed, file_of, find, list};
 pub use membership::{Closed, Membership, Recipient, Version, membership};
-pub use standing::{Standing, count_open, note_late, perhaps_late, standing, standings};
+pub use standing::{Standing, count_open, note_late, perhaps_late, standings};
 pub use statement::{StatedRegister, StatedSum, StatementPeriod, statement_registers, statement_sums};
 
 /// What everybody is told about a register: events, mails, lists.

@@ -60,8 +60,6 @@ pub struct Recipient {
 /// A version of a payee's declaration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version {
-    /// Counted from 1.
-    pub version: i32,
     /// Since when.
     pub applied_at: Timestamp,
     /// Whether nothing went out under it.
@@ -152,15 +150,14 @@ async fn recipients(store: &Store, register: RegisterId) -> Result<Vec<Recipient
 async fn versions(store: &Store, payee: &str) -> Result<Vec<Version>, StoreError> {
     let rows = store
         .query(
-            "SELECT version, applied_at, coalesce((declaration ->> 'suspended')::boolean, false)
+            "SELECT applied_at, coalesce((declaration ->> 'suspended')::boolean, false)
              FROM payee_version WHERE payee_id = $1 ORDER BY version",
             &[&payee],
         )
         .await?;
     let version = |row: &tokio_postgres::Row| Version {
-        version: row.get(0),
-        applied_at: row.get(1),
-        suspended: row.get(2),
+        applied_at: row.get(0),
+        suspended: row.get(1),
     };
     Ok(rows.iter().map(version).collect())
 }

@@ -27,8 +27,6 @@ pub struct Standing {
     pub payee: Payee,
     /// Up to when it was closed.
     pub last_cutoff: Timestamp,
-    /// The sequence of its last register; 0 = none yet.
-    pub last_sequence: i32,
     /// When the oldest of its open payments was accepted, or delivered.
     pub oldest: Option<Timestamp>,
     /// When so many were open that their number closes them.
@@ -63,7 +61,7 @@ impl Standing {
 }
 
 /// The oldest open payment of a series `s`, and the one that makes a count full: a few steps of an index each.
-const STANDING: &str = "SELECT s.series_id, s.name, s.holds = 'delivered', y.declaration, s.last_cutoff, s.last_sequence,
+const STANDING: &str = "SELECT s.series_id, s.name, s.holds = 'delivered', y.declaration, s.last_cutoff,
         CASE s.holds WHEN 'delivered' THEN delivered.at ELSE accepted.at END AS oldest, full_count.at, s.late_since,
         clock_timestamp()
      FROM series s JOIN payee y USING (payee_id)
@@ -85,11 +83,10 @@ fn standing_of(row: &Row) -> Result<Standing, StoreError> {
         delivered: row.get(2),
         payee: serde_json::from_value(row.get(3))?,
         last_cutoff: row.get(4),
-        last_sequence: row.get(5),
-        oldest: row.get(6),
-        full_at: row.get(7),
-        late_since: row.get(8),
-        now: row.get(9),
+        oldest: row.get(5),
+        full_at: row.get(6),
+        late_since: row.get(7),
+        now: row.get(8),
     })
 }
 
@@ -101,7 +98,7 @@ pub async fn standings(store: &Store, payee: Option<&PayeeId>) -> Result<Vec<Sta
 }
 
 /// Where one series stands.
-pub async fn standing(store: &Store, series_id: i64) -> Result<Option<Standing>, StoreError> {
+pub(super) async fn standing(store: &Store, series_id: i64) -> Result<Option<Standing>, StoreError> {
     let sql = format!("{STANDING} AND s.series_id = $1");
     store
         .query_opt(&sql, &[&series_id])
