@@ -1,13 +1,14 @@
 //! What an operator asks of registers: when they come, in which one a payment is and why, what a payee was paid.
 
 use serde_json::{Value, json};
+use testkit::wait_for;
 use unigate::workers::Worker;
 
 use crate::cards_report::read_by_python;
 use crate::cli::{Files, done, failed, rows, unigate};
 use crate::fixtures::{UTILITY, about, internet_provider, new_id, online_payment, utility_payment};
 use crate::registers::{unzip, utility};
-use crate::world::{PATIENCE, World, with};
+use crate::world::{PATIENCE, World, end, with};
 
 /// The utility with a series of its own for those who enter a meter, closed by threes, and for kiosks of a group.
 const SERIES: &str = r#"
@@ -273,6 +274,31 @@ async fn a_statement_agrees_with_the_registers_and_with_its_spreadsheet() {
         1,
         "ends before it begins",
     );
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_register_that_failed_is_an_alert() {
+    let world = world().await;
+    pay(&world, "T-0001", None).await;
+    done(&world, &["registers", "build", "gorvodokanal"]).await;
+    // Not what was frozen: no file of it may go out.
+    world.sql("UPDATE payment SET amount = amount + 1").await;
+    let worker = world.another(&[Worker::Registers], |_| {}).await;
+    let alert = wait_for("an alert", PATIENCE, async || {
+        rows(&world, &["notices", "list"]).await.pop()
+    })
+    .await;
+    let failed_one = rows(&world, &["registers", "list"]).await.remove(0);
+    assert_eq!(
+        (&alert["kind"], &alert["subject"], &failed_one["state"]),
+        (&json!("register.failed"), &failed_one["register_id"], &json!("failed"))
+    );
+    assert!(
+        alert["title"].as_str().unwrap().contains("main 000001 (regular)"),
+        "{alert}"
+    );
+    end(&worker).await;
     world.stop().await;
 }
 

@@ -1,10 +1,12 @@
 //! Registers of online payees: what was delivered in a day of theirs, each payment in one of them.
 
 use runtime::Nudge;
+use serde_json::json;
 use testkit::mail::MailServer;
 use testkit::payee::Payee;
 use unigate::workers::Worker;
 
+use crate::cli::rows;
 use crate::fixtures::internet_provider;
 use crate::unikassa::pay;
 use crate::world::{PATIENCE, World};
@@ -29,7 +31,7 @@ async fn what_was_delivered_in_a_day_of_the_payee_is_listed_once() {
     .await;
     let payee = Payee::start().await.unwrap();
     world.payee(&(internet_provider(&payee.url(), "") + DAILY)).await;
-    let mut numbers = Vec::new();
+    let (mut ids, mut numbers) = (Vec::new(), Vec::new());
     // The first and the last moment of a day in Moscow, and the first of the next.
     let moments = [
         "2026-11-20 21:00:00Z",
@@ -42,6 +44,7 @@ async fn what_was_delivered_in_a_day_of_the_payee_is_listed_once() {
         world.reaches(&id, "delivered").await;
         stamps += &format!("UPDATE payment SET delivered_at = '{moment}' WHERE payment_id = '{id}';");
         numbers.push(number);
+        ids.push(id);
     }
     // As if nobody had worked since.
     stamps +=
@@ -79,6 +82,36 @@ async fn what_was_delivered_in_a_day_of_the_payee_is_listed_once() {
     );
     let open = "SELECT count(*) FROM series WHERE holds = 'delivered' AND next_cutoff > now() - interval '10 minutes'";
     assert_eq!(world.value(open).await, "1", "every day since was looked at");
+
+    let explained = rows(&world, &["registers", "explain", &ids[1]]).await.remove(0);
+    assert_eq!(
+        (&explained["series"], &explained["register"]["sequence"]),
+        (&json!("delivered"), &json!(1))
+    );
+    let why = explained["why"].as_str().unwrap();
+    assert!(
+        why.starts_with("It was delivered at 2026-11-21T23:59:59.999999+03:00 into the series delivered."),
+        "{why}"
+    );
+    assert!(
+        why.contains("Register 1 holds what came before its cut-off at 2026-11-22T00:00:00+03:00."),
+        "{why}"
+    );
+    let period = [
+        "registers",
+        "statement",
+        "isp",
+        "--from",
+        "2026-11-21",
+        "--to",
+        "2026-11-22",
+    ];
+    let stated = rows(&world, &period).await;
+    assert_eq!(stated.len(), 2, "{stated:?}");
+    assert_eq!(
+        (&stated[0]["sequence"], &stated[0]["payments"], &stated[1]["amount"]),
+        (&json!(1), &json!(2), &json!(100_000))
+    );
 }
 
 #[tokio::test]
