@@ -131,10 +131,15 @@ async fn closed(store: &Store, id: RegisterId) -> Result<Option<Closed>, StoreEr
     }))
 }
 
+/// However many mails a register is, a recipient has it when all of them were taken.
 async fn recipients(store: &Store, register: RegisterId) -> Result<Vec<Recipient>, StoreError> {
     let rows = store
         .query(
-            "SELECT recipient, state, sent_at, last_error FROM mailing WHERE register_id = $1 ORDER BY recipient",
+            "SELECT recipient,
+                    CASE WHEN bool_or(state = 'failed') THEN 'failed' WHEN bool_or(state = 'sending') THEN 'sending'
+                         WHEN bool_or(state = 'waiting') THEN 'waiting' ELSE 'sent' END,
+                    CASE WHEN bool_and(state = 'sent') THEN max(sent_at) END, max(last_error)
+             FROM mailing WHERE register_id = $1 GROUP BY recipient ORDER BY recipient",
             &[&register.as_uuid()],
         )
         .await?;
