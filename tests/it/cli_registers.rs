@@ -1,12 +1,14 @@
 //! What an operator asks of registers: when they come, in which one a payment is and why, what a payee was paid.
 
 use serde_json::{Value, json};
+use testkit::wait_for;
 use unigate::workers::Worker;
 
 use crate::cards_report::read_by_python;
 use crate::cli::{Files, done, failed, rows, unigate};
 use crate::fixtures::{UTILITY, about, internet_provider, new_id, online_payment, utility_payment};
-use crate::world::{World, with};
+use crate::registers::{unzip, utility};
+use crate::world::{PATIENCE, World, end, with};
 
 /// The utility with a series of its own for those who enter a meter, closed by threes, and for kiosks of a group.
 const SERIES: &str = r#"
@@ -271,6 +273,55 @@ async fn a_statement_agrees_with_the_registers_and_with_its_spreadsheet() {
         .await,
         1,
         "ends before it begins",
+    );
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_register_that_failed_is_an_alert() {
+    let world = world().await;
+    pay(&world, "T-0001", None).await;
+    done(&world, &["registers", "build", "gorvodokanal"]).await;
+    // Not what was frozen: no file of it may go out.
+    world.sql("UPDATE payment SET amount = amount + 1").await;
+    let worker = world.another(&[Worker::Registers], |_| {}).await;
+    let alert = wait_for("an alert", PATIENCE, async || {
+        rows(&world, &["notices", "list"]).await.pop()
+    })
+    .await;
+    let failed_one = rows(&world, &["registers", "list"]).await.remove(0);
+    assert_eq!(
+        (&alert["kind"], &alert["subject"], &failed_one["state"]),
+        (&json!("register.failed"), &failed_one["register_id"], &json!("failed"))
+    );
+    assert!(
+        alert["title"].as_str().unwrap().contains("main 000001 (regular)"),
+        "{alert}"
+    );
+    end(&worker).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_register_without_payments_is_built_mailed_and_told() {
+    let wanted = UTILITY.replace("schedule = \"0 0 * * *\"", "every_seconds = 1\n    send_empty = true");
+    let (world, server) = utility(&wanted).await;
+    let mut events = world.listen("register.mailed").await;
+    let mail = server.wait_for_mails(1, PATIENCE).await.remove(0);
+    let headers = ["X-Unigate-Kind", "X-Unigate-Count", "X-Unigate-Total"].map(|name| mail.header(name));
+    assert_eq!(headers, [Some("regular"), Some("0"), Some("0")]);
+    assert_eq!(mail.attachments[0].file_name, "gorvodokanal-main-000001.csv.zip");
+    let (name, text) = unzip(&mail.attachments[0].bytes);
+    assert_eq!(
+        (&*name, text.lines().count()),
+        ("gorvodokanal-main-000001.csv", 1),
+        "{text}"
+    );
+    let register = mail.header("X-Unigate-Register").unwrap();
+    let told = events.item("register.mailed", "register_id", register).await;
+    assert_eq!(
+        (&told["count"], &told["total"], &told["sequence"]),
+        (&json!(0), &json!(0), &json!(1))
     );
     world.stop().await;
 }

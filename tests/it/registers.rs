@@ -68,7 +68,7 @@ pub(crate) async fn register_becomes(world: &World, id: RegisterId, state: &str)
 }
 
 /// The one file of an archive: its name and its bytes.
-fn unzip(bytes: &[u8]) -> (String, String) {
+pub(crate) fn unzip(bytes: &[u8]) -> (String, String) {
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).unwrap();
     assert_eq!(archive.len(), 1);
     let mut file = archive.by_index(0).unwrap();

@@ -1,10 +1,12 @@
 //! Registers of online payees: what was delivered in a day of theirs, each payment in one of them.
 
 use runtime::Nudge;
+use serde_json::json;
 use testkit::mail::MailServer;
 use testkit::payee::Payee;
 use unigate::workers::Worker;
 
+use crate::cli::rows;
 use crate::fixtures::internet_provider;
 use crate::unikassa::pay;
 use crate::world::{PATIENCE, World};
@@ -29,7 +31,7 @@ async fn what_was_delivered_in_a_day_of_the_payee_is_listed_once() {
     .await;
     let payee = Payee::start().await.unwrap();
     world.payee(&(internet_provider(&payee.url(), "") + DAILY)).await;
-    let mut numbers = Vec::new();
+    let (mut ids, mut numbers) = (Vec::new(), Vec::new());
     // The first and the last moment of a day in Moscow, and the first of the next.
     let moments = [
         "2026-11-20 21:00:00Z",
@@ -42,6 +44,7 @@ async fn what_was_delivered_in_a_day_of_the_payee_is_listed_once() {
         world.reaches(&id, "delivered").await;
         stamps += &format!("UPDATE payment SET delivered_at = '{moment}' WHERE payment_id = '{id}';");
         numbers.push(number);
+        ids.push(id);
     }
     // As if nobody had worked since.
     stamps +=
@@ -79,4 +82,68 @@ async fn what_was_delivered_in_a_day_of_the_payee_is_listed_once() {
     );
     let open = "SELECT count(*) FROM series WHERE holds = 'delivered' AND next_cutoff > now() - interval '10 minutes'";
     assert_eq!(world.value(open).await, "1", "every day since was looked at");
+
+    let explained = rows(&world, &["registers", "explain", &ids[1]]).await.remove(0);
+    assert_eq!(
+        (&explained["series"], &explained["register"]["sequence"]),
+        (&json!("delivered"), &json!(1))
+    );
+    let why = explained["why"].as_str().unwrap();
+    assert!(
+        why.starts_with("It was delivered at 2026-11-21T23:59:59.999999+03:00 into the series delivered."),
+        "{why}"
+    );
+    assert!(
+        why.contains("Register 1 holds what came before its cut-off at 2026-11-22T00:00:00+03:00."),
+        "{why}"
+    );
+    let period = [
+        "registers",
+        "statement",
+        "isp",
+        "--from",
+        "2026-11-21",
+        "--to",
+        "2026-11-22",
+    ];
+    let stated = rows(&world, &period).await;
+    assert_eq!(stated.len(), 2, "{stated:?}");
+    assert_eq!(
+        (&stated[0]["sequence"], &stated[0]["payments"], &stated[1]["amount"]),
+        (&json!(1), &json!(2), &json!(100_000))
+    );
+}
+
+#[tokio::test]
+async fn a_day_without_deliveries_is_told_where_that_is_wanted() {
+    let server = MailServer::start("127.0.0.1:0").await.unwrap();
+    let url = format!("smtp://{}?tls=none", server.addr);
+    let world = World::start_with(&ALL, |settings| {
+        settings.smtp_url = Some(url.into());
+        settings.mail_from = "Unigate <unigate@example.net>".into();
+    })
+    .await;
+    let payee = Payee::start().await.unwrap();
+    let declared = internet_provider(&payee.url(), "") + DAILY + "send_empty = true\n";
+    world.payee(&declared).await;
+    // As if it had been declared days ago, and nobody had worked since.
+    world
+        .sql(
+            "UPDATE payee SET updated_at = clock_timestamp() - interval '60 hours';
+             UPDATE series SET last_cutoff = clock_timestamp() - interval '50 hours', planned_version = NULL",
+        )
+        .await;
+    world.context.nudge(Nudge::Registers);
+    let mut mails = server.wait_for_mails(2, PATIENCE).await;
+    mails.sort_by_key(|mail| mail.attachments[0].file_name.clone());
+    for (mail, name) in mails
+        .iter()
+        .zip(["isp-delivered-000001.csv", "isp-delivered-000002.csv"])
+    {
+        assert_eq!(mail.attachments[0].file_name, name);
+        assert_eq!(
+            (mail.header("X-Unigate-Count"), mail.header("X-Unigate-Total")),
+            (Some("0"), Some("0"))
+        );
+    }
 }

@@ -37,7 +37,7 @@ pub use numbering::Numbering;
 pub use parts::{BuiltPart, ListedPart, Part, parts_of, record_built};
 pub use preview::{look_at, look_at_open};
 pub use rows::{Page, Place, RegisterRow, page_after};
-pub use standing::{Standing, note_late, open_of, perhaps_late, standing, standings};
+pub use standing::{Standing, count_open, note_late, perhaps_late, standings};
 pub use statement::{StatedRegister, StatedSum, StatementPeriod, statement_registers, statement_sums};
 
 /// What everybody is told about a register: events, mails, lists.

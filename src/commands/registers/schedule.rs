@@ -34,7 +34,7 @@ pub(super) async fn run(operator: &Operator, args: Args) -> Outcome {
     }
     let mut rows = Vec::new();
     for standing in &standings {
-        let (open, _) = registers::open_of(&operator.store, standing).await?;
+        let open = registers::count_open(&operator.store, standing).await?;
         rows.extend(rows_of(standing, open, usize::from(args.next)));
     }
     output::list(args.format.format, &rows)?;

@@ -50,7 +50,7 @@ struct Range {
 impl Writing<'_> {
     /// Writes all parts. They hold exactly what was frozen, or it fails.
     pub(crate) async fn write(self) -> Result<Whole, BuildError> {
-        let plan = self.plan().await?;
+        let plan = Box::pin(self.plan()).await?;
         let mut built = Vec::with_capacity(plan.len());
         let mut all = Tally::default();
         let mut report = Report::default();
@@ -90,7 +90,7 @@ impl Writing<'_> {
         let planned = async { tokio::task::spawn_blocking(move || parts::plan(&spec, limits, pages)).await? };
         let all = Range::default();
         let read = self.read_rows(&all, pages_in);
-        let (read, planned) = self.unless_lost(async { Ok(tokio::join!(read, planned)) }).await?;
+        let (read, planned) = Box::pin(self.unless_lost(async { Ok(tokio::join!(read, planned)) })).await?;
         read?;
         planned
     }

@@ -190,7 +190,7 @@ impl RegisterProfile {
     /// The days off, where there are any.
     pub fn days_off(&self) -> Option<&Calendar> {
         match &self.calendar {
-            Some(CalendarChoice::Own(calendar)) => Some(calendar),
+            Some(CalendarChoice::Own(calendar)) => Some(&**calendar),
             // Not applied like this.
             Some(CalendarChoice::Named(_)) | None => None,
         }

@@ -60,8 +60,6 @@ pub struct Recipient {
 /// A version of a payee's declaration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Version {
-    /// Counted from 1.
-    pub version: i32,
     /// Since when.
     pub applied_at: Timestamp,
     /// Whether nothing went out under it.
@@ -133,10 +131,15 @@ async fn closed(store: &Store, id: RegisterId) -> Result<Option<Closed>, StoreEr
     }))
 }
 
+/// However many mails a register is, a recipient has it when all of them were taken.
 async fn recipients(store: &Store, register: RegisterId) -> Result<Vec<Recipient>, StoreError> {
     let rows = store
         .query(
-            "SELECT recipient, state, sent_at, last_error FROM mailing WHERE register_id = $1 ORDER BY recipient",
+            "SELECT recipient,
+                    CASE WHEN bool_or(state = 'failed') THEN 'failed' WHEN bool_or(state = 'sending') THEN 'sending'
+                         WHEN bool_or(state = 'waiting') THEN 'waiting' ELSE 'sent' END,
+                    CASE WHEN bool_and(state = 'sent') THEN max(sent_at) END, max(last_error)
+             FROM mailing WHERE register_id = $1 GROUP BY recipient ORDER BY recipient",
             &[&register.as_uuid()],
         )
         .await?;
@@ -152,15 +155,14 @@ async fn recipients(store: &Store, register: RegisterId) -> Result<Vec<Recipient
 async fn versions(store: &Store, payee: &str) -> Result<Vec<Version>, StoreError> {
     let rows = store
         .query(
-            "SELECT version, applied_at, coalesce((declaration ->> 'suspended')::boolean, false)
+            "SELECT applied_at, coalesce((declaration ->> 'suspended')::boolean, false)
              FROM payee_version WHERE payee_id = $1 ORDER BY version",
             &[&payee],
         )
         .await?;
     let version = |row: &tokio_postgres::Row| Version {
-        version: row.get(0),
-        applied_at: row.get(1),
-        suspended: row.get(2),
+        applied_at: row.get(0),
+        suspended: row.get(1),
     };
     Ok(rows.iter().map(version).collect())
 }

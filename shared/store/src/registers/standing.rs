@@ -27,8 +27,6 @@ pub struct Standing {
     pub payee: Payee,
     /// Up to when it was closed.
     pub last_cutoff: Timestamp,
-    /// The sequence of its last register; 0 = none yet.
-    pub last_sequence: i32,
     /// When the oldest of its open payments was accepted, or delivered.
     pub oldest: Option<Timestamp>,
     /// When so many were open that their number closes them.
@@ -63,7 +61,7 @@ impl Standing {
 }
 
 /// The oldest open payment of a series `s`, and the one that makes a count full: a few steps of an index each.
-const STANDING: &str = "SELECT s.series_id, s.name, s.holds = 'delivered', y.declaration, s.last_cutoff, s.last_sequence,
+const STANDING: &str = "SELECT s.series_id, s.name, s.holds = 'delivered', y.declaration, s.last_cutoff,
         CASE s.holds WHEN 'delivered' THEN delivered.at ELSE accepted.at END AS oldest, full_count.at, s.late_since,
         clock_timestamp()
      FROM series s JOIN payee y USING (payee_id)
@@ -85,11 +83,10 @@ fn standing_of(row: &Row) -> Result<Standing, StoreError> {
         delivered: row.get(2),
         payee: serde_json::from_value(row.get(3))?,
         last_cutoff: row.get(4),
-        last_sequence: row.get(5),
-        oldest: row.get(6),
-        full_at: row.get(7),
-        late_since: row.get(8),
-        now: row.get(9),
+        oldest: row.get(5),
+        full_at: row.get(6),
+        late_since: row.get(7),
+        now: row.get(8),
     })
 }
 
@@ -101,7 +98,7 @@ pub async fn standings(store: &Store, payee: Option<&PayeeId>) -> Result<Vec<Sta
 }
 
 /// Where one series stands.
-pub async fn standing(store: &Store, series_id: i64) -> Result<Option<Standing>, StoreError> {
+pub(super) async fn standing(store: &Store, series_id: i64) -> Result<Option<Standing>, StoreError> {
     let sql = format!("{STANDING} AND s.series_id = $1");
     store
         .query_opt(&sql, &[&series_id])
@@ -111,17 +108,15 @@ pub async fn standing(store: &Store, series_id: i64) -> Result<Option<Standing>,
         .transpose()
 }
 
-/// How many payments of a series are open, and their sum in minor units.
-pub async fn open_of(store: &Store, standing: &Standing) -> Result<(i64, i64), StoreError> {
-    let row = store
-        .query_one(
-            "SELECT count(*), coalesce(sum(amount), 0)::bigint FROM payment p JOIN series s ON s.series_id = $1
-             WHERE (s.holds = 'accepted' AND p.series_id = $1 AND p.position > s.last_hi AND p.state <> 'revoked')
-                OR (s.holds = 'delivered' AND p.payee_id = s.payee_id AND p.delivered_at >= s.last_cutoff)",
-            &[&standing.series_id],
-        )
-        .await?;
-    Ok((row.get(0), row.get(1)))
+/// How many payments of a series are open.
+pub async fn count_open(store: &Store, standing: &Standing) -> Result<i64, StoreError> {
+    let of_series = if standing.delivered {
+        "p.payee_id = s.payee_id AND p.delivered_at >= s.last_cutoff"
+    } else {
+        "p.series_id = s.series_id AND p.position > s.last_hi AND p.state <> 'revoked'"
+    };
+    let sql = format!("SELECT count(*) FROM series s JOIN payment p ON {of_series} WHERE s.series_id = $1");
+    Ok(store.query_one(&sql, &[&standing.series_id]).await?.get(0))
 }
 
 /// Series that may be late, or were found to be: what is open in them is older than a day. A series that cannot be read is

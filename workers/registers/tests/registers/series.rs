@@ -240,8 +240,6 @@ async fn what_stays_open_too_long_is_told_once_until_it_is_closed() {
         assert_eq!(tell().await, 0);
         let notice = "SELECT kind || ' ' || subject || ' ' || times FROM notice";
         assert_eq!(stand.value(notice).await, "register.late gvk/main 1");
-        let mut suspended = payee(json!({}));
-        suspended.suspended = true;
         let standing = store::registers::standings(&stand.store, Some(&gvk()))
             .await
             .unwrap()

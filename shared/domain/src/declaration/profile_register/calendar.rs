@@ -146,8 +146,8 @@ impl<'de> Deserialize<'de> for DayOff {
 pub enum CalendarChoice {
     /// One declared under this name beside the payees; what is applied holds the calendar itself in its place.
     Named(String),
-    /// Its own.
-    Own(Calendar),
+    /// Its own; boxed, as payees without one are many.
+    Own(Box<Calendar>),
 }
 
 impl Serialize for CalendarChoice {
@@ -179,7 +179,7 @@ impl<'de> Visitor<'de> for Chosen {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<CalendarChoice, A::Error> {
-        Calendar::deserialize(MapAccessDeserializer::new(map)).map(CalendarChoice::Own)
+        Calendar::deserialize(MapAccessDeserializer::new(map)).map(|own| CalendarChoice::Own(Box::new(own)))
     }
 }
 

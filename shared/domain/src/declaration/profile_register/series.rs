@@ -207,7 +207,7 @@ impl RegisterProfile {
         if let Some(super::CalendarChoice::Named(name)) = &self.calendar
             && let Some(found) = find(name)
         {
-            self.calendar = Some(super::CalendarChoice::Own(found));
+            self.calendar = Some(super::CalendarChoice::Own(Box::new(found)));
         }
         for own in self
             .series
