@@ -65,7 +65,7 @@ impl Storage {
             above_bytes: CHUNK_BYTES,
             s3: S3Settings {
                 endpoint: Some(format!("http://{}", self.address)),
-                region: "eu-central-1".to_owned(),
+                region: "us-east-1".to_owned(),
                 access_key_id: Some("AKIDEXAMPLE".to_owned()),
                 secret_access_key: Some(SecretString::from(SECRET)),
             },
@@ -75,7 +75,7 @@ impl Storage {
     async fn ask(&self, method: &str, target: &str) -> (u16, Vec<u8>) {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         // Whoever is nobody reads no object; that a signature is right, moto does not ask.
-        let credential = "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260101/eu-central-1/s3/aws4_request";
+        let credential = "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20260101/us-east-1/s3/aws4_request";
         let head = format!(
             "{method} {target} HTTP/1.1\r\nHost: {}\r\nAuthorization: {credential}, SignedHeaders=host, Signature=0\r\n\
              Content-Length: 0\r\nConnection: close\r\n\r\n",
