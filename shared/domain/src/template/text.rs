@@ -124,3 +124,62 @@ impl std::fmt::Debug for Values {
         f.write_str("Values(…)")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(source: &str, escape: Escape) -> Result<String, TemplateError> {
+        let template = Template::parse(source, escape, &["number", "name", "fields", "at"])?;
+        let mut values = Values::new(&Zone::parse("Europe/Moscow").unwrap());
+        values.number("number", 42);
+        values.text("name", "{{ number }} <b> \"x\"");
+        values.members("fields", [("meter", "00123")]);
+        values.moment("at", "2026-11-23T21:30:00Z".parse().unwrap());
+        template.fill(&values, 200)
+    }
+
+    #[test]
+    fn values_are_put_in_and_never_looked_at_again() {
+        let plain = |source| filled(source, Escape::Nothing).unwrap();
+        assert_eq!(
+            plain("{{ number | pad(6) }} {{ name }}"),
+            "000042 {{ number }} <b> \"x\""
+        );
+        assert_eq!(plain("{{ fields.meter }}\n\n"), "00123\n\n");
+        assert_eq!(plain("{{ at | date('%d.%m.%Y %H:%M') }}"), "24.11.2026 00:30");
+        let xml = filled("<a>{{ name }}</a>", Escape::Xml).unwrap();
+        assert_eq!(xml, "<a>{{ number }} &lt;b&gt; &quot;x&quot;</a>");
+        let json = filled("{\"a\": \"{{ name }}\"}", Escape::Json).unwrap();
+        assert_eq!(json, r#"{"a": "{{ number }} <b> \"x\""}"#);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_without_a_value() {
+        for (source, why) in [
+            (
+                "{{ amount }}",
+                "line 1: speaks of `amount`; there are number, name, fields, at",
+            ),
+            (
+                "{{ name * 3 }}",
+                "line 1: a template prints values and does not calculate",
+            ),
+            ("{{ number | pad(41) }}", "line 1: invalid operation"),
+            ("x\n{{ fields.none }}", "line 2: undefined value"),
+            (
+                "{% for a in [1,2,3,4,5,6,7,8,9] %}{{ name }}{{ name }}{% endfor %}",
+                "line 1: comes to more than 200 bytes",
+            ),
+        ] {
+            assert_eq!(
+                filled(source, Escape::Nothing).unwrap_err().to_string(),
+                why,
+                "{source}"
+            );
+        }
+        let template = Template::parse("{{ number }}{{ fields.a }}", Escape::Nothing, &["number", "fields"]).unwrap();
+        assert!(template.speaks_of("number") && !template.speaks_of("name"));
+        assert_eq!(template.fields(), ["a"]);
+    }
+}

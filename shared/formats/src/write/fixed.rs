@@ -68,7 +68,7 @@ pub(super) fn fitted<'t>(
         return Err(column.too_long(row, width));
     }
     report.note(Change::Cut(width), || column.spot(row));
-    let mut cut: String = text.chars().take(width - 1).collect();
+    let mut cut: String = text.chars().take(width.saturating_sub(1)).collect();
     cut.push('~');
     Ok((cut.into(), width))
 }

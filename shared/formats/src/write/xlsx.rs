@@ -14,7 +14,7 @@ use crate::row::{Row, Tally};
 use crate::{FormatError, clean};
 
 /// Cells of one workbook: about 100 bytes each while it is made.
-const CELLS_MAX: u64 = 300_000;
+const CELLS_MAX: u64 = 200_000;
 /// Bytes of text of one workbook.
 const TEXT_MAX: usize = 16 * 1024 * 1024;
 /// How wide a column is shown unless declared, in characters.

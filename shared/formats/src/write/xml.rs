@@ -71,6 +71,8 @@ impl<W: Write> RowWriter<W> for Xml<'_, W> {
         for column in &layout.columns {
             let cell = column.cell(layout, self.head, row, line);
             let text = layout.style.text(cell, row);
+            // No XML has these two, not even as a reference.
+            let text = text.replace(['\u{fffe}', '\u{ffff}'], " ");
             self.text.clear();
             if first {
                 self.text.extend(["  <", &layout.element, ">"]);

@@ -71,11 +71,11 @@ fn what_is_too_long_is_cut_visibly_or_refused_and_an_account_never_cut() {
 #[test]
 fn a_workbook_says_how_much_it_holds() {
     let layout = layout("format = \"xlsx\"");
-    assert_eq!(layout.rows_max(), Some(33_333));
+    assert_eq!(layout.rows_max(), Some(22_222));
     assert!(!layout.streams());
-    let many = vec![payments()[0].clone(); 33_334];
+    let many = vec![payments()[0].clone(); 22_223];
     let why = written(&layout, &many).unwrap_err().to_string();
-    assert!(why.starts_with("more than 33333 payments"), "{why}");
+    assert!(why.starts_with("more than 22222 payments"), "{why}");
 }
 
 #[test]

@@ -23,8 +23,10 @@ pub async fn look_at(store: &Store, register: RegisterId) -> Result<Option<Build
     let payee: Payee = serde_json::from_value(row.get(SUMMARY_WIDTH + 4))?;
     let delivered: bool = row.get(SUMMARY_WIDTH + 5);
     let period = || Some((row.get(SUMMARY_WIDTH + 6), row.get(SUMMARY_WIDTH + 7)));
+    let summary = summary_of(&row)?;
     Ok(Some(Build {
-        summary: summary_of(&row)?,
+        payee: payee.for_series(&summary.series),
+        summary,
         token: Uuid::nil(),
         closed_at: row.get(SUMMARY_WIDTH),
         mail_to: Vec::new(),
@@ -33,7 +35,6 @@ pub async fn look_at(store: &Store, register: RegisterId) -> Result<Option<Build
         series_id: row.get(SUMMARY_WIDTH + 1),
         lo: row.get(SUMMARY_WIDTH + 2),
         hi: row.get(SUMMARY_WIDTH + 3),
-        payee,
         numbering: numbering_at(&row, SUMMARY_WIDTH + 8),
     }))
 }
@@ -89,7 +90,7 @@ pub async fn look_at_open(store: &Store, payee: &PayeeId, series: &str) -> Resul
         series_id: row.get(0),
         lo: last_hi + 1,
         hi: row.get(7),
-        payee: declared,
+        payee: declared.for_series(series),
         numbering,
     }))
 }
