@@ -80,7 +80,10 @@ impl Kind for Payee {
         for (at, series) in profile.series.iter().enumerate() {
             // What a series does not say itself was looked at already.
             let says = |key: &str| series.own.contains_key(key);
-            if let Some(own) = profile.of_series(&series.name).filter(|_| says("seal") || says("age_recipients")) {
+            if let Some(own) = profile
+                .of_series(&series.name)
+                .filter(|_| says("seal") || says("age_recipients"))
+            {
                 let refused = ::registers::unusable_keys(&own).into_iter();
                 unusable.extend(refused.map(|refused| refused.within(&format!("series[{at}]"))));
             }

@@ -35,9 +35,9 @@ pub use payee::{AccountRule, AmountRule, FieldRule, Gateway, Payee};
 pub use product::{Product, Reissue};
 pub use profile_register::{
     AgeSeal, Align, Calendar, CalendarChoice, ColumnProfile, CommandSeal, DELIVERED_SERIES, DayOff, DecimalMark, Fact,
-    FormatKind, Formulas, GzipSeal, HEAD_NAMES, INPUT, LayoutProfile, LineEnd, MAIN_SERIES, OUTPUT, OnDayOff, OpenPgpSeal,
-    RegisterEncoding, RegisterFormat, RegisterProfile, SealStage, SeriesProfile, TextEscape, TooLong, Unmappable, When,
-    ZipSeal, key_file, parse_mail_address, row_names,
+    FormatKind, Formulas, GzipSeal, HEAD_NAMES, INPUT, LayoutProfile, LineEnd, MAIN_SERIES, OUTPUT, OnDayOff,
+    OpenPgpSeal, RegisterEncoding, RegisterFormat, RegisterProfile, SealStage, SeriesProfile, TextEscape, TooLong,
+    Unmappable, When, ZipSeal, key_file, parse_mail_address, row_names,
 };
 pub use profile_unikassa::{
     BasicAuth, ClientCertificate, Day, Dialect, QuietWindow, Rate, TimeOfDay, UnikassaProfile, mask_secrets,
