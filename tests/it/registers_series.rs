@@ -243,6 +243,8 @@ impl Office {
             to: now,
             requested_by: "test".into(),
             to_address: None,
+            format: None,
+            include_open: false,
         };
         // Refused where nothing is closed yet.
         if let Ok(copies) = store::registers::resend(&self.store, &request).await {
