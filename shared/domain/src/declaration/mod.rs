@@ -15,6 +15,7 @@ mod payee;
 mod product;
 mod profile_register;
 mod profile_unikassa;
+mod relay;
 mod requisites;
 mod schedule;
 mod secret;
@@ -34,13 +35,15 @@ pub use pattern::Pattern;
 pub use payee::{AccountRule, AmountRule, FieldRule, Gateway, Payee};
 pub use product::{Product, Reissue};
 pub use profile_register::{
-    Align, Calendar, CalendarChoice, ColumnProfile, DELIVERED_SERIES, DayOff, DecimalMark, Fact, FormatKind, Formulas,
-    HEAD_NAMES, LayoutProfile, LineEnd, MAIN_SERIES, OnDayOff, RegisterEncoding, RegisterFormat, RegisterProfile,
-    SeriesProfile, TextEscape, TooLong, Unmappable, When, parse_mail_address, row_names,
+    Align, Calendar, CalendarChoice, ColumnProfile, DELIVERED_SERIES, DayOff, DecimalMark, DirectoryProfile, Fact,
+    FormatKind, Formulas, HEAD_NAMES, LayoutProfile, LineEnd, MAIN_SERIES, MailProfile, OnDayOff, Recipient,
+    RegisterEncoding, RegisterFormat, RegisterProfile, SeriesProfile, TextEscape, TooLong, Unmappable, When,
+    parse_mail_address, row_names,
 };
 pub use profile_unikassa::{
     BasicAuth, ClientCertificate, Day, Dialect, QuietWindow, Rate, TimeOfDay, UnikassaProfile, mask_secrets,
 };
+pub use relay::{RelayTls, RelayUrl, RelayUrlError};
 pub use requisites::Requisites;
 pub use schedule::{Schedule, Zone};
 pub use secret::{SecretRef, SecretSource};

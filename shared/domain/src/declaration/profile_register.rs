@@ -2,6 +2,7 @@
 
 mod calendar;
 mod check;
+mod deliver;
 mod format;
 mod layout;
 mod presets;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use calendar::{Calendar, CalendarChoice, DayOff, OnDayOff};
 pub use check::{HEAD_NAMES, row_names};
+pub use deliver::{DirectoryProfile, MailProfile, Recipient};
 pub use format::{FormatKind, RegisterEncoding, RegisterFormat, Unmappable};
 pub use layout::{Align, ColumnProfile, DecimalMark, Fact, Formulas, LayoutProfile, LineEnd, TextEscape, TooLong};
 pub use series::{DELIVERED_SERIES, MAIN_SERIES, SeriesProfile, When};
@@ -89,6 +91,12 @@ pub struct RegisterProfile {
     /// What differs from the format or the preset.
     #[serde(default, skip_serializing_if = "is_default")]
     pub layout: LayoutProfile,
+    /// How the mail reads and goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mail: Option<MailProfile>,
+    /// Where the file is put, besides being mailed or instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<DirectoryProfile>,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -132,6 +140,12 @@ impl RegisterProfile {
             "max_bytes",
             &format!("must be {MAX_BYTES_LEAST} or more"),
         );
+        if let Some(mail) = &self.mail {
+            found.within("mail", mail.check());
+        }
+        if let Some(directory) = &self.directory {
+            found.within("directory", directory.check());
+        }
         found
     }
 
