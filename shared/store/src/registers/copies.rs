@@ -3,7 +3,7 @@
 //! A copy holds only payments that are in closed regular registers, and changes nothing about their membership. It is
 //! rendered as the payee is declared now: whoever asks for a copy may have lost the key of the old encryption.
 
-use domain::declaration::Payee;
+use domain::declaration::{Payee, RegisterProfile};
 use domain::{PayeeId, RegisterId};
 use jiff::Timestamp;
 use serde_json::json;
@@ -93,7 +93,7 @@ async fn copy(
         payee
             .register
             .as_ref()
-            .map(|profile| profile.mail_to.clone())
+            .map(RegisterProfile::recipients)
             .unwrap_or_default()
     };
     let mail_to = request.to_address.clone().map_or_else(own, |address| vec![address]);
