@@ -224,7 +224,7 @@ async fn cut_offs_on_days_off_are_closed_with_the_next_working_day() {
 
 #[tokio::test]
 async fn what_stays_open_too_long_is_told_once_until_it_is_closed() {
-    on_stand(|stand| async move {
+    Box::pin(on_stand(|stand| async move {
         stand.declare(&payee(json!({ "send_empty": false }))).await;
         stand.pay("now", 1).await;
         let tell = async || runtime::tell_late_registers(&stand.store).await.unwrap();
@@ -254,7 +254,7 @@ async fn what_stays_open_too_long_is_told_once_until_it_is_closed() {
                 .await,
             "1"
         );
-    })
+    }))
     .await;
 }
 
