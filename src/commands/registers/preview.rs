@@ -52,16 +52,20 @@ pub(super) async fn preview(operator: &Operator, args: PreviewArgs) -> Outcome {
             std::fs::write(path, &shown.bytes).with_context(|| path.display().to_string())?;
             say(format!("{}: {} bytes", path.display(), shown.bytes.len()))?;
         }
-        (None, Some(text)) => output::text(
-            &text
-                .lines()
-                .map(|line| output::printable(line) + "\n")
-                .collect::<String>(),
-        )?,
+        (None, Some(text)) => output::text(&on_screen(text))?,
         (None, None) => bail!("{} is no text: save it with --save FILE", shown.name),
     }
     tell(&shown);
     Ok(Ending::Done)
+}
+
+/// Nothing moves the cursor but what separates columns: of payers' text no tab is left.
+fn on_screen(text: &str) -> String {
+    let line = |line: &str| {
+        let columns: Vec<String> = line.split('\t').map(output::printable).collect();
+        columns.join("\t") + "\n"
+    };
+    text.lines().map(line).collect()
 }
 
 /// What the file itself does not say, beside it.

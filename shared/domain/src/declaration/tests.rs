@@ -153,8 +153,9 @@ fn refusals_name_the_field_by_its_path() {
         ),
         (
             "format = \"csv\"",
-            "format = \"dbf\"",
-            "register.format: unknown variant `dbf`, expected `csv`",
+            "format = \"pdf\"",
+            "register.format: unknown variant `pdf`, expected one of `csv`, `fixed`, `text`, `xlsx`, `dbf`, `xml`, `jsonl`, \
+             `qiwi`, `lanbilling`, `sberbank`, `1c`",
         ),
         ("zip = true", "max_rows = 0", "register.max_rows: must be 1"),
         ("zip = true", "max_bytes = 9999", "register.max_bytes: must be 10000"),

@@ -1,6 +1,7 @@
 //! A template of a file or a mail: read once, filled many times.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use minijinja::{Environment, Value};
@@ -11,7 +12,8 @@ use crate::declaration::Zone;
 /// A template that has passed the grammar.
 #[derive(Debug, Clone)]
 pub struct Template {
-    engine: Environment<'static>,
+    /// Large, and the same for every copy of the template.
+    engine: Arc<Environment<'static>>,
     escape: Escape,
     /// The names it speaks of, those of `fields` and other maps apart.
     spoken: Vec<String>,
@@ -34,7 +36,7 @@ impl Template {
             .add_template_owned(escape.as_str(), source.to_owned())
             .map_err(|error| refusal_of(&error, true))?;
         Ok(Self {
-            engine,
+            engine: Arc::new(engine),
             escape,
             spoken: found.others.into_iter().collect(),
             fields: found.fields.into_iter().collect(),
