@@ -112,7 +112,7 @@ fn each_outside_world_is_named_by_one_crate() {
             &["shared/formats", "shared/testkit", "workers/cards", "workers/registers"],
         ),
         ("calamine", &["shared/formats", "workers/cards"]),
-        ("pgp", &["workers/cards"]),
+        ("pgp", &["workers/cards", "workers/registers"]),
         ("minijinja", &["shared/domain"]),
         ("quick-xml", &["shared/domain", "shared/formats"]),
     ] {

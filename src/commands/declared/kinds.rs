@@ -4,12 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use domain::declaration::{Calendar, Declaration, Payee, Product, Terminal, TerminalGroup, TerminalLimits};
+use domain::invalid::Invalid;
 use serde_json::json;
 use store::declarations::{self, Applied, Declarations, Declared};
 use store::{Store, StoreError, Tx, registers};
 
 use super::read::read_all;
-use super::{Kind, Recipients, Written};
+use super::{Kind, Written};
 use crate::ending::Misconfigured;
 use crate::output::Column;
 
@@ -71,20 +72,23 @@ impl Kind for Payee {
         }
     }
 
-    fn recipients(&self) -> Recipients<'_> {
-        let texts = self.register.iter().flat_map(|profile| &profile.age_recipients);
-        let mut all: Recipients<'_> = texts
-            .enumerate()
-            .map(|(at, text)| (format!("register.age_recipients[{at}]"), text.as_str()))
-            .collect();
-        for (at, series) in self.register.iter().flat_map(|profile| &profile.series).enumerate() {
-            let own = series.own.get("age_recipients").and_then(|own| own.as_array());
-            for (nth, text) in own.into_iter().flatten().enumerate() {
-                let path = format!("register.series[{at}].age_recipients[{nth}]");
-                all.extend(text.as_str().map(|text| (path, text)));
+    fn unusable_keys(&self) -> Vec<Invalid> {
+        let Some(profile) = &self.register else {
+            return Vec::new();
+        };
+        let mut unusable = ::registers::unusable_keys(profile);
+        for (at, series) in profile.series.iter().enumerate() {
+            // What a series does not say itself was looked at already.
+            let says = |key: &str| series.own.contains_key(key);
+            if let Some(own) = profile
+                .of_series(&series.name)
+                .filter(|_| says("seal") || says("age_recipients"))
+            {
+                let refused = ::registers::unusable_keys(&own).into_iter();
+                unusable.extend(refused.map(|refused| refused.within(&format!("series[{at}]"))));
             }
         }
-        all
+        unusable.into_iter().map(|refused| refused.within("register")).collect()
     }
 
     /// A register of one payment, which nobody gets.
@@ -120,7 +124,7 @@ fn calendars_beside(path: &Path) -> Result<Vec<Calendar>, Misconfigured> {
     } else {
         beside
     };
-    let calendars = read_all::<Calendar>(beside, Payee::FAMILY, |_| Recipients::new())?;
+    let calendars = read_all::<Calendar>(beside, Payee::FAMILY, |_| Vec::new())?;
     Ok(calendars.into_iter().map(|written| written.value).collect())
 }
 
@@ -165,7 +169,7 @@ impl Kind for Terminal {
     const FAMILY: &'static [&'static str] = &[Self::KIND, TerminalGroup::KIND];
 
     fn groups(path: &Path) -> Result<Vec<TerminalGroup>, Misconfigured> {
-        let groups = read_all::<TerminalGroup>(path, Self::FAMILY, |_| Recipients::new())?;
+        let groups = read_all::<TerminalGroup>(path, Self::FAMILY, |_| Vec::new())?;
         Ok(groups.into_iter().map(|written| written.value).collect())
     }
 
@@ -181,11 +185,12 @@ impl Kind for Terminal {
         declarations.terminals.values().map(with_limits).collect()
     }
 
-    fn recipients(&self) -> Recipients<'_> {
-        self.age_recipient
-            .iter()
-            .map(|text| ("age_recipient".to_owned(), text.as_str()))
-            .collect()
+    fn unusable_keys(&self) -> Vec<Invalid> {
+        let refused = |text: &String| {
+            let why = text.parse::<age::x25519::Recipient>().err()?;
+            Some(Invalid::new("age_recipient", format!("is not an age recipient: {why}")))
+        };
+        self.age_recipient.iter().filter_map(refused).collect()
     }
 
     async fn apply(&self, tx: &Tx, who: &str) -> Result<Applied, StoreError> {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use anyhow::bail;
 use clap::{Subcommand, ValueEnum};
 use domain::declaration::{Declaration, TerminalGroup};
+use domain::invalid::Invalid;
 use jiff::Timestamp;
 use store::declarations::{self, Applied, Declarations, Declared};
 use store::{Store, StoreError, Tx};
@@ -21,7 +22,7 @@ use crate::ending::{Ending, Misconfigured, Outcome};
 use crate::operator::Operator;
 use crate::output::{self, Column, Format, FormatArg, Row, say};
 
-pub(crate) use read::{Recipients, Written};
+pub(crate) use read::Written;
 
 /// What to do with declarations.
 #[derive(Debug, Subcommand)]
@@ -77,8 +78,8 @@ pub(crate) trait Kind: Declaration + 'static {
     fn complete(_: &Path, _: &mut [Written<Self>]) -> Result<(), Misconfigured> {
         Ok(())
     }
-    /// Texts that have to be age recipients.
-    fn recipients(&self) -> Recipients<'_> {
+    /// Keys in it that nothing can be encrypted to. `domain` looks at their form only.
+    fn unusable_keys(&self) -> Vec<Invalid> {
         Vec::new()
     }
     /// What is wrong with it that only a trial shows.
@@ -115,7 +116,7 @@ pub(crate) async fn run<T: Kind>(command: Command) -> Outcome {
 
 pub(crate) async fn apply<T: Kind>(path: &Path) -> Outcome {
     let operator = Operator::new()?;
-    let (mut written, groups) = match (read::read_all::<T>(path, T::FAMILY, T::recipients), T::groups(path)) {
+    let (mut written, groups) = match (read::read_all::<T>(path, T::FAMILY, T::unusable_keys), T::groups(path)) {
         (Ok(written), Ok(groups)) => (written, groups),
         (Err(Misconfigured(mut wrong)), Err(Misconfigured(more))) => {
             wrong.extend(more);

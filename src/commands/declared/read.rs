@@ -22,16 +22,13 @@ pub(crate) struct Written<T> {
     pub(crate) members: BTreeSet<String>,
 }
 
-/// Texts in a declaration that have to be age recipients, with their paths. `domain` looks at their form only.
-pub(crate) type Recipients<'a> = Vec<(String, &'a str)>;
-
 /// Reads every `*.toml` of a directory (or one file), in the order of their names.
 ///
 /// `family` are the kinds that may stand in one file; what a file without lists holds is one of the first.
 pub(crate) fn read_all<T: Declaration>(
     path: &Path,
     family: &[&str],
-    recipients: impl Fn(&T) -> Recipients<'_>,
+    unusable: impl Fn(&T) -> Vec<Invalid>,
 ) -> Result<Vec<Written<T>>, Misconfigured> {
     let mut all = Vec::new();
     let mut wrong = Vec::new();
@@ -45,7 +42,7 @@ pub(crate) fn read_all<T: Declaration>(
                 continue;
             }
         };
-        for item in read_file::<T>(&name, &text, family, &recipients) {
+        for item in read_file::<T>(&name, &text, family, &unusable) {
             match item {
                 Ok((place, written)) => match places.insert(written.value.id().to_owned(), place.clone()) {
                     None => all.push(written),
@@ -92,7 +89,7 @@ fn read_file<T: Declaration>(
     name: &str,
     text: &str,
     family: &[&str],
-    recipients: &impl Fn(&T) -> Recipients<'_>,
+    unusable: &impl Fn(&T) -> Vec<Invalid>,
 ) -> Vec<Item<T>> {
     let at = |span: Range<usize>| format!("{name}:{}", line_of(text, span.start));
     let table = match DeTable::parse(text) {
@@ -121,7 +118,7 @@ fn read_file<T: Declaration>(
             refused.iter().map(line).collect()
         };
         let value: T = declaration::read(ValueDeserializer::from(thing.clone())).map_err(lines)?;
-        let refused = not_recipients(recipients(&value));
+        let refused = unusable(&value);
         if !refused.is_empty() {
             return Err(lines(refused));
         }
@@ -192,16 +189,6 @@ fn things_of<'i>(
         .enumerate()
         .map(|(at, thing)| (format!("{kind}[{at}]"), thing))
         .collect())
-}
-
-fn not_recipients(recipients: Recipients<'_>) -> Vec<Invalid> {
-    let refused = |(path, text): (String, &str)| {
-        let parsed = text.parse::<age::x25519::Recipient>();
-        parsed
-            .err()
-            .map(|why| Invalid::new(path, format!("is not an age recipient: {why}")))
-    };
-    recipients.into_iter().filter_map(refused).collect()
 }
 
 /// Where a path (`register.mail_to[1]`) stands, or the innermost part of it that is there.

@@ -3,7 +3,7 @@
 
 use domain::declaration::{Dialect, Payee};
 use store::declarations::{self, Declarations};
-use store::{StoreError, cases, events, lanes, parked, registers};
+use store::{StoreError, cases, events, lanes, parked};
 
 use super::Findings;
 use crate::operator::Operator;
@@ -31,7 +31,7 @@ pub(super) async fn look(operator: &Operator, findings: &mut Findings) -> Result
         );
         findings.warn("cases", found, "see `unigate cards cases list`; resolve each");
     }
-    match registers::count_failed(&operator.store).await? {
+    match store::registers::count_failed(&operator.store).await? {
         0 => findings.ok("registers", "none has failed"),
         failed => findings.warn(
             "registers",
@@ -39,7 +39,7 @@ pub(super) async fn look(operator: &Operator, findings: &mut Findings) -> Result
             "`unigate registers list` names them, `registers show ID` says why; then `registers requeue ID`",
         ),
     }
-    let late = registers::perhaps_late(&operator.store).await?;
+    let late = store::registers::perhaps_late(&operator.store).await?;
     for series in late.iter().filter(|series| series.is_late()) {
         let found = format!("payments of series {} wait for a register for too long", series.series);
         let advice = format!(
@@ -117,6 +117,12 @@ fn look_at_payee(payee: &Payee, findings: &mut Findings) {
             payee.id
         );
         findings.warn(&check, "is suspended: its payments wait", advice);
+    }
+    if let Some(Err(missing)) = payee.register.as_ref().map(registers::look_at_stages) {
+        for why in missing {
+            let advice = "no register of it can be sealed, and none goes out unsealed; run doctor where the registers worker runs";
+            findings.fail(&check, format!("seal, {why}"), advice);
+        }
     }
     // The URL was parsed when the declaration was read.
     let Some(profile) = &payee.unikassa else { return };

@@ -52,24 +52,22 @@ pub enum BuildError {
     /// The payee's version has no `[register]`.
     #[error("the payee was closed under a version without [register]")]
     NoProfile,
-    /// Nothing can be encrypted to this.
-    #[error("age_recipients: {0} is not a recipient: {1}")]
-    Recipient(String, &'static str),
-    /// The encryption refused its recipients.
-    #[error("encryption: {0}")]
-    Encryption(#[from] age::EncryptError),
-    /// The archive cannot be written.
-    #[error("archive: {0}")]
-    Archive(#[from] zip::result::ZipError),
+    /// A stage of `[[register.seal]]`, or what `zip` and `age_recipients` stand for, cannot do its work.
+    #[error("seal, stage {stage} ({with}): {why}")]
+    Seal {
+        /// Which one, from 1.
+        stage: usize,
+        /// Its word in the declaration.
+        with: &'static str,
+        /// Why, without a secret and without what payers have entered.
+        why: String,
+    },
     /// The text cannot be written as the payee's layout has it.
     #[error(transparent)]
     Format(#[from] formats::FormatError),
     /// The file cannot be written.
     #[error("file: {0}")]
     Write(#[source] std::io::Error),
-    /// The archive outgrew its memory; it is streamed instead. Never leaves the builder.
-    #[error("the archive is too large to be held in memory")]
-    TooLargeToHold,
     /// The thread that writes the file died.
     #[error("the writing thread died: {0}")]
     Thread(#[from] tokio::task::JoinError),

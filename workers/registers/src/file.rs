@@ -1,13 +1,9 @@
 //! What a register's file is called and wrapped in, and the identity of the mails that carry it.
 
-use std::str::FromStr;
-
-use age::x25519::Recipient;
 use domain::Currency;
-use domain::declaration::Payee;
+use domain::declaration::{Payee, SealStage};
 use formats::{Head, Layout, Row};
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::Zoned;
 use store::StoreError;
 use store::registers::{Build, Part, RegisterRow, Summary};
 
@@ -24,11 +20,10 @@ pub(crate) struct FileSpec {
     pub(crate) layout: Layout,
     /// What it tells about itself.
     pub(crate) head: Head,
-    pub(crate) zone: TimeZone,
-    pub(crate) zip: bool,
-    pub(crate) recipients: Vec<Recipient>,
-    /// The date of the archive's entry.
-    pub(crate) dated: Timestamp,
+    /// What it is wrapped in.
+    pub(crate) stages: Vec<SealStage>,
+    /// When the range was closed, in the payee's time zone.
+    pub(crate) dated: Zoned,
 }
 
 impl FileSpec {
@@ -40,30 +35,17 @@ impl FileSpec {
         else {
             return Err(BuildError::NoProfile);
         };
-        let recipients = profile
-            .age_recipients
-            .iter()
-            .map(|text| Recipient::from_str(text).map_err(|why| BuildError::Recipient(text.clone(), why)))
-            .collect::<Result<Vec<_>, _>>()?;
         let layout = Layout::of(&build.payee)?;
         let head = head_of(build, planned)?;
         let inner_name = layout.file_name(&head)?;
-        let mut name = inner_name.clone();
-        if profile.zip {
-            name.push_str(".zip");
-        }
-        if !recipients.is_empty() {
-            name.push_str(".age");
-        }
+        let zone = profile.time_zone.tz().clone();
         Ok(Self {
+            name: profile.sealed_name(&inner_name),
             inner_name,
-            name,
             layout,
             head,
-            zone: profile.time_zone.tz().clone(),
-            zip: profile.zip,
-            recipients,
-            dated: build.closed_at,
+            stages: profile.stages(),
+            dated: build.closed_at.to_zoned(zone),
         })
     }
 }

@@ -12,15 +12,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::BuildError;
 use crate::file::{FileSpec, message_id};
-use crate::pack::{Archive, Page, pack};
+use crate::pack::{Page, pack};
 use crate::parts::{self, Planned};
 
 /// Rows read at a time, and pages and chunks under way.
 const PAGE_ROWS: i64 = 4000;
 const UNDER_WAY: usize = 2;
-/// Archives of more payments than this, or of more bytes, are streamed.
-const HELD_ROWS_MAX: i64 = 100_000;
-const HELD_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// One register being written.
 pub(crate) struct Writing<'a> {
@@ -100,16 +97,7 @@ impl Writing<'_> {
         planned: &Planned,
         range: &Range,
     ) -> Result<(BuiltPart, Written, Option<Place>), BuildError> {
-        let archive = if planned.part.count > HELD_ROWS_MAX {
-            Archive::Streamed
-        } else {
-            Archive::Held(HELD_BYTES_MAX)
-        };
-        let (written, artifact, last) = match self.stream(planned, range, archive).await {
-            // Nothing of the file has been handed over yet, and the rows are the same when read again.
-            Err(BuildError::TooLargeToHold) => self.stream(planned, range, Archive::Streamed).await?,
-            other => other?,
-        };
+        let (written, artifact, last) = self.stream(planned, range).await?;
         let built = BuiltPart {
             part: planned.part,
             file_name: FileSpec::of(self.build, planned)?.name,
@@ -119,16 +107,9 @@ impl Writing<'_> {
         Ok((built, written, last))
     }
 
-    async fn stream(
-        &self,
-        planned: &Planned,
-        range: &Range,
-        archive: Archive,
-    ) -> Result<(Written, Artifact, Option<Place>), BuildError> {
+    async fn stream(&self, planned: &Planned, range: &Range) -> Result<(Written, Artifact, Option<Place>), BuildError> {
         let mut draft = self.artifacts.draft(self.build.token);
-        let streamed = self
-            .unless_lost(self.stream_into(&mut draft, planned, range, archive))
-            .await;
+        let streamed = self.unless_lost(self.stream_into(&mut draft, planned, range)).await;
         match streamed {
             Ok((written, finished, last)) => Ok((written, draft.finish(finished).await?, last)),
             Err(error) => {
@@ -143,12 +124,11 @@ impl Writing<'_> {
         draft: &mut Draft,
         planned: &Planned,
         range: &Range,
-        archive: Archive,
     ) -> Result<(Written, Finished, Option<Place>), BuildError> {
         let spec = FileSpec::of(self.build, planned)?;
         let (pages_in, pages) = channel(UNDER_WAY);
         let (chunks_in, chunks) = channel(UNDER_WAY);
-        let packed = async { tokio::task::spawn_blocking(move || pack(&spec, archive, pages, chunks_in)).await? };
+        let packed = async { tokio::task::spawn_blocking(move || pack(&spec, pages, chunks_in)).await? };
         let read = self.read_rows(range, pages_in);
         // The packer's own error comes last where it is only the echo of another's.
         let (read, kept, packed) = tokio::join!(read, keep(draft, chunks), packed);

@@ -34,9 +34,10 @@ pub use pattern::Pattern;
 pub use payee::{AccountRule, AmountRule, FieldRule, Gateway, Payee};
 pub use product::{Product, Reissue};
 pub use profile_register::{
-    Align, Calendar, CalendarChoice, ColumnProfile, DELIVERED_SERIES, DayOff, DecimalMark, Fact, FormatKind, Formulas,
-    HEAD_NAMES, LayoutProfile, LineEnd, MAIN_SERIES, OnDayOff, RegisterEncoding, RegisterFormat, RegisterProfile,
-    SeriesProfile, TextEscape, TooLong, Unmappable, When, parse_mail_address, row_names,
+    AgeSeal, Align, Calendar, CalendarChoice, ColumnProfile, CommandSeal, DELIVERED_SERIES, DayOff, DecimalMark, Fact,
+    FormatKind, Formulas, GzipSeal, HEAD_NAMES, INPUT, LayoutProfile, LineEnd, MAIN_SERIES, OUTPUT, OnDayOff,
+    OpenPgpSeal, RegisterEncoding, RegisterFormat, RegisterProfile, SealStage, SeriesProfile, TextEscape, TooLong,
+    Unmappable, When, ZipSeal, key_file, parse_mail_address, row_names,
 };
 pub use profile_unikassa::{
     BasicAuth, ClientCertificate, Day, Dialect, QuietWindow, Rate, TimeOfDay, UnikassaProfile, mask_secrets,

@@ -5,6 +5,7 @@ mod check;
 mod format;
 mod layout;
 mod presets;
+mod seal;
 mod series;
 
 use jiff::Timestamp;
@@ -14,6 +15,7 @@ pub use calendar::{Calendar, CalendarChoice, DayOff, OnDayOff};
 pub use check::{HEAD_NAMES, row_names};
 pub use format::{FormatKind, RegisterEncoding, RegisterFormat, Unmappable};
 pub use layout::{Align, ColumnProfile, DecimalMark, Fact, Formulas, LayoutProfile, LineEnd, TextEscape, TooLong};
+pub use seal::{AgeSeal, CommandSeal, GzipSeal, INPUT, OUTPUT, OpenPgpSeal, SealStage, ZipSeal, key_file};
 pub use series::{DELIVERED_SERIES, MAIN_SERIES, SeriesProfile, When};
 
 use super::{Findings, Schedule, Zone, check_age_recipient, has_repeats, is_false};
@@ -89,6 +91,9 @@ pub struct RegisterProfile {
     /// What differs from the format or the preset.
     #[serde(default, skip_serializing_if = "is_default")]
     pub layout: LayoutProfile,
+    /// What the file is wrapped in, in this order, instead of `zip` and `age_recipients`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub seal: Vec<SealStage>,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -132,6 +137,7 @@ impl RegisterProfile {
             "max_bytes",
             &format!("must be {MAX_BYTES_LEAST} or more"),
         );
+        self.check_seal(&mut found);
         found
     }
 

@@ -21,7 +21,7 @@ impl Directory {
     fn read<T: Kind>(&self) -> Result<Vec<Written<T>>, Vec<String>> {
         let own = format!("{}/", self.0.display());
         let lines = |wrong: Misconfigured| wrong.0.iter().map(|line| line.replace(&own, "")).collect();
-        read_all::<T>(&self.0, T::FAMILY, T::recipients).map_err(lines)
+        read_all::<T>(&self.0, T::FAMILY, T::unusable_keys).map_err(lines)
     }
 }
 
@@ -181,6 +181,6 @@ fn a_misspelt_member_and_a_foreign_one_are_refused() {
 fn a_directory_without_files_is_a_mistake() {
     let directory = Directory::of(&[]);
     assert!(directory.read::<Payee>().unwrap_err()[0].ends_with("holds no *.toml file"));
-    let nowhere = read_all::<Payee>(Path::new("/no/such/directory"), Payee::FAMILY, Payee::recipients).unwrap_err();
+    let nowhere = read_all::<Payee>(Path::new("/no/such/directory"), Payee::FAMILY, Payee::unusable_keys).unwrap_err();
     assert!(nowhere.to_string().starts_with("/no/such/directory: "));
 }

@@ -1,21 +1,19 @@
-//! Every wrapping, read back by readers that are not ours.
+//! The default register, to the byte, through no stage and through the contract's two.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{Cursor, Read};
 
 use age::x25519::Identity;
+use domain::declaration::{AgeSeal, SealStage, ZipSeal};
 use domain::{Currency, Number, PaymentId};
 use formats::{Head, Layout, Tally};
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::*;
 
-const HELD: Archive = Archive::Held(1024 * 1024);
-
-fn spec(zip: bool, recipients: Vec<age::x25519::Recipient>) -> FileSpec {
+fn spec(stages: Vec<SealStage>) -> FileSpec {
     let payee = serde_json::from_value(json!({
         "id": "gvk", "name": "Gorvodokanal", "gateway": "registers", "currency": "RUB",
         "account": { "pattern": ".*" }, "amount": { "min": 1, "max": 1_000_000 },
@@ -42,10 +40,8 @@ fn spec(zip: bool, recipients: Vec<age::x25519::Recipient>) -> FileSpec {
         name: String::new(),
         layout: Layout::of(&payee.unwrap()).unwrap(),
         head,
-        zone: TimeZone::get("Europe/Moscow").unwrap(),
-        zip,
-        recipients,
-        dated: "2026-11-23T21:00:00Z".parse().unwrap(),
+        stages,
+        dated: "2026-11-24T00:00:00+03:00[Europe/Moscow]".parse().unwrap(),
     }
 }
 
@@ -67,7 +63,7 @@ fn row(number: i64) -> RegisterRow {
 }
 
 /// Packs rows and returns the file with what was said about it.
-fn packed(spec: FileSpec, archive: Archive, rows: i64) -> Result<(Vec<u8>, Tally, Finished), BuildError> {
+fn packed(spec: FileSpec, rows: i64) -> Result<(Vec<u8>, Tally, Finished), BuildError> {
     let (pages_in, pages) = tokio::sync::mpsc::channel(1);
     let (chunks_in, mut chunks) = tokio::sync::mpsc::channel::<Bytes>(1);
     std::thread::scope(|scope| {
@@ -87,7 +83,7 @@ fn packed(spec: FileSpec, archive: Archive, rows: i64) -> Result<(Vec<u8>, Tally
             }
             file
         });
-        let (written, finished) = pack(&spec, archive, pages, chunks_in)?;
+        let (written, finished) = pack(&spec, pages, chunks_in)?;
         Ok((file.join().unwrap(), written.tally, finished))
     })
 }
@@ -113,14 +109,9 @@ fn unzipped(file: Vec<u8>) -> String {
     text
 }
 
-/// Bit 3 of the first entry's flags: the sizes follow the data.
-fn has_descriptor(file: &[u8]) -> bool {
-    file[6] & 8 != 0
-}
-
 #[test]
 fn the_default_register() {
-    let (file, tally, finished) = packed(spec(false, vec![]), HELD, 2).unwrap();
+    let (file, tally, finished) = packed(spec(vec![]), 2).unwrap();
     assert_eq!(String::from_utf8(file.clone()).unwrap(), csv(2));
     assert_eq!(
         tally,
@@ -135,38 +126,24 @@ fn the_default_register() {
 }
 
 #[test]
-fn a_held_archive_tells_its_sizes_first_and_is_the_same_every_time() {
-    let (file, ..) = packed(spec(true, vec![]), HELD, 3).unwrap();
-    assert!(!has_descriptor(&file));
-    // Version needed to extract: 2.0, the first with deflate.
-    assert_eq!(file[4..6], [20, 0]);
-    assert_eq!(unzipped(file.clone()), csv(3));
-    assert_eq!(packed(spec(true, vec![]), HELD, 3).unwrap().0, file);
-}
-
-#[test]
-fn an_archive_too_large_to_hold_is_given_up_and_streamed() {
-    let refused = packed(spec(true, vec![]), Archive::Held(100), 3000);
-    assert!(matches!(refused, Err(BuildError::TooLargeToHold)), "{refused:?}");
-    let (file, ..) = packed(spec(true, vec![]), Archive::Streamed, 3000).unwrap();
-    assert!(has_descriptor(&file));
-    assert_eq!(unzipped(file), csv(3000));
-}
-
-#[test]
-fn every_recipient_opens_what_is_encrypted_and_nobody_else() {
+fn an_archive_encrypted_is_opened_by_every_recipient_and_nobody_else() {
     let (one, two, other) = (Identity::generate(), Identity::generate(), Identity::generate());
-    let (file, ..) = packed(spec(true, vec![one.to_public(), two.to_public()]), HELD, 1).unwrap();
-    assert!(file.starts_with(b"age-encryption.org/v1"));
+    let to = AgeSeal {
+        recipients: [&one, &two].map(|identity| identity.to_public().to_string()).to_vec(),
+        passphrase: None,
+    };
+    let stages = vec![SealStage::Zip(ZipSeal::default()), SealStage::Age(to)];
+    let (file, tally, _) = packed(spec(stages), 3).unwrap();
+    assert_eq!(tally.count, 3);
     for identity in [one, two] {
-        assert_eq!(unzipped(age::decrypt(&identity, &file).unwrap()), csv(1));
+        assert_eq!(unzipped(age::decrypt(&identity, &file).unwrap()), csv(3));
     }
     assert!(age::decrypt(&other, &file).is_err());
 }
 
 #[test]
 fn large_files_are_cut_into_whole_chunks() {
-    let (file, tally, finished) = packed(spec(false, vec![]), HELD, 20_000).unwrap();
+    let (file, tally, finished) = packed(spec(vec![]), 20_000).unwrap();
     assert_eq!(tally.count, 20_000);
     assert!(file.len() > 2 * store::artifacts::CHUNK_BYTES);
     assert_eq!(file, csv(20_000).into_bytes());
@@ -179,6 +156,6 @@ fn rows_that_break_off_make_no_file() {
     let (chunks_in, _chunks) = tokio::sync::mpsc::channel(1);
     pages_in.blocking_send(Page::Rows(vec![row(1)])).unwrap();
     drop(pages_in);
-    let broken_off = pack(&spec(false, vec![]), HELD, pages, chunks_in);
+    let broken_off = pack(&spec(vec![]), pages, chunks_in);
     assert!(matches!(broken_off, Err(BuildError::BrokenOff)), "{broken_off:?}");
 }
