@@ -219,6 +219,9 @@ grant select, insert on register to unigate_operator;
 grant update (state, due_at) on register to unigate_operator;
 grant select on mailing, register_part, artifact, artifact_chunk to unigate_operator;
 grant update (state, due_at, attempts, give_up_at) on mailing to unigate_operator;
+-- The identical file once more, also to somebody else.
+grant insert on mailing to unigate_operator;
+grant update (message_id, again, sent_at, last_error) on mailing to unigate_operator;
 -- Cards: handing files in, sealed to the vault; counting; setting aside. Not even ciphertext of cards can be read.
 grant select on vault, vault_index_key, vault_holder, reservation, card_case, product_stock to unigate_operator;
 grant select (batch_id, product_id, import_id, vault_version, created_at, forgotten_at) on card_batch to unigate_operator;

@@ -258,6 +258,8 @@ async fn a_copy_is_a_copy_and_changes_nothing() {
         to: now + hour,
         requested_by: "test".into(),
         to_address: None,
+        format: None,
+        include_open: false,
     };
     let copies = registers::resend(world.store(), &request).await.unwrap();
     world.context.nudge(Nudge::Registers);

@@ -1,6 +1,8 @@
 //! Registers of online payees: what was delivered in a day of theirs, each payment in one of them.
 
+use domain::PayeeId;
 use runtime::Nudge;
+use store::registers::{self, CopyRequest};
 use testkit::mail::MailServer;
 use testkit::payee::Payee;
 use unigate::workers::Worker;
@@ -79,4 +81,21 @@ async fn what_was_delivered_in_a_day_of_the_payee_is_listed_once() {
     );
     let open = "SELECT count(*) FROM series WHERE holds = 'delivered' AND next_cutoff > now() - interval '10 minutes'";
     assert_eq!(world.value(open).await, "1", "every day since was looked at");
+
+    // The first of these days once more.
+    let request = CopyRequest {
+        payee: PayeeId::parse("isp").unwrap(),
+        from: "2026-11-20T21:00:00Z".parse().unwrap(),
+        to: "2026-11-21T21:00:00Z".parse().unwrap(),
+        requested_by: "test".into(),
+        to_address: None,
+        format: None,
+        include_open: false,
+    };
+    registers::resend(world.store(), &request).await.unwrap();
+    world.context.nudge(Nudge::Registers);
+    let copy = server.wait_for_mails(3, PATIENCE).await.remove(2);
+    assert_eq!(copy.attachments[0].file_name, "isp-delivered-COPY-000001.csv");
+    assert!(copy.attachments[0].bytes == mails[0].attachments[0].bytes);
+    assert_eq!(copy.header("X-Unigate-Kind"), Some("copy"));
 }

@@ -5,6 +5,7 @@
 //! positions up to the series' `last_hi` can neither be revoked nor land in another range, so a build may read them in
 //! pages, days later and more than once, and always find the same.
 
+mod again;
 mod building;
 mod closing;
 mod copies;
@@ -18,6 +19,7 @@ mod rows;
 mod series;
 mod standing;
 mod statement;
+mod verify;
 
 use domain::{PayeeId, RegisterId};
 use jiff::Timestamp;
@@ -25,6 +27,7 @@ use tokio_postgres::Row;
 
 use crate::StoreError;
 
+pub use again::mail_again;
 pub use building::{
     Build, BuildsDue, builds_due, claim_builds, record_build_failed, release_build, renew_builds, requeue_build,
 };
@@ -39,6 +42,7 @@ pub use preview::{look_at, look_at_open};
 pub use rows::{Page, Place, RegisterRow, page_after};
 pub use standing::{Standing, note_late, open_of, perhaps_late, standing, standings};
 pub use statement::{StatedRegister, StatedSum, StatementPeriod, statement_registers, statement_sums};
+pub use verify::{Found, files_like, payments_of, register_of};
 
 /// What everybody is told about a register: events, mails, lists.
 #[derive(Clone, Debug, PartialEq, Eq)]

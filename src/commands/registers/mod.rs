@@ -6,6 +6,7 @@ mod resend;
 mod save;
 pub(crate) mod schedule;
 pub(crate) mod statement;
+mod verify;
 
 use anyhow::bail;
 use clap::Subcommand;
@@ -47,7 +48,7 @@ pub(crate) enum Command {
     Statement(statement::Args),
     /// Show what the next register would be like, or what one was like; closes and builds nothing
     Preview(preview::PreviewArgs),
-    /// Send a payee the payments of a period once more, as a copy
+    /// Send a payee the payments of a period once more, as a copy; or mail the identical file of a register again
     Resend(resend::Args),
     /// Build, or mail, a register once more that failed; the file it had is mailed again as it is
     Requeue {
@@ -57,6 +58,8 @@ pub(crate) enum Command {
     },
     /// Save a register's file, or the files it has
     Save(save::Args),
+    /// Find the register that a file is, and compare the two: bytes, payments, totals
+    Verify(verify::Args),
 }
 
 /// Which registers.
@@ -89,6 +92,7 @@ pub(crate) async fn run(command: Command) -> Outcome {
         Command::Resend(args) => resend::run(&operator, args).await,
         Command::Requeue { register } => requeue(&operator, register).await,
         Command::Save(args) => save::run(&operator, args).await,
+        Command::Verify(args) => verify::run(&operator, args).await,
     }
 }
 
@@ -100,6 +104,8 @@ async fn show(operator: &Operator, id: RegisterId, format: ShowFormatArg) -> Out
     add("last_accepted_at", json!(register.summary.last_accepted_at));
     add("cutoff", json!(register.cutoff));
     add("revoked", json!(register.revoked));
+    add("format", json!(register.format));
+    add("open", json!(register.open));
     add("requested_by", json!(register.requested_by));
     add("payee_version", json!(register.payee_version));
     add("last_error", json!(register.last_error));

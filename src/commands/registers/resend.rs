@@ -1,46 +1,95 @@
-//! `unigate registers resend`: payments of a period once more, as a copy.
+//! `unigate registers resend`: payments of a period once more, as a copy; or the identical file of a register once more.
 
 use domain::declaration::parse_mail_address;
-use domain::ids::PayeeId;
+use domain::ids::{PayeeId, RegisterId};
 use jiff::tz::TimeZone;
+use serde_json::json;
+use store::StoreError;
+use store::audit::Act;
 use store::registers::{self, CopyRequest};
 
 use super::tell_new;
 use crate::commands::payments::zone_for;
-use crate::ending::Outcome;
+use crate::ending::{Ending, Outcome};
 use crate::moment;
 use crate::operator::Operator;
+use crate::output::say;
 
 /// What to send again.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The payee
-    #[arg(long, value_name = "ID", value_parser = PayeeId::parse)]
-    payee: PayeeId,
+    #[arg(long, value_name = "ID", value_parser = PayeeId::parse, required_unless_present = "id", requires_all = ["from", "to"])]
+    payee: Option<PayeeId>,
     /// Accepted at this moment or later: RFC 3339, or a date, which is its midnight in the payee's zone
-    #[arg(long, value_name = "T")]
-    from: String,
+    #[arg(long, value_name = "T", requires = "payee")]
+    from: Option<String>,
     /// Accepted before this moment
-    #[arg(long, value_name = "T")]
-    to: String,
+    #[arg(long, value_name = "T", requires = "payee")]
+    to: Option<String>,
     /// Whose midnight a date is, instead of the payee's
-    #[arg(long, value_name = "ZONE", value_parser = moment::zone)]
+    #[arg(long, value_name = "ZONE", value_parser = moment::zone, requires = "payee")]
     time_zone: Option<TimeZone>,
+    /// The format of the copy, instead of the payee's own
+    #[arg(long, value_name = "FORMAT", requires = "payee")]
+    format: Option<String>,
+    /// Also what is in no regular register yet; the file's name says so
+    #[arg(long, requires = "payee")]
+    include_open: bool,
+    /// Instead of a copy: the file of this register, as it is
+    #[arg(long, value_name = "REGISTER", value_parser = RegisterId::parse, conflicts_with = "payee")]
+    id: Option<RegisterId>,
     /// Where to, instead of the payee's own addresses
     #[arg(long, value_name = "MAIL", value_parser = parse_mail_address)]
     to_address: Option<String>,
 }
 
-/// Freezes the copies.
+/// Freezes the copies, or lets the file be mailed again.
 pub(super) async fn run(operator: &Operator, args: Args) -> Outcome {
-    let zone = zone_for(operator, Some(&args.payee), args.time_zone).await?;
-    let request = CopyRequest {
-        from: moment::parse(&args.from, &zone)?,
-        to: moment::parse(&args.to, &zone)?,
-        payee: args.payee,
-        requested_by: operator.who.clone(),
-        to_address: args.to_address,
+    match (args.id, args.payee, args.from, args.to) {
+        (Some(id), ..) => again(operator, id, args.to_address.as_deref()).await,
+        (None, Some(payee), Some(from), Some(to)) => {
+            let zone = zone_for(operator, Some(&payee), args.time_zone).await?;
+            let request = CopyRequest {
+                from: moment::parse(&from, &zone)?,
+                to: moment::parse(&to, &zone)?,
+                payee,
+                requested_by: operator.who.clone(),
+                to_address: args.to_address,
+                format: args.format,
+                include_open: args.include_open,
+            };
+            copy(operator, &request).await
+        }
+        // clap lets nothing else through.
+        _ => anyhow::bail!("say --payee, --from and --to, or --id"),
+    }
+}
+
+async fn copy(operator: &Operator, request: &CopyRequest) -> Outcome {
+    match registers::resend(&operator.store, request).await {
+        Ok(copies) => tell_new(operator, &copies).await,
+        Err(error) => Err(refused(operator, "payee", request.payee.as_str(), error).await),
+    }
+}
+
+async fn again(operator: &Operator, id: RegisterId, to: Option<&str>) -> Outcome {
+    match registers::mail_again(&operator.store, id, to, &operator.who).await {
+        Ok(mails) => say(format!("register {id} will be mailed again as it is: {mails} mails"))?,
+        Err(error) => return Err(refused(operator, "register", &id.to_string(), error).await),
+    }
+    Ok(Ending::Done)
+}
+
+async fn refused(operator: &Operator, subject_kind: &str, subject: &str, error: StoreError) -> anyhow::Error {
+    let act = Act {
+        who: &operator.who,
+        act: "registers resend",
+        subject_kind,
+        subject,
+        reason: None,
+        before: None,
+        after: Some(json!(null)),
     };
-    let copies = registers::resend(&operator.store, &request).await?;
-    tell_new(operator, &copies).await
+    operator.denied(act, error).await
 }

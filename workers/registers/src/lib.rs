@@ -9,6 +9,7 @@ mod beside;
 mod builder;
 mod chunks;
 mod closer;
+mod contents;
 mod error;
 mod file;
 mod pack;
@@ -21,6 +22,7 @@ mod write;
 
 pub use builder::{Builder, Built};
 pub use closer::close_all_due;
+pub use contents::{Contents, contents};
 pub use error::BuildError;
 pub use preview::{Preview, preview};
 pub use seal::{look_at_stages, unusable_keys};

@@ -11,6 +11,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::closing::seconds;
+use super::copies::in_format;
 use super::numbering::{NUMBERING, NUMBERING_COLUMNS, Numbering, numbering_at};
 use super::{SUMMARY_COLUMNS, SUMMARY_WIDTH, Summary, summary_of};
 use crate::audit::{self, Act};
@@ -35,6 +36,8 @@ pub struct Build {
     pub attempts: i32,
     /// Set when it holds what was delivered in this period, and not positions of the ledger.
     pub delivered: Option<(Timestamp, Timestamp)>,
+    /// Payments of a copy that were in no regular register when it was frozen.
+    pub open: i64,
     pub(super) series_id: i64,
     pub(super) lo: i64,
     pub(super) hi: i64,
@@ -64,7 +67,7 @@ pub async fn claim_builds(
              WHERE register_id = ANY(ARRAY(SELECT register_id FROM few WHERE nth = 1 OR payments <= $3))
              RETURNING *)
          SELECT {SUMMARY_COLUMNS}, r.closed_at, r.mail_to, r.attempts, r.series_id, r.lo, r.hi, v.declaration,
-                s.holds = 'delivered', r.period_from, r.period_to, r.lease_token, {NUMBERING_COLUMNS}
+                s.holds = 'delivered', r.period_from, r.period_to, r.lease_token, r.format, r.open_count, {NUMBERING_COLUMNS}
          FROM taken r JOIN series s USING (series_id)
          JOIN payee_version v ON v.payee_id = r.payee_id AND v.version = r.payee_version {NUMBERING}"
     );
@@ -89,7 +92,7 @@ fn build_of(row: &Row) -> Result<Build, StoreError> {
     let summary = summary_of(row)?;
     let payee: Payee = serde_json::from_value(row.get(at(6)))?;
     Ok(Build {
-        payee: payee.for_series(&summary.series),
+        payee: in_format(payee.for_series(&summary.series), row.get(at(11)))?,
         summary,
         closed_at: row.get(at(0)),
         mail_to: row.get(at(1)),
@@ -99,7 +102,8 @@ fn build_of(row: &Row) -> Result<Build, StoreError> {
         hi: row.get(at(5)),
         delivered: if row.get(at(7)) { period() } else { None },
         token: row.get(at(10)),
-        numbering: numbering_at(row, at(11)),
+        numbering: numbering_at(row, at(13)),
+        open: row.get(at(12)),
     })
 }
 

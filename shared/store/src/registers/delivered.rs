@@ -16,7 +16,7 @@ use super::closing::seconds;
 use crate::{Store, StoreError, Tx};
 
 /// No session keeps a transaction open for so long: its statements and its idleness are limited to far less.
-const SETTLED: Duration = Duration::from_secs(300);
+pub(super) const SETTLED: Duration = Duration::from_secs(300);
 
 /// Series that may be due.
 pub async fn deliveries_due(store: &Store) -> Result<Vec<i64>, StoreError> {

@@ -4,6 +4,7 @@ use domain::declaration::Payee;
 use domain::{PayeeId, RegisterId};
 use uuid::Uuid;
 
+use super::copies::in_format;
 use super::numbering::{NUMBERING, NUMBERING_COLUMNS, Numbering, numbering_at};
 use super::{Build, SUMMARY_COLUMNS, SUMMARY_WIDTH, Summary, summary_of};
 use crate::{Store, StoreError};
@@ -12,7 +13,7 @@ use crate::{Store, StoreError};
 pub async fn look_at(store: &Store, register: RegisterId) -> Result<Option<Build>, StoreError> {
     let sql = format!(
         "SELECT {SUMMARY_COLUMNS}, r.closed_at, r.series_id, r.lo, r.hi, v.declaration, s.holds = 'delivered',
-                r.period_from, r.period_to, {NUMBERING_COLUMNS}
+                r.period_from, r.period_to, r.format, r.open_count, {NUMBERING_COLUMNS}
          FROM register r JOIN series s USING (series_id)
          JOIN payee_version v ON v.payee_id = r.payee_id AND v.version = r.payee_version {NUMBERING}
          WHERE r.register_id = $1"
@@ -25,7 +26,7 @@ pub async fn look_at(store: &Store, register: RegisterId) -> Result<Option<Build
     let period = || Some((row.get(SUMMARY_WIDTH + 6), row.get(SUMMARY_WIDTH + 7)));
     let summary = summary_of(&row)?;
     Ok(Some(Build {
-        payee: payee.for_series(&summary.series),
+        payee: in_format(payee.for_series(&summary.series), row.get(SUMMARY_WIDTH + 8))?,
         summary,
         token: Uuid::nil(),
         closed_at: row.get(SUMMARY_WIDTH),
@@ -35,7 +36,8 @@ pub async fn look_at(store: &Store, register: RegisterId) -> Result<Option<Build
         series_id: row.get(SUMMARY_WIDTH + 1),
         lo: row.get(SUMMARY_WIDTH + 2),
         hi: row.get(SUMMARY_WIDTH + 3),
-        numbering: numbering_at(&row, SUMMARY_WIDTH + 8),
+        open: row.get(SUMMARY_WIDTH + 9),
+        numbering: numbering_at(&row, SUMMARY_WIDTH + 10),
     }))
 }
 
@@ -91,6 +93,7 @@ pub async fn look_at_open(store: &Store, payee: &PayeeId, series: &str) -> Resul
         lo: last_hi + 1,
         hi: row.get(7),
         payee: declared.for_series(series),
+        open: 0,
         numbering,
     }))
 }

@@ -79,13 +79,16 @@ pub async fn page_after(store: &Store, build: &Build, after: Option<Place>, most
                 Some(Place::Position(position)) => position,
                 _ => build.lo - 1,
             };
+            // What of a copy is open may be revoked after it was frozen, and is told as it was.
+            let as_of = (build.open > 0).then_some(build.closed_at);
             store
                 .query(
                     "SELECT position, number, accepted_at, paid_at, account, amount, currency, receipt_number, fields, payment_id, fee,
                             terminal_id
-                     FROM payment WHERE series_id = $1 AND position > $2 AND position <= $3 AND state <> 'revoked'
+                     FROM payment WHERE series_id = $1 AND position > $2 AND position <= $3
+                       AND (state <> 'revoked' OR updated_at > $5)
                      ORDER BY position LIMIT $4",
-                    &[&build.series_id, &position, &build.hi, &most],
+                    &[&build.series_id, &position, &build.hi, &most, &as_of],
                 )
                 .await?
         }

@@ -8,15 +8,99 @@ use store::registers::{CopyRequest, close_now, resend};
 
 use crate::stand::{Stand, gvk, on_stand, payee};
 
-async fn ask(stand: &Stand, from: &str, to: &str, to_address: Option<&str>) -> Result<Vec<RegisterId>, StoreError> {
-    let request = CopyRequest {
+fn request(from: &str, to: &str) -> CopyRequest {
+    CopyRequest {
         payee: gvk(),
         from: from.parse().unwrap(),
         to: to.parse().unwrap(),
         requested_by: "anna".to_owned(),
+        to_address: None,
+        format: None,
+        include_open: false,
+    }
+}
+
+async fn ask(stand: &Stand, from: &str, to: &str, to_address: Option<&str>) -> Result<Vec<RegisterId>, StoreError> {
+    let request = CopyRequest {
         to_address: to_address.map(str::to_owned),
+        ..request(from, to)
     };
     resend(&stand.store, &request).await
+}
+
+/// The numbers in a built register.
+async fn numbers(stand: &Stand, id: RegisterId) -> (String, Vec<String>) {
+    let (name, bytes) = stand.file(id).await;
+    let text = String::from_utf8(bytes).unwrap();
+    let number = |line: &str| line.split(';').next().unwrap().to_owned();
+    (name, text.lines().skip(1).map(number).collect())
+}
+
+#[tokio::test]
+async fn a_copy_may_hold_what_is_open_and_stays_as_it_was_asked_for() {
+    on_stand(|stand| async move {
+        stand.declare(&payee(json!({}))).await;
+        stand.back_in_2020().await;
+        stand.pay("2020-03-01T13:00:00Z", 2).await;
+        close_now(&stand.store, &gvk(), "anna").await.unwrap();
+        stand.sql("UPDATE ledger SET clock = '2020-03-01T14:00:00Z'").await;
+        stand.pay("2020-03-01T14:00:00Z", 3).await;
+        stand.revoke(3).await;
+        let open = CopyRequest {
+            include_open: true,
+            ..request("2020-03-01T00:00:00Z", "2020-03-02T00:00:00Z")
+        };
+        let copy = resend(&stand.store, &open).await.unwrap()[0];
+        // After it was asked for: neither what is revoked now nor what is accepted changes it.
+        stand
+            .sql("UPDATE payment SET state = 'revoked', updated_at = clock_timestamp() WHERE position = 4")
+            .await;
+        stand.pay("2020-03-01T15:00:00Z", 1).await;
+        stand.build_all().await;
+        let found = store::registers::find(&stand.store, copy).await.unwrap().unwrap();
+        assert_eq!((found.state.as_str(), found.summary.count, found.open), ("built", 4, 2));
+        let (name, numbers) = numbers(&stand, copy).await;
+        assert_eq!(name, "gvk-main-COPY-OPEN-000001.csv");
+        assert_eq!(numbers, ["1", "2", "4", "5"]);
+        // Membership is what it would have been without.
+        let closed = close_now(&stand.store, &gvk(), "anna").await.unwrap();
+        let regular = store::registers::find(&stand.store, closed[0]).await.unwrap().unwrap();
+        assert_eq!(
+            (regular.summary.count, regular.summary.sequence, regular.revoked),
+            (2, 2, 2)
+        );
+        // Nothing is open any more.
+        let copy = resend(&stand.store, &open).await.unwrap()[0];
+        let found = store::registers::find(&stand.store, copy).await.unwrap().unwrap();
+        assert_eq!((found.summary.count, found.open), (4, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_format_that_there_is_not_makes_no_copy() {
+    on_stand(|stand| async move {
+        stand.declare(&payee(json!({}))).await;
+        stand.back_in_2020().await;
+        stand.pay("2020-03-01T13:00:00Z", 1).await;
+        close_now(&stand.store, &gvk(), "anna").await.unwrap();
+        let asked = |format: &str| CopyRequest {
+            format: Some(format.to_owned()),
+            ..request("2020-03-01T00:00:00Z", "2020-03-02T00:00:00Z")
+        };
+        let refused = resend(&stand.store, &asked("papyrus")).await.unwrap_err();
+        assert!(refused.to_string().contains("--format papyrus: "), "{refused}");
+        assert_eq!(
+            stand.value("SELECT count(*) FROM register WHERE kind = 'copy'").await,
+            "0"
+        );
+        let copy = resend(&stand.store, &asked("csv")).await.unwrap()[0];
+        stand.build_all().await;
+        assert_eq!(numbers(&stand, copy).await.1, ["1"]);
+        let found = store::registers::find(&stand.store, copy).await.unwrap().unwrap();
+        assert_eq!(found.format.as_deref(), Some("csv"));
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -1,0 +1,77 @@
+//! Mailing the identical file once more, on demand.
+//!
+//! The same bytes go out under a new Message-ID: under the old one a payee's server that keeps what it has seen would
+//! drop the mail unread. The new one stays over the retries of this mail, as the old one did.
+
+use domain::RegisterId;
+use serde_json::json;
+
+use crate::audit::{self, Act};
+use crate::{Store, StoreError};
+
+/// Lets all files of a register be mailed again, to its own recipients or to one address. Returns how many mails that makes.
+/// Refused while it has no file, and while a mail to the same address is still under way: asked twice at once, it is done
+/// once.
+pub async fn mail_again(store: &Store, register: RegisterId, to: Option<&str>, who: &str) -> Result<u64, StoreError> {
+    let refused = |why: String| StoreError::Changed(format!("register {register} {why}"));
+    let tx = store.begin().await?;
+    let found = tx
+        .query_opt(
+            "SELECT state, built_at IS NOT NULL, mail_to FROM register WHERE register_id = $1 FOR UPDATE",
+            &[&register.as_uuid()],
+        )
+        .await?;
+    let Some(row) = found else {
+        return Err(refused("is unknown".to_owned()));
+    };
+    if !row.get::<_, bool>(1) {
+        return Err(refused(format!("has no file: it is {}", row.get::<_, &str>(0))));
+    }
+    let own: Vec<String> = row.get(2);
+    let recipients = to.map_or(own, |to| vec![to.to_owned()]);
+    if recipients.is_empty() {
+        return Err(refused("has no recipients: say --to-address".to_owned()));
+    }
+    let under_way = tx
+        .query_opt(
+            "SELECT recipient FROM mailing WHERE register_id = $1 AND recipient = ANY($2) AND state IN ('waiting', 'sending')
+             LIMIT 1",
+            &[&register.as_uuid(), &recipients],
+        )
+        .await?;
+    if let Some(row) = under_way {
+        return Err(refused(format!("is being mailed to {} already", row.get::<_, &str>(0))));
+    }
+    let message_id = format!("<{register}");
+    // One number for all: recipients of one act share a mail. The domain is that of the mails before.
+    let mails = tx
+        .execute(
+            "INSERT INTO mailing AS m (mailing_id, register_id, part, recipient, message_id, again)
+             SELECT gen_random_uuid(), p.register_id, p.part, o.recipient,
+                    $3 || CASE p.part WHEN 1 THEN '' ELSE '-' || p.part END || '.again-' || n.again || '@' || n.domain || '>', n.again
+             FROM register_part p, UNNEST($2::text[]) AS o (recipient),
+                  (SELECT coalesce(max(again), 0) + 1 AS again,
+                          coalesce(min(substring(message_id FROM '@(.*)>$')), 'unigate.invalid') AS domain
+                   FROM mailing WHERE register_id = $1) n
+             WHERE p.register_id = $1
+             ON CONFLICT (register_id, part, recipient) DO UPDATE SET state = 'waiting', due_at = clock_timestamp(),
+                 message_id = excluded.message_id, again = excluded.again, attempts = 0, sent_at = NULL, last_error = NULL,
+                 give_up_at = clock_timestamp() + interval '4 days'
+             WHERE m.state NOT IN ('waiting', 'sending')",
+            &[&register.as_uuid(), &recipients, &message_id],
+        )
+        .await?;
+    let subject = register.to_string();
+    let act = Act {
+        who,
+        act: "registers resend",
+        subject_kind: "register",
+        subject: &subject,
+        reason: None,
+        before: None,
+        after: Some(json!({ "to": recipients, "mails": mails })),
+    };
+    audit::record(&tx, &act).await?;
+    tx.commit().await?;
+    Ok(mails)
+}
