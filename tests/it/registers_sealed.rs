@@ -94,7 +94,7 @@ async fn what_cannot_seal_is_refused_or_found_and_never_sent_otherwise() {
 
     files.write("payees/gvk.toml", &sealed_by("[\"/usr/bin/no-such-seal\"]"));
     done(&world, &["payees", "apply", &directory]).await;
-    let looked = unigate(&world, &["doctor"]).await;
+    let looked = unigate(&world, &["doctor", "--format", "json"]).await;
     assert_eq!(looked.code, Some(1), "{looked:?}");
     assert!(
         looked

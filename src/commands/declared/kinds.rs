@@ -124,7 +124,7 @@ fn calendars_beside(path: &Path) -> Result<Vec<Calendar>, Misconfigured> {
     } else {
         beside
     };
-    let calendars = read_all::<Calendar>(beside, Payee::FAMILY, |_| Recipients::new())?;
+    let calendars = read_all::<Calendar>(beside, Payee::FAMILY, |_| Vec::new())?;
     Ok(calendars.into_iter().map(|written| written.value).collect())
 }
 

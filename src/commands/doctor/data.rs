@@ -40,7 +40,7 @@ pub(super) async fn look(operator: &Operator, findings: &mut Findings) -> Result
             "`unigate registers list` names them, `registers show ID` says why; then `registers requeue ID`",
         ),
     }
-    let late = registers::perhaps_late(&operator.store).await?;
+    let late = store::registers::perhaps_late(&operator.store).await?;
     for series in late.iter().filter(|series| series.is_late()) {
         let found = format!("payments of series {} wait for a register for too long", series.series);
         let advice = format!(

@@ -57,7 +57,7 @@ pub async fn mail_again(store: &Store, register: RegisterId, to: Option<&str>, w
              ON CONFLICT (register_id, part, recipient) DO UPDATE SET state = 'waiting', due_at = clock_timestamp(),
                  message_id = excluded.message_id, again = excluded.again, attempts = 0, sent_at = NULL, last_error = NULL,
                  give_up_at = clock_timestamp() + interval '4 days'
-             WHERE m.state IN ('sent', 'failed')",
+             WHERE m.state NOT IN ('waiting', 'sending')",
             &[&register.as_uuid(), &recipients, &message_id],
         )
         .await?;

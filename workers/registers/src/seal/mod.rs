@@ -143,3 +143,5 @@ fn word(stage: &SealStage) -> &'static str {
 mod tests;
 #[cfg(test)]
 mod tests_command;
+#[cfg(test)]
+mod tests_openpgp;
