@@ -107,11 +107,7 @@ impl Writing<'_> {
         Ok((built, written, last))
     }
 
-    async fn stream(
-        &self,
-        planned: &Planned,
-        range: &Range,
-    ) -> Result<(Written, Artifact, Option<Place>), BuildError> {
+    async fn stream(&self, planned: &Planned, range: &Range) -> Result<(Written, Artifact, Option<Place>), BuildError> {
         let mut draft = self.artifacts.draft(self.build.token);
         let streamed = self.unless_lost(self.stream_into(&mut draft, planned, range)).await;
         match streamed {

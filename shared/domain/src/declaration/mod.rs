@@ -15,6 +15,7 @@ mod payee;
 mod product;
 mod profile_register;
 mod profile_unikassa;
+mod relay;
 mod requisites;
 mod schedule;
 mod secret;
@@ -34,14 +35,15 @@ pub use pattern::Pattern;
 pub use payee::{AccountRule, AmountRule, FieldRule, Gateway, Payee};
 pub use product::{Product, Reissue};
 pub use profile_register::{
-    AgeSeal, Align, Calendar, CalendarChoice, ColumnProfile, CommandSeal, DELIVERED_SERIES, DayOff, DecimalMark, Fact,
-    FormatKind, Formulas, GzipSeal, HEAD_NAMES, INPUT, LayoutProfile, LineEnd, MAIN_SERIES, OUTPUT, OnDayOff,
-    OpenPgpSeal, RegisterEncoding, RegisterFormat, RegisterProfile, SealStage, SeriesProfile, TextEscape, TooLong,
-    Unmappable, When, ZipSeal, key_file, parse_mail_address, row_names,
+    AgeSeal, Align, Calendar, CalendarChoice, ColumnProfile, CommandSeal, DELIVERED_SERIES, DayOff, DecimalMark,
+    DirectoryProfile, Fact, FormatKind, Formulas, GzipSeal, HEAD_NAMES, INPUT, LayoutProfile, LineEnd, MAIN_SERIES,
+    MailProfile, OUTPUT, OnDayOff, OpenPgpSeal, Recipient, RegisterEncoding, RegisterFormat, RegisterProfile,
+    SealStage, SeriesProfile, TextEscape, TooLong, Unmappable, When, ZipSeal, key_file, parse_mail_address, row_names,
 };
 pub use profile_unikassa::{
     BasicAuth, ClientCertificate, Day, Dialect, QuietWindow, Rate, TimeOfDay, UnikassaProfile, mask_secrets,
 };
+pub use relay::{RelayTls, RelayUrl, RelayUrlError};
 pub use requisites::Requisites;
 pub use schedule::{Schedule, Zone};
 pub use secret::{SecretRef, SecretSource};

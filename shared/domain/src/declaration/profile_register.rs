@@ -2,6 +2,7 @@
 
 mod calendar;
 mod check;
+mod deliver;
 mod format;
 mod layout;
 mod presets;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use calendar::{Calendar, CalendarChoice, DayOff, OnDayOff};
 pub use check::{HEAD_NAMES, row_names};
+pub use deliver::{DirectoryProfile, MailProfile, Recipient};
 pub use format::{FormatKind, RegisterEncoding, RegisterFormat, Unmappable};
 pub use layout::{Align, ColumnProfile, DecimalMark, Fact, Formulas, LayoutProfile, LineEnd, TextEscape, TooLong};
 pub use seal::{AgeSeal, CommandSeal, GzipSeal, INPUT, OUTPUT, OpenPgpSeal, SealStage, ZipSeal, key_file};
@@ -94,6 +96,12 @@ pub struct RegisterProfile {
     /// What the file is wrapped in, in this order, instead of `zip` and `age_recipients`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub seal: Vec<SealStage>,
+    /// How the mail reads and goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mail: Option<MailProfile>,
+    /// Where the file is put, besides being mailed or instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<DirectoryProfile>,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -138,6 +146,12 @@ impl RegisterProfile {
             &format!("must be {MAX_BYTES_LEAST} or more"),
         );
         self.check_seal(&mut found);
+        if let Some(mail) = &self.mail {
+            found.within("mail", mail.check());
+        }
+        if let Some(directory) = &self.directory {
+            found.within("directory", directory.check());
+        }
         found
     }
 

@@ -94,7 +94,7 @@ fn groups(value: &str, size: Option<usize>, separator: Option<&str>) -> Result<S
 /// `{{ price | money }}` is `1 234.50`, `{{ price | money(",") }}` is `1 234,50`: without the currency.
 fn money(value: &Value, point: Option<&str>) -> Result<String, Error> {
     let Some(Money { minor, currency }) = value.downcast_object_ref::<Money>() else {
-        return Err(wrong("money: is for `price` and `face_value`"));
+        return Err(wrong("money: is for amounts"));
     };
     let point = point.unwrap_or(".");
     if point.chars().count() > SEPARATOR_MAX {

@@ -54,12 +54,13 @@ pub(super) fn check_reference(field: &str, reference: &SecretRef) -> Result<(), 
 }
 
 /// Where a payee's declaration may hold a secret as a value.
-const SECRET_PLACES: [&str; 5] = [
+const SECRET_PLACES: [&str; 6] = [
     "/unikassa/secret",
     "/unikassa/previous_secret",
     "/unikassa/basic/password",
     "/unikassa/client_certificate/certificate",
     "/unikassa/client_certificate/key",
+    "/register/mail/relay_password",
 ];
 
 /// Masks secrets that stand in a payee's declaration as a value; references to them stay readable. For whatever is shown
