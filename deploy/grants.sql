@@ -155,8 +155,10 @@ grant insert on artifact_chunk to unigate_registers;
 grant select, insert on mailing to unigate_registers;
 
 -- ---------------------------------------------------------------------------------------------------------- mailer
-grant select on mailing, register, register_part, series, payee_version, artifact, artifact_chunk to unigate_mailer;
-grant update (state, due_at, lease_token, lease_until, attempts, last_error, sent_at) on mailing to unigate_mailer;
+-- What the mail says is of the version a register was closed under; how it goes out, of the payee as it is now.
+grant select on mailing, register, register_part, series, payee, payee_version, artifact, artifact_chunk to unigate_mailer;
+grant update (state, due_at, lease_token, lease_until, attempts, maybes, last_error, sent_at) on mailing to unigate_mailer;
+grant select, insert on letter to unigate_mailer;
 grant update (state, mailed_at, last_error) on register to unigate_mailer;
 -- Whether payments wait for a register for too long: a mailer may be the one that notices.
 grant select (payee_id, version, gateway, suspended, declaration) on payee to unigate_mailer;
@@ -222,6 +224,10 @@ grant update (state, due_at, attempts, give_up_at) on mailing to unigate_operato
 -- The identical file once more, also to somebody else.
 grant insert on mailing to unigate_operator;
 grant update (message_id, again, sent_at, last_error) on mailing to unigate_operator;
+-- A recipient replaced or forgone; a mail that nobody can have had, written anew; and the relay of a payee's declaration.
+grant update (recipient, lane) on mailing to unigate_operator;
+grant select (message_id), delete on letter to unigate_operator;
+grant update (mailed_at, last_error) on register to unigate_operator;
 -- Cards: handing files in, sealed to the vault; counting; setting aside. Not even ciphertext of cards can be read.
 grant select on vault, vault_index_key, vault_holder, reservation, card_case, product_stock to unigate_operator;
 grant select (batch_id, product_id, import_id, vault_version, created_at, forgotten_at) on card_batch to unigate_operator;

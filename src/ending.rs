@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use bus::BusError;
 use cards::import::PgpKeyError;
 use cards::vault::VaultError;
-use mailer::relay::RelayUrlError;
+use mailer::StartError as MailerError;
 use runtime::settings::SettingsError;
 
 use crate::moment::NotAMoment;
@@ -71,7 +71,7 @@ fn code_of(error: &anyhow::Error) -> u8 {
     let configured = error.chain().any(|cause| {
         cause.is::<SettingsError>()
             || cause.is::<Misconfigured>()
-            || cause.is::<RelayUrlError>()
+            || cause.is::<MailerError>()
             || cause.is::<PgpKeyError>()
             || cause.downcast_ref().is_some_and(is_unusable_broker_setting)
             || cause.downcast_ref().is_some_and(is_unusable_identity)

@@ -43,9 +43,9 @@ pub enum WorkerError {
     /// No HTTP client could be made.
     #[error("unikassa: {0}")]
     Unikassa(#[source] unikassa::ClientError),
-    /// The mail relay's URL cannot be used.
-    #[error("UNIGATE_SMTP_URL: {0}")]
-    Mailer(#[source] mailer::relay::RelayUrlError),
+    /// The settings of the mail relay cannot be used.
+    #[error("{0}")]
+    Mailer(#[source] mailer::StartError),
 }
 
 /// Starts these workers; a name given twice counts once. They run until the context's shutdown.

@@ -2,6 +2,7 @@
 
 use domain::RegisterId;
 use runtime::Nudge;
+use store::mailings::Requeue;
 use testkit::mail::{Behaviour, Step};
 use testkit::wait_for;
 
@@ -69,9 +70,13 @@ async fn a_mail_that_is_refused_for_good_fails_its_register() {
     assert!(found.last_error.unwrap().contains("gone@example.org"));
 
     server.accept_recipient("gone@example.org");
-    store::mailings::requeue_mail(world.store(), RegisterId::from_uuid(register), "test")
-        .await
-        .unwrap();
+    let again = Requeue {
+        register: RegisterId::from_uuid(register),
+        recipient: None,
+        instead: None,
+        who: "test",
+    };
+    store::mailings::requeue(world.store(), &again).await.unwrap();
     world.context.nudge(Nudge::Mails);
     world.reaches(&id, "reported").await;
     let mails = server.inbox();

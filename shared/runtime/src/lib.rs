@@ -21,6 +21,7 @@ pub mod questions;
 mod readiness;
 mod relay;
 mod retry_parked;
+pub mod secret;
 pub mod settings;
 mod shutdown;
 mod survive;

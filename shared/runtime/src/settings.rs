@@ -30,6 +30,8 @@ pub struct Settings {
     /// `UNIGATE_SMTP_URL`: `smtp://[user:password@]host:port[?tls=none|starttls|required]` or `smtps://…`. Without it
     /// registers are built and wait to be mailed.
     pub smtp_url: Option<SecretString>,
+    /// `UNIGATE_SMTP_CA_FILE`: PEM: who may have signed the relay's certificate, instead of the system's authorities.
+    pub smtp_ca_file: Option<PathBuf>,
     /// `UNIGATE_MAIL_FROM`: the sender of registers and alerts.
     pub mail_from: String,
     /// `UNIGATE_ALERT_MAIL_TO`: who is told of everything that needs attention, separated by commas. Only the mailer asks.
@@ -75,6 +77,7 @@ struct File {
     broker_apply_topology: Option<String>,
     http_address: Option<String>,
     smtp_url: Option<String>,
+    smtp_ca_file: Option<String>,
     mail_from: Option<String>,
     alert_mail_to: Option<String>,
     alert_mail_seconds: Option<String>,
@@ -157,6 +160,7 @@ impl Settings {
             )?,
             artifacts: artifacts::read(&file, get)?,
             smtp_url: get("UNIGATE_SMTP_URL", &file.smtp_url).map(SecretString::from),
+            smtp_ca_file: get("UNIGATE_SMTP_CA_FILE", &file.smtp_ca_file).map(PathBuf::from),
             mail_from: get("UNIGATE_MAIL_FROM", &file.mail_from).unwrap_or_else(|| "unigate@localhost".into()),
             alert_mail_to: addresses(get("UNIGATE_ALERT_MAIL_TO", &file.alert_mail_to))?,
             alert_mail_pause: alert_mail_pause(get("UNIGATE_ALERT_MAIL_SECONDS", &file.alert_mail_seconds))?,

@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::audit::{self, Act};
-use crate::lanes;
 use crate::{Store, StoreError, Tx};
+use crate::{lanes, mailings};
 
 /// A declaration with its version, counted from 1.
 #[derive(Clone, Debug)]
@@ -170,6 +170,7 @@ pub async fn apply_payee(tx: &Tx, payee: &Payee, who: &str) -> Result<Applied, S
     if let Some(profile) = &payee.register {
         declare_series(tx, payee, profile).await?;
     }
+    mailings::follow(tx, payee.id.as_str(), &declaration).await?;
     if let Some(profile) = &payee.unikassa {
         lanes::declare(tx, payee.id.as_str(), profile, payee.suspended).await?;
     }

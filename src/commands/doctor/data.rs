@@ -5,7 +5,7 @@ use domain::declaration::{Dialect, Payee};
 use store::declarations::{self, Declarations};
 use store::{StoreError, cases, events, lanes, parked};
 
-use super::Findings;
+use super::{Findings, outside};
 use crate::operator::Operator;
 
 /// Events older than this do not get out by themselves any more, in seconds.
@@ -14,6 +14,7 @@ const OLD_EVENT_SECONDS: f64 = 60.0;
 pub(super) async fn look(operator: &Operator, findings: &mut Findings) -> Result<(), StoreError> {
     let all = declarations::load(&operator.store).await?;
     look_at_declarations(&all, findings);
+    outside::look_at_deliveries(&all, findings).await;
     look_at_lanes(operator, findings).await?;
     let waiting = parked::count_by_reason(&operator.store).await?;
     if waiting.is_empty() {

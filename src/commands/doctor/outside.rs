@@ -1,10 +1,14 @@
-//! The mail relay, and the vault with its identity.
+//! Mail relays, directories of payees, and the vault with its identity.
 
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cards::vault::{self, VaultError};
-use mailer::relay::Relay;
+use domain::declaration::{MailProfile, Payee};
+use mailer::relay::{Relay, SendError};
 use runtime::Settings;
+use store::declarations::Declarations;
 
 use super::Findings;
 use crate::operator::Operator;
@@ -14,29 +18,87 @@ const MAIL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connects and logs in, and sends nothing.
 pub(super) async fn look_at_mail(settings: &Settings, findings: &mut Findings) {
-    let Some(url) = &settings.smtp_url else {
-        findings.warn(
+    match mailer::relay_of(settings) {
+        Ok(Some(relay)) => {
+            let checked = try_relay(relay).await;
+            note(
+                findings,
+                "mail",
+                checked,
+                "is the relay running, and UNIGATE_SMTP_URL right?",
+            );
+        }
+        Ok(None) => findings.warn(
             "mail",
             "UNIGATE_SMTP_URL is not set: registers are built and wait",
             "set it where the mailer runs",
-        );
-        return;
-    };
-    let relay = match Relay::from_url(url) {
-        Ok(relay) => relay.with_timeout(MAIL_TIMEOUT),
+        ),
         Err(error) => {
             let form = "write smtp://[user:password@]host:port[?tls=none|starttls|required] or smtps://…";
-            findings.fail("mail", format!("UNIGATE_SMTP_URL: {error}"), form);
-            return;
+            findings.fail("mail", error.to_string(), form);
         }
-    };
-    match relay.check().await {
-        Ok(()) => findings.ok("mail", "the relay answers and lets us in"),
-        Err(error) => findings.fail(
-            "mail",
-            error.to_string(),
-            "is the relay running, and UNIGATE_SMTP_URL right?",
+    }
+}
+
+async fn try_relay(relay: Relay) -> Result<(), SendError> {
+    relay.with_timeout(MAIL_TIMEOUT).check().await
+}
+
+fn note(findings: &mut Findings, check: &str, checked: Result<(), SendError>, advice: &str) {
+    match checked {
+        Ok(()) => findings.ok(check, "the relay answers and lets us in"),
+        Err(error) => findings.fail(check, error.to_string(), advice),
+    }
+}
+
+/// Relays and directories of payees, as a mailer would use them from here; what several share is looked at once.
+pub(super) async fn look_at_deliveries(all: &Declarations, findings: &mut Findings) {
+    let mut payees: Vec<&Payee> = all.payees.values().map(|declared| &*declared.value).collect();
+    payees.retain(|payee| !payee.retired);
+    payees.sort_by(|left, right| left.id.cmp(&right.id));
+    let registers = payees
+        .iter()
+        .filter_map(|payee| Some((&payee.id, payee.register.as_ref()?)));
+    let mut relays: Vec<&MailProfile> = Vec::new();
+    for (payee, register) in registers {
+        if let Some(mail) = &register.mail
+            && mail.relay.is_some()
+            && !relays.iter().any(|known| same_relay(known, mail))
+        {
+            relays.push(mail);
+            let advice = "is it running, and register.mail of the payee right? right where no mailer runs";
+            note(findings, &format!("mail of {payee}"), try_own(mail).await, advice);
+        }
+        if let Some(directory) = &register.directory {
+            look_at_directory(&format!("directory of {payee}"), &directory.path, findings);
+        }
+    }
+}
+
+fn same_relay(one: &MailProfile, two: &MailProfile) -> bool {
+    (&one.relay, &one.relay_password, &one.relay_ca) == (&two.relay, &two.relay_password, &two.relay_ca)
+}
+
+fn look_at_directory(check: &str, path: &Path, findings: &mut Findings) {
+    match mailer::directory::check(path) {
+        Ok(()) => findings.ok(check, format!("{} can be written to", path.display())),
+        Err(error) if error.kind() == ErrorKind::NotFound => findings.warn(
+            check,
+            format!("{} is not there", path.display()),
+            "right where no mailer runs; where one does, make or mount it",
         ),
+        Err(error) => findings.fail(
+            check,
+            format!("{}: {error}", path.display()),
+            "let the mailer's user write to it",
+        ),
+    }
+}
+
+async fn try_own(profile: &MailProfile) -> Result<(), SendError> {
+    match mailer::own_relay(profile)? {
+        Some(relay) => try_relay(relay).await,
+        None => Ok(()),
     }
 }
 

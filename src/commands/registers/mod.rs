@@ -2,6 +2,7 @@
 
 mod explain;
 mod preview;
+mod requeue;
 mod resend;
 mod save;
 pub(crate) mod schedule;
@@ -12,7 +13,7 @@ use anyhow::bail;
 use clap::Subcommand;
 use domain::ids::{PayeeId, RegisterId};
 use serde_json::{Value, json};
-use store::audit::{self, Act};
+use store::audit;
 use store::mailings;
 use store::registers::{self, Listed, ListedPart};
 
@@ -51,11 +52,9 @@ pub(crate) enum Command {
     /// Send a payee the payments of a period once more, as a copy; or mail the identical file of a register again
     Resend(resend::Args),
     /// Build, or mail, a register once more that failed; the file it had is mailed again as it is
-    Requeue {
-        /// The register
-        #[arg(value_name = "ID", value_parser = RegisterId::parse)]
-        register: RegisterId,
-    },
+    Requeue(requeue::Args),
+    /// Do not wait any longer for a recipient that does not get a register; the others have to have it
+    Forgo(requeue::ForgoArgs),
     /// Save a register's file, or the files it has
     Save(save::Args),
     /// Find the register that a file is, and compare the two: bytes, payments, totals
@@ -90,7 +89,8 @@ pub(crate) async fn run(command: Command) -> Outcome {
         Command::Explain(args) => explain::run(&operator, args).await,
         Command::Statement(args) => statement::run(&operator, args).await,
         Command::Resend(args) => resend::run(&operator, args).await,
-        Command::Requeue { register } => requeue(&operator, register).await,
+        Command::Requeue(args) => requeue::run(&operator, &args).await,
+        Command::Forgo(args) => requeue::forgo(&operator, &args).await,
         Command::Save(args) => save::run(&operator, args).await,
         Command::Verify(args) => verify::run(&operator, args).await,
     }
@@ -111,6 +111,8 @@ async fn show(operator: &Operator, id: RegisterId, format: ShowFormatArg) -> Out
     add("last_error", json!(register.last_error));
     let parts = registers::parts_of(&operator.store, id).await?;
     add("files", parts.iter().map(shown).collect());
+    let mailings = mailings::of_register(&operator.store, id).await?;
+    add("mailings", mailings.iter().map(mailing).collect());
     let acts = audit::of(&operator.store, "register", &id.to_string()).await?;
     add("audit", acts.iter().map(act).collect());
     output::show(format.format, &all)?;
@@ -121,6 +123,14 @@ fn shown(part: &ListedPart) -> Value {
     json!({
         "part": part.part.part, "file": part.file_name, "sha256": hex::encode(&part.sha256), "bytes": part.bytes,
         "count": part.part.count, "total": part.part.total,
+    })
+}
+
+fn mailing(of: &mailings::Listed) -> Value {
+    json!({
+        "recipient": of.recipient, "part": of.part, "state": of.state, "attempts": of.attempts, "maybes": of.maybes,
+        "due_at": of.due_at, "give_up_at": of.give_up_at, "sent_at": of.sent_at, "last_error": of.last_error,
+        "lane": of.lane, "message_id": of.message_id,
     })
 }
 
@@ -137,32 +147,6 @@ async fn build(operator: &Operator, payee: &PayeeId) -> Outcome {
         say(format!("payee {payee} has no open payments"))?;
     }
     tell_new(operator, &closed).await
-}
-
-/// What failed is done again: without a file it was the build, with one the mail. Workers find it by themselves.
-async fn requeue(operator: &Operator, id: RegisterId) -> Outcome {
-    let register = find(operator, id).await?;
-    let requeued = if register.parts == 0 {
-        let built = registers::requeue_build(&operator.store, id, &operator.who).await;
-        built.map(|()| format!("register {id} will be built again"))
-    } else {
-        let mailed = mailings::requeue_mail(&operator.store, id, &operator.who).await;
-        mailed.map(|mails| format!("register {id} will be mailed again, to {mails} of its recipients"))
-    };
-    let act = Act {
-        who: &operator.who,
-        act: "registers requeue",
-        subject_kind: "register",
-        subject: &id.to_string(),
-        reason: None,
-        before: Some(json!({ "state": register.state })),
-        after: None,
-    };
-    match requeued {
-        Ok(done) => say(done)?,
-        Err(error) => return Err(operator.denied(act, error).await),
-    }
-    Ok(Ending::Done)
 }
 
 /// Building and mailing are the workers' business, and begin at once where they run.

@@ -1,46 +1,49 @@
-//! The courier of mails: claims one, sends it, records what came of it.
+//! The courier of registers: claims one to one recipient, sends it or puts it into its directory, records what came of it.
 //!
 //! A mail that may have been sent is sent again: the same bytes under the same Message-ID, which the recipient's program
 //! sees to be one mail. A register nobody got is worse than one that came twice.
 
+mod record;
+
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use artifacts::{ArtifactError, Artifacts};
-use contract::event::RegisterEvent;
+use domain::declaration::Recipient;
 use futures::TryStreamExt;
-use jiff::tz::TimeZone;
+use runtime::Nudge;
 use runtime::courier::{Claim, Courier, Done, LaneDue, Wanted};
-use runtime::{Nudge, tell_register};
-use store::mailings::{self, Kept, Mailing};
+use store::mailings::{self, Lease, Letter, Mailing};
 use store::{Store, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use uuid::Uuid;
 
-use crate::gate::Gate;
-use crate::message::RegisterMail;
-use crate::relay::{Relay, SendError, Sending, Stage};
+pub(crate) use self::record::jitter;
+use crate::directory::{self, Put, PutError};
+use crate::lanes::{Lane, Lanes, PLACES, Relays};
+use crate::letter;
+use crate::message::{Raw, framed_bytes};
+use crate::relay::{BYTES_PER_SECOND, Relay, SendError, Sending};
 
-/// Mails in hand per process: each holds its file in memory.
-const IN_HAND: usize = 8;
-/// Larger files are not mailed: hardly any server would take them. Base64 makes a third more of them on the wire.
-const FILE_BYTES_MAX: i64 = 25 * 1024 * 1024;
+/// Files in memory at a time, in KiB: mails beyond that wait for others to be out.
+const MEMORY_KIB: u32 = 256 * 1024;
+/// How long a mail waits for that.
+const MEMORY_WAIT: Duration = Duration::from_secs(30);
 /// Waits before the next try, in seconds; the last one repeats until the mail's four days are over. The first are short:
 /// a greylisting server wants patience, a restarted one does not.
 pub(crate) const RETRY_SECONDS: [u32; 9] = [10, 30, 120, 300, 900, 1800, 3600, 7200, 14400];
-/// How much longer than a send a lease lasts: reading the file, recording the end.
-pub(crate) const LEASE_MARGIN: Duration = Duration::from_secs(60);
+/// How much longer than connecting and sending a lease lasts: waiting for room, reading the file, recording the end.
+pub(crate) const LEASE_MARGIN: Duration = Duration::from_secs(90);
 
-/// Sends what waits through one relay.
+/// Sends what waits, each lane for itself.
 #[derive(Debug)]
 pub struct MailCourier {
     store: Store,
     artifacts: Artifacts,
-    relay: Option<Relay>,
+    relays: Relays,
     from: String,
-    room: Arc<Semaphore>,
-    gate: Mutex<Gate>,
+    lanes: Lanes,
+    memory: Semaphore,
     said_no_relay: AtomicBool,
 }
 
@@ -48,6 +51,7 @@ pub struct MailCourier {
 #[derive(Debug)]
 pub struct Job {
     mailing: Mailing,
+    lane: Arc<Lane>,
     /// Given back when what came of it is recorded.
     place: Mutex<Option<OwnedSemaphorePermit>>,
 }
@@ -55,122 +59,119 @@ pub struct Job {
 /// What came of it.
 #[derive(Debug)]
 pub enum Report {
-    /// The relay has taken it over.
+    /// The relay has taken it over, or the file is in its directory.
     Sent,
     /// Not this time.
     Later(String),
-    /// Not this time, and it was not about this mail: the relay was not there.
-    Unreachable(String),
+    /// Perhaps: the message was out, and no answer came.
+    Maybe(String),
+    /// Not this time, and it was not about this mail.
+    Away(Away),
     /// Never.
     Refused(String),
 }
 
+/// A relay or directory that was not there.
+#[derive(Debug)]
+pub struct Away {
+    /// How that was seen.
+    pub error: String,
+    /// Whether people are to be told now: once per outage.
+    pub tell: bool,
+}
+
 impl MailCourier {
-    /// A courier; without a relay everything waits.
+    /// A courier; without a relay what has none of its own waits.
     pub fn new(store: Store, artifacts: Artifacts, relay: Option<Relay>, from: impl Into<String>) -> Self {
         Self {
             store,
             artifacts,
-            relay,
+            relays: Relays::new(relay),
             from: from.into(),
-            room: Arc::new(Semaphore::new(IN_HAND)),
-            gate: Mutex::default(),
+            lanes: Lanes::default(),
+            memory: Semaphore::new(MEMORY_KIB as usize),
             said_no_relay: AtomicBool::new(false),
         }
     }
 
-    fn gate(&self) -> MutexGuard<'_, Gate> {
-        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The mail without its file: as it first went out, or as it will from now on.
+    async fn letter(&self, mailing: &Mailing) -> Result<Letter, Report> {
+        if let Some(letter) = &mailing.letter {
+            return Ok(letter.clone());
+        }
+        let written = letter::write(mailing, &self.from).map_err(|error| Report::Refused(error.to_string()))?;
+        let frozen = mailings::freeze(&self.store, &mailing.message_id, &written).await;
+        frozen.map_err(|error| Report::Later(error.to_string()))
     }
 
-    /// The mail as it goes out. Made anew for every try, and the same every time.
-    async fn message(&self, mailing: &Mailing) -> Result<Vec<u8>, Report> {
-        if mailing.bytes > FILE_BYTES_MAX {
-            return Err(Report::Refused(format!(
-                "the file has {} bytes, more than can be mailed; hand it over with `registers save`",
-                mailing.bytes
-            )));
-        }
+    async fn file(&self, mailing: &Mailing) -> Result<Vec<u8>, Report> {
         let chunks: Result<Vec<_>, _> = self.artifacts.read(&mailing.sha256).try_collect().await;
         let file = chunks.map_err(unread)?.concat();
-        if i64::try_from(file.len()) != Ok(mailing.bytes) {
+        if i64::try_from(file.len()) == Ok(mailing.bytes) {
+            return Ok(file);
+        }
+        let (found, whole) = (file.len(), mailing.bytes);
+        Err(Report::Refused(format!("the file has {found} of {whole} bytes")))
+    }
+
+    async fn mail(&self, job: &Job, address: &str) -> Result<Report, Report> {
+        let mailing = &job.mailing;
+        let relay = self.relays.of(&mailing.lane, mailing.profile.as_ref());
+        let relay = relay.map_err(|error| away(&job.lane, &error))?;
+        let letter = self.letter(mailing).await?;
+        let file_bytes = u64::try_from(mailing.bytes).unwrap_or(0);
+        let bytes = framed_bytes(&letter.head, file_bytes, &letter.tail);
+        let most = mailing.profile.clone().unwrap_or_default().most_bytes();
+        if bytes > most {
             return Err(Report::Refused(format!(
-                "the file has {} of {} bytes",
-                file.len(),
-                mailing.bytes
+                "the mail would have {bytes} bytes, and {most} are allowed; hand the file over with `registers save`, or see \
+                 register.mail.max_bytes"
             )));
         }
-        let zone = mailing
-            .payee
-            .register
-            .as_ref()
-            .map_or(TimeZone::UTC, |profile| profile.time_zone.tz().clone());
-        let mail = RegisterMail {
-            message_id: &mailing.message_id,
-            from: &self.from,
-            to: &mailing.to,
-            date: mailing.built_at,
-            payee_name: &mailing.payee.name,
-            time_zone: &zone,
-            register: &mailing.summary,
-            file_name: &mailing.file_name,
-            file: &file,
+        // In this order: a relay that is away costs no memory, and one that takes no such mail none either.
+        let session = relay.open().await.map_err(|error| away(&job.lane, &error))?;
+        back(&job.lane);
+        session
+            .takes(bytes)
+            .map_err(|error| Report::Refused(error.to_string()))?;
+        let kib = u32::try_from(file_bytes / 1024 + 1).unwrap_or(u32::MAX).min(MEMORY_KIB);
+        let room = tokio::time::timeout(MEMORY_WAIT, self.memory.acquire_many(kib)).await;
+        let Ok(Ok(_room)) = room else {
+            return Err(Report::Later(
+                "other mails took all the memory there is for them".to_owned(),
+            ));
         };
-        mail.to_bytes().map_err(|error| Report::Refused(error.to_string()))
+        let file = self.file(mailing).await?;
+        let raw = Raw::framed(&letter.head, &file, &letter.tail);
+        Ok(sent(&job.lane, session.send(raw, &letter.mail_from, address).await))
     }
 
-    async fn send(&self, relay: &Relay, mailing: &Mailing) -> Report {
-        let raw = match self.message(mailing).await {
-            Ok(raw) => raw,
-            Err(report) => return report,
+    async fn put(&self, job: &Job, directory: std::path::PathBuf) -> Report {
+        let mailing = &job.mailing;
+        let put = Put {
+            directory,
+            name: mailing.file_name.clone(),
+            mailing: mailing.mailing_id,
+            sha256: mailing.sha256.clone(),
+            again: mailing.attempts > 1,
         };
-        let report = match relay.send(&raw, &self.from, &mailing.recipient).await {
-            Sending::Sent { .. } => Report::Sent,
-            Sending::NotSent { error, .. } if is_about_the_relay(&error) => Report::Unreachable(error.to_string()),
-            Sending::NotSent { retry: true, error } | Sending::Maybe { error } => Report::Later(error.to_string()),
-            Sending::NotSent { retry: false, error } => Report::Refused(error.to_string()),
-        };
-        if let Report::Unreachable(error) = &report {
-            if self.gate().failed(Instant::now()) {
-                tracing::warn!(error, "the mail relay is away; mails wait");
+        let chunks = self.artifacts.read(&mailing.sha256);
+        match directory::put(&job.lane, put, chunks).await {
+            Err(error) => unread(error),
+            Ok(Ok(())) => {
+                back(&job.lane);
+                Report::Sent
             }
-        } else if self.gate().answered() {
-            tracing::info!("the mail relay is back");
-        }
-        report
-    }
-
-    async fn record_sent(&self, mailing: &Mailing) -> Result<(), StoreError> {
-        let tx = self.store.begin().await?;
-        let mailed = mailings::record_sent(&tx, mailing).await?;
-        if mailed {
-            tell_register(&tx, RegisterEvent::Mailed, &mailing.summary, None).await?;
-        }
-        tx.commit().await?;
-        tracing::info!(register = %mailing.summary.register_id, mailed, "a register's mail was taken by the relay");
-        Ok(())
-    }
-
-    async fn record_unsent(&self, mailing: &Mailing, report: &Report) -> Result<(), StoreError> {
-        let tx = self.store.begin().await?;
-        let register = mailing.summary.register_id;
-        let (kept, error) = match report {
-            Report::Sent => return Ok(()),
-            Report::Later(error) => {
-                let step = u32::try_from(mailing.attempts - 1).unwrap_or(0);
-                let delay = domain::retry::retry_delay(&RETRY_SECONDS, step, jitter(mailing.mailing_id));
-                tracing::warn!(%register, error, ?delay, "a register's mail was not taken and will be sent again");
-                (mailings::record_retry(&tx, mailing, error, delay).await?, error)
+            Ok(Err(error @ PutError::Away { .. })) => Report::Away(note_away(&job.lane, error.to_string(), true)),
+            Ok(Err(error)) => {
+                back(&job.lane);
+                if error.is_final() {
+                    Report::Refused(error.to_string())
+                } else {
+                    Report::Later(error.to_string())
+                }
             }
-            Report::Unreachable(error) => (mailings::put_back_untried(&tx, mailing, error).await?, error),
-            Report::Refused(error) => (mailings::record_failed(&tx, mailing, error).await?, error),
-        };
-        if kept == Kept::Failed {
-            tell_register(&tx, RegisterEvent::Failed, &mailing.summary, Some(error)).await?;
-            metrics::counter!("unigate_registers_failed_total", "stage" => "mail").increment(1);
-            tracing::error!(%register, error, "a register cannot be mailed");
         }
-        tx.commit().await
     }
 }
 
@@ -183,19 +184,38 @@ fn unread(error: ArtifactError) -> Report {
     }
 }
 
-/// Whether the relay never came as far as this mail.
-pub(crate) fn is_about_the_relay(error: &SendError) -> bool {
-    match error {
-        SendError::Smtp { stage, .. } | SendError::Timeout { stage, .. } => *stage <= Stage::Login,
-        SendError::PasswordInClear => true,
-        _ => false,
+/// What a send comes to, also for the lane it went through.
+pub(crate) fn sent(lane: &Lane, sending: Sending) -> Report {
+    match sending {
+        Sending::Sent { .. } => {
+            back(lane);
+            Report::Sent
+        }
+        Sending::NotSent { error, .. } if error.is_about_the_relay() => away(lane, &error),
+        Sending::NotSent { retry: true, error } => Report::Later(error.to_string()),
+        Sending::NotSent { retry: false, error } => Report::Refused(error.to_string()),
+        Sending::Maybe { error } => Report::Maybe(error.to_string()),
     }
 }
 
-/// Within 20 %, by the mail's id: mails that failed together do not come back together.
-pub(crate) fn jitter(mail: Uuid) -> f64 {
-    let tail = mail.as_bytes()[15];
-    (f64::from(tail) / 255.0 - 0.5) * 2.0 * domain::retry::JITTER
+fn away(lane: &Lane, error: &SendError) -> Report {
+    Report::Away(note_away(lane, error.to_string(), error.is_about_settings()))
+}
+
+fn note_away(lane: &Lane, error: String, needs_somebody: bool) -> Away {
+    let now = Instant::now();
+    let mut gate = lane.gate();
+    if gate.failed(now) {
+        tracing::warn!(error, "a mail relay or directory is away; what goes there waits");
+    }
+    let tell = gate.takes_notice(needs_somebody, now);
+    Away { error, tell }
+}
+
+fn back(lane: &Lane) {
+    if lane.gate().answered() {
+        tracing::info!("a mail relay or directory is back");
+    }
 }
 
 impl Courier for MailCourier {
@@ -206,64 +226,64 @@ impl Courier for MailCourier {
     type Report = Report;
 
     async fn lanes_due(&self) -> Result<Vec<LaneDue>, StoreError> {
-        if self.relay.is_none() {
+        let mut lanes = mailings::lanes_due(&self.store).await?;
+        if !self.relays.has_usual() {
             if !self.said_no_relay.swap(true, Ordering::Relaxed) {
                 tracing::warn!("UNIGATE_SMTP_URL is not set: registers are built and wait to be mailed");
             }
-            return Ok(Vec::new());
+            lanes.retain(|due| !due.lane.is_empty());
         }
-        let Some(due_in) = mailings::due_in(&self.store).await? else {
-            return Ok(Vec::new());
+        let due = |due: mailings::LaneDue| LaneDue {
+            due_in: due.due_in.max(self.lanes.of(&due.lane).gate().shut_for(Instant::now())),
+            lane: due.lane,
         };
-        let due_in = due_in.max(self.gate().shut_for(Instant::now()));
-        Ok(vec![LaneDue {
-            lane: "mail".to_owned(),
-            due_in,
-        }])
+        Ok(lanes.into_iter().map(due).collect())
     }
 
     async fn claim(&self, wanted: &[Wanted]) -> Result<Claim<Job>, StoreError> {
-        let Some(relay) = &self.relay else {
-            return Ok(Vec::new().into());
-        };
-        let admitted = self.gate().admits(
-            wanted.iter().map(|wanted| wanted.most).sum::<usize>().min(IN_HAND),
-            Instant::now(),
-        );
         let mut places = Vec::new();
-        while places.len() < admitted
-            && let Ok(place) = self.room.clone().try_acquire_owned()
-        {
-            places.push(place);
+        for Wanted { lane, most } in wanted {
+            let free = self.lanes.of(lane).places((*most).min(PLACES));
+            places.push((lane.as_str(), free));
         }
+        places.retain(|(_, free)| !free.is_empty());
         if places.is_empty() {
             return Ok(Vec::new().into());
         }
-        let claimed = mailings::claim(&self.store, places.len(), relay.timeout() + LEASE_MARGIN).await?;
-        let jobs = claimed.into_iter().zip(places).map(|(mailing, place)| Job {
-            mailing,
-            place: Mutex::new(Some(place)),
+        let asked: Vec<(String, usize)> = places
+            .iter()
+            .map(|(lane, free)| ((*lane).to_owned(), free.len()))
+            .collect();
+        let lease = Lease {
+            least: 2 * self.relays.timeout() + LEASE_MARGIN,
+            bytes_per_second: BYTES_PER_SECOND / 2,
+        };
+        let claimed = mailings::claim(&self.store, &asked, lease).await?;
+        let jobs = claimed.into_iter().map(|mailing| {
+            let place = places.iter_mut().find(|(lane, _)| *lane == mailing.lane);
+            Job {
+                lane: self.lanes.of(&mailing.lane),
+                place: Mutex::new(place.and_then(|(_, free)| free.pop())),
+                mailing,
+            }
         });
         Ok(jobs.collect::<Vec<_>>().into())
     }
 
-    fn lane(_job: &Job) -> &str {
-        "mail"
+    fn lane(job: &Job) -> &str {
+        &job.mailing.lane
     }
 
     async fn call(&self, job: &Job) -> Report {
-        match &self.relay {
-            Some(relay) => self.send(relay, &job.mailing).await,
-            None => Report::Later("UNIGATE_SMTP_URL is not set".to_owned()),
+        match Recipient::of(&job.mailing.recipient) {
+            Recipient::Directory(directory) => self.put(job, directory).await,
+            Recipient::Address(address) => Box::pin(self.mail(job, &address)).await.unwrap_or_else(|report| report),
         }
     }
 
     async fn record(&self, done: &[Done<Job, Report>]) -> Result<(), StoreError> {
         for Done { job, report } in done {
-            match report {
-                Report::Sent => self.record_sent(&job.mailing).await?,
-                other => self.record_unsent(&job.mailing, other).await?,
-            }
+            record::record(&self.store, &job.mailing, report).await?;
             drop(job.place.lock().unwrap_or_else(PoisonError::into_inner).take());
         }
         Ok(())

@@ -1,18 +1,23 @@
-//! What keeps a dead relay from being asked for every mail that waits: while it is down, one mail knocks now and then.
+//! What keeps a dead relay, or a directory that is away, from being asked for every mail that waits: while it is down, one
+//! mail knocks now and then.
 //!
-//! It is this process's own view of one relay, so it lives in memory; what it costs at worst is a connection per process
+//! It is this process's own view of one lane, so it lives in memory; what it costs at worst is a connection per process
 //! and minute.
 
 use std::time::{Duration, Instant};
 
 /// Waits after so many failures in a row, in seconds; the last one repeats.
 const RESTS_SECONDS: [u32; 6] = [1, 2, 5, 15, 30, 60];
+/// People are told of what has been down for so long, unless it is already clear that it will not come back by itself.
+const TOLD_AFTER: Duration = Duration::from_secs(15 * 60);
 
 /// Open, or shut until a moment.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     failures: u32,
     shut_until: Option<Instant>,
+    down_since: Option<Instant>,
+    told: bool,
 }
 
 impl Gate {
@@ -41,6 +46,7 @@ impl Gate {
     /// The relay could not be reached. Returns whether that is news.
     pub(crate) fn failed(&mut self, now: Instant) -> bool {
         let is_news = self.failures == 0;
+        self.down_since.get_or_insert(now);
         // Mails that were under way together failed together: that is one failure.
         if self.shut_for(now).is_zero() {
             let rest = domain::retry::retry_delay(&RESTS_SECONDS, self.failures, 0.0);
@@ -48,6 +54,16 @@ impl Gate {
             self.failures += 1;
         }
         is_news
+    }
+
+    /// Whether people should be told that it is down: once per outage, when it has lasted or needs somebody.
+    pub(crate) fn takes_notice(&mut self, needs_somebody: bool, now: Instant) -> bool {
+        let lasts = self
+            .down_since
+            .is_some_and(|since| now.saturating_duration_since(since) >= TOLD_AFTER);
+        let tell = !self.told && self.down_since.is_some() && (lasts || needs_somebody);
+        self.told |= tell;
+        tell
     }
 }
 
@@ -75,5 +91,19 @@ mod tests {
         assert!(gate.answered());
         assert_eq!(gate.admits(8, now), 8);
         assert!(!gate.answered());
+    }
+
+    #[test]
+    fn an_outage_is_told_once_when_it_lasts_or_needs_somebody() {
+        let now = Instant::now();
+        let mut gate = Gate::default();
+        assert!(!gate.takes_notice(true, now), "nothing is wrong");
+        gate.failed(now);
+        assert!(!gate.takes_notice(false, now));
+        assert!(gate.takes_notice(false, now + TOLD_AFTER));
+        assert!(!gate.takes_notice(true, now + 2 * TOLD_AFTER), "told already");
+        gate.answered();
+        gate.failed(now);
+        assert!(gate.takes_notice(true, now), "another outage");
     }
 }

@@ -1,42 +1,78 @@
-//! Mails built registers to their payees, and alerts to whoever runs the installation. The only crate that speaks SMTP.
+//! Mails built registers to their payees, or puts them into payees' directories, and mails alerts to whoever runs the
+//! installation. The only crate that speaks SMTP.
 //!
 //! One mailing per register and recipient, kept in the database with the moment of its next try; all of them, on every
-//! try, are the same bytes under the same Message-ID; so with alerts, which go together when they come close. This crate never builds a register and never changes one.
+//! try, are the same bytes under the same Message-ID; so with alerts, which go together when they come close. This crate
+//! never builds a register and never changes one.
 
 mod clean;
 mod courier;
+pub mod directory;
 mod gate;
+mod lanes;
+mod letter;
 pub mod message;
 mod notices;
 pub mod relay;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bus::Queue;
-use runtime::{Context, Nudge, sweep};
+use domain::declaration::RelayUrlError;
+use runtime::{Context, Nudge, Settings, sweep};
 
-pub use courier::{Job, MailCourier, Report};
+pub use courier::{Away, Job, MailCourier, Report};
+pub use lanes::own_relay;
 pub use notices::NoticeCourier;
-use relay::{Relay, RelayUrlError};
+use relay::Relay;
 
 /// How often somebody looks for payments that wait for a register for too long.
 const LATE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Starts the worker. Refuses a `UNIGATE_SMTP_URL` that cannot be read; without one it says so once, and mails wait.
-pub fn start(context: &Context) -> Result<(), RelayUrlError> {
+/// Why the installation's relay cannot be used as it is set.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its URL.
+    #[error("UNIGATE_SMTP_URL: {0}")]
+    Url(#[from] RelayUrlError),
+    /// The file of those whom it is trusted by.
+    #[error("UNIGATE_SMTP_CA_FILE: {}: {source}", path.display())]
+    Ca {
+        /// The file.
+        path: PathBuf,
+        /// Why it cannot be read.
+        source: std::io::Error,
+    },
+}
+
+/// The installation's relay, connected to nothing yet; `None` where there is none.
+pub fn relay_of(settings: &Settings) -> Result<Option<Relay>, StartError> {
+    let Some(url) = &settings.smtp_url else { return Ok(None) };
+    let ca = settings.smtp_ca_file.as_ref().map(|path| {
+        std::fs::read_to_string(path).map_err(|source| StartError::Ca {
+            path: path.clone(),
+            source,
+        })
+    });
+    Ok(Some(Relay::from_url(url)?.with_ca(ca.transpose()?)))
+}
+
+/// Starts the worker. Refuses settings of the relay that cannot be used; without one it says so once, and mails wait.
+pub fn start(context: &Context) -> Result<(), StartError> {
     let settings = &context.settings;
-    // A relay each: a register of many megabytes under way keeps no alert waiting.
-    let relay = || settings.smtp_url.as_ref().map(Relay::from_url).transpose();
     sweep::on_wake_up(context, Queue::MailerWake, Nudge::Mails);
     let courier = MailCourier::new(
         context.store.clone(),
         context.artifacts.clone(),
-        relay()?,
+        relay_of(settings)?,
         settings.mail_from.clone(),
     );
     runtime::courier::spawn(context, courier);
     let (to, pause) = (settings.alert_mail_to.clone(), settings.alert_mail_pause);
-    let alerts = NoticeCourier::new(context.store.clone(), relay()?, settings.mail_from.clone(), to, pause);
+    // A relay each: a register of many megabytes under way keeps no alert waiting.
+    let relay = relay_of(settings)?;
+    let alerts = NoticeCourier::new(context.store.clone(), relay, settings.mail_from.clone(), to, pause);
     runtime::courier::spawn(context, alerts);
     sweep::every(context, "registers.late", LATE_INTERVAL, |context| async move {
         runtime::tell_late_registers(&context.store).await.map(drop)

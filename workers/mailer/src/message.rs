@@ -2,46 +2,52 @@
 //! nothing here asks for the time, the host or chance. It does not send.
 //!
 //! One message goes to every recipient of a register, so `To` names them all and a copy to one of them is no secret from
-//! the others. The file travels as base64 and arrives byte for byte.
+//! the others. The file travels as base64 and arrives byte for byte. It is put in on the way: in memory there is the file,
+//! and what stands before and after it in the mail, but never the whole.
 
-use domain::Invalid;
-use domain::money::{Currency, format_minor};
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use domain::letter::Part;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use lettre::message::header::{ContentTransferEncoding, ContentType, Header, HeaderName, HeaderValue};
 use lettre::message::{Body, Mailbox, Message, MultiPart, SinglePart};
 use store::registers::Summary;
 
 use crate::clean::{ascii, file_name, one_line};
 
-/// The longest name of a payee in a subject.
-const NAME_MAX: usize = 120;
 /// The longest name of a file. Percent-encoded it still fits one line of a header.
 const FILE_NAME_MAX: usize = 120;
 /// Boundaries may have 70 characters (RFC 2046).
 const BOUNDARY_MAX: usize = 70;
+/// Bytes of a file on one line of base64, which then has 76 characters (RFC 2045), and bytes encoded at a time.
+const LINE_BYTES: usize = 57;
+const PIECE_BYTES: usize = 1024 * LINE_BYTES;
 
-/// What a register mail is made of.
+/// What a register mail is made of, besides the file.
 #[derive(Debug, Clone, Copy)]
 pub struct RegisterMail<'a> {
     /// With angle brackets; the same for all recipients and over all retries.
     pub message_id: &'a str,
     /// The sender, `unigate@example.org` or `Unigate <unigate@example.org>`.
     pub from: &'a str,
-    /// All recipients of the register, in their order.
+    /// All addresses the register goes to, in their order.
     pub to: &'a [String],
     /// The date of the mail: the same over all retries, so not the time of sending.
     pub date: Timestamp,
-    /// The payee's name.
-    pub payee_name: &'a str,
-    /// The payee's time zone, for the times in the text.
-    pub time_zone: &'a TimeZone,
+    /// What it says in its subject.
+    pub subject: &'a str,
+    /// What it says, in lines that end in CRLF.
+    pub body: &'a str,
     /// The register.
     pub register: &'a Summary,
-    /// The name of its file.
+    /// Which of its files is attached, where there are several.
+    pub part: Option<Part>,
+    /// Payments in the file, and their sum.
+    pub holds: (i64, i64),
+    /// The name of the file.
     pub file_name: &'a str,
-    /// Its file.
-    pub file: &'a [u8],
 }
 
 /// Why a register cannot be mailed as it is. None of these passes by itself.
@@ -59,117 +65,147 @@ pub enum MessageError {
         #[source]
         source: lettre::address::AddressError,
     },
-    /// The register's currency is not known.
-    #[error("the register's currency is not known")]
-    Currency(#[source] Invalid),
     /// The message lacks something, for example a recipient.
     #[error("the message is incomplete")]
     Incomplete(#[source] lettre::error::Error),
+    /// The message has no place for its file.
+    #[error("the message has no place for its file")]
+    Placeless,
+}
+
+/// A mail with the place where its file goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frame {
+    /// Up to the blank line after the headers of the file's part.
+    pub head: Vec<u8>,
+    /// From the line break after the file on.
+    pub tail: Vec<u8>,
 }
 
 impl RegisterMail<'_> {
-    /// The whole message, ready for the wire.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, MessageError> {
+    /// The message without its file.
+    pub fn to_frame(&self) -> Result<Frame, MessageError> {
         let boundary = boundary(self.message_id)?;
-        let total = self.total()?;
         let mut message = Message::builder()
             .from(mailbox(self.from)?)
             .date(self.date.max(Timestamp::UNIX_EPOCH).into())
             .message_id(Some(self.message_id.to_owned()))
-            .subject(self.subject(&total));
+            .subject(self.subject);
         for recipient in self.to {
             message = message.to(mailbox(recipient)?);
         }
-        let register = self.register;
-        for (name, value) in [
-            ("X-Unigate-Register", register.register_id.to_string()),
-            ("X-Unigate-Kind", register.kind().to_owned()),
-            ("X-Unigate-Count", register.count.to_string()),
-            ("X-Unigate-Total", register.total.to_string()),
-            // Keeps absence notices and mailing-list programs from answering a machine (RFC 3834).
-            ("Auto-Submitted", "auto-generated".to_owned()),
-        ] {
+        let (count, total) = self.holds;
+        let mut headers = vec![
+            ("X-Unigate-Register", self.register.register_id.to_string()),
+            ("X-Unigate-Kind", self.register.kind().to_owned()),
+            ("X-Unigate-Count", count.to_string()),
+            ("X-Unigate-Total", total.to_string()),
+        ];
+        headers.extend(
+            self.part
+                .map(|Part { number, of }| ("X-Unigate-Part", format!("{number}/{of}"))),
+        );
+        // Keeps absence notices and mailing-list programs from answering a machine (RFC 3834).
+        headers.push(("Auto-Submitted", "auto-generated".to_owned()));
+        for (name, value) in headers {
             message = message.raw_header(HeaderValue::new(HeaderName::new_from_ascii_str(name), value));
         }
         let parts = MultiPart::mixed()
-            .boundary(boundary)
-            .singlepart(text_part(self.text(&total)))
-            .singlepart(self.file_part());
+            .boundary(&boundary)
+            .singlepart(text_part(self.body.to_owned()))
+            .singlepart(self.empty_file_part());
         let message = message.multipart(parts).map_err(MessageError::Incomplete)?;
-        Ok(message.formatted())
+        let mut head = message.formatted();
+        // The last part is empty: right before the end of the message the file belongs.
+        let end = format!("\r\n--{boundary}--\r\n");
+        let place = head
+            .len()
+            .checked_sub(end.len())
+            .filter(|at| head[*at..] == *end.as_bytes());
+        let tail = head.split_off(place.ok_or(MessageError::Placeless)?);
+        Ok(Frame { head, tail })
     }
 
-    fn total(&self) -> Result<String, MessageError> {
-        let currency = Currency::parse(&self.register.currency).map_err(MessageError::Currency)?;
-        Ok(format!("{} {currency}", format_minor(self.register.total, currency)))
-    }
-
-    fn payee(&self) -> String {
-        format!("{} ({})", one_line(self.payee_name, NAME_MAX), self.register.payee)
-    }
-
-    /// `000012`, or `night 000012` for a series that is not the usual one.
-    fn sequence(&self) -> String {
-        match self.register.series.as_str() {
-            "main" => format!("{:06}", self.register.sequence),
-            series => format!("{} {:06}", one_line(series, NAME_MAX), self.register.sequence),
-        }
-    }
-
-    fn subject(&self, total: &str) -> String {
-        let copy = if self.register.is_copy { "COPY: " } else { "" };
-        format!(
-            "{copy}Register {}, {}: {} payments, {total}",
-            self.sequence(),
-            self.payee(),
-            self.register.count
-        )
-    }
-
-    fn text(&self, total: &str) -> String {
-        let register = self.register;
-        let at = |time: Timestamp| {
-            time.to_zoned(self.time_zone.clone())
-                .strftime("%Y-%m-%d %H:%M:%S %:z")
-                .to_string()
-        };
-        let mut lines = vec![
-            format!("Register {} of {}", self.sequence(), self.payee()),
-            String::new(),
-            format!("Payments: {}", register.count),
-            format!("Total: {total}"),
-            format!("Accepted from: {}", at(register.first_accepted_at)),
-            format!("Accepted to: {}", at(register.last_accepted_at)),
-            format!(
-                "File: {} ({} bytes)",
-                file_name(self.file_name, FILE_NAME_MAX),
-                self.file.len()
-            ),
-            format!("Register id: {}", register.register_id),
-        ];
-        if register.is_copy {
-            lines.push(String::new());
-            lines.push(
-                "This is a copy: its payments were in regular registers before, under the same numbers.".to_owned(),
-            );
-        }
-        lines.join("\r\n") + "\r\n"
-    }
-
-    fn file_part(&self) -> SinglePart {
+    fn empty_file_part(&self) -> SinglePart {
         let name = file_name(self.file_name, FILE_NAME_MAX);
         let kind = if name.ends_with(".zip") {
             "application/zip"
         } else {
             "application/octet-stream"
         };
-        part(
-            kind,
-            ContentTransferEncoding::Base64,
-            Some(Attached(name)),
-            self.file.to_vec(),
-        )
+        part(kind, ContentTransferEncoding::Base64, Some(Attached(name)), Vec::new())
     }
+}
+
+/// A message as it goes out, in pieces.
+#[derive(Debug, Clone, Copy)]
+pub struct Raw<'a> {
+    head: &'a [u8],
+    file: &'a [u8],
+    tail: &'a [u8],
+}
+
+impl<'a> Raw<'a> {
+    /// Bytes as they stand.
+    pub fn whole(bytes: &'a [u8]) -> Self {
+        // lettre ends the last line itself; ended twice, the recipient would get a line more than we sent.
+        Self {
+            head: bytes.strip_suffix(b"\r\n").unwrap_or(bytes),
+            file: b"",
+            tail: b"",
+        }
+    }
+
+    /// A frame with its file.
+    pub fn framed(head: &'a [u8], file: &'a [u8], tail: &'a [u8]) -> Self {
+        let tail = tail.strip_suffix(b"\r\n").unwrap_or(tail);
+        Self { head, file, tail }
+    }
+
+    /// The size on the wire, the end of the last line included.
+    pub fn bytes(&self) -> u64 {
+        framed_bytes(self.head, self.file.len() as u64, self.tail) + 2
+    }
+
+    /// Whether only the bytes of US-ASCII occur. A file is base64.
+    pub fn is_ascii(&self) -> bool {
+        self.head.is_ascii() && self.tail.is_ascii()
+    }
+
+    /// The pieces, without the end of the last line.
+    pub fn pieces(&self) -> impl Iterator<Item = Cow<'a, [u8]>> + use<'a> {
+        let last = self.file.len().div_ceil(PIECE_BYTES);
+        let file = self.file.chunks(PIECE_BYTES).zip(1..).map(move |(piece, nth)| {
+            let mut lines = encoded(piece);
+            if nth < last {
+                lines.extend(b"\r\n");
+            }
+            Cow::Owned(lines)
+        });
+        [Cow::Borrowed(self.head)]
+            .into_iter()
+            .chain(file)
+            .chain([Cow::Borrowed(self.tail)])
+            .filter(|piece| !piece.is_empty())
+    }
+}
+
+/// The size on the wire of a file in its frame.
+pub(crate) fn framed_bytes(head: &[u8], file_bytes: u64, tail: &[u8]) -> u64 {
+    let breaks = file_bytes.div_ceil(LINE_BYTES as u64).saturating_sub(1);
+    head.len() as u64 + file_bytes.div_ceil(3) * 4 + 2 * breaks + tail.len() as u64
+}
+
+/// Lines of base64, with breaks between them.
+fn encoded(bytes: &[u8]) -> Vec<u8> {
+    let mut lines = String::with_capacity(bytes.len() * 3 / 2);
+    for (n, line) in bytes.chunks(LINE_BYTES).enumerate() {
+        if n > 0 {
+            lines.push_str("\r\n");
+        }
+        BASE64_STANDARD.encode_string(line, &mut lines);
+    }
+    lines.into_bytes()
 }
 
 pub(crate) fn text_part(text: String) -> SinglePart {

@@ -5,30 +5,33 @@
 //! comes late is then read as the answer to the next message, and a mail counts as sent that never was. Here a
 //! connection returns to the pool only when every answer on it was read.
 
+mod dialogue;
 mod error;
-mod url;
 
 use std::fmt;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use domain::declaration::{RelayTls, RelayUrl, RelayUrlError};
 use lettre::Address;
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
-use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
-use lettre::transport::smtp::commands::{Data, Mail, Rcpt, Rset};
-use lettre::transport::smtp::extension::{ClientId, Extension, MailBodyParameter, MailParameter};
-use lettre::transport::smtp::response::{Response, Severity};
-use secrecy::SecretString;
+use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, CertificateStore, TlsParameters};
+use lettre::transport::smtp::commands::Rset;
+use lettre::transport::smtp::extension::ClientId;
+use lettre::transport::smtp::response::Response;
+use secrecy::{ExposeSecret, SecretString};
 use tracing::instrument::WithSubscriber;
 use tracing::subscriber::NoSubscriber;
 
+use self::dialogue::{Outgoing, Size, hand_over};
 pub use self::error::{SendError, Stage};
-pub use self::url::{RelayUrlError, Tls};
 use crate::clean::one_line;
-use crate::message::{MessageError, mailbox};
+use crate::message::{MessageError, Raw, mailbox};
 
 /// A whole send may take so long. Relays check for viruses before they answer the final dot.
-const TIMEOUT: Duration = Duration::from_secs(120);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(120);
+/// And so much longer as a message takes at this rate.
+pub(crate) const BYTES_PER_SECOND: u32 = 64 * 1024;
 /// A connection that was idle may take so long to show that it is alive.
 const REVIVAL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Idle connections older than this are not used again; many relays close theirs after a minute or less.
@@ -62,10 +65,10 @@ pub enum Sending {
 
 /// A mail relay and the connections to it.
 pub struct Relay {
-    host: String,
-    port: u16,
-    tls: Tls,
+    url: RelayUrl,
     credentials: Option<Credentials>,
+    /// PEM: whom to trust instead of the system's authorities.
+    ca: Option<String>,
     hello: ClientId,
     timeout: Duration,
     /// Made when first needed: reading the system's roots takes a moment.
@@ -74,33 +77,47 @@ pub struct Relay {
 }
 
 struct Idle {
-    connection: AsyncSmtpConnection,
+    link: Link,
     since: Instant,
 }
 
-/// What goes out.
-struct Outgoing<'a> {
-    raw: &'a [u8],
-    from: Address,
-    recipient: Address,
+/// A connection that was greeted, and what its relay says of sizes.
+struct Link {
+    connection: AsyncSmtpConnection,
+    size: Size,
+}
+
+/// A connection that is ready for a message.
+pub struct Session<'r> {
+    relay: &'r Relay,
+    link: Link,
 }
 
 impl Relay {
-    /// Reads `smtp://[user:password@]host:port[?tls=none|starttls|required]` or `smtps://[user:password@]host[:port]`;
-    /// connects to nothing yet. Without `tls`, `smtp` is `starttls`: encrypted where the relay offers it. A password is
-    /// never sent unencrypted unless `tls=none` says so.
-    pub fn from_url(url: &SecretString) -> Result<Self, RelayUrlError> {
-        let place = url::parse(url)?;
+    /// A relay that is logged in to with `password`, if its URL names a user; connects to nothing yet.
+    pub fn new(url: RelayUrl, password: Option<&SecretString>) -> Result<Self, RelayUrlError> {
+        let password = password.or(url.password());
+        let credentials = match (url.user(), password) {
+            (Some(user), Some(password)) => {
+                Some(Credentials::new(user.to_owned(), password.expose_secret().to_owned()))
+            }
+            (None, None) => None,
+            _ => return Err(RelayUrlError::Wrong("needs both user and password, or neither")),
+        };
         Ok(Self {
-            host: place.host,
-            port: place.port,
-            tls: place.tls,
-            credentials: place.login.map(|(user, password)| Credentials::new(user, password)),
+            url,
+            credentials,
+            ca: None,
             hello: ClientId::default(),
             timeout: TIMEOUT,
             tls_parameters: OnceLock::new(),
             idle: Mutex::default(),
         })
+    }
+
+    /// A relay whose password, if it needs one, stands in its URL.
+    pub fn from_url(url: &SecretString) -> Result<Self, RelayUrlError> {
+        Self::new(RelayUrl::parse(url.expose_secret())?, None)
     }
 
     /// Gives a whole send, from connecting to the relay's last answer, this long instead of two minutes.
@@ -109,20 +126,38 @@ impl Relay {
         Self { timeout, ..self }
     }
 
-    /// How long a send can take.
+    /// Trusts those who sign with these certificates (PEM) instead of the system's authorities.
+    #[must_use]
+    pub fn with_ca(self, ca: Option<String>) -> Self {
+        Self { ca, ..self }
+    }
+
+    /// How long a send can take, apart from the time that a large message takes.
     pub fn timeout(&self) -> Duration {
         self.timeout
     }
 
     /// Connects, encrypts and logs in as a send would, and sends nothing.
     pub async fn check(&self) -> Result<(), SendError> {
+        let session = self.open().await?;
+        self.put_back(session.link);
+        Ok(())
+    }
+
+    /// A connection that is ready for a message: an idle one, or a new one.
+    pub async fn open(&self) -> Result<Session<'_>, SendError> {
         let mut stage = Stage::Connect;
-        let checked = self.limited(self.connect(&mut stage)).await;
-        match checked {
-            Some(connection) => {
-                self.put_back(connection?);
-                Ok(())
+        let opening = async {
+            match self.revive().await {
+                Some(link) => Ok(link),
+                None => self.connect(&mut stage).await,
             }
+        };
+        match limited(self.timeout, opening).await {
+            Some(link) => Ok(Session {
+                relay: self,
+                link: link?,
+            }),
             None => Err(SendError::Timeout {
                 stage,
                 after: self.timeout,
@@ -132,75 +167,38 @@ impl Relay {
 
     /// Sends `raw` as it stands; `from` and `recipient` may have names. Never fails: every end is one of the three.
     pub async fn send(&self, raw: &[u8], from: &str, recipient: &str) -> Sending {
-        let outgoing = match (address(from), address(recipient)) {
-            (Ok(from), Ok(recipient)) => Outgoing { raw, from, recipient },
-            (Err(error), _) | (_, Err(error)) => return Sending::NotSent { retry: false, error },
-        };
-        let mut stage = Stage::Connect;
-        let ended = self.limited(self.transfer(&mut stage, outgoing)).await;
-        match ended {
-            Some(Ok(response)) => Sending::Sent {
-                response: words(&response),
-            },
-            Some(Err(error)) => error::judge(stage, error),
-            None => error::judge(
-                stage,
-                SendError::Timeout {
-                    stage,
-                    after: self.timeout,
-                },
-            ),
+        // What is no address is not worth a connection.
+        if let Err(error) = address(from).and(address(recipient)) {
+            return Sending::NotSent { retry: false, error };
+        }
+        match self.open().await {
+            Ok(session) => session.send(Raw::whole(raw), from, recipient).await,
+            Err(error) => Sending::NotSent { retry: true, error },
         }
     }
 
-    /// Within the timeout, and in silence: lettre logs passwords and whole messages at the level `debug`.
-    async fn limited<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        let silent = work.with_subscriber(NoSubscriber::default());
-        tokio::time::timeout(self.timeout, silent).await.ok()
-    }
-
-    async fn transfer(&self, stage: &mut Stage, outgoing: Outgoing<'_>) -> Result<Response, SendError> {
-        let mut connection = match self.revive().await {
-            Some(connection) => connection,
-            None => self.connect(stage).await?,
-        };
-        let ended = dialogue(&mut connection, stage, outgoing).await;
-        let in_step = match &ended {
-            Ok(_) => true,
-            Err(error) => error.code().is_some_and(|code| code != 421),
-        };
-        if in_step {
-            self.put_back(connection);
-        }
-        ended
-    }
-
-    async fn connect(&self, stage: &mut Stage) -> Result<AsyncSmtpConnection, SendError> {
-        *stage = Stage::Connect;
-        let failed = |source| SendError::Smtp {
-            stage: Stage::Connect,
-            source,
-        };
-        let wrapper = (self.tls == Tls::Wrapper)
+    async fn connect(&self, stage: &mut Stage) -> Result<Link, SendError> {
+        let wrapper = (self.url.tls() == RelayTls::Wrapper)
             .then(|| self.tls_parameters())
-            .transpose()
-            .map_err(failed)?;
-        let place = (self.host.as_str(), self.port);
+            .transpose()?;
+        let place = (self.url.host(), self.url.port());
         let mut connection = AsyncSmtpConnection::connect_tokio1(place, Some(self.timeout), &self.hello, wrapper, None)
             .await
-            .map_err(failed)?;
-        let wanted = match self.tls {
-            Tls::Required => true,
-            Tls::Offered => connection.can_starttls(),
-            Tls::None | Tls::Wrapper => false,
+            .map_err(SendError::connecting)?;
+        let wanted = match self.url.tls() {
+            RelayTls::Required => true,
+            RelayTls::Offered => connection.can_starttls(),
+            RelayTls::None | RelayTls::Wrapper => false,
         };
         if wanted {
-            let parameters = self.tls_parameters().map_err(failed)?;
-            connection.starttls(parameters, &self.hello).await.map_err(failed)?;
+            let parameters = self.tls_parameters()?;
+            let encrypted = connection.starttls(parameters, &self.hello).await;
+            encrypted.map_err(SendError::connecting)?;
         }
         if let Some(credentials) = &self.credentials {
             *stage = Stage::Login;
-            if self.tls != Tls::None && !connection.is_encrypted() {
+            let nobody_listens = self.url.tls() == RelayTls::None && self.url.is_loopback();
+            if !connection.is_encrypted() && !nobody_listens {
                 return Err(SendError::PasswordInClear);
             }
             let login = connection.auth(DEFAULT_MECHANISMS, credentials).await;
@@ -209,36 +207,44 @@ impl Relay {
                 source,
             })?;
         }
-        Ok(connection)
+        let size = Size::ask(&mut connection, &self.hello).await?;
+        Ok(Link { connection, size })
     }
 
-    fn tls_parameters(&self) -> Result<TlsParameters, lettre::transport::smtp::Error> {
+    fn tls_parameters(&self) -> Result<TlsParameters, SendError> {
         if let Some(known) = self.tls_parameters.get() {
             return Ok(known.clone());
         }
-        let parameters = TlsParameters::new(self.host.clone())?;
+        let mut builder = TlsParameters::builder(self.url.host().to_owned());
+        if let Some(ca) = &self.ca {
+            let ca = Certificate::from_pem(ca.as_bytes()).map_err(SendError::connecting)?;
+            builder = builder
+                .certificate_store(CertificateStore::None)
+                .add_root_certificate(ca);
+        }
+        let parameters = builder.build().map_err(SendError::connecting)?;
         Ok(self.tls_parameters.get_or_init(|| parameters).clone())
     }
 
     /// An idle connection that still answers. `RSET` also forgets what a refused message left on it.
-    async fn revive(&self) -> Option<AsyncSmtpConnection> {
+    async fn revive(&self) -> Option<Link> {
         loop {
-            let Idle { mut connection, since } = self.pool().pop()?;
+            let Idle { mut link, since } = self.pool().pop()?;
             if since.elapsed() > IDLE_MAX {
                 continue;
             }
-            let answer = tokio::time::timeout(REVIVAL_TIMEOUT, connection.command(Rset)).await;
+            let answer = tokio::time::timeout(REVIVAL_TIMEOUT, link.connection.command(Rset)).await;
             if let Ok(Ok(_)) = answer {
-                return Some(connection);
+                return Some(link);
             }
         }
     }
 
-    fn put_back(&self, connection: AsyncSmtpConnection) {
+    fn put_back(&self, link: Link) {
         let mut pool = self.pool();
         if pool.len() < POOL_SIZE {
             pool.push(Idle {
-                connection,
+                link,
                 since: Instant::now(),
             });
         }
@@ -250,82 +256,63 @@ impl Relay {
     }
 }
 
+impl Session<'_> {
+    /// Whether the relay takes a message of this size.
+    pub fn takes(&self, bytes: u64) -> Result<(), SendError> {
+        self.link.size.takes(bytes)
+    }
+
+    /// Sends a message. Never fails: every end is one of the three.
+    pub async fn send(mut self, raw: Raw<'_>, from: &str, recipient: &str) -> Sending {
+        let outgoing = match (address(from), address(recipient)) {
+            (Ok(from), Ok(recipient)) => Outgoing { raw, from, recipient },
+            (Err(error), _) | (_, Err(error)) => {
+                self.relay.put_back(self.link);
+                return Sending::NotSent { retry: false, error };
+            }
+        };
+        let on_the_way = Duration::from_secs(raw.bytes() / u64::from(BYTES_PER_SECOND));
+        let after = self.relay.timeout + on_the_way;
+        let mut stage = Stage::Sender;
+        let Link { connection, size } = &mut self.link;
+        let ended = limited(after, hand_over(connection, *size, &mut stage, outgoing)).await;
+        let Some(ended) = ended else {
+            return error::judge(stage, SendError::Timeout { stage, after });
+        };
+        let in_step = match &ended {
+            Ok(_) => true,
+            Err(SendError::TooLarge { .. } | SendError::Unsupported(_)) => true,
+            Err(error) => error.code().is_some_and(|code| code != 421),
+        };
+        if in_step {
+            self.relay.put_back(self.link);
+        }
+        match ended {
+            Ok(response) => Sending::Sent {
+                response: words(&response),
+            },
+            Err(error) => error::judge(stage, error),
+        }
+    }
+}
+
+/// Within the timeout, and in silence: lettre logs passwords and whole messages at the level `debug`.
+async fn limited<T>(timeout: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let silent = work.with_subscriber(NoSubscriber::default());
+    tokio::time::timeout(timeout, silent).await.ok()
+}
+
 impl fmt::Debug for Relay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Relay")
-            .field("host", &self.host)
-            .field("port", &self.port)
-            .field("tls", &self.tls)
-            .field("login", &self.credentials.is_some())
+        f.debug_struct("Relay").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Session<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("relay", &self.relay)
             .finish_non_exhaustive()
-    }
-}
-
-/// One message over a connection that is ready for it. `stage` tells how far it came.
-async fn dialogue(
-    connection: &mut AsyncSmtpConnection,
-    stage: &mut Stage,
-    outgoing: Outgoing<'_>,
-) -> Result<Response, SendError> {
-    let Outgoing { raw, from, recipient } = outgoing;
-    *stage = Stage::Sender;
-    let parameters = parameters(connection, raw, &from, &recipient)?;
-    let answer = connection.command(Mail::new(Some(from), parameters)).await;
-    expect(*stage, answer, Severity::PositiveCompletion)?;
-    *stage = Stage::Recipient;
-    let answer = connection.command(Rcpt::new(recipient, Vec::new())).await;
-    expect(*stage, answer, Severity::PositiveCompletion)?;
-    *stage = Stage::Data;
-    let answer = connection.command(Data).await;
-    expect(*stage, answer, Severity::PositiveIntermediate)?;
-    *stage = Stage::Message;
-    // lettre ends the last line itself; ended twice, the recipient would get a line more than we sent.
-    let raw = raw.strip_suffix(b"\r\n").unwrap_or(raw);
-    let answer = connection.message(raw).await;
-    expect(*stage, answer, Severity::PositiveCompletion)
-}
-
-/// What has to be said with `MAIL FROM`, or that the relay cannot take such a message.
-fn parameters(
-    connection: &AsyncSmtpConnection,
-    raw: &[u8],
-    from: &Address,
-    recipient: &Address,
-) -> Result<Vec<MailParameter>, SendError> {
-    let server = connection.server_info();
-    let mut parameters = Vec::new();
-    if ![from, recipient]
-        .iter()
-        .all(|address| AsRef::<str>::as_ref(*address).is_ascii())
-    {
-        if !server.supports_feature(Extension::SmtpUtfEight) {
-            return Err(SendError::Unsupported("SMTPUTF8"));
-        }
-        parameters.push(MailParameter::SmtpUtfEight);
-    }
-    if !raw.is_ascii() {
-        if !server.supports_feature(Extension::EightBitMime) {
-            return Err(SendError::Unsupported("8BITMIME"));
-        }
-        parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
-    }
-    Ok(parameters)
-}
-
-/// Also among good answers only the right kind will do: a relay that is out of step must not count as content.
-fn expect(
-    stage: Stage,
-    answer: Result<Response, lettre::transport::smtp::Error>,
-    severity: Severity,
-) -> Result<Response, SendError> {
-    let answer = answer.map_err(|source| SendError::Smtp { stage, source })?;
-    if answer.code().severity == severity {
-        Ok(answer)
-    } else {
-        Err(SendError::OutOfStep {
-            stage,
-            answer: words(&answer),
-        })
     }
 }
 

@@ -235,7 +235,7 @@ async fn a_mail_of_alerts_is_sent_again_the_same_and_a_refusal_is_seen() {
         stand.server.down().await;
         stand.sql("UPDATE notice_pause SET until = now()").await;
         stand.notice("r", &[]).await;
-        assert!(matches!(stand.round(&courier).await[..], [Report::Unreachable(_)]));
+        assert!(matches!(stand.round(&courier).await[..], [Report::Away(_)]));
         let untried = stand
             .sql("SELECT attempts FROM notice_mail WHERE state = 'waiting'")
             .await;

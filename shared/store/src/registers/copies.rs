@@ -4,7 +4,7 @@
 //! that are in none yet. It is rendered, and sealed, as the payee is declared now, whatever versions its payments were
 //! accepted under: whoever asks for a copy may have lost the key of the old encryption.
 
-use domain::declaration::Payee;
+use domain::declaration::{Payee, RegisterProfile};
 use domain::{PayeeId, RegisterId};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -189,7 +189,7 @@ async fn freeze(
 ) -> Result<RegisterId, StoreError> {
     let own = || {
         let profile = payee.register.as_ref();
-        profile.map(|profile| profile.mail_to.clone()).unwrap_or_default()
+        profile.map(RegisterProfile::recipients).unwrap_or_default()
     };
     let mail_to = request.to_address.clone().map_or_else(own, |address| vec![address]);
     let register_id = RegisterId::random();

@@ -77,7 +77,7 @@ pub async fn close_delivered(store: &Store, series_id: i64) -> Result<Vec<Regist
             // None is made up for the time before the payee was declared as it is now.
             send_empty: profile.send_empty && !payee.retired && cutoff.at > declared_at,
         };
-        if let Some(register) = freeze(&tx, &range, &profile.mail_to).await? {
+        if let Some(register) = freeze(&tx, &range, &profile.recipients()).await? {
             closed.push(register);
             sequence += 1;
         }

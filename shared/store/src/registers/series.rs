@@ -230,7 +230,7 @@ impl Series {
                 &last,
                 &self.payee.currency.code(),
                 &cut.requested_by,
-                &self.profile.mail_to,
+                &self.profile.recipients(),
             ],
         )
         .await?;

@@ -7,7 +7,6 @@ mod letter;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use runtime::Nudge;
@@ -18,12 +17,9 @@ use store::{Store, StoreError};
 use uuid::Uuid;
 
 use self::letter::{Letter, compose};
-use crate::courier::{LEASE_MARGIN, RETRY_SECONDS, Report, is_about_the_relay, jitter};
-use crate::gate::Gate;
-use crate::relay::{Relay, Sending};
-
-/// Mails in hand per process: nobody has more recipients than would be served in a moment.
-const IN_HAND: usize = 8;
+use crate::courier::{Away, LEASE_MARGIN, RETRY_SECONDS, Report, jitter, sent};
+use crate::lanes::{Lane, PLACES};
+use crate::relay::Relay;
 
 /// Mails what people should know of.
 #[derive(Debug)]
@@ -33,7 +29,7 @@ pub struct NoticeCourier {
     from: String,
     to: Vec<String>,
     pause: Duration,
-    gate: Mutex<Gate>,
+    lane: Lane,
     said_nobody: AtomicBool,
 }
 
@@ -47,13 +43,9 @@ impl NoticeCourier {
             from: from.into(),
             to,
             pause,
-            gate: Mutex::default(),
+            lane: Lane::default(),
             said_nobody: AtomicBool::new(false),
         }
-    }
-
-    fn gate(&self) -> MutexGuard<'_, Gate> {
-        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Puts what waits into a mail per recipient. Returns how many mails.
@@ -117,17 +109,7 @@ impl NoticeCourier {
             Ok(raw) => raw,
             Err(error) => return Report::Refused(error.to_string()),
         };
-        let report = match relay.send(&raw, &self.from, &mail.recipient).await {
-            Sending::Sent { .. } => Report::Sent,
-            Sending::NotSent { error, .. } if is_about_the_relay(&error) => Report::Unreachable(error.to_string()),
-            Sending::NotSent { retry: true, error } | Sending::Maybe { error } => Report::Later(error.to_string()),
-            Sending::NotSent { retry: false, error } => Report::Refused(error.to_string()),
-        };
-        match &report {
-            Report::Unreachable(_) => drop(self.gate().failed(Instant::now())),
-            _ => drop(self.gate().answered()),
-        }
-        report
+        sent(&self.lane, relay.send(&raw, &self.from, &mail.recipient).await)
     }
 
     async fn record_one(&self, mail: &NoticeMail, report: &Report) -> Result<(), StoreError> {
@@ -138,13 +120,13 @@ impl NoticeCourier {
                 tracing::info!(mail = %id, notices = mail.count, "a mail of alerts was taken by the relay");
                 return Ok(());
             }
-            Report::Later(error) => {
+            Report::Later(error) | Report::Maybe(error) => {
                 let step = u32::try_from(mail.attempts - 1).unwrap_or(0);
                 let delay = domain::retry::retry_delay(&RETRY_SECONDS, step, jitter(id));
                 tracing::warn!(mail = %id, error, ?delay, "a mail of alerts was not taken and will be sent again");
                 (notices::record_retry(&self.store, mail, error, delay).await?, error)
             }
-            Report::Unreachable(error) => (notices::put_back_untried(&self.store, mail, error).await?, error),
+            Report::Away(Away { error, .. }) => (notices::put_back_untried(&self.store, mail, error).await?, error),
             Report::Refused(error) => (notices::record_failed(&self.store, mail, error).await?, error),
         };
         if kept == Kept::Failed {
@@ -173,7 +155,7 @@ impl Courier for NoticeCourier {
         };
         Ok(vec![LaneDue {
             lane: "notices".to_owned(),
-            due_in: due_in.max(self.gate().shut_for(Instant::now())),
+            due_in: due_in.max(self.lane.gate().shut_for(Instant::now())),
         }])
     }
 
@@ -181,14 +163,13 @@ impl Courier for NoticeCourier {
         let Some(relay) = &self.relay else {
             return Ok(Vec::new().into());
         };
-        let admitted = self.gate().admits(
-            wanted.iter().map(|wanted| wanted.most).sum::<usize>().min(IN_HAND),
-            Instant::now(),
-        );
+        let most = wanted.iter().map(|wanted| wanted.most).sum::<usize>();
+        // Nobody has more recipients than would be served in a moment.
+        let admitted = self.lane.gate().admits(most.min(PLACES), Instant::now());
         if admitted == 0 {
             return Ok(Vec::new().into());
         }
-        let claimed = notices::claim(&self.store, admitted, relay.timeout() + LEASE_MARGIN).await?;
+        let claimed = notices::claim(&self.store, admitted, 2 * relay.timeout() + LEASE_MARGIN).await?;
         Ok(claimed.into())
     }
 

@@ -1,5 +1,6 @@
 //! What went wrong in a send, and which of the three ends that is.
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use super::{RESPONSE_MAX, Sending};
@@ -73,12 +74,39 @@ pub enum SendError {
     /// The message needs something the relay does not offer.
     #[error("the mail relay does not support {0}")]
     Unsupported(&'static str),
-    /// The relay offers no encryption, and the password would go out in the clear.
-    #[error("the mail relay offers no encryption; to send the password without, say tls=none")]
+    /// The message is larger than the relay says it takes.
+    #[error("the mail has {bytes} bytes, and the mail relay takes {most}")]
+    TooLarge {
+        /// The message, as it goes out.
+        bytes: u64,
+        /// The relay's limit.
+        most: u64,
+    },
+    /// The connection is not encrypted, and the password would go out in the clear.
+    #[error(
+        "the connection to the mail relay would not be encrypted; a password goes out like that only with tls=none to a relay on this machine"
+    )]
     PasswordInClear,
+    /// No encrypted connection came about.
+    #[error("encrypting the connection to the mail relay: {0}")]
+    Encryption(String),
+    /// What the relay needs from us is not to be had here.
+    #[error("{0}")]
+    Unprepared(String),
 }
 
 impl SendError {
+    /// What happened while connecting; failures of encryption in words that say what to do.
+    pub(super) fn connecting(source: lettre::transport::smtp::Error) -> Self {
+        match encryption(&source) {
+            Some(why) => Self::Encryption(why),
+            None => Self::Smtp {
+                stage: Stage::Connect,
+                source,
+            },
+        }
+    }
+
     /// The relay's reply code, where there was one.
     pub fn code(&self) -> Option<u16> {
         match self {
@@ -86,6 +114,59 @@ impl SendError {
             _ => None,
         }
     }
+
+    /// Whether the relay never came as far as the message.
+    pub fn is_about_the_relay(&self) -> bool {
+        match self {
+            Self::Smtp { stage, .. } | Self::Timeout { stage, .. } => *stage <= Stage::Login,
+            Self::PasswordInClear | Self::Encryption(_) | Self::Unprepared(_) => true,
+            Self::OutOfStep { .. } | Self::Address { .. } | Self::Unsupported(_) | Self::TooLarge { .. } => false,
+        }
+    }
+
+    /// Whether somebody has to change something before it can go well.
+    pub fn is_about_settings(&self) -> bool {
+        let refused = || self.code().is_some_and(|code| code >= 500);
+        self.is_about_the_relay()
+            && match self {
+                Self::Smtp { .. } => refused(),
+                Self::Timeout { .. } => false,
+                _ => true,
+            }
+    }
+}
+
+/// What is wrong with the encryption, if that is what is wrong.
+fn encryption(error: &lettre::transport::smtp::Error) -> Option<String> {
+    use rustls::CertificateError as C;
+    if error.is_tls() {
+        return Some(one_line(&error.to_string(), RESPONSE_MAX));
+    }
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        let found = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        if let Some(found) = found {
+            return Some(match found {
+                rustls::Error::InvalidCertificate(C::UnknownIssuer) => {
+                    "its certificate is signed by nobody we trust; a CA file can name whom to trust".to_owned()
+                }
+                rustls::Error::InvalidCertificate(C::Expired | C::ExpiredContext { .. }) => {
+                    "its certificate is out of date".to_owned()
+                }
+                rustls::Error::InvalidCertificate(C::NotValidForName | C::NotValidForNameContext { .. }) => {
+                    "its certificate is for another name".to_owned()
+                }
+                rustls::Error::InvalidMessage(_) => {
+                    "it does not speak TLS from the first byte; smtp:// is for relays that begin in the clear"
+                        .to_owned()
+                }
+                other => one_line(&other.to_string(), RESPONSE_MAX),
+            });
+        }
+        source = cause.source();
+    }
+    None
 }
 
 /// The relay asks us to encrypt or to log in: that is about the settings, not about this message.
@@ -99,7 +180,8 @@ pub(super) fn judge(stage: Stage, error: SendError) -> Sending {
         Stage::Connect | Stage::Login => Sending::NotSent { retry: true, error },
         Stage::Message if refusal.is_none() => Sending::Maybe { error },
         _ => {
-            let retry = final_refusal.is_none() && !matches!(error, SendError::Unsupported(_));
+            let hopeless = matches!(error, SendError::Unsupported(_) | SendError::TooLarge { .. });
+            let retry = final_refusal.is_none() && !hopeless;
             Sending::NotSent { retry, error }
         }
     }

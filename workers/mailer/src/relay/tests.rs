@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use jiff::tz::TimeZone;
 use testkit::mail::{Behaviour, Greeting, MailServer, MailSettings, Step};
 use testkit::proxy::FaultProxy;
 
 use super::*;
-use crate::message::RegisterMail;
+use crate::message::tests::bytes_of;
+use crate::message::{Raw, RegisterMail};
 use store::registers::Summary;
 
 const LONG: Duration = Duration::from_secs(20);
@@ -188,7 +188,7 @@ async fn a_relay_that_is_away_or_unwilling_is_tried_again() {
     let relay = relay.with_timeout(SHORT);
     not_sent(send(&relay).await, true, None);
     sent(send(&relay.with_timeout(LONG)).await);
-    let nowhere = super::tests::relay("no-such-host.invalid:25");
+    let nowhere = self::relay("no-such-host.invalid:25");
     not_sent(send(&nowhere).await, true, None);
 }
 
@@ -286,34 +286,36 @@ async fn a_register_arrives_as_it_was_built_and_again_the_same_after_a_maybe() {
         ..crate::message::tests::summary()
     };
     let to = ["Бухгалтерия <buh@example.org>".to_owned()];
+    let subject = "COPY: Register 000012, ООО «Вода и тепло» (gorvodokanal): 345 payments, 51750.00 RUB";
     let mail = RegisterMail {
         message_id: "<1@unigate.example.org>",
         from: "Юнигейт <unigate@example.org>",
         to: &to,
         date: "2026-11-23T00:00:00Z".parse().unwrap(),
-        payee_name: "ООО «Вода и тепло»",
-        time_zone: &TimeZone::UTC,
+        subject,
+        body: "Register 000012 of ООО «Вода и тепло»\r\n",
         register: &register,
+        part: None,
+        holds: (345, 5_175_000),
         file_name: "реестр-000012-COPY.csv.zip",
-        file: &file,
     };
+    let frame = mail.to_frame().unwrap();
+    let raw = Raw::framed(&frame.head, &file, &frame.tail);
     server.script([Behaviour::Close { at: Step::Kept }]);
-    maybe(relay.send(&mail.to_bytes().unwrap(), mail.from, &to[0]).await);
-    sent(relay.send(&mail.to_bytes().unwrap(), mail.from, &to[0]).await);
+    maybe(relay.open().await.unwrap().send(raw, mail.from, &to[0]).await);
+    sent(relay.open().await.unwrap().send(raw, mail.from, &to[0]).await);
     let mails = server.inbox();
     assert_eq!(mails[0], mails[1]);
     let got = &mails[0];
-    assert_eq!(got.raw, mail.to_bytes().unwrap());
+    assert_eq!(got.raw, bytes_of(raw));
     assert_eq!(
         (got.from.as_str(), &got.to[..]),
         ("unigate@example.org", &["buh@example.org".to_owned()][..])
     );
     assert_eq!(got.message_id, "1@unigate.example.org");
-    let subject = "COPY: Register 000012, ООО «Вода и тепло» (gorvodokanal): 345 payments, 51750.00 RUB";
     assert_eq!(got.subject, subject);
     assert!(
-        got.text
-            .starts_with("Register 000012 of ООО «Вода и тепло» (gorvodokanal)\r\n"),
+        got.text.starts_with("Register 000012 of ООО «Вода и тепло»"),
         "{}",
         got.text
     );
@@ -328,6 +330,32 @@ async fn a_register_arrives_as_it_was_built_and_again_the_same_after_a_maybe() {
     assert_eq!(got.attachments.len(), 1);
     assert_eq!(got.attachments[0].file_name, "реестр-000012-COPY.csv.zip");
     assert_eq!(got.attachments[0].bytes, file);
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_large_is_refused_before_it_is_sent() {
+    let settings = MailSettings {
+        max_message_bytes: 10_000,
+        ..MailSettings::default()
+    };
+    let (server, relay) = stand_with(settings, "", "").await;
+    let large = [b"Subject: hi\r\n\r\n", &[b'x'; 10_000][..]].concat();
+    match relay.send(&large, "a@example.org", "b@example.org").await {
+        Sending::NotSent { retry: false, error } => {
+            assert_eq!(
+                error.to_string(),
+                "the mail has 10017 bytes, and the mail relay takes 10000"
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    assert!(relay.open().await.unwrap().takes(10_001).is_err());
+    sent(send(&relay).await);
+    assert_eq!(
+        (server.messages(), server.connections()),
+        (1, 1),
+        "nothing was tried, and the connection is as good as ever"
+    );
 }
 
 /// Counts what is logged by lettre, at any level.

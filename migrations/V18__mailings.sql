@@ -1,0 +1,41 @@
+-- Mailings in lanes: a relay, or a directory, that is away holds up nobody else's. And mails that are the same to the byte
+-- on every try, whatever changes meanwhile.
+
+alter table mailing
+    -- Through whose relay, or into which directory: '' is the installation's relay. It follows the payee's declaration, so
+    -- that what waits goes where the payee says now.
+    add column lane   text not null default '',
+    -- Tries after which it may have been taken: the message had gone out, and no answer came.
+    add column maybes integer not null default 0 check (maybes >= 0),
+    -- An operator said that nothing more goes there: a register is not kept waiting for it.
+    drop constraint mailing_state_check,
+    add constraint mailing_state_check check (state in ('waiting', 'sending', 'sent', 'failed', 'forgone'));
+drop index mailing_due;
+create index mailing_due on mailing (lane, due_at) where state = 'waiting';
+
+-- Everything of a mail but its file, frozen when it first goes out: every later try, by whatever process and version, to
+-- whichever recipient, is made of these bytes and the file's.
+create table letter (
+    message_id text primary key,
+    -- The sender, in the mail and of its envelope.
+    mail_from  text not null,
+    -- Before the file, up to the blank line after its headers; and after it.
+    head       bytea not null,
+    tail       bytea not null,
+    written_at timestamptz not null default clock_timestamp()
+);
+
+-- What a payee's declaration says of the mails of a series: its own, or what all have.
+create function mail_profile(declaration jsonb, series text) returns jsonb immutable language sql as $$
+    select coalesce(
+        (select own -> 'mail' from jsonb_array_elements(declaration #> '{register,series}') own
+         where own ->> 'name' = series),
+        declaration #> '{register,mail}')
+$$;
+
+-- The lane of what goes to a recipient: a directory, a relay of the payee's own by all that makes it one, or the installation's.
+create function mailing_lane(recipient text, declaration jsonb, series text) returns text immutable language sql as $$
+    select case when recipient like 'directory:%' then recipient
+                else concat_ws(' ', profile ->> 'relay', profile ->> 'relay_password', profile ->> 'relay_ca') end
+    from (select mail_profile(declaration, series) as profile) found
+$$;

@@ -1,0 +1,232 @@
+//! What operators see of mailings, and do about those that failed.
+
+use domain::RegisterId;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::record::mailed_if_all_are;
+use crate::audit::{self, Act};
+use crate::{Store, StoreError, Tx};
+
+/// A mailing as an operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// A mail address, or `directory:` and a path.
+    pub recipient: String,
+    /// Which of the register's files, from 1.
+    pub part: i32,
+    /// `waiting`, `sending`, `sent`, `failed`, or `forgone`: an operator said that nothing more goes there.
+    pub state: String,
+    /// The relay or directory it goes through; empty = the installation's relay.
+    pub lane: String,
+    /// How often it was tried.
+    pub attempts: i32,
+    /// How often of these it may have been taken.
+    pub maybes: i32,
+    /// When it is tried next.
+    pub due_at: Option<Timestamp>,
+    /// Until when it is tried.
+    pub give_up_at: Timestamp,
+    /// When it was taken.
+    pub sent_at: Option<Timestamp>,
+    /// What was said last, if it was not taken.
+    pub last_error: Option<String>,
+    /// The mail's Message-ID.
+    pub message_id: String,
+}
+
+/// The mailings of a register.
+pub async fn of_register(store: &Store, register: RegisterId) -> Result<Vec<Listed>, StoreError> {
+    let rows = store
+        .query(
+            "SELECT recipient, state, lane, attempts, maybes, due_at, give_up_at, sent_at, last_error, message_id, part
+             FROM mailing WHERE register_id = $1 ORDER BY part, mailing_id",
+            &[&register.as_uuid()],
+        )
+        .await?;
+    let listed = |row: &Row| Listed {
+        recipient: row.get(0),
+        state: row.get(1),
+        lane: row.get(2),
+        attempts: row.get(3),
+        maybes: row.get(4),
+        due_at: row.get(5),
+        give_up_at: row.get(6),
+        sent_at: row.get(7),
+        last_error: row.get(8),
+        message_id: row.get(9),
+        part: row.get(10),
+    };
+    Ok(rows.iter().map(listed).collect())
+}
+
+/// Which mails that failed are to be tried again.
+#[derive(Clone, Copy, Debug)]
+pub struct Requeue<'a> {
+    /// Of this register.
+    pub register: RegisterId,
+    /// Only the ones to this recipient.
+    pub recipient: Option<&'a str>,
+    /// And to this address in its place; only together with `recipient`.
+    pub instead: Option<&'a str>,
+    /// Who says so.
+    pub who: &'a str,
+}
+
+/// An operator's act: mails of a register that failed are tried again, for another four days. Refused when none failed.
+pub async fn requeue(store: &Store, wanted: &Requeue<'_>) -> Result<u64, StoreError> {
+    let register = wanted.register;
+    let tx = store.begin().await?;
+    let before = lock(&tx, register).await?;
+    if let Some(instead) = wanted.instead
+        && before.iter().any(|(recipient, _)| recipient == instead)
+    {
+        return Err(StoreError::Changed(format!(
+            "{instead} is a recipient of register {register} already"
+        )));
+    }
+    let requeued = tx
+        .execute(
+            "UPDATE mailing SET state = 'waiting', due_at = clock_timestamp(), attempts = 0,
+                 recipient = coalesce($3, recipient), give_up_at = clock_timestamp() + interval '4 days'
+             WHERE register_id = $1 AND state = 'failed' AND ($2::text IS NULL OR recipient = $2)",
+            &[&register.as_uuid(), &wanted.recipient, &wanted.instead],
+        )
+        .await?;
+    if requeued == 0 {
+        let to = wanted.recipient.map(|recipient| format!(" to {recipient}"));
+        return Err(StoreError::Changed(format!(
+            "register {register} has no mail{} that failed",
+            to.unwrap_or_default()
+        )));
+    }
+    // Nobody can have had it yet: it may be written anew, for example with another sender.
+    tx.execute(
+        "DELETE FROM letter l USING mailing m WHERE m.register_id = $1 AND m.message_id = l.message_id
+           AND NOT EXISTS (SELECT FROM mailing o
+               WHERE o.message_id = l.message_id AND (o.state IN ('sending', 'sent') OR o.maybes > 0))",
+        &[&register.as_uuid()],
+    )
+    .await?;
+    tx.execute(
+        "UPDATE register SET state = 'built' WHERE register_id = $1 AND state = 'failed'
+           AND NOT EXISTS (SELECT FROM mailing WHERE register_id = $1 AND state = 'failed')",
+        &[&register.as_uuid()],
+    )
+    .await?;
+    let after = json!({ "recipient": wanted.recipient, "instead": wanted.instead, "mails": requeued });
+    record(
+        &tx,
+        "registers requeue-mail",
+        wanted.who,
+        register,
+        None,
+        (&before, after),
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(requeued)
+}
+
+/// Which recipient is given up.
+#[derive(Clone, Copy, Debug)]
+pub struct Forgone<'a> {
+    /// Of this register.
+    pub register: RegisterId,
+    /// Nothing more goes to it.
+    pub recipient: &'a str,
+    /// Why.
+    pub reason: &'a str,
+    /// Who says so.
+    pub who: &'a str,
+}
+
+/// An operator's act: a recipient that failed, or has not got it yet, is not waited for any longer. Refused for the only one
+/// there is: somebody has to get a register. True: all others have it, so the register is mailed.
+pub async fn forgo(tx: &Tx, wanted: &Forgone<'_>) -> Result<bool, StoreError> {
+    let register = wanted.register;
+    let before = lock(tx, register).await?;
+    let others = before
+        .iter()
+        .filter(|(recipient, state)| recipient != wanted.recipient && state != "forgone");
+    if others.count() == 0 {
+        return Err(StoreError::Changed(format!(
+            "{} is the only recipient of register {register} that is left",
+            wanted.recipient
+        )));
+    }
+    let forgone = tx
+        .execute(
+            "UPDATE mailing SET state = 'forgone', due_at = NULL
+             WHERE register_id = $1 AND recipient = $2 AND state IN ('failed', 'waiting')",
+            &[&register.as_uuid(), &wanted.recipient],
+        )
+        .await?;
+    if forgone == 0 {
+        return Err(StoreError::Changed(format!(
+            "register {register} has no mail to {} that failed or waits",
+            wanted.recipient
+        )));
+    }
+    let mailed = mailed_if_all_are(tx, register.as_uuid()).await?;
+    if !mailed {
+        tx.execute(
+            "UPDATE register SET state = 'built' WHERE register_id = $1 AND state = 'failed'
+               AND NOT EXISTS (SELECT FROM mailing WHERE register_id = $1 AND state = 'failed')",
+            &[&register.as_uuid()],
+        )
+        .await?;
+    }
+    let after = json!({ "recipient": wanted.recipient, "state": "forgone" });
+    record(
+        tx,
+        "registers forgo",
+        wanted.who,
+        register,
+        Some(wanted.reason),
+        (&before, after),
+    )
+    .await?;
+    Ok(mailed)
+}
+
+/// The register, and its mailings (recipient and state), which no mailer takes meanwhile.
+async fn lock(tx: &Tx, register: RegisterId) -> Result<Vec<(String, String)>, StoreError> {
+    let id: Uuid = register.as_uuid();
+    tx.query_opt("SELECT FROM register WHERE register_id = $1 FOR UPDATE", &[&id])
+        .await?;
+    let rows = tx
+        .query(
+            "SELECT recipient, state FROM mailing WHERE register_id = $1 ORDER BY mailing_id FOR UPDATE",
+            &[&id],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+async fn record(
+    tx: &Tx,
+    act: &str,
+    who: &str,
+    register: RegisterId,
+    reason: Option<&str>,
+    (before, after): (&[(String, String)], Value),
+) -> Result<(), StoreError> {
+    let before: serde_json::Map<String, Value> = before
+        .iter()
+        .map(|(recipient, state)| (recipient.clone(), Value::from(state.as_str())))
+        .collect();
+    let subject = register.to_string();
+    let act = Act {
+        who,
+        act,
+        subject_kind: "register",
+        subject: &subject,
+        reason,
+        before: Some(before.into()),
+        after: Some(after),
+    };
+    audit::record(tx, &act).await
+}

@@ -1,0 +1,123 @@
+//! What came of a try, recorded under the lease's fence.
+
+use std::time::Duration;
+
+use super::Mailing;
+use crate::{StoreError, Tx};
+
+/// What came of recording that a mail was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// It will be tried again.
+    Waiting,
+    /// Its time is over; an operator has to look.
+    Failed,
+    /// The lease ran out and somebody else has it.
+    Lost,
+}
+
+/// Records that a recipient's mail was taken. True: it was the last one, the register is mailed.
+pub async fn record_sent(tx: &Tx, mailing: &Mailing) -> Result<bool, StoreError> {
+    let register_id = mailing.summary.register_id.as_uuid();
+    // Two recipients' mails may be recorded at once; the lock lets the later one see the earlier.
+    tx.query_one(
+        "SELECT FROM register WHERE register_id = $1 FOR UPDATE",
+        &[&register_id],
+    )
+    .await?;
+    // Taken is taken, also when the lease has run out meanwhile.
+    tx.execute(
+        "UPDATE mailing SET state = 'sent', sent_at = clock_timestamp(), due_at = NULL, lease_token = NULL,
+             lease_until = NULL, last_error = NULL
+         WHERE mailing_id = $1 AND state <> 'sent'",
+        &[&mailing.mailing_id],
+    )
+    .await?;
+    mailed_if_all_are(tx, register_id).await
+}
+
+/// Nothing of the register is left to be sent: it is mailed.
+pub(super) async fn mailed_if_all_are(tx: &Tx, register_id: uuid::Uuid) -> Result<bool, StoreError> {
+    let mailed = tx
+        .execute(
+            "UPDATE register r SET state = 'mailed', mailed_at = clock_timestamp(), last_error = NULL
+             WHERE register_id = $1 AND state IN ('built', 'failed')
+               AND NOT EXISTS (SELECT FROM mailing m
+                   WHERE m.register_id = r.register_id AND m.state NOT IN ('sent', 'forgone'))",
+            &[&register_id],
+        )
+        .await?;
+    Ok(mailed == 1)
+}
+
+/// Records that a mail was not taken this time: it waits for `delay`, unless its time is over by then.
+pub async fn record_retry(tx: &Tx, mailing: &Mailing, error: &str, delay: Duration) -> Result<Kept, StoreError> {
+    put_back(tx, mailing, error, delay, mailing.attempts).await
+}
+
+/// Records that a mail may have been taken: no answer came. It waits likewise.
+pub async fn record_maybe(tx: &Tx, mailing: &Mailing, error: &str, delay: Duration) -> Result<Kept, StoreError> {
+    tx.execute(
+        "UPDATE mailing SET maybes = maybes + 1 WHERE mailing_id = $1 AND lease_token = $2 AND state = 'sending'",
+        &[&mailing.mailing_id, &mailing.token],
+    )
+    .await?;
+    put_back(tx, mailing, error, delay, mailing.attempts).await
+}
+
+/// Puts a mail back untried: the relay was not there, which costs it no step of its retries. Its time runs all the same.
+pub async fn put_back_untried(tx: &Tx, mailing: &Mailing, error: &str) -> Result<Kept, StoreError> {
+    put_back(tx, mailing, error, Duration::ZERO, mailing.attempts - 1).await
+}
+
+async fn put_back(tx: &Tx, mailing: &Mailing, error: &str, delay: Duration, attempts: i32) -> Result<Kept, StoreError> {
+    let given_up = tx
+        .query_opt(
+            "SELECT clock_timestamp() + make_interval(secs => $3) > give_up_at FROM mailing
+             WHERE mailing_id = $1 AND lease_token = $2 AND state = 'sending' FOR UPDATE",
+            &[&mailing.mailing_id, &mailing.token, &delay.as_secs_f64()],
+        )
+        .await?;
+    match given_up.map(|row| row.get::<_, bool>(0)) {
+        None => return Ok(Kept::Lost),
+        Some(true) => {
+            let error = format!("given up after {attempts} attempts: {error}");
+            return record_failed(tx, mailing, &error).await;
+        }
+        Some(false) => {}
+    }
+    tx.execute(
+        "UPDATE mailing SET state = 'waiting', due_at = clock_timestamp() + make_interval(secs => $3),
+             lease_token = NULL, lease_until = NULL, last_error = $2, attempts = $4
+         WHERE mailing_id = $1",
+        &[&mailing.mailing_id, &error, &delay.as_secs_f64(), &attempts],
+    )
+    .await?;
+    Ok(Kept::Waiting)
+}
+
+/// Records that a mail will never be taken; the register is an operator's business from now on.
+pub async fn record_failed(tx: &Tx, mailing: &Mailing, error: &str) -> Result<Kept, StoreError> {
+    let register_id = mailing.summary.register_id.as_uuid();
+    tx.query_one(
+        "SELECT FROM register WHERE register_id = $1 FOR UPDATE",
+        &[&register_id],
+    )
+    .await?;
+    let failed = tx
+        .execute(
+            "UPDATE mailing SET state = 'failed', due_at = NULL, lease_token = NULL, lease_until = NULL, last_error = $3
+             WHERE mailing_id = $1 AND lease_token = $2 AND state = 'sending'",
+            &[&mailing.mailing_id, &mailing.token, &error],
+        )
+        .await?;
+    if failed == 0 {
+        return Ok(Kept::Lost);
+    }
+    tx.execute(
+        "UPDATE register SET state = 'failed', last_error = $2 WHERE register_id = $1 AND state IN ('built', 'failed')",
+        &[&register_id, &format!("{}: {error}", mailing.recipient)],
+    )
+    .await?;
+    Ok(Kept::Failed)
+}

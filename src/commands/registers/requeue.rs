@@ -1,0 +1,116 @@
+//! `unigate registers requeue` and `forgo`: what failed is done again, or not waited for any longer.
+
+use contract::event::RegisterEvent;
+use domain::declaration::parse_mail_address;
+use domain::ids::RegisterId;
+use runtime::tell_register;
+use serde_json::json;
+use store::audit::Act;
+use store::mailings::{self, Forgone, Requeue};
+use store::registers;
+
+use super::find;
+use crate::ending::{Ending, Outcome};
+use crate::operator::Operator;
+use crate::output::say;
+
+/// What to do again.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The register
+    #[arg(value_name = "ID", value_parser = RegisterId::parse)]
+    register: RegisterId,
+    /// Only the mail to this recipient
+    #[arg(long, value_name = "MAIL")]
+    recipient: Option<String>,
+    /// And to this address in its place
+    #[arg(long, value_name = "MAIL", value_parser = parse_mail_address, requires = "recipient")]
+    instead: Option<String>,
+}
+
+/// Whom not to wait for.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ForgoArgs {
+    /// The register
+    #[arg(value_name = "ID", value_parser = RegisterId::parse)]
+    register: RegisterId,
+    /// A mail address, or directory:PATH, as `registers show` has it
+    #[arg(long, value_name = "MAIL")]
+    recipient: String,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+}
+
+/// What failed is done again: without a file it was the build, with one the mail. Workers find it by themselves.
+pub(super) async fn run(operator: &Operator, args: &Args) -> Outcome {
+    let id = args.register;
+    let register = find(operator, id).await?;
+    let requeued = if register.parts == 0 {
+        let built = registers::requeue_build(&operator.store, id, &operator.who).await;
+        built.map(|()| format!("register {id} will be built again"))
+    } else {
+        let wanted = Requeue {
+            register: id,
+            recipient: args.recipient.as_deref(),
+            instead: args.instead.as_deref(),
+            who: &operator.who,
+        };
+        let mailed = mailings::requeue(&operator.store, &wanted).await;
+        mailed.map(|mails| format!("register {id} will be mailed again, to {mails} of its recipients"))
+    };
+    let act = Act {
+        who: &operator.who,
+        act: "registers requeue",
+        subject_kind: "register",
+        subject: &id.to_string(),
+        reason: None,
+        before: Some(json!({ "state": register.state })),
+        after: None,
+    };
+    match requeued {
+        Ok(done) => say(done)?,
+        Err(error) => return Err(operator.denied(act, error).await),
+    }
+    Ok(Ending::Done)
+}
+
+/// The others have it, or will.
+pub(super) async fn forgo(operator: &Operator, args: &ForgoArgs) -> Outcome {
+    let id = args.register;
+    let register = find(operator, id).await?;
+    let tx = operator.store.begin().await?;
+    let wanted = Forgone {
+        register: id,
+        recipient: &args.recipient,
+        reason: &args.reason,
+        who: &operator.who,
+    };
+    let mailed = match mailings::forgo(&tx, &wanted).await {
+        Ok(mailed) => mailed,
+        Err(error) => {
+            drop(tx);
+            let act = Act {
+                who: &operator.who,
+                act: "registers forgo",
+                subject_kind: "register",
+                subject: &id.to_string(),
+                reason: Some(&args.reason),
+                before: Some(json!({ "state": register.state, "recipient": args.recipient })),
+                after: None,
+            };
+            return Err(operator.denied(act, error).await);
+        }
+    };
+    if mailed {
+        tell_register(&tx, RegisterEvent::Mailed, &register.summary, None).await?;
+    }
+    tx.commit().await?;
+    let rest = if mailed {
+        "the others have it: it is mailed"
+    } else {
+        "it waits for the others"
+    };
+    say(format!("register {id} goes no more to {}; {rest}", args.recipient))?;
+    Ok(Ending::Done)
+}

@@ -1,0 +1,79 @@
+//! What came of a mail, recorded with everything that follows from it: the register's state, its event, and a notice to the
+//! people who run the installation.
+
+use contract::event::RegisterEvent;
+use runtime::tell_register;
+use store::mailings::{self, Kept, Mailing};
+use store::notices::{self, NewNotice};
+use store::{Store, StoreError};
+use uuid::Uuid;
+
+use super::{Away, RETRY_SECONDS, Report};
+
+/// What people are told of when a relay or directory stays away. It has no event: nothing has happened to any register.
+const LANE_DOWN: &str = "mail.down";
+
+pub(super) async fn record(store: &Store, mailing: &Mailing, report: &Report) -> Result<(), StoreError> {
+    let tx = store.begin().await?;
+    let register = mailing.summary.register_id;
+    let (kept, error) = match report {
+        Report::Sent => {
+            let mailed = mailings::record_sent(&tx, mailing).await?;
+            if mailed {
+                tell_register(&tx, RegisterEvent::Mailed, &mailing.summary, None).await?;
+            }
+            tx.commit().await?;
+            tracing::info!(%register, mailed, "a register was taken for one of its recipients");
+            return Ok(());
+        }
+        Report::Later(error) | Report::Maybe(error) => {
+            let step = u32::try_from(mailing.attempts - 1).unwrap_or(0);
+            let delay = domain::retry::retry_delay(&RETRY_SECONDS, step, jitter(mailing.mailing_id));
+            tracing::warn!(%register, error, ?delay, "a register was not taken and will be sent again");
+            let kept = match report {
+                Report::Maybe(_) => mailings::record_maybe(&tx, mailing, error, delay).await?,
+                _ => mailings::record_retry(&tx, mailing, error, delay).await?,
+            };
+            (kept, error)
+        }
+        Report::Away(Away { error, tell }) => {
+            if *tell {
+                notices::add(&tx, &lane_down(mailing, error)).await?;
+            }
+            (mailings::put_back_untried(&tx, mailing, error).await?, error)
+        }
+        Report::Refused(error) => (mailings::record_failed(&tx, mailing, error).await?, error),
+    };
+    if kept == Kept::Failed {
+        let told = format!("{}: {error}", mailing.recipient);
+        tell_register(&tx, RegisterEvent::Failed, &mailing.summary, Some(&told)).await?;
+        metrics::counter!("unigate_registers_failed_total", "stage" => "mail").increment(1);
+        tracing::error!(%register, error, "a register cannot be mailed");
+    }
+    tx.commit().await
+}
+
+fn lane_down<'a>(mailing: &'a Mailing, error: &str) -> NewNotice<'a> {
+    let what = match mailing.lane.as_str() {
+        "" => "The mail relay of the installation".to_owned(),
+        lane if lane.starts_with("directory:") => format!("The {}", lane.replacen(':', " ", 1)),
+        _ => format!("The mail relay of payee {}", mailing.summary.payee),
+    };
+    NewNotice {
+        kind: LANE_DOWN,
+        subject: &mailing.lane,
+        title: format!("{what} is away"),
+        lines: vec![
+            format!("Error: {error}"),
+            "Registers are built and wait; they go out when it is back".to_owned(),
+            "To try it: unigate doctor".to_owned(),
+        ],
+        mail_to: &[],
+    }
+}
+
+/// Within 20 %, by the mail's id: mails that failed together do not come back together.
+pub(crate) fn jitter(mail: Uuid) -> f64 {
+    let tail = mail.as_bytes()[15];
+    (f64::from(tail) / 255.0 - 0.5) * 2.0 * domain::retry::JITTER
+}

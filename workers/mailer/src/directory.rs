@@ -1,0 +1,218 @@
+//! Puts a register's file into a directory, for payees without mail. Whoever looks there sees the whole file or none: it is
+//! written under another name, and takes its own when it is on the disk. It never takes the place of another file; the same
+//! file put there again is there already.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{Stream, TryStreamExt};
+use sha2::{Digest, Sha256};
+use tempfile::NamedTempFile;
+use tokio::sync::mpsc::{Receiver, channel};
+use uuid::Uuid;
+
+use crate::clean::file_name;
+use crate::lanes::Lane;
+
+/// Without any progress for so long, the directory is taken for away: a network file system that hangs.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest name of a file, in characters; in bytes it is what file systems take.
+const FILE_NAME_MAX: usize = 120;
+/// Chunks on their way to the disk.
+const UNDER_WAY: usize = 2;
+
+/// Why a file is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum PutError {
+    /// The directory is not there, or hangs. It may come back by itself, as a mounted one does.
+    #[error("directory {}: {why}", directory.display())]
+    Away {
+        /// Which.
+        directory: PathBuf,
+        /// How that was seen.
+        why: String,
+    },
+    /// Another file has its name.
+    #[error("{}: there is another file of this name, and none is overwritten", .0.display())]
+    Taken(PathBuf),
+    /// It cannot be written there.
+    #[error("{}: {source}", place.display())]
+    Io {
+        /// Where.
+        place: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file could not be read to its end, or is not the one that was built.
+    #[error("the register's file is damaged or incomplete")]
+    Damaged,
+}
+
+impl PutError {
+    /// Whether it needs somebody: rights and names do not change by themselves.
+    pub(crate) fn is_final(&self) -> bool {
+        use io::ErrorKind as K;
+        match self {
+            Self::Taken(_) | Self::Damaged => true,
+            Self::Away { .. } => false,
+            Self::Io { source, .. } => matches!(
+                source.kind(),
+                K::PermissionDenied | K::ReadOnlyFilesystem | K::NotADirectory | K::InvalidFilename | K::IsADirectory
+            ),
+        }
+    }
+}
+
+/// What is to be put where.
+#[derive(Debug, Clone)]
+pub(crate) struct Put {
+    pub(crate) directory: PathBuf,
+    pub(crate) name: String,
+    pub(crate) mailing: Uuid,
+    pub(crate) sha256: Vec<u8>,
+    /// Whether an earlier try may have left something behind.
+    pub(crate) again: bool,
+}
+
+/// Puts the file whose chunks come from `chunks`. What reading them comes to is the outer error.
+pub(crate) async fn put<E>(
+    lane: &Lane,
+    put: Put,
+    chunks: impl Stream<Item = Result<Bytes, E>>,
+) -> Result<Result<(), PutError>, E> {
+    let away = |why: &str| PutError::Away {
+        directory: put.directory.clone(),
+        why: why.to_owned(),
+    };
+    let Some(writer) = lane.writer() else {
+        return Ok(Err(away("it hangs; what was begun there has not ended yet")));
+    };
+    let hangs = away(&format!("no end after {TIMEOUT:?}"));
+    let (sender, receiver) = channel(UNDER_WAY);
+    let mut writing = tokio::task::spawn_blocking(move || {
+        let _writer = writer;
+        write(&put, receiver)
+    });
+    let mut chunks = std::pin::pin!(chunks);
+    while let Some(chunk) = chunks.try_next().await? {
+        match tokio::time::timeout(TIMEOUT, sender.send(chunk)).await {
+            Ok(Ok(())) => {}
+            // A writer that is gone says itself why.
+            Ok(Err(_)) => break,
+            Err(_) => return Ok(Err(hangs)),
+        }
+    }
+    drop(sender);
+    match tokio::time::timeout(TIMEOUT, &mut writing).await {
+        Ok(Ok(written)) => Ok(written),
+        Ok(Err(_)) | Err(_) => Ok(Err(hangs)),
+    }
+}
+
+fn write(put: &Put, mut chunks: Receiver<Bytes>) -> Result<(), PutError> {
+    let place = put.directory.join(file_name(&put.name, FILE_NAME_MAX));
+    let failed = |source| PutError::Io {
+        place: place.clone(),
+        source,
+    };
+    match fs::metadata(&put.directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(PutError::Away {
+                directory: put.directory.clone(),
+                why: "it is not there".to_owned(),
+            });
+        }
+        Err(error) => return Err(failed(error)),
+        Ok(_) => {}
+    }
+    if let Some(ended) = there_already(&place, &put.sha256).map_err(failed)? {
+        return ended;
+    }
+    let prefix = format!(".unigate-{}-", put.mailing);
+    if put.again {
+        sweep(&put.directory, &prefix).map_err(failed)?;
+    }
+    let mut draft = begin(&put.directory, &prefix).map_err(failed)?;
+    let mut hash = Sha256::new();
+    while let Some(chunk) = chunks.blocking_recv() {
+        hash.update(&chunk);
+        draft.write_all(&chunk).map_err(failed)?;
+    }
+    if hash.finalize()[..] != put.sha256[..] {
+        return Err(PutError::Damaged);
+    }
+    draft.as_file().sync_all().map_err(failed)?;
+    match draft.persist_noclobber(&place) {
+        Ok(_) => {}
+        Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => {
+            // Somebody was faster: with this file, or with another one.
+            let ended = there_already(&place, &put.sha256).map_err(failed)?;
+            return ended.unwrap_or_else(|| Err(PutError::Taken(place.clone())));
+        }
+        Err(refused) => return Err(failed(refused.error)),
+    }
+    // The name is on the disk when its directory is.
+    File::open(&put.directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(failed)
+}
+
+/// Readable by its group, as far as the mailer's umask lets it.
+fn begin(directory: &Path, prefix: &str) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(prefix).suffix(".part");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o640));
+    builder.tempfile_in(directory)
+}
+
+/// Whether a file of this name is there: the same one, or another.
+fn there_already(place: &Path, sha256: &[u8]) -> io::Result<Option<Result<(), PutError>>> {
+    // A link is another's: what it leads to is not looked at.
+    match fs::symlink_metadata(place) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+        Ok(found) if !found.is_file() => return Ok(Some(Err(PutError::Taken(place.to_owned())))),
+        Ok(_) => {}
+    }
+    let mut file = File::open(place)?;
+    let mut hash = Sha256::new();
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        match file.read(&mut piece)? {
+            0 => break,
+            read => hash.update(&piece[..read]),
+        }
+    }
+    let same = hash.finalize()[..] == *sha256;
+    Ok(Some(if same {
+        Ok(())
+    } else {
+        Err(PutError::Taken(place.to_owned()))
+    }))
+}
+
+/// Takes away what a mailer that was killed left of this very file.
+fn sweep(directory: &Path, prefix: &str) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
+            match fs::remove_file(entry.path()) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether files can be put there: what `doctor` asks. Nothing of it is ever seen there.
+pub fn check(directory: &Path) -> io::Result<()> {
+    tempfile::tempfile_in(directory).map(drop)
+}
+
+#[cfg(test)]
+mod tests;

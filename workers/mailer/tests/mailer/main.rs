@@ -1,0 +1,9 @@
+//! Registers on their way to mailboxes and directories, against a real PostgreSQL and real SMTP servers.
+
+mod directories;
+mod lanes;
+mod mails;
+mod operators;
+mod real_server;
+mod real_server;
+mod stand;

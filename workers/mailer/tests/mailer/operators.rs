@@ -1,0 +1,130 @@
+//! What an operator does about a recipient that does not get a register.
+
+use mailer::Report;
+use store::StoreError;
+use store::mailings::{self, Forgone};
+
+use crate::stand::{LONG, Stand, assert_same, carry, on_stand};
+
+async fn forgo(stand: &Stand, recipient: &str) -> Result<bool, StoreError> {
+    let tx = stand.store.begin().await.unwrap();
+    let wanted = Forgone {
+        register: stand.register,
+        recipient,
+        reason: "left the company",
+        who: "anna",
+    };
+    let mailed = mailings::forgo(&tx, &wanted).await?;
+    tx.commit().await.unwrap();
+    Ok(mailed)
+}
+
+#[tokio::test]
+async fn one_of_three_refused_for_good_is_seen_replaced_and_the_register_mailed() {
+    on_stand(
+        &["a@example.org", "gone@example.org", "c@example.org"],
+        LONG,
+        |stand| async move {
+            stand.server.refuse_recipient("gone@example.org", 550);
+            assert_eq!(stand.round().await.len(), 3);
+            assert_eq!(stand.server.inbox().len(), 2, "the others have it");
+            assert_eq!(stand.register_state().await, "failed");
+            let listed = mailings::of_register(&stand.store, stand.register).await.unwrap();
+            let states: Vec<(&str, &str)> = listed
+                .iter()
+                .map(|of| (of.recipient.as_str(), of.state.as_str()))
+                .collect();
+            assert_eq!(
+                states,
+                [
+                    ("a@example.org", "sent"),
+                    ("gone@example.org", "failed"),
+                    ("c@example.org", "sent")
+                ]
+            );
+            assert!(listed[1].last_error.as_deref().unwrap().contains("550"));
+
+            assert!(
+                stand.requeue(Some("a@example.org"), None).await.is_err(),
+                "that one was taken"
+            );
+            let twice = stand
+                .requeue(Some("gone@example.org"), Some("c@example.org"))
+                .await
+                .unwrap_err();
+            assert!(twice.to_string().contains("a recipient of register"), "{twice}");
+            assert_eq!(
+                stand
+                    .requeue(Some("gone@example.org"), Some("new@example.org"))
+                    .await
+                    .unwrap(),
+                1
+            );
+            assert_eq!(stand.register_state().await, "built");
+            assert!(matches!(stand.round().await[..], [Report::Sent]));
+            assert_eq!(stand.register_state().await, "mailed at");
+            let mails = stand.server.inbox();
+            assert_eq!(
+                (mails.len(), &mails[2].to[..]),
+                (3, &["new@example.org".to_owned()][..])
+            );
+            assert_same(&mails);
+            let audited = stand
+                .value("SELECT before::text || after::text FROM audit WHERE act LIKE 'registers requeue%'")
+                .await;
+            assert!(
+                audited.contains("\"gone@example.org\": \"failed\"") && audited.contains("new@example.org"),
+                "{audited}"
+            );
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_recipient_can_be_forgone_but_not_the_last_one() {
+    on_stand(&["a@example.org", "gone@example.org"], LONG, |stand| async move {
+        stand.server.refuse_recipient("gone@example.org", 550);
+        stand.round().await;
+        assert!(forgo(&stand, "a@example.org").await.is_err(), "that one has it");
+        assert!(forgo(&stand, "nobody@example.org").await.is_err());
+        assert!(forgo(&stand, "gone@example.org").await.unwrap(), "the others have it");
+        assert_eq!(stand.register_state().await, "mailed at");
+        assert!(stand.round().await.is_empty());
+        assert!(forgo(&stand, "gone@example.org").await.is_err(), "once");
+    })
+    .await;
+    on_stand(&["gone@example.org"], LONG, |stand| async move {
+        stand.server.refuse_recipient("gone@example.org", 550);
+        stand.round().await;
+        let last = forgo(&stand, "gone@example.org").await.unwrap_err();
+        assert!(last.to_string().contains("only recipient"), "{last}");
+        assert_eq!(stand.register_state().await, "failed");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_nobody_can_have_had_is_written_anew_when_it_is_requeued() {
+    on_stand(&["a@example.org", "b@example.org"], LONG, |stand| async move {
+        for address in ["a@example.org", "b@example.org"] {
+            stand.server.refuse_recipient(address, 553);
+        }
+        stand.round().await;
+        assert_eq!(stand.requeue(None, None).await.unwrap(), 2);
+        stand.server.accept_recipient("a@example.org");
+        stand.all_due().await;
+        let corrected = stand.another("Unigate <registers@example.com>");
+        carry(&corrected, &[""]).await;
+        assert_eq!(stand.server.inbox()[0].from, "registers@example.com");
+        // From now on somebody has it: it stays as it is.
+        stand.server.accept_recipient("b@example.org");
+        assert_eq!(stand.requeue(None, None).await.unwrap(), 1);
+        stand.round().await;
+        let mails = stand.server.inbox();
+        assert_eq!(mails.len(), 2);
+        assert_same(&mails);
+        assert_eq!(mails[1].from, "registers@example.com");
+    })
+    .await;
+}
