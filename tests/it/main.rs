@@ -49,6 +49,7 @@ mod registers_delivered;
 mod registers_mail;
 mod registers_parts;
 mod registers_received;
+mod registers_recipients;
 mod registers_sealed;
 mod registers_series;
 mod restarts;

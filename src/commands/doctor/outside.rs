@@ -56,21 +56,25 @@ pub(super) async fn look_at_deliveries(all: &Declarations, findings: &mut Findin
     let mut payees: Vec<&Payee> = all.payees.values().map(|declared| &*declared.value).collect();
     payees.retain(|payee| !payee.retired);
     payees.sort_by(|left, right| left.id.cmp(&right.id));
-    let registers = payees
-        .iter()
-        .filter_map(|payee| Some((&payee.id, payee.register.as_ref()?)));
-    let mut relays: Vec<&MailProfile> = Vec::new();
-    for (payee, register) in registers {
-        if let Some(mail) = &register.mail
-            && mail.relay.is_some()
-            && !relays.iter().any(|known| same_relay(known, mail))
-        {
-            relays.push(mail);
-            let advice = "is it running, and register.mail of the payee right? right where no mailer runs";
-            note(findings, &format!("mail of {payee}"), try_own(mail).await, advice);
-        }
-        if let Some(directory) = &register.directory {
-            look_at_directory(&format!("directory of {payee}"), &directory.path, findings);
+    let (mut relays, mut directories): (Vec<MailProfile>, Vec<PathBuf>) = (Vec::new(), Vec::new());
+    for payee in payees {
+        let Some(register) = &payee.register else { continue };
+        // A series may have a relay or directory of its own.
+        for series in register.series_names().filter_map(|name| register.of_series(name)) {
+            if let Some(mail) = series.mail
+                && mail.relay.is_some()
+                && !relays.iter().any(|known| same_relay(known, &mail))
+            {
+                let advice = "is it running, and register.mail of the payee right? right where no mailer runs";
+                note(findings, &format!("mail of {}", payee.id), try_own(&mail).await, advice);
+                relays.push(mail);
+            }
+            if let Some(directory) = series.directory
+                && !directories.contains(&directory.path)
+            {
+                look_at_directory(&format!("directory of {}", payee.id), &directory.path, findings);
+                directories.push(directory.path);
+            }
         }
     }
 }

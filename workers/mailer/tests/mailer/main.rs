@@ -5,5 +5,4 @@ mod lanes;
 mod mails;
 mod operators;
 mod real_server;
-mod real_server;
 mod stand;
