@@ -25,6 +25,9 @@ create table letter (
     written_at timestamptz not null default clock_timestamp()
 );
 
+-- A mail of alerts is frozen with its sender, too.
+alter table notice_mail add column mail_from text not null;
+
 -- What a payee's declaration says of the mails of a series: its own, or what all have.
 create function mail_profile(declaration jsonb, series text) returns jsonb immutable language sql as $$
     select coalesce(

@@ -81,6 +81,8 @@ pub struct NewMail {
     pub mail_id: Uuid,
     /// Who gets it.
     pub recipient: String,
+    /// Who sends it.
+    pub mail_from: String,
     /// With angle brackets; the same on every try.
     pub message_id: String,
     /// Of the mail.
@@ -128,8 +130,8 @@ pub async fn gather(tx: &Tx, to_all: bool) -> Result<Vec<Waiting>, StoreError> {
 pub async fn put_in_mails(tx: &Tx, mails: &[NewMail], pause: Duration) -> Result<(), StoreError> {
     for mail in mails {
         tx.execute(
-            "INSERT INTO notice_mail (mail_id, recipient, message_id, subject, body, notices)
-             VALUES ($1, $2, $3, $4, $5, $6)",
+            "INSERT INTO notice_mail (mail_id, recipient, message_id, subject, body, notices, mail_from)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
             &[
                 &mail.mail_id,
                 &mail.recipient,
@@ -137,6 +139,7 @@ pub async fn put_in_mails(tx: &Tx, mails: &[NewMail], pause: Duration) -> Result
                 &mail.subject,
                 &mail.body,
                 &mail.notices,
+                &mail.mail_from,
             ],
         )
         .await?;

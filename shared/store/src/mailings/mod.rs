@@ -156,7 +156,7 @@ pub async fn claim(store: &Store, lanes: &[(String, usize)], lease: Lease) -> Re
         "WITH due AS (
              SELECT d.mailing_id FROM UNNEST($3::text[], $4::bigint[]) AS w (lane, most), LATERAL (
                  SELECT mailing_id FROM mailing m
-                 WHERE m.state = 'waiting' AND m.lane = w.lane AND m.due_at <= clock_timestamp()
+                 WHERE m.state = 'waiting' AND m.lane = w.lane AND m.due_at <= statement_timestamp()
                  ORDER BY m.due_at LIMIT w.most FOR UPDATE SKIP LOCKED) d),
          taken AS (
              UPDATE mailing m SET state = 'sending', due_at = NULL, lease_token = $1, attempts = attempts + 1,

@@ -18,6 +18,8 @@ pub struct NoticeMail {
     pub token: Uuid,
     /// Who gets it.
     pub recipient: String,
+    /// Who sends it.
+    pub mail_from: String,
     /// The same on every try.
     pub message_id: String,
     /// The mail's.
@@ -62,7 +64,8 @@ pub async fn claim(store: &Store, most: usize, lease: Duration) -> Result<Vec<No
                  WHERE (state = 'waiting' AND due_at <= clock_timestamp())
                     OR (state = 'sending' AND lease_until < clock_timestamp())
                  ORDER BY coalesce(due_at, lease_until) LIMIT $3 FOR UPDATE SKIP LOCKED))
-             RETURNING mail_id, recipient, message_id, subject, body, cardinality(notices), created_at, attempts",
+             RETURNING mail_id, recipient, message_id, subject, body, cardinality(notices), created_at, attempts,
+                 mail_from",
             &[&token, &lease.as_secs_f64(), &i64::try_from(most).unwrap_or(i64::MAX)],
         )
         .await?;
@@ -78,6 +81,7 @@ pub async fn claim(store: &Store, most: usize, lease: Duration) -> Result<Vec<No
             count: row.get(5),
             created_at: row.get(6),
             attempts: row.get(7),
+            mail_from: row.get(8),
         })
         .collect())
 }

@@ -62,32 +62,24 @@ pub(super) fn message_id(mail_id: Uuid, from: &str) -> String {
 }
 
 /// A mail as it goes out, the same on every try.
-pub(super) struct Letter<'a> {
-    pub(super) mail: &'a NoticeMail,
-    pub(super) from: &'a str,
-}
-
-impl Letter<'_> {
-    pub(super) fn to_bytes(&self) -> Result<Vec<u8>, MessageError> {
-        let mail = self.mail;
-        let mut message = Message::builder()
-            .from(mailbox(self.from)?)
-            .to(mailbox(&mail.recipient)?)
-            .date(mail.created_at.into())
-            .message_id(Some(mail.message_id.clone()))
-            .subject(mail.subject.clone());
-        for (name, value) in [
-            ("X-Unigate-Notices", mail.count.to_string()),
-            // Keeps absence notices and mailing-list programs from answering a machine (RFC 3834).
-            ("Auto-Submitted", "auto-generated".to_owned()),
-        ] {
-            message = message.raw_header(HeaderValue::new(HeaderName::new_from_ascii_str(name), value));
-        }
-        let message = message
-            .singlepart(text_part(mail.body.clone()))
-            .map_err(MessageError::Incomplete)?;
-        Ok(message.formatted())
+pub(super) fn to_bytes(mail: &NoticeMail) -> Result<Vec<u8>, MessageError> {
+    let mut message = Message::builder()
+        .from(mailbox(&mail.mail_from)?)
+        .to(mailbox(&mail.recipient)?)
+        .date(mail.created_at.into())
+        .message_id(Some(mail.message_id.clone()))
+        .subject(mail.subject.clone());
+    for (name, value) in [
+        ("X-Unigate-Notices", mail.count.to_string()),
+        // Keeps absence notices and mailing-list programs from answering a machine (RFC 3834).
+        ("Auto-Submitted", "auto-generated".to_owned()),
+    ] {
+        message = message.raw_header(HeaderValue::new(HeaderName::new_from_ascii_str(name), value));
     }
+    let message = message
+        .singlepart(text_part(mail.body.clone()))
+        .map_err(MessageError::Incomplete)?;
+    Ok(message.formatted())
 }
 
 #[cfg(test)]

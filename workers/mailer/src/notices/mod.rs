@@ -16,7 +16,7 @@ use store::notices::{self, NewMail, NoticeMail, Waiting};
 use store::{Store, StoreError};
 use uuid::Uuid;
 
-use self::letter::{Letter, compose};
+use self::letter::compose;
 use crate::courier::{Away, LEASE_MARGIN, RETRY_SECONDS, Report, jitter, sent};
 use crate::lanes::{Lane, PLACES};
 use crate::relay::Relay;
@@ -77,6 +77,7 @@ impl NoticeCourier {
             NewMail {
                 mail_id,
                 recipient: recipient.to_owned(),
+                mail_from: self.from.clone(),
                 message_id: letter::message_id(mail_id, &self.from),
                 subject,
                 body,
@@ -104,12 +105,11 @@ impl NoticeCourier {
     }
 
     async fn send(&self, relay: &Relay, mail: &NoticeMail) -> Report {
-        let letter = Letter { mail, from: &self.from };
-        let raw = match letter.to_bytes() {
+        let raw = match letter::to_bytes(mail) {
             Ok(raw) => raw,
             Err(error) => return Report::Refused(error.to_string()),
         };
-        sent(&self.lane, relay.send(&raw, &self.from, &mail.recipient).await)
+        sent(&self.lane, relay.send(&raw, &mail.mail_from, &mail.recipient).await)
     }
 
     async fn record_one(&self, mail: &NoticeMail, report: &Report) -> Result<(), StoreError> {
