@@ -36,8 +36,9 @@ create function mail_profile(declaration jsonb, series text) returns jsonb immut
         declaration #> '{register,mail}')
 $$;
 
--- Their lane: a relay of its own, by all that makes it one, or the installation's.
-create function mail_lane(declaration jsonb, series text) returns text immutable language sql as $$
-    select concat_ws(' ', profile ->> 'relay', profile ->> 'relay_password', profile ->> 'relay_ca')
+-- The lane of what goes to a recipient: a directory, a relay of the payee's own by all that makes it one, or the installation's.
+create function mailing_lane(recipient text, declaration jsonb, series text) returns text immutable language sql as $$
+    select case when recipient like 'directory:%' then recipient
+                else concat_ws(' ', profile ->> 'relay', profile ->> 'relay_password', profile ->> 'relay_ca') end
     from (select mail_profile(declaration, series) as profile) found
 $$;

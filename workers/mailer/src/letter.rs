@@ -50,7 +50,11 @@ pub(crate) fn write(mailing: &Mailing, usual_from: &str) -> Result<Letter, Lette
         tracing::warn!(payee = %about.payee, %error, "a template of mails failed; the ready text stands in for it");
         metrics::counter!("unigate_mail_templates_failed_total").increment(1);
     }
-    let to: Vec<String> = mailing.to.iter().filter(|to| is_address(to)).cloned().collect();
+    let mut to: Vec<String> = mailing.to.iter().filter(|to| is_address(to)).cloned().collect();
+    if !to.contains(&mailing.recipient) {
+        // Sent on demand to somebody else, or to somebody in another's place.
+        to.push(mailing.recipient.clone());
+    }
     let mail_from = own_from(mailing.profile.as_ref()).unwrap_or(usual_from);
     let mail = RegisterMail {
         message_id: &mailing.message_id,

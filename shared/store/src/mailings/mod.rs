@@ -23,9 +23,6 @@ pub use letter::{Letter, freeze};
 pub use operator::{Forgone, Listed, Requeue, forgo, of_register, requeue};
 pub use record::{Kept, put_back_untried, record_failed, record_maybe, record_retry, record_sent};
 
-/// What a mailing for a directory is kept under begins like this; no mail address does.
-const DIRECTORIES: &str = "directory:%";
-
 /// A mailing in the hands of one mailer.
 #[derive(Clone, Debug)]
 pub struct Mailing {
@@ -78,13 +75,13 @@ pub(crate) async fn add(tx: &Tx, parts: &[(&Build, &BuiltPart)]) -> Result<(), S
     }
     tx.execute(
         "INSERT INTO mailing (mailing_id, register_id, part, recipient, message_id, lane)
-         SELECT m.*, CASE WHEN m.recipient LIKE $6 THEN m.recipient ELSE mail_lane(y.declaration, s.name) END
+         SELECT m.*, mailing_lane(m.recipient, y.declaration, s.name)
          FROM UNNEST($1::uuid[], $2::uuid[], $3::int4[], $4::text[], $5::text[])
              AS m (mailing_id, register_id, part, recipient, message_id)
          JOIN register r USING (register_id) JOIN series s USING (series_id)
          JOIN payee y ON y.payee_id = r.payee_id
          ON CONFLICT (register_id, part, recipient) DO NOTHING",
-        &[&ids, &registers, &ns, &recipients, &message_ids, &DIRECTORIES],
+        &[&ids, &registers, &ns, &recipients, &message_ids],
     )
     .await
     .map(drop)
@@ -93,10 +90,10 @@ pub(crate) async fn add(tx: &Tx, parts: &[(&Build, &BuiltPart)]) -> Result<(), S
 /// Puts what waits for a payee into the lane of its declaration, in the transaction that changes that.
 pub(crate) async fn follow(tx: &Tx, payee: &str, declaration: &Value) -> Result<(), StoreError> {
     tx.execute(
-        "UPDATE mailing m SET lane = mail_lane($2, s.name) FROM register r JOIN series s USING (series_id)
+        "UPDATE mailing m SET lane = mailing_lane(m.recipient, $2, s.name) FROM register r JOIN series s USING (series_id)
          WHERE r.register_id = m.register_id AND r.payee_id = $1 AND m.state IN ('waiting', 'failed')
-           AND m.recipient NOT LIKE $3 AND m.lane <> mail_lane($2, s.name)",
-        &[&payee, &declaration, &DIRECTORIES],
+           AND m.lane <> mailing_lane(m.recipient, $2, s.name)",
+        &[&payee, &declaration],
     )
     .await
     .map(drop)

@@ -46,18 +46,20 @@ pub async fn mail_again(store: &Store, register: RegisterId, to: Option<&str>, w
     // One number for all: recipients of one act share a mail. The domain is that of the mails before.
     let mails = tx
         .execute(
-            "INSERT INTO mailing AS m (mailing_id, register_id, part, recipient, message_id, again)
+            "INSERT INTO mailing AS m (mailing_id, register_id, part, recipient, message_id, again, lane)
              SELECT gen_random_uuid(), p.register_id, p.part, o.recipient,
-                    $3 || CASE p.part WHEN 1 THEN '' ELSE '-' || p.part END || '.again-' || n.again || '@' || n.domain || '>', n.again
-             FROM register_part p, UNNEST($2::text[]) AS o (recipient),
+                    $3 || CASE p.part WHEN 1 THEN '' ELSE '-' || p.part END || '.again-' || n.again || '@' || n.domain || '>', n.again,
+                    mailing_lane(o.recipient, y.declaration, s.name)
+             FROM register_part p JOIN register r USING (register_id) JOIN series s USING (series_id)
+                  JOIN payee y ON y.payee_id = r.payee_id, UNNEST($2::text[]) AS o (recipient),
                   (SELECT coalesce(max(again), 0) + 1 AS again,
                           coalesce(min(substring(message_id FROM '@(.*)>$')), 'unigate.invalid') AS domain
                    FROM mailing WHERE register_id = $1) n
              WHERE p.register_id = $1
              ON CONFLICT (register_id, part, recipient) DO UPDATE SET state = 'waiting', due_at = clock_timestamp(),
-                 message_id = excluded.message_id, again = excluded.again, attempts = 0, sent_at = NULL, last_error = NULL,
+                 message_id = excluded.message_id, again = excluded.again, attempts = 0, maybes = 0, sent_at = NULL, last_error = NULL, lane = excluded.lane,
                  give_up_at = clock_timestamp() + interval '4 days'
-             WHERE m.state NOT IN ('waiting', 'sending')",
+             WHERE m.state IN ('sent', 'failed', 'forgone')",
             &[&register.as_uuid(), &recipients, &message_id],
         )
         .await?;

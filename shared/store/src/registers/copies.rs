@@ -188,11 +188,8 @@ async fn freeze(
     covered: &Covered,
 ) -> Result<RegisterId, StoreError> {
     let own = || {
-        payee
-            .register
-            .as_ref()
-            .map(RegisterProfile::recipients)
-            .unwrap_or_default()
+        let profile = payee.register.as_ref();
+        profile.map(RegisterProfile::recipients).unwrap_or_default()
     };
     let mail_to = request.to_address.clone().map_or_else(own, |address| vec![address]);
     let register_id = RegisterId::random();

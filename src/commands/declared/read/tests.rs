@@ -57,7 +57,7 @@ fn calendars_stand_beside_payees_and_become_part_of_them() {
     assert_eq!((own.name.as_deref(), own.weekdays.len()), (Some("russia"), 2));
     // One file alone finds it as well.
     let file = directory.0.join("water.toml");
-    let mut alone = read_all::<Payee>(&file, Payee::FAMILY, Payee::recipients).unwrap();
+    let mut alone = read_all::<Payee>(&file, Payee::FAMILY, Payee::unusable_keys).unwrap();
     Payee::complete(&file, &mut alone).unwrap();
     assert_eq!(alone[0].value, payees[0].value);
 
@@ -74,7 +74,7 @@ fn calendars_stand_beside_payees_and_become_part_of_them() {
 #[test]
 fn the_examples_of_payees_are_in_order() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/payees");
-    let mut payees = read_all::<Payee>(&path, Payee::FAMILY, Payee::recipients).unwrap();
+    let mut payees = read_all::<Payee>(&path, Payee::FAMILY, Payee::unusable_keys).unwrap();
     Payee::complete(&path, &mut payees).unwrap();
     let several = payees.iter().find(|one| one.value.id.as_str() == "energosbyt").unwrap();
     let profile = several.value.register.as_ref().unwrap();
