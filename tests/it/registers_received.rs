@@ -24,7 +24,7 @@ async fn world(register: &str) -> World {
 fn line(number: u32, account: &str, amount: &str) -> String {
     format!(
         "{number}\t{}\t10:02:11\t{account}\t{amount}\n",
-        jiff::Timestamp::now().strftime("%d.%m.%Y")
+        domain::clock::now().strftime("%d.%m.%Y")
     )
 }
 

@@ -14,7 +14,7 @@ const OLD_EVENT_SECONDS: f64 = 60.0;
 pub(super) async fn look(operator: &Operator, findings: &mut Findings) -> Result<(), StoreError> {
     let all = declarations::load(&operator.store).await?;
     look_at_declarations(&all, findings);
-    outside::look_at_deliveries(&all, findings).await;
+    Box::pin(outside::look_at_deliveries(&all, findings)).await;
     look_at_lanes(operator, findings).await?;
     let waiting = parked::count_by_reason(&operator.store).await?;
     if waiting.is_empty() {

@@ -167,7 +167,7 @@ impl Import<'_> {
     async fn take(&self, payee: &Payee, lines: &[Line]) -> anyhow::Result<Vec<Taken>> {
         let mut all = Vec::with_capacity(lines.len());
         for batch in lines.chunks(BATCH_MAX) {
-            let read: Vec<Result<Item, Taken>> = batch.iter().map(|line| self.item(payee, line)).collect();
+            let read: Vec<Result<Item, Box<Taken>>> = batch.iter().map(|line| self.item(payee, line)).collect();
             let items: Vec<&Item> = read.iter().filter_map(|one| one.as_ref().ok()).collect();
             let tx = self.operator.store.begin().await?;
             let now = declarations::load_in(&tx).await?;
@@ -176,7 +176,7 @@ impl Import<'_> {
             let taken: Vec<Taken> = read
                 .into_iter()
                 .zip(batch)
-                .map(|(one, line)| one.map_or_else(|refused| refused, |item| told(line, &item, outcomes.next())))
+                .map(|(one, line)| one.map_or_else(|refused| *refused, |item| told(line, &item, outcomes.next())))
                 .collect();
             if self.args.dry_run {
                 tx.rollback().await?;
@@ -201,14 +201,16 @@ impl Import<'_> {
     }
 
     /// A line as the message that a terminal would have sent.
-    fn item(&self, payee: &Payee, line: &Line) -> Result<Item, Taken> {
-        let refused = |number: Option<String>, detail: String| Taken {
-            line: line.line,
-            number,
-            payment_id: None,
-            outcome: "refused".to_owned(),
-            reason: Some("invalid_request".to_owned()),
-            detail: Some(detail),
+    fn item(&self, payee: &Payee, line: &Line) -> Result<Item, Box<Taken>> {
+        let refused = |number: Option<String>, detail: String| {
+            Box::new(Taken {
+                line: line.line,
+                number,
+                payment_id: None,
+                outcome: "refused".to_owned(),
+                reason: Some("invalid_request".to_owned()),
+                detail: Some(detail),
+            })
         };
         let read = line.payment.as_ref().map_err(|why| refused(None, why.clone()))?;
         let message = self
