@@ -293,7 +293,11 @@ async fn registers_are_built_saved_and_sent_again() {
     ];
     failed(&unigate(&world, &nothing).await, 1, "no payments");
     assert_eq!(audited(&world, "registers build").await.len(), 2);
-    assert_eq!(audited(&world, "registers resend").await.len(), 1);
+    assert_eq!(
+        audited(&world, "registers resend").await.len(),
+        2,
+        "what was refused is audited too"
+    );
     assert_eq!(audited(&world, "registers save").await.len(), 2);
     assert!(process.end().await.success());
 }

@@ -243,6 +243,9 @@ impl Courier for MailCourier {
     async fn claim(&self, wanted: &[Wanted]) -> Result<Claim<Job>, StoreError> {
         let mut places = Vec::new();
         for Wanted { lane, most } in wanted {
+            if lane.is_empty() && !self.relays.has_usual() {
+                continue;
+            }
             let free = self.lanes.of(lane).places((*most).min(PLACES));
             places.push((lane.as_str(), free));
         }

@@ -47,7 +47,7 @@ class Handler:
 def authenticate(server, session, envelope, mechanism, data):
     user, password = wanted["auth"]
     right = isinstance(data, LoginPassword) and (data.login, data.password) == (user.encode(), password.encode())
-    return AuthResult(success=right, auth_data=data if right else None)
+    return AuthResult(success=right, handled=False, auth_data=data if right else None)
 
 
 async def serve():
