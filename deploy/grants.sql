@@ -223,7 +223,7 @@ grant select on mailing, register_part, artifact, artifact_chunk to unigate_oper
 grant update (state, due_at, attempts, give_up_at) on mailing to unigate_operator;
 -- The identical file once more, also to somebody else.
 grant insert on mailing to unigate_operator;
-grant update (message_id, again, sent_at, last_error) on mailing to unigate_operator;
+grant update (message_id, again, maybes, sent_at, last_error) on mailing to unigate_operator;
 -- A recipient replaced or forgone; a mail that nobody can have had, written anew; and the relay of a payee's declaration.
 grant update (recipient, lane, maybes) on mailing to unigate_operator;
 grant select (message_id), delete on letter to unigate_operator;

@@ -49,6 +49,11 @@ async fn the_identical_file_is_mailed_again_once_per_act_under_a_new_message_id(
     world.context.nudge(Nudge::Mails);
     let third = server.wait_for_mails(3, PATIENCE).await.remove(2);
     assert_eq!(third.to, ["auditor@example.org"]);
+    let named = third.header("To").unwrap();
+    assert!(
+        named.contains("auditor@example.org") && !named.contains("buh@"),
+        "{named}"
+    );
     assert!(third.attachments[0].bytes == first.attachments[0].bytes);
     assert!(![first.message_id, second.message_id].contains(&third.message_id));
     assert_eq!(

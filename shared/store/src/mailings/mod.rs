@@ -165,7 +165,13 @@ pub async fn claim(store: &Store, lanes: &[(String, usize)], lease: Lease) -> Re
              WHERE p.register_id = m.register_id AND p.part = m.part AND m.mailing_id IN (SELECT mailing_id FROM due)
              RETURNING m.*)
          SELECT {SUMMARY_COLUMNS}, m.mailing_id, v.declaration, m.recipient, m.message_id, m.attempts,
-             r.built_at, p.file_name, p.sha256, a.bytes, r.mail_to, m.lane, mail_profile(y.declaration, s.name),
+             r.built_at, p.file_name, p.sha256, a.bytes,
+             -- Sent again on demand, it names those it was asked for, and nobody else's address.
+             CASE WHEN m.again = 0 THEN r.mail_to ELSE ARRAY(
+                 SELECT o.recipient FROM mailing o
+                 WHERE o.register_id = m.register_id AND o.part = m.part AND o.message_id = m.message_id
+                 ORDER BY array_position(r.mail_to, o.recipient), o.recipient) END,
+             m.lane, mail_profile(y.declaration, s.name),
              l.mail_from, l.head, l.tail, p.part, p.payment_count, p.total,
              (SELECT count(*) FROM register_part o WHERE o.register_id = r.register_id)::int4
          FROM taken m JOIN register_part p USING (register_id, part) JOIN artifact a USING (sha256)
