@@ -64,7 +64,12 @@ fn collect(directory: &Path, found: &mut Vec<(String, String)>) {
 
 #[test]
 fn imports_go_one_way() {
-    let layers = [&["domain"][..], &["contract", "store", "bus"], &["runtime"]];
+    let layers = [
+        &["domain"][..],
+        &["contract", "store", "bus"],
+        &["runtime"],
+        &["couriers"],
+    ];
     let workers = ["intake", "cards", "unikassa", "databases", "registers", "mailer"];
     for (place, dependencies) in crates() {
         let Some((group, name)) = place.split_once('/') else {

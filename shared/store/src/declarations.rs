@@ -172,8 +172,8 @@ pub async fn apply_payee(tx: &Tx, payee: &Payee, who: &str) -> Result<Applied, S
         };
         tx.execute(sql, &[&payee.id.as_str()]).await?;
     }
-    if let Some(profile) = &payee.unikassa {
-        lanes::declare(tx, payee.id.as_str(), profile, payee.suspended).await?;
+    if let Some(online) = payee.online() {
+        lanes::declare(tx, payee.id.as_str(), &online, payee.suspended).await?;
     }
     finish(
         tx,

@@ -9,7 +9,9 @@ mod codes;
 mod described;
 mod group;
 mod network;
+mod online;
 mod osmp;
+mod pace;
 mod pattern;
 mod payee;
 mod product;
@@ -28,14 +30,14 @@ pub use codes::{Codes, Meaning};
 pub use described::{AnswerFormat, AnswerRules, Described, HttpMethod, Parsing, RequestTemplate};
 pub use group::{TerminalGroup, TerminalLimits};
 pub use network::is_private_address;
+pub use online::Online;
 pub use osmp::OsmpProfile;
+pub use pace::{Day, QuietWindow, Rate, TimeOfDay};
 pub use pattern::Pattern;
 pub use payee::{AccountRule, AmountRule, FieldRule, Gateway, Payee};
 pub use product::{Product, Reissue};
 pub use profile_register::{RegisterFormat, RegisterProfile, parse_mail_address};
-pub use profile_unikassa::{
-    BasicAuth, ClientCertificate, Day, Dialect, QuietWindow, Rate, TimeOfDay, UnikassaProfile, mask_secrets,
-};
+pub use profile_unikassa::{BasicAuth, ClientCertificate, Dialect, UnikassaProfile, mask_secrets};
 pub use schedule::{Schedule, Zone};
 pub use secret::{SecretRef, SecretSource};
 pub use terminal::Terminal;

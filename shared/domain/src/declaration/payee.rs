@@ -4,7 +4,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Declaration, Findings, Pattern, RegisterProfile, UnikassaProfile, check_name, is_false, mask_secrets};
+use super::{
+    Declaration, Findings, Online, Pattern, RegisterProfile, UnikassaProfile, check_name, is_false,
+    mask_secrets,
+};
 use crate::ids::PayeeId;
 use crate::invalid::Invalid;
 use crate::limits::FIELDS_MAX;
@@ -36,12 +39,15 @@ pub struct Payee {
     /// What the payer is asked for besides the account, in the order of asking.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub field: Vec<FieldRule>,
-    /// For gateway `registers`; with gateway `unikassa`, of what was delivered.
+    /// For gateway `registers`; with the online gateways, of what was delivered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub register: Option<RegisterProfile>,
     /// For gateway `unikassa`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unikassa: Option<UnikassaProfile>,
+    /// For gateway `databases`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub databases: Option<Box<DatabasesProfile>>,
 }
 
 /// How a payee is served.
@@ -152,6 +158,15 @@ impl Payee {
         }
     }
 
+    /// How it is called, where payments are delivered one by one.
+    pub fn online(&self) -> Option<Online<'_>> {
+        match self.gateway {
+            Gateway::Registers => None,
+            Gateway::Unikassa => self.unikassa.as_ref().map(UnikassaProfile::online),
+            Gateway::Databases => self.databases.as_deref().map(DatabasesProfile::online),
+        }
+    }
+
     /// Checks the declared fields and says which required ones are still to be entered. Fields nobody declared are kept
     /// as they are; an empty value counts as not entered.
     pub fn accept_fields(&self, fields: &Fields) -> Result<Vec<&FieldRule>, Invalid> {
@@ -198,7 +213,9 @@ impl Payee {
         );
         match (&self.register, self.gateway) {
             (Some(profile), Gateway::Registers) => found.within("register", profile.check()),
-            (Some(profile), Gateway::Unikassa) => found.within("register", profile.check_of_delivered()),
+            (Some(profile), Gateway::Unikassa | Gateway::Databases) => {
+                found.within("register", profile.check_of_delivered())
+            }
             (Some(_), Gateway::Databases) => {}
             (None, gateway) => found.refuse_if(
                 gateway == Gateway::Registers,

@@ -6,15 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use contract::event::Events;
-use domain::declaration::{Payee, UnikassaProfile};
+use domain::declaration::{Online, Payee};
 use runtime::emit;
 use store::lanes::{self, Asked, Asking, Calls, Slot};
 use store::{Store, StoreError};
 
-use crate::client::{Caller, Wire};
-use crate::dialect::HttpRequest;
 use crate::outage;
-use crate::profiles::Target;
 use crate::told::Told;
 
 /// How long a question waits for a slot of its lane.
@@ -27,7 +24,7 @@ const LINE_MAX: usize = 128;
 /// Where questions wait for a slot, a line per payee. The first looks for one, those behind wait for it: a payee that hangs
 /// costs this process one look at a time, however many ask.
 #[derive(Debug, Default)]
-pub(crate) struct Lines(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
+pub struct Lines(Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>);
 
 impl Lines {
     fn of(&self, lane: &str) -> Arc<tokio::sync::Mutex<()>> {
@@ -36,53 +33,48 @@ impl Lines {
     }
 }
 
-/// Asks. The inner error says, to whoever asks, why the payee cannot be asked now: it is down, busy, or left alone.
-pub(crate) async fn ask(
+/// Asks, by making this call. The inner error says, to whoever asks, why the payee cannot be asked now: it is down, busy, or
+/// left alone. What the call returns is told to the breaker as `told` reads it.
+pub async fn ask<T>(
     store: &Store,
-    caller: &Caller,
+    lines: &Lines,
     payee: &Payee,
-    target: &Target,
-    request: HttpRequest,
-    traceparent: Option<&str>,
-) -> Result<Result<Wire, String>, StoreError> {
-    let Some(profile) = &payee.unikassa else {
+    call: impl Future<Output = T>,
+    told: impl FnOnce(&T) -> Told,
+) -> Result<Result<T, String>, StoreError> {
+    let Some(online) = payee.online() else {
         return Ok(Err("the payee is not asked online".to_owned()));
     };
-    let (slot, start_in) = match take_slot(store, caller, payee, profile, target.timeout).await? {
+    let timeout = Duration::from_secs(online.timeout_seconds.into());
+    let (slot, start_in) = match take_slot(store, lines, payee, &online, timeout).await? {
         Asked::Go(slot, start_in) => (slot, start_in),
         Asked::Closed => return Ok(Err("the payee cannot be asked now: it is down".to_owned())),
         Asked::Busy => return Ok(Err("the payee cannot be asked now: it is busy".to_owned())),
-        Asked::Quiet(until) => {
-            let until = until
-                .to_zoned(profile.time_zone.tz().clone())
-                .strftime("%H:%M %Z")
-                .to_string();
-            return Ok(Err(format!("the payee takes no calls until {until}")));
-        }
+        Asked::Quiet(until) => return Ok(Err(online.quiet_in_words(until))),
     };
     tokio::time::sleep(start_in).await;
     let begun = Instant::now();
-    let wire = caller.call(target, request, traceparent).await;
-    let told = Told::of_question(&wire);
+    let answer = call.await;
+    let told = told(&answer);
     // As after a payment: a call that ran into its timeout may still keep the payee busy for as long again.
-    let rest = (told.lost && begun.elapsed() >= target.timeout).then_some(target.timeout);
+    let rest = (told.lost && begun.elapsed() >= timeout).then_some(timeout);
     if let Err(error) = finish(store, payee, &slot, rest, &told).await {
         // The slot comes back when its lease ends; whoever asks need not wait for that.
         tracing::warn!(%error, payee = %payee.id, "the end of a question could not be recorded");
     }
-    Ok(Ok(wire))
+    Ok(Ok(answer))
 }
 
 /// The next free slot of the lane; busy when all stay taken.
 async fn take_slot(
     store: &Store,
-    caller: &Caller,
+    lines: &Lines,
     payee: &Payee,
-    profile: &UnikassaProfile,
+    online: &Online<'_>,
     call: Duration,
 ) -> Result<Asked, StoreError> {
     let begun = Instant::now();
-    let line = caller.lines.of(payee.id.as_str());
+    let line = lines.of(payee.id.as_str());
     if Arc::strong_count(&line) > LINE_MAX {
         return Ok(Asked::Busy);
     }
@@ -91,7 +83,7 @@ async fn take_slot(
     };
     let calls = Calls {
         longest: call,
-        quiet_until: &|now| profile.quiet_until(now),
+        quiet_until: &|now| online.quiet_until(now),
     };
     let mut pause = LOOK_AGAIN.0;
     // Looked at between two tries, never cutting one off: a slot taken by a commit nobody heard of is lost for as long

@@ -8,26 +8,23 @@ use contract::message::PaymentCheck;
 use contract::unikassa::{CheckAnswer, CheckResult};
 use contract::{Message, Reason, Refusal};
 use domain::declaration::Payee;
-use domain::ids::Number;
 use domain::money::Amount;
 use runtime::batch::Item;
 use runtime::questions::Answerer;
-use runtime::{Context, Nudge, Reply};
-use store::{StoreError, payments};
+use runtime::{Context, Reply};
+use store::StoreError;
 
-use crate::client::{Answer, Caller, Wire};
-use crate::profiles::Target;
-use crate::question;
+use crate::Gateway;
 
 /// Asks payees.
-pub(crate) struct Checks {
+pub(crate) struct Checks<G> {
     pub(crate) context: Context,
-    pub(crate) caller: Arc<Caller>,
+    pub(crate) gateway: Arc<G>,
 }
 
-impl Answerer for Checks {
-    const NAME: &'static str = "unikassa.questions";
-    const QUEUE: Queue = Queue::UnikassaQuestions;
+impl<G: Gateway> Answerer for Checks<G> {
+    const NAME: &'static str = G::NAMES.questions;
+    const QUEUE: Queue = G::QUESTIONS;
 
     async fn answer(&self, item: &Item) -> Option<Reply> {
         let Message::PaymentCheck(message) = &item.message else {
@@ -44,7 +41,7 @@ impl Answerer for Checks {
     }
 }
 
-impl Checks {
+impl<G: Gateway> Checks<G> {
     async fn ask(&self, message: &PaymentCheck, traceparent: Option<&str>) -> Result<PaymentCheckAnswer, StoreError> {
         let declarations = self.context.declarations().await?;
         let Some(payee) = declarations
@@ -54,52 +51,16 @@ impl Checks {
         else {
             return Ok(Refusal::new(Reason::UnknownPayee, "payee: is not declared").into());
         };
-        let target = match Target::of(&payee) {
-            Ok(target) => target,
-            Err(why) => {
-                tracing::error!(payee = %payee.id, why, "the payee cannot be called");
-                return Ok(unavailable("the payee's profile is not in order"));
-            }
-        };
         // Intake has answered by the declaration; this was forwarded under an older one.
-        if !payee.unikassa.as_ref().is_some_and(|profile| profile.offers_check()) {
+        let ours = payee.online().filter(|_| payee.gateway == G::WORD);
+        if !ours.is_some_and(|online| online.offers_check) {
             return Ok(unavailable("the payee is not asked"));
         }
-        let number = if target.dialect.number_at_check() {
-            Some(payments::number_at_check(&self.context.store, message.payment_id).await?)
-        } else {
-            None
-        };
-        let request = match target.dialect.check(message, number) {
-            Ok(request) => request,
-            Err(why) => {
-                tracing::error!(payee = %payee.id, why, "the payee cannot be asked");
-                return Ok(unavailable("the payee's profile is not in order"));
-            }
-        };
-        let (store, caller) = (&self.context.store, &self.caller);
-        let wire = question::ask(store, caller, &payee, &target, request, traceparent).await?;
-        // Its slot is free: a payment may be waiting for it.
-        self.context.nudge(Nudge::Payments);
-        Ok(match wire {
+        let answer = self.gateway.check(&payee, message, traceparent).await?;
+        Ok(match answer {
+            Ok(answer) => answered(&payee, answer),
             Err(why) => unavailable(&why),
-            Ok(Wire::Answer(answer)) if target.dialect.judges_check(answer.status) => {
-                read(&payee, &target, number, &answer)
-            }
-            Ok(_) => unavailable("the payee did not answer"),
         })
-    }
-}
-
-fn read(payee: &Payee, target: &Target, number: Option<Number>, answer: &Answer) -> PaymentCheckAnswer {
-    match target.dialect.read_check(number, answer) {
-        Ok(answer) => answered(payee, answer),
-        Err(unreadable) => {
-            // What exactly is wrong may quote what the payee says about a payer.
-            tracing::warn!(payee = %payee.id, "the payee's answer to a check cannot be read");
-            tracing::debug!(payee = %payee.id, %unreadable, "in detail");
-            unavailable("the payee's answer cannot be read")
-        }
     }
 }
 

@@ -7,6 +7,7 @@ use store::StoreError;
 use store::declarations::Declarations;
 use store::deliveries::{self, Expired};
 
+use crate::nudge_all;
 use crate::record::{self, Ended};
 use crate::told::Told;
 
@@ -14,8 +15,8 @@ use crate::told::Told;
 const AT_ONCE: i64 = 100;
 
 /// Looks for them now and then.
-pub(crate) fn spawn(context: &Context) {
-    sweep::spawn(context, "unikassa.expired", Nudge::Leases, |context| async move {
+pub(crate) fn spawn(context: &Context, name: &'static str) {
+    sweep::spawn(context, name, Nudge::Leases, |context| async move {
         close_all(&context).await
     });
 }
@@ -43,7 +44,7 @@ async fn close_all(context: &Context) -> Result<Swept, StoreError> {
         last = page.into_iter().next_back();
     }
     if last.is_some() {
-        context.nudge(Nudge::Payments);
+        nudge_all(context);
     }
     Ok(Swept::Idle)
 }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use contract::event::{Events, PaymentEvent};
-use domain::declaration::{Payee, UnikassaProfile};
+use domain::declaration::{Online, Payee};
 use domain::delivery::{self, CallEnd, Ending, History, Late, Plan, Profile, Verdict};
 use domain::ids::AttemptId;
 use domain::payment::{Act, PaymentState};
@@ -135,15 +135,15 @@ impl Decided<'_> {
 /// None when there is nothing to write.
 fn decide<'a>(locked: &'a Locked, ended: &'a Ended<'a>) -> Option<Decided<'a>> {
     let change = if locked.open {
-        Some(closed(locked, ended.payee.unikassa.as_ref()?, ended.told))
+        Some(closed(locked, &ended.payee.online()?, ended.told))
     } else {
         late(locked, ended.told)?
     };
     Some(Decided { locked, ended, change })
 }
 
-fn closed(locked: &Locked, profile: &UnikassaProfile, told: &Told) -> Change {
-    let plan = plan(locked, profile, told);
+fn closed(locked: &Locked, online: &Online<'_>, told: &Told) -> Change {
+    let plan = plan(locked, online, told);
     Change {
         state: plan.state,
         next: plan.next,
@@ -204,7 +204,7 @@ fn late_change(locked: &Locked, told: &Told, news: Late) -> Change {
     }
 }
 
-fn plan(locked: &Locked, profile: &UnikassaProfile, told: &Told) -> Plan {
+fn plan(locked: &Locked, online: &Online<'_>, told: &Told) -> Plan {
     let payment = &locked.payment;
     let history = History {
         state: payment.state,
@@ -224,7 +224,7 @@ fn plan(locked: &Locked, profile: &UnikassaProfile, told: &Told) -> Plan {
         retry_after_seconds: told.retry_after_seconds,
         jitter: rand::random_range(-JITTER..=JITTER),
     };
-    delivery::plan(&history, &Profile::from(profile), &end)
+    delivery::plan(&history, &Profile::from(online), &end)
 }
 
 /// What a person should look at: what follows from the end of the call, and what the payee echoed wrongly.
@@ -269,8 +269,8 @@ fn asking(act: Act) -> Asking {
 
 /// After a lost call the slot rests until the payee has surely let go of it: twice the timeout from the call's start.
 fn rest(locked: &Locked, ended: &Ended<'_>) -> Option<Duration> {
-    let profile = ended.payee.unikassa.as_ref().filter(|_| ended.told.lost)?;
-    let busy = Duration::from_secs(2 * u64::from(profile.timeout_seconds));
+    let online = ended.payee.online().filter(|_| ended.told.lost)?;
+    let busy = Duration::from_secs(2 * u64::from(online.timeout_seconds));
     let passed = Duration::try_from(locked.now.duration_since(locked.started_at)).unwrap_or_default();
     // Only a call that ran into its timeout can still be going on over there.
     (passed >= busy / 2).then(|| busy.saturating_sub(passed))

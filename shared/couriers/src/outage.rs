@@ -14,14 +14,14 @@ use crate::told::Told;
 
 /// Tells breakers what payees said, in this order, and the world when one opened or closed. What went wrong on our side
 /// says nothing about a payee.
-pub(crate) async fn note<'a>(
+pub async fn note<'a>(
     tx: &Tx,
     told: impl IntoIterator<Item = (&'a Payee, Asking, &'a Told)>,
     events: &mut Events,
 ) -> Result<(), StoreError> {
     let mut lanes: BTreeMap<&str, (Said<'a>, &'a Payee)> = BTreeMap::new();
     for (payee, asking, told) in told {
-        let Some(profile) = payee.unikassa.as_ref().filter(|_| !told.ours) else {
+        let Some(profile) = payee.online().filter(|_| !told.ours) else {
             continue;
         };
         let lane = payee.id.as_str();

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::super::{Findings, has_repeats};
+use super::{Findings, has_repeats};
 use crate::invalid::Invalid;
 use crate::text::deserialize_with;
 

@@ -12,15 +12,14 @@ use store::StoreError;
 use store::deliveries::{self, Claimed};
 use store::lanes::{Ask, Calls, LEASE_MARGIN};
 
-use crate::client::Caller;
-use crate::profiles::Target;
 use crate::record::{self, Ended};
 use crate::told::Told;
+use crate::{Gateway, Report};
 
-/// Delivers payments to online payees.
-pub(crate) struct Unikassa {
+/// Delivers the payments of a gateway's payees.
+pub(crate) struct Payments<G> {
     pub(crate) context: Context,
-    pub(crate) caller: Arc<Caller>,
+    pub(crate) gateway: Arc<G>,
 }
 
 /// One call to make, with the payee as declared when it was claimed.
@@ -33,22 +32,25 @@ pub(crate) struct Job {
     at: Instant,
 }
 
-/// What was sent and what came of it.
-pub(crate) struct Report {
-    request: Option<String>,
-    told: Told,
-}
-
-impl Courier for Unikassa {
-    const NAME: &'static str = "unikassa";
-    const NUDGE: Nudge = Nudge::Payments;
+impl<G: Gateway> Courier for Payments<G> {
+    const NAME: &'static str = G::NAMES.courier;
+    const NUDGE: Nudge = G::NUDGE;
     const TOGETHER: usize = BATCH_MAX;
     type Job = Job;
     type Report = Report;
 
     async fn lanes_due(&self) -> Result<Vec<LaneDue>, StoreError> {
         let due = deliveries::lanes_due(&self.context.store).await?;
-        Ok(due.into_iter().map(|(lane, due_in)| LaneDue { lane, due_in }).collect())
+        if due.is_empty() {
+            return Ok(Vec::new());
+        }
+        let declarations = self.context.declarations().await?;
+        let is_ours = |lane: &str| {
+            let declared = declarations.payees.get(lane);
+            declared.is_some_and(|declared| declared.value.gateway == G::WORD)
+        };
+        let ours = due.into_iter().filter(|(lane, _)| is_ours(lane));
+        Ok(ours.map(|(lane, due_in)| LaneDue { lane, due_in }).collect())
     }
 
     async fn claim(&self, wanted: &[Wanted]) -> Result<Claim<Job>, StoreError> {
@@ -58,22 +60,19 @@ impl Courier for Unikassa {
             .iter()
             .filter_map(|Wanted { lane, .. }| Some((lane.as_str(), payee_of(lane)?)))
             .collect();
-        let profiles: Vec<_> = wanted
+        let called: Vec<_> = wanted
             .iter()
-            .filter_map(|wanted| Some((wanted, payees.get(wanted.lane.as_str())?.unikassa.as_ref()?)))
+            .filter_map(|wanted| Some((wanted, payees.get(wanted.lane.as_str())?.online()?)))
             .collect();
-        let quiet: Vec<_> = profiles
-            .iter()
-            .map(|(_, profile)| move |now| profile.quiet_until(now))
-            .collect();
-        let asks: Vec<Ask<'_>> = profiles
+        let quiet: Vec<_> = called.iter().map(|(_, online)| |now| online.quiet_until(now)).collect();
+        let asks: Vec<Ask<'_>> = called
             .iter()
             .zip(&quiet)
-            .map(|((wanted, profile), quiet_until)| Ask {
+            .map(|((wanted, online), quiet_until)| Ask {
                 lane: &wanted.lane,
                 most: wanted.most,
                 calls: Calls {
-                    longest: Duration::from_secs(profile.timeout_seconds.into()),
+                    longest: Duration::from_secs(online.timeout_seconds.into()),
                     quiet_until,
                 },
             })
@@ -104,29 +103,12 @@ impl Courier for Unikassa {
     async fn call(&self, job: &Job) -> Report {
         let Claimed { act, due, .. } = &job.claimed;
         tokio::time::sleep_until(job.at.into()).await;
-        let not_made = |told: Told| Report { request: None, told };
         // A process that stood still must not call when its lease may be over and the payment in other hands.
         if job.begun.elapsed() >= LEASE_MARGIN {
-            return not_made(Told::not_made("the worker stood still before the call".to_owned()));
+            let why = "the worker stood still before the call".to_owned();
+            return Report::without_request(Told::not_made(why));
         }
-        let target = match Target::of(&job.payee) {
-            Ok(target) => target,
-            Err(why) => return not_made(Told::not_sent(why)),
-        };
-        let request = match target.dialect.act(*act, due) {
-            Ok(request) => request,
-            Err(why) => return not_made(Told::not_made(why)),
-        };
-        let shown = request.shown.clone();
-        let wire = self.caller.call(&target, request, due.traceparent.as_deref()).await;
-        Report {
-            request: Some(shown),
-            told: Told::of_act(
-                wire,
-                |status| target.dialect.judges(*act, status),
-                |answer| target.dialect.read_act(*act, due, answer),
-            ),
-        }
+        self.gateway.act(&job.payee, *act, due).await
     }
 
     async fn record(&self, done: &[Done<Job, Report>]) -> Result<(), StoreError> {

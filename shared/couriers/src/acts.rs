@@ -5,17 +5,22 @@ use runtime::{Context, Nudge};
 use store::StoreError;
 use store::acts::{self, Step};
 
+use crate::nudge_all;
+
 /// Carries out what is there, a part at a time.
-pub(crate) fn spawn(context: &Context) {
-    sweep::spawn(context, "unikassa.acts", Nudge::Acts, |context| async move {
-        carry_on(&context).await
-    });
+pub(crate) fn spawn(context: &Context, name: &'static str) {
+    sweep::spawn(
+        context,
+        name,
+        Nudge::Acts,
+        |context| async move { carry_on(&context).await },
+    );
 }
 
 async fn carry_on(context: &Context) -> Result<Swept, StoreError> {
     match acts::carry_out(&context.store, &context.worker, None).await? {
         Step::Carried(_) => {
-            context.nudge(Nudge::Payments);
+            nudge_all(context);
             Ok(Swept::More)
         }
         Step::Later(pause) => Ok(Swept::Next(pause)),
