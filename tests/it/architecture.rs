@@ -66,7 +66,7 @@ fn collect(directory: &Path, found: &mut Vec<(String, String)>) {
 fn imports_go_one_way() {
     let layers = [
         &["domain"][..],
-        &["contract", "store", "bus"],
+        &["contract", "store", "bus", "sql"],
         &["runtime"],
         &["couriers"],
     ];
@@ -103,7 +103,7 @@ fn each_outside_world_is_named_by_one_crate() {
         ("deadpool-postgres", &["shared/store"]),
         ("lettre", &["workers/mailer"]),
         ("reqwest", &["workers/unikassa"]),
-        ("sqlx", &["receiver"]),
+        ("sqlx", &["shared/sql"]),
         ("chacha20poly1305", &["workers/cards"]),
         ("rust_xlsxwriter", &["shared/sheet"]),
         ("zip", &["shared/testkit", "workers/cards", "workers/registers"]),

@@ -7,9 +7,6 @@
 use std::sync::Arc;
 
 use domain::Invalid;
-use domain::text::is_field_key;
-
-use crate::config::StatementConfig;
 
 mod scanner;
 
@@ -17,8 +14,10 @@ use scanner::{Piece, Scanner};
 
 /// Which database's SQL it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Dialect {
+pub enum Dialect {
+    /// SQLite's.
     Sqlite,
+    /// PostgreSQL's.
     Postgres,
     /// MariaDB's too.
     Mysql,
@@ -26,57 +25,59 @@ pub(crate) enum Dialect {
 
 /// What a parameter is in the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// Of 64 bits.
     Integer,
+    /// Text.
     Text,
+    /// A UUID where the database has such a type, else text.
     Uuid,
+    /// A date and time, in the session's zone where the database keeps none.
     Moment,
-    /// A moment for the receiver's own table, which keeps UTC.
+    /// The same, kept as UTC.
     Utc,
     /// A decimal number with so many digits behind the point.
     Decimal {
+        /// Behind the point.
         digits: u32,
     },
 }
 
 impl Kind {
     /// Whether its text is a moment.
-    pub(crate) fn is_moment(self) -> bool {
+    pub fn is_moment(self) -> bool {
         matches!(self, Self::Moment | Self::Utc)
     }
 }
 
 /// Which names a statement may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Vocabulary {
-    /// `[check]` and `[pay]` of the configuration; amounts are of this kind.
-    Payment(Kind),
-    /// `[cancel]` and `[status]`, about a payment that is known already.
-    Known(Kind),
-    /// `[list]`, about a period.
-    Period,
-    /// The receiver's own statements about its journal.
-    Journal,
+pub trait Vocabulary {
+    /// What the parameter of this name is; `None` for one that is not known.
+    fn kind_of(&self, name: &str) -> Option<Kind>;
+    /// The names, for whoever used another.
+    fn names(&self) -> String;
 }
 
 /// A parameter of a statement, in the order of its number.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Parameter {
-    pub(crate) name: String,
-    pub(crate) kind: Kind,
+pub struct Parameter {
+    /// Without the colon.
+    pub name: String,
+    /// What it is bound as.
+    pub kind: Kind,
 }
 
 /// A statement ready to be run.
 #[derive(Debug, Clone)]
-pub(crate) struct Statement {
+pub struct Statement {
     /// Where it stands in the configuration, for example `pay.sql[2]`.
-    pub(crate) place: String,
+    pub place: String,
     /// The text with numbered parameters.
-    pub(crate) sql: Arc<str>,
+    pub sql: Arc<str>,
     /// What is bound, in the order of the numbers.
-    pub(crate) parameters: Vec<Parameter>,
+    pub parameters: Vec<Parameter>,
     /// Whether it may touch no row.
-    pub(crate) optional: bool,
+    pub optional: bool,
 }
 
 /// What a statement may begin with: that it works on rows. Others would end or split the transaction that the journal
@@ -85,63 +86,17 @@ const FIRST_WORDS: [&str; 9] = [
     "select", "insert", "update", "delete", "replace", "merge", "with", "values", "call",
 ];
 
-impl Vocabulary {
-    fn kind_of(self, name: &str) -> Option<Kind> {
-        match (self, name) {
-            (Self::Period, "after" | "limit") => Some(Kind::Integer),
-            (Self::Period, "from" | "to") => Some(Kind::Moment),
-            (Self::Period, "currency") => Some(Kind::Text),
-            (Self::Period, _) => None,
-            (_, "number") => Some(Kind::Integer),
-            (_, "payment_id") => Some(Kind::Uuid),
-            (_, "account" | "currency" | "fields") => Some(Kind::Text),
-            (Self::Payment(amount) | Self::Known(amount), "amount") => Some(amount),
-            (Self::Payment(_) | Self::Known(_), "paid_at") => Some(Kind::Moment),
-            (Self::Known(_) | Self::Journal, "reason" | "provider_reference") => Some(Kind::Text),
-            (Self::Journal, "amount" | "asked_at" | "after" | "limit") => Some(Kind::Integer),
-            (Self::Journal, "paid_at" | "from" | "to") => Some(Kind::Utc),
-            (Self::Payment(_) | Self::Known(_), field) => field
-                .strip_prefix("field_")
-                .filter(|key| is_field_key(key))
-                .map(|_| Kind::Text),
-            _ => None,
-        }
-    }
-
-    fn names(self) -> &'static str {
-        match self {
-            Self::Known(_) => {
-                ":number :payment_id :account :amount :currency :paid_at :fields :field_<name> :reason :provider_reference"
-            }
-            Self::Period => ":from :to :after :limit :currency",
-            Self::Payment(_) | Self::Journal => {
-                ":number :payment_id :account :amount :currency :paid_at :fields :field_<name>"
-            }
-        }
-    }
-}
-
 impl Statement {
-    /// Makes every statement of a list ready; `place` is the list's place in the configuration.
-    pub(crate) fn compile_all(
-        place: &str,
-        statements: &[StatementConfig],
-        dialect: Dialect,
-        vocabulary: Vocabulary,
-    ) -> Result<Vec<Self>, Invalid> {
-        let compile = |(index, config): (usize, &StatementConfig)| {
-            let place = format!("{place}[{}]", index + 1);
-            let statement = Self::compile(&place, &config.sql, dialect, vocabulary)?;
-            Ok(Self {
-                optional: config.optional,
-                ..statement
-            })
-        };
-        statements.iter().enumerate().map(compile).collect()
+    /// Whether it calls a procedure.
+    pub fn is_call(&self) -> bool {
+        self.sql
+            .trim_start()
+            .get(..4)
+            .is_some_and(|word| word.eq_ignore_ascii_case("call"))
     }
 
     /// Makes one statement ready.
-    pub(crate) fn compile(place: &str, text: &str, dialect: Dialect, vocabulary: Vocabulary) -> Result<Self, Invalid> {
+    pub fn compile(place: &str, text: &str, dialect: Dialect, vocabulary: &dyn Vocabulary) -> Result<Self, Invalid> {
         let refused = |why: String| Invalid::new(place, why);
         let mut sql = String::with_capacity(text.len() + 32);
         let mut parameters: Vec<Parameter> = Vec::new();
@@ -185,7 +140,7 @@ impl Statement {
             .to_ascii_lowercase();
         if !FIRST_WORDS.contains(&first_word.as_str()) {
             return Err(refused(format!(
-                "begins with {first_word}: there may be {}; the receiver keeps the transaction itself",
+                "begins with {first_word}: there may be {}; the transaction is kept for it",
                 FIRST_WORDS.join(", ")
             )));
         }
@@ -200,7 +155,12 @@ impl Statement {
 
 /// The number of a parameter, from 1. One that is used twice keeps its number, where the database has numbers; MySQL only
 /// counts, so there it is bound twice.
-fn number_of(parameters: &mut Vec<Parameter>, name: &str, vocabulary: Vocabulary, dialect: Dialect) -> Option<usize> {
+fn number_of(
+    parameters: &mut Vec<Parameter>,
+    name: &str,
+    vocabulary: &dyn Vocabulary,
+    dialect: Dialect,
+) -> Option<usize> {
     if dialect != Dialect::Mysql
         && let Some(index) = parameters.iter().position(|parameter| parameter.name == name)
     {
@@ -235,6 +195,3 @@ fn placeholder(dialect: Dialect, number: usize, kind: Kind) -> String {
         (Dialect::Mysql, Kind::Decimal { digits }) => format!("cast(? as decimal({}, {digits}))", 16 + digits),
     }
 }
-
-#[cfg(test)]
-mod tests;

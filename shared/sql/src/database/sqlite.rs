@@ -11,19 +11,19 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::cell::Cell;
 use super::error::About;
-use super::{Access, DatabaseError, Limits, Outcome, ROWS_MAX, Row};
+use super::{Access, DatabaseError, Limits, Outcome, RETURNED_MAX, ROWS_MAX, Row};
 use crate::statement::Statement;
 use crate::values::{Value, Values};
 
 /// A SQLite file.
 #[derive(Clone)]
-pub(crate) struct Sqlite {
+pub struct Sqlite {
     pool: SqlitePool,
     writers: Arc<Mutex<()>>,
 }
 
 /// A transaction; the turn ends after it, as fields are dropped in their order.
-pub(crate) struct SqliteTransaction {
+pub struct SqliteTransaction {
     inner: sqlx::Transaction<'static, sqlx::Sqlite>,
     _turn: Option<OwnedMutexGuard<()>>,
 }
@@ -43,6 +43,7 @@ impl Sqlite {
         let options = SqliteConnectOptions::from_str(url)
             .map_err(|error| DatabaseError::Url(error.to_string()))?
             .create_if_missing(limits.create)
+            .read_only(limits.read_only)
             .busy_timeout(limits.timeout / 2);
         let pool = SqlitePoolOptions::new()
             .max_connections(limits.pool_size)
@@ -74,6 +75,14 @@ impl Sqlite {
         // would return other columns than the driver was told, and it would panic.
         transaction.script("select 1 from sqlite_master limit 1").await?;
         Ok(transaction)
+    }
+
+    pub(super) async fn ask(&self, statement: &Statement, values: &Values) -> Result<Outcome, DatabaseError> {
+        // A table that was changed by somebody else is seen only within a transaction; see [`Sqlite::begin`].
+        let mut transaction = self.begin(Access::Read).await?;
+        let outcome = transaction.run(statement, values).await?;
+        transaction.rollback().await?;
+        Ok(outcome)
     }
 
     pub(super) async fn close(&self) {
@@ -134,16 +143,19 @@ impl SqliteTransaction {
 
 type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
 
-async fn collect(connection: &mut SqliteConnection, query: Query<'_>) -> Result<Vec<SqliteRow>, sqlx::Error> {
+async fn collect(connection: &mut SqliteConnection, query: Query<'_>) -> Result<Vec<SqliteRow>, DatabaseError> {
     use futures::TryStreamExt as _;
 
-    let mut rows = Vec::new();
+    let (mut rows, mut returned) = (Vec::new(), 0);
     let mut steps = connection.fetch_many(query);
     while let Some(step) = steps.try_next().await? {
-        if let Either::Right(row) = step
-            && rows.len() < ROWS_MAX
-        {
-            rows.push(row);
+        if let Either::Right(row) = step {
+            returned += 1;
+            if rows.len() < ROWS_MAX {
+                rows.push(row);
+            } else if returned > RETURNED_MAX {
+                return Err(DatabaseError::TooMany);
+            }
         }
     }
     Ok(rows)
@@ -159,12 +171,9 @@ fn read_row(row: &SqliteRow) -> Result<Row, DatabaseError> {
             (_, "INTEGER") => Cell::Integer(row.try_get_unchecked(index)?),
             (_, "REAL") => Cell::Real(row.try_get_unchecked(index)?),
             (_, "TEXT") => Cell::Text(row.try_get_unchecked(index)?),
-            (_, other) => {
-                read.push_unread(column.name(), other)?;
-                continue;
-            }
+            (_, other) => Cell::Unread(other.to_owned()),
         };
-        read.push(column.name(), cell)?;
+        read.push(column.name(), cell);
     }
     Ok(read)
 }

@@ -1,14 +1,15 @@
 //! Values in the binary forms of PostgreSQL and MySQL that the driver reads only into types we do not use.
 
 use jiff::Timestamp;
-use jiff::civil::DateTime;
+use jiff::ToSpan as _;
+use jiff::civil::{Date, DateTime, date};
 use jiff::tz::TimeZone;
 
 /// The first moment of the year 2000, from which PostgreSQL counts, in microseconds since 1970.
 const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
 
 /// PostgreSQL's binary `numeric`: groups of four decimal digits, the weight of the first, a sign, the digits shown.
-pub(crate) fn numeric_text(bytes: &[u8]) -> Option<String> {
+pub(super) fn numeric_text(bytes: &[u8]) -> Option<String> {
     let word = |index: usize| -> Option<[u8; 2]> { bytes.get(2 * index..2 * index + 2)?.try_into().ok() };
     let groups = usize::from(u16::from_be_bytes(word(0)?));
     let weight = i32::from(i16::from_be_bytes(word(1)?));
@@ -44,18 +45,24 @@ pub(crate) fn numeric_text(bytes: &[u8]) -> Option<String> {
 }
 
 /// PostgreSQL's binary `timestamptz`: microseconds since 2000; `None` for the infinite ones.
-pub(crate) fn postgres_moment(bytes: &[u8]) -> Option<Timestamp> {
+pub(super) fn postgres_moment(bytes: &[u8]) -> Option<Timestamp> {
     let since_2000 = i64::from_be_bytes(bytes.try_into().ok()?);
     Timestamp::from_microsecond(since_2000.checked_add(POSTGRES_EPOCH)?).ok()
 }
 
 /// PostgreSQL's binary `timestamp`: the same count, without saying where.
-pub(crate) fn postgres_datetime(bytes: &[u8]) -> Option<DateTime> {
+pub(super) fn postgres_datetime(bytes: &[u8]) -> Option<DateTime> {
     postgres_moment(bytes).map(|moment| TimeZone::UTC.to_datetime(moment))
 }
 
+/// PostgreSQL's binary `date`: days since 2000; `None` for the infinite ones.
+pub(super) fn postgres_date(bytes: &[u8]) -> Option<Date> {
+    let days = i32::from_be_bytes(bytes.try_into().ok()?);
+    date(2000, 1, 1).checked_add(i64::from(days).days()).ok()
+}
+
 /// MySQL's binary `DATETIME` and `TIMESTAMP`: year, month, day, then the time and microseconds unless they are zero.
-pub(crate) fn mysql_datetime(bytes: &[u8]) -> Option<DateTime> {
+pub(super) fn mysql_datetime(bytes: &[u8]) -> Option<DateTime> {
     // The first byte is the length of the rest, which the driver has left in place.
     let bytes = match bytes.split_first() {
         Some((&length, rest)) if usize::from(length) == rest.len() => rest,

@@ -5,48 +5,48 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 
 use super::DatabaseError;
-use crate::config::AmountAs;
+use crate::AmountAs;
 use crate::zone::Zone;
-
-/// Columns of the configuration's statements that mean something, besides `field_<name>`.
-const MEANINGFUL: [&str; 11] = [
-    "display",
-    "amount_due",
-    "min_amount",
-    "max_amount",
-    "refused_reason",
-    "provider_reference",
-    "result",
-    "number",
-    "amount",
-    "currency",
-    CREDITED_AT,
-];
-/// The one of them that is a date and time.
-const CREDITED_AT: &str = "credited_at";
 
 /// A value of a row. A decimal number is text: no digit of it is lost on the way.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Cell {
+pub enum Cell {
+    /// Null.
     Null,
+    /// An integer of any size that fits.
     Integer(i64),
+    /// A binary floating-point number.
     Real(f64),
+    /// Text, or a decimal number.
     Text(String),
     /// A date and time that says where.
     Moment(Timestamp),
     /// A date and time of the zone that the configuration says.
     Local(DateTime),
+    /// Of this type, which is not read.
+    Unread(String),
+}
+
+/// What becomes of a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readable {
+    /// It is there to be read.
+    Taken,
+    /// It is of no matter.
+    LeftOut,
+    /// It counts, and is of this type, which is not read.
+    Refused(String),
 }
 
 /// A row by the names of its columns, in small letters.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Row(Vec<(String, Cell)>);
+pub struct Row(Vec<(String, Cell)>);
 
 impl Cell {
-    /// The value as text; `None` for null.
-    pub(crate) fn text(&self) -> Option<String> {
+    /// The value as text; `None` for null and for what is not read.
+    pub fn text(&self) -> Option<String> {
         match self {
-            Self::Null => None,
+            Self::Null | Self::Unread(_) => None,
             Self::Integer(integer) => Some(integer.to_string()),
             Self::Real(real) => Some(real.to_string()),
             Self::Text(text) => Some(text.clone()),
@@ -56,13 +56,13 @@ impl Cell {
     }
 
     /// The value as minor units of a currency with so many digits; `None` for what is no such amount.
-    fn minor(&self, amount_as: AmountAs, digits: u32) -> Option<i64> {
+    pub fn minor(&self, amount_as: AmountAs, digits: u32) -> Option<i64> {
         let digits = match amount_as {
             AmountAs::Minor => 0,
             AmountAs::Decimal => digits,
         };
         match self {
-            Self::Null | Self::Moment(_) | Self::Local(_) => None,
+            Self::Null | Self::Moment(_) | Self::Local(_) | Self::Unread(_) => None,
             Self::Integer(integer) => integer.checked_mul(10_i64.checked_pow(digits)?),
             // Databases without decimal numbers keep money in these; at the currency's digits they are exact enough.
             Self::Real(real) => parse_decimal(&format!("{real:.*}", digits as usize), digits),
@@ -72,51 +72,50 @@ impl Cell {
 }
 
 impl Row {
-    /// Passes over a column of a type that is not read, unless it is one that counts: `returning *` may bring any.
-    pub(crate) fn push_unread(&mut self, name: &str, type_name: &str) -> Result<(), DatabaseError> {
-        let name = name.to_lowercase();
-        if is_meaningful(&name) {
-            return Err(DatabaseError::Column {
-                column: name,
-                type_name: type_name.to_owned(),
-            });
-        }
-        Ok(())
+    /// Takes a column.
+    pub fn push(&mut self, name: &str, cell: Cell) {
+        self.0.push((name.to_lowercase(), cell));
     }
 
-    /// Takes a column. Dates and times have many ways to be shown: where one is to be, the statement chooses.
-    pub(crate) fn push(&mut self, name: &str, cell: Cell) -> Result<(), DatabaseError> {
-        let name = name.to_lowercase();
-        if matches!(cell, Cell::Moment(_) | Cell::Local(_)) && name != CREDITED_AT {
-            return self.push_unread(&name, "date and time");
-        }
-        self.0.push((name, cell));
-        Ok(())
+    /// Leaves out what is not read, unless it is a column that counts: `returning *` may bring any.
+    pub fn readable(mut self, counts: impl Fn(&str, &Cell) -> Readable) -> Result<Self, DatabaseError> {
+        let mut refused = None;
+        self.0.retain(|(name, cell)| match counts(name, cell) {
+            Readable::Taken => true,
+            Readable::LeftOut => false,
+            Readable::Refused(type_name) => {
+                let column = name.clone();
+                refused.get_or_insert(DatabaseError::Column { column, type_name });
+                false
+            }
+        });
+        refused.map_or(Ok(self), Err)
     }
 
     /// Takes the columns of another row; where both have one, the other's counts.
-    pub(crate) fn merge(&mut self, other: Self) {
+    pub fn merge(&mut self, other: Self) {
         self.0.retain(|(name, _)| other.get(name).is_none());
         self.0.extend(other.0);
     }
 
-    pub(crate) fn get(&self, name: &str) -> Option<&Cell> {
+    /// The column as it is; `None` when it is not there.
+    pub fn get(&self, name: &str) -> Option<&Cell> {
         self.0.iter().find(|(column, _)| column == name).map(|(_, cell)| cell)
     }
 
     /// The column as text; `None` when it is not there, null or empty.
-    pub(crate) fn text(&self, name: &str) -> Option<String> {
+    pub fn text(&self, name: &str) -> Option<String> {
         self.get(name)?.text().filter(|text| !text.is_empty())
     }
 
     /// The column as an integer.
-    pub(crate) fn integer(&self, name: &str) -> Option<i64> {
+    pub fn integer(&self, name: &str) -> Option<i64> {
         self.get(name)?.minor(AmountAs::Minor, 0)
     }
 
     /// The column as an amount: `Ok(None)` when it is not there or null, `Err` with the value's text when it is no
     /// amount. A negative one (a credit) is none due.
-    pub(crate) fn amount(&self, name: &str, amount_as: AmountAs, digits: u32) -> Result<Option<i64>, String> {
+    pub fn amount(&self, name: &str, amount_as: AmountAs, digits: u32) -> Result<Option<i64>, String> {
         let Some(cell) = self.get(name).filter(|cell| **cell != Cell::Null) else {
             return Ok(None);
         };
@@ -127,7 +126,7 @@ impl Row {
     }
 
     /// The column as a moment; text without an offset is of the payee's zone. `Err` says what is wrong with it.
-    pub(crate) fn moment(&self, name: &str, zone: &Zone) -> Result<Timestamp, String> {
+    pub fn moment(&self, name: &str, zone: &Zone) -> Result<Timestamp, String> {
         let local = |local: DateTime| zone.moment(local);
         let moment = match self.get(name) {
             None => return Err(format!("there is no column {name}")),
@@ -140,20 +139,16 @@ impl Row {
     }
 
     /// The names of the columns.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_str())
     }
 
     /// Columns whose names begin with a prefix, without it.
-    pub(crate) fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a Cell)> {
+    pub fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a Cell)> {
         self.0
             .iter()
             .filter_map(move |(name, cell)| Some((name.strip_prefix(prefix)?, cell)))
     }
-}
-
-fn is_meaningful(name: &str) -> bool {
-    MEANINGFUL.contains(&name) || name.starts_with("field_")
 }
 
 /// `1250.4` with two digits is 125040. More digits are allowed as long as they are zeros: nothing is rounded.
@@ -215,7 +210,7 @@ mod tests {
     fn amounts_are_read_from_any_column() {
         let cell = |cell: Cell, amount_as| {
             let mut row = Row::default();
-            row.push("Due", cell).unwrap();
+            row.push("Due", cell);
             row.amount("due", amount_as, 2)
         };
         assert_eq!(cell(Cell::Integer(15_000), AmountAs::Minor), Ok(Some(15_000)));
@@ -234,10 +229,10 @@ mod tests {
     #[test]
     fn rows_merge_by_name() {
         let mut row = Row::default();
-        row.push("display", Cell::Text("old".to_owned())).unwrap();
-        row.push("field_name", Cell::Integer(7)).unwrap();
+        row.push("display", Cell::Text("old".to_owned()));
+        row.push("field_name", Cell::Integer(7));
         let mut other = Row::default();
-        other.push("DISPLAY", Cell::Text("new".to_owned())).unwrap();
+        other.push("DISPLAY", Cell::Text("new".to_owned()));
         row.merge(other);
         assert_eq!(row.text("display").as_deref(), Some("new"));
         assert_eq!(
@@ -245,11 +240,6 @@ mod tests {
             [("name", &Cell::Integer(7))]
         );
         assert_eq!(row.text("absent"), None);
-        assert!(row.push_unread("created_at", "TIMESTAMPTZ").is_ok());
-        assert_eq!(
-            row.push_unread("Display", "BYTEA").unwrap_err().to_string(),
-            "column display is of type BYTEA: cast it to text"
-        );
     }
 
     #[test]
@@ -257,7 +247,7 @@ mod tests {
         let zone = Zone::parse("+03:00").unwrap();
         let read = |cell: Cell| {
             let mut row = Row::default();
-            row.push("credited_at", cell).unwrap();
+            row.push("credited_at", cell);
             row.moment("credited_at", &zone).map(|moment| moment.to_string())
         };
         let text = |text: &str| read(Cell::Text(text.to_owned()));
@@ -274,10 +264,5 @@ mod tests {
                 .unwrap_err()
                 .starts_with("there is no column")
         );
-        assert!(
-            Row::default().push("display", local.clone()).is_err(),
-            "how it is shown is the statement's business"
-        );
-        assert!(Row::default().push("created", local).is_ok());
     }
 }

@@ -44,7 +44,7 @@ impl Zone {
     }
 
     /// The value of MySQL's `time_zone`. A name is known there only if the server has its tables of zones.
-    pub(crate) fn for_mysql(&self) -> &str {
+    pub fn for_mysql(&self) -> &str {
         if self.offset == Some(Offset::UTC) {
             "+00:00"
         } else {
@@ -53,7 +53,7 @@ impl Zone {
     }
 
     /// The value of PostgreSQL's `TimeZone`, where a bare offset would count the other way round.
-    pub(crate) fn for_postgres(&self) -> String {
+    pub fn for_postgres(&self) -> String {
         match self.offset {
             Some(offset) => format!("<{offset}>{}", offset.negate()),
             None => self.name.clone(),
@@ -62,7 +62,7 @@ impl Zone {
 
     /// The moment of a date and time of this zone. One that a change of clocks leaves out is taken for the later one, one
     /// that it repeats for the first; `None` beyond the years that are counted.
-    pub(crate) fn moment(&self, local: DateTime) -> Option<Timestamp> {
+    pub fn moment(&self, local: DateTime) -> Option<Timestamp> {
         self.zone.to_timestamp(local).ok()
     }
 }

@@ -1,29 +1,33 @@
-//! PostgreSQL through sqlx. Statements are not cached: the payee may change its tables while the receiver runs, and a
-//! cached plan would fail until a restart. Session timeouts keep a lost request from holding the payee's rows.
+//! PostgreSQL through sqlx. Session timeouts keep a lost request from holding the payee's rows.
 
 use std::str::FromStr as _;
 use std::sync::Arc;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow, PgValueRef};
-use sqlx::{AssertSqlSafe, Column as _, Either, Executor as _, Row as _, SqlSafeStr as _, Statement as _};
+use sqlx::{
+    AssertSqlSafe, Column as _, Connection as _, Either, Executor as _, Row as _, SqlSafeStr as _, Statement as _,
+};
 use sqlx::{TypeInfo as _, ValueRef as _};
 
+use super::asking::Asking;
 use super::binary;
 use super::cell::Cell;
-use super::error::About;
-use super::{Access, DatabaseError, Limits, Outcome, ROWS_MAX, Row};
+use super::error::{About, is_stale_plan};
+use super::{Access, DatabaseError, Limits, Outcome, RETURNED_MAX, ROWS_MAX, Row, TRUSTED_FOR};
 use crate::statement::Statement;
 use crate::values::{Value, Values};
 
 /// A PostgreSQL database.
 #[derive(Clone)]
-pub(crate) struct Postgres {
+pub struct Postgres {
     pool: PgPool,
+    keep_plans: bool,
 }
 
 /// A transaction.
-pub(crate) struct PostgresTransaction {
+pub struct PostgresTransaction {
     inner: sqlx::Transaction<'static, sqlx::Postgres>,
+    keep_plans: bool,
 }
 
 /// What an error is about, by its SQLSTATE. Classes and codes that are not named are the server's.
@@ -45,18 +49,32 @@ pub(super) fn about(code: &str) -> About {
 
 impl Postgres {
     pub(super) fn open(url: &str, limits: &Limits) -> Result<Self, DatabaseError> {
-        let seconds = limits.timeout.as_secs();
+        let (seconds, read_only) = (limits.timeout.as_secs(), limits.read_only);
         let options = PgConnectOptions::from_str(url)
             .map_err(|error| DatabaseError::Url(error.to_string()))?
-            .application_name("unigate-receiver")
+            .application_name(limits.application)
             .options([
                 ("statement_timeout", format!("{seconds}s")),
                 ("idle_in_transaction_session_timeout", format!("{seconds}s")),
+                (
+                    "default_transaction_read_only",
+                    if limits.read_only { "on" } else { "off" }.to_owned(),
+                ),
             ]);
         let zone = Arc::new(limits.zone.for_postgres());
         let pool = PgPoolOptions::new()
             .max_connections(limits.pool_size)
             .acquire_timeout(limits.connection_wait())
+            // A ping before each question would cost as much as it: only what was idle for a while is tried first.
+            .test_before_acquire(!read_only)
+            .before_acquire(move |connection, meta| {
+                Box::pin(async move {
+                    if read_only && meta.idle_for > TRUSTED_FOR {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             // Not among the options above: the driver sets its own zone, and that counts.
             .after_connect(move |connection, _| {
                 let zone = Arc::clone(&zone);
@@ -67,7 +85,10 @@ impl Postgres {
                 })
             })
             .connect_lazy_with(options);
-        Ok(Self { pool })
+        Ok(Self {
+            pool,
+            keep_plans: limits.keep_plans,
+        })
     }
 
     pub(super) async fn begin(&self, access: Access) -> Result<PostgresTransaction, DatabaseError> {
@@ -77,7 +98,15 @@ impl Postgres {
         };
         Ok(PostgresTransaction {
             inner: self.pool.begin_with(begin).await?,
+            keep_plans: self.keep_plans,
         })
+    }
+
+    pub(super) async fn ask(&self, statement: &Statement, values: &Values) -> Result<Outcome, DatabaseError> {
+        let mut asking = Asking::on(self.pool.acquire().await?);
+        let outcome = run(asking.connection(), statement, values, self.keep_plans).await;
+        asking.end(&outcome);
+        outcome
     }
 
     pub(super) async fn close(&self) {
@@ -87,14 +116,7 @@ impl Postgres {
 
 impl PostgresTransaction {
     pub(super) async fn run(&mut self, statement: &Statement, values: &Values) -> Result<Outcome, DatabaseError> {
-        let mut query = sqlx::query(AssertSqlSafe(Arc::clone(&statement.sql))).persistent(false);
-        for parameter in &statement.parameters {
-            query = match values.get(parameter) {
-                Value::Integer(integer) => query.bind(integer),
-                Value::Text(text) => query.bind(text),
-            };
-        }
-        collect(&mut self.inner, query).await
+        run(&mut self.inner, statement, values, self.keep_plans).await
     }
 
     pub(super) async fn describe(&mut self, statement: &Statement) -> Result<Vec<String>, DatabaseError> {
@@ -123,16 +145,44 @@ impl PostgresTransaction {
 
 type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
+async fn run(
+    connection: &mut PgConnection,
+    statement: &Statement,
+    values: &Values,
+    keep_plan: bool,
+) -> Result<Outcome, DatabaseError> {
+    let mut query = sqlx::query(AssertSqlSafe(Arc::clone(&statement.sql))).persistent(keep_plan);
+    for parameter in &statement.parameters {
+        query = match values.get(parameter) {
+            Value::Integer(integer) => query.bind(integer),
+            Value::Text(text) => query.bind(text),
+        };
+    }
+    let outcome = collect(connection, query).await;
+    if let Err(DatabaseError::Contended(sqlx::Error::Database(reported))) = &outcome
+        && is_stale_plan(&reported.code().unwrap_or_default(), reported.message())
+    {
+        connection.clear_cached_statements().await?;
+    }
+    outcome
+}
+
 async fn collect(connection: &mut PgConnection, query: Query<'_>) -> Result<Outcome, DatabaseError> {
     use futures::TryStreamExt as _;
 
-    let mut outcome = Outcome::default();
+    let (mut outcome, mut returned) = (Outcome::default(), 0);
     let mut steps = connection.fetch_many(query);
     while let Some(step) = steps.try_next().await? {
         match step {
             Either::Left(done) => outcome.touched += done.rows_affected(),
-            Either::Right(row) if outcome.rows.len() < ROWS_MAX => outcome.rows.push(read_row(&row)?),
-            Either::Right(_) => {}
+            Either::Right(row) => {
+                returned += 1;
+                if outcome.rows.len() < ROWS_MAX {
+                    outcome.rows.push(read_row(&row)?);
+                } else if returned > RETURNED_MAX {
+                    return Err(DatabaseError::TooMany);
+                }
+            }
         }
     }
     Ok(outcome)
@@ -143,10 +193,8 @@ fn read_row(row: &PgRow) -> Result<Row, DatabaseError> {
     for (index, column) in row.columns().iter().enumerate() {
         let value = row.try_get_raw(index)?;
         let type_name = value.type_info().name().to_owned();
-        match read_cell(value, &type_name) {
-            Some(cell) => read.push(column.name(), cell)?,
-            None => read.push_unread(column.name(), &type_name)?,
-        }
+        let cell = read_cell(value, &type_name);
+        read.push(column.name(), cell.unwrap_or(Cell::Unread(type_name)));
     }
     Ok(read)
 }
@@ -166,6 +214,8 @@ fn read_cell(value: PgValueRef<'_>, type_name: &str) -> Option<Cell> {
         "NUMERIC" => binary::numeric_text(bytes).map(Cell::Text),
         "TIMESTAMPTZ" => binary::postgres_moment(bytes).map(Cell::Moment),
         "TIMESTAMP" => binary::postgres_datetime(bytes).map(Cell::Local),
+        "BOOL" => Some(Cell::Text((if bytes == [1] { "true" } else { "false" }).to_owned())),
+        "DATE" => binary::postgres_date(bytes).map(|date| Cell::Text(date.to_string())),
         "UUID" => uuid::Uuid::from_slice(bytes)
             .ok()
             .map(|uuid| Cell::Text(uuid.to_string())),

@@ -190,3 +190,26 @@ impl<'a> Iterator for Scanner<'a> {
         Some(piece)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        /// Any text is cut into pieces or refused; the pieces are all of it.
+        #[test]
+        fn no_text_breaks_the_scanner(text in "[a-zя:;'\"$@?/*\\[\\]\\\\ \n-]{0,40}") {
+            for dialect in [Dialect::Sqlite, Dialect::Postgres, Dialect::Mysql] {
+                let pieces: Result<Vec<Piece<'_>>, _> = Scanner::new(&text, dialect).collect();
+                let length = |piece: &Piece<'_>| match piece {
+                    Piece::Parameter(name) => name.len() + 1,
+                    Piece::Semicolon => 1,
+                    Piece::Word(t) | Piece::Code(t) | Piece::Foreign(t) | Piece::Comment(t) | Piece::Space(t) => t.len(),
+                };
+                if let Ok(pieces) = pieces {
+                    proptest::prop_assert_eq!(pieces.iter().map(length).sum::<usize>(), text.len());
+                }
+            }
+        }
+    }
+}

@@ -8,13 +8,17 @@ use std::time::Duration;
 
 use sqlx::mysql::{MySql, MySqlConnectOptions, MySqlConnection, MySqlPool, MySqlPoolOptions, MySqlRow, MySqlValueRef};
 use sqlx::pool::PoolConnection;
-use sqlx::{AssertSqlSafe, Column as _, Decode, Either, Executor as _, Row as _, SqlSafeStr as _, Statement as _};
+use sqlx::{
+    AssertSqlSafe, Column as _, Connection as _, Decode, Either, Executor as _, Row as _, SqlSafeStr as _,
+    Statement as _,
+};
 use sqlx::{TypeInfo as _, ValueRef as _};
 
+use super::asking::Asking;
 use super::binary;
 use super::cell::Cell;
 use super::error::About;
-use super::{Access, DatabaseError, Limits, Outcome, ROWS_MAX, Row};
+use super::{Access, DatabaseError, Limits, Outcome, RETURNED_MAX, ROWS_MAX, Row, TRUSTED_FOR};
 use crate::statement::Statement;
 use crate::values::{Value, Values};
 
@@ -24,13 +28,13 @@ const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// A MySQL or MariaDB database.
 #[derive(Clone)]
-pub(crate) struct Mysql {
+pub struct Mysql {
     pool: MySqlPool,
 }
 
 /// A transaction. Not sqlx's own: when a request breaks off in the middle of a statement, the driver would take the rest
 /// of one answer for the next one. A connection goes back to the pool only after an orderly end, else it is closed.
-pub(crate) struct MysqlTransaction {
+pub struct MysqlTransaction {
     connection: PoolConnection<MySql>,
     ended: bool,
 }
@@ -67,10 +71,19 @@ impl Mysql {
             .timezone(Some(limits.zone.for_mysql().to_owned()))
             .pipes_as_concat(false)
             .no_engine_substitution(false);
-        let session = Arc::new(session(limits.timeout));
+        let (session, read_only) = (Arc::new(session(limits)), limits.read_only);
         let pool = MySqlPoolOptions::new()
             .max_connections(limits.pool_size)
             .acquire_timeout(limits.connection_wait())
+            .test_before_acquire(!read_only)
+            .before_acquire(move |connection, meta| {
+                Box::pin(async move {
+                    if read_only && meta.idle_for > TRUSTED_FOR {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .idle_timeout(SILENCE_MAX / 3)
             .after_connect(move |connection, _| {
                 let session = Arc::clone(&session);
@@ -100,37 +113,36 @@ impl Mysql {
         Ok(transaction)
     }
 
+    pub(super) async fn ask(&self, statement: &Statement, values: &Values) -> Result<Outcome, DatabaseError> {
+        let connection = self.pool.acquire().await.map_err(DatabaseError::Away)?;
+        let mut asking = Asking::on(connection);
+        let outcome = run(asking.connection(), statement, values).await;
+        asking.end(&outcome);
+        outcome
+    }
+
     pub(super) async fn close(&self) {
         self.pool.close().await;
     }
 }
 
 /// What every session is told first. The comment is read by MariaDB only, which alone limits statements of every kind.
-fn session(timeout: Duration) -> String {
-    let seconds = timeout.as_secs().max(1);
+fn session(limits: &Limits) -> String {
+    let seconds = limits.timeout.as_secs().max(1);
+    let access = if limits.read_only { ", read only" } else { "" };
     let lock = (seconds / 2).max(1);
     let silence = SILENCE_MAX.as_secs();
     format!(
         "set session sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,PIPES_AS_CONCAT', \
          session innodb_lock_wait_timeout = {lock}, session lock_wait_timeout = {lock}, \
          session wait_timeout = {silence} /*M!100100 , session max_statement_time = {seconds} */; \
-         set session transaction isolation level read committed"
+         set session transaction isolation level read committed{access}"
     )
 }
 
 impl MysqlTransaction {
     pub(super) async fn run(&mut self, statement: &Statement, values: &Values) -> Result<Outcome, DatabaseError> {
-        // Kept by the connection, unlike with PostgreSQL: the server prepares it again by itself when a table has changed, and
-        // to give it up each time would cost 40 ms, for which the socket waits to send what needs no answer.
-        let mut query = sqlx::query(AssertSqlSafe(Arc::clone(&statement.sql)));
-        for parameter in &statement.parameters {
-            query = match values.get(parameter) {
-                Value::Integer(integer) => query.bind(integer),
-                Value::Text(text) if parameter.kind.is_moment() => query.bind(text.map(|text| datetime(&text))),
-                Value::Text(text) => query.bind(text),
-            };
-        }
-        collect(&mut self.connection, query).await
+        run(&mut self.connection, statement, values).await
     }
 
     pub(super) async fn describe(&mut self, statement: &Statement) -> Result<Vec<String>, DatabaseError> {
@@ -178,6 +190,24 @@ fn datetime(moment: &str) -> String {
 
 type Query<'q> = sqlx::query::Query<'q, MySql, sqlx::mysql::MySqlArguments>;
 
+async fn run(
+    connection: &mut MySqlConnection,
+    statement: &Statement,
+    values: &Values,
+) -> Result<Outcome, DatabaseError> {
+    // Kept by the connection, unlike with PostgreSQL: the server prepares it again by itself when a table has changed, and
+    // to give it up each time would cost 40 ms, for which the socket waits to send what needs no answer.
+    let mut query = sqlx::query(AssertSqlSafe(Arc::clone(&statement.sql)));
+    for parameter in &statement.parameters {
+        query = match values.get(parameter) {
+            Value::Integer(integer) => query.bind(integer),
+            Value::Text(text) if parameter.kind.is_moment() => query.bind(text.map(|text| datetime(&text))),
+            Value::Text(text) => query.bind(text),
+        };
+    }
+    collect(connection, query).await
+}
+
 async fn collect(connection: &mut MySqlConnection, query: Query<'_>) -> Result<Outcome, DatabaseError> {
     use futures::TryStreamExt as _;
 
@@ -190,6 +220,8 @@ async fn collect(connection: &mut MySqlConnection, query: Query<'_>) -> Result<O
                 returned += 1;
                 if outcome.rows.len() < ROWS_MAX {
                     outcome.rows.push(read_row(&row)?);
+                } else if returned > RETURNED_MAX {
+                    return Err(DatabaseError::TooMany);
                 }
             }
         }
@@ -203,10 +235,8 @@ fn read_row(row: &MySqlRow) -> Result<Row, DatabaseError> {
     for (index, column) in row.columns().iter().enumerate() {
         let value = row.try_get_raw(index)?;
         let type_name = value.type_info().name().to_owned();
-        match read_cell(value, &type_name) {
-            Some(cell) => read.push(column.name(), cell)?,
-            None => read.push_unread(column.name(), &type_name)?,
-        }
+        let cell = read_cell(value, &type_name);
+        read.push(column.name(), cell.unwrap_or(Cell::Unread(type_name)));
     }
     Ok(read)
 }
@@ -226,6 +256,7 @@ fn read_cell(value: MySqlValueRef<'_>, type_name: &str) -> Option<Cell> {
         }
         "FLOAT" | "DOUBLE" => decode(value).map(Cell::Real),
         "DECIMAL" | "JSON" => decode(value).map(Cell::Text),
+        "DATE" => binary::mysql_datetime(decode(value)?).map(|day| Cell::Text(day.date().to_string())),
         "DATETIME" | "TIMESTAMP" => binary::mysql_datetime(decode(value)?).map(Cell::Local),
         _ if is_text => decode(value).map(Cell::Text),
         _ => None,

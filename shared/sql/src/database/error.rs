@@ -27,8 +27,11 @@ pub enum DatabaseError {
         /// Its type in the database.
         type_name: String,
     },
+    /// A statement returned rows without end.
+    #[error("the statement returns more than 10000 rows: it may return a few")]
+    TooMany,
     /// The address of the database is none.
-    #[error("database.url: {0}")]
+    #[error("the address of the database {0}")]
     Url(String),
 }
 
@@ -43,8 +46,16 @@ pub(super) enum About {
     Statement,
 }
 
+/// A plan that PostgreSQL kept, of a table that has changed since: the same statement, prepared anew, will do.
+pub(super) fn is_stale_plan(code: &str, message: &str) -> bool {
+    code == "0A000" && message.contains("cached plan")
+}
+
 fn about(reported: &dyn Reported) -> About {
     let code = reported.code().unwrap_or_default();
+    if is_stale_plan(&code, reported.message()) {
+        return About::Contention;
+    }
     if let Some(error) = reported.try_downcast_ref::<MySqlDatabaseError>() {
         mysql::about(error.number(), &code)
     } else if reported.try_downcast_ref::<PgDatabaseError>().is_some() {
@@ -70,8 +81,53 @@ impl From<sqlx::Error> for DatabaseError {
 }
 
 impl DatabaseError {
+    /// A row that makes no sense.
+    pub fn unreadable(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::from(sqlx::Error::Decode(why.into()))
+    }
+
+    /// A row that was in the way is gone again: asking once more will do.
+    pub fn vanished() -> Self {
+        Self::Away(sqlx::Error::RowNotFound)
+    }
+
+    /// It did not answer in time.
+    pub fn timed_out() -> Self {
+        Self::Away(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))
+    }
+
+    /// Whether a unique key was in the way of a row.
+    pub fn is_duplicate(&self) -> bool {
+        let Self::Refused(sqlx::Error::Database(reported)) = self else {
+            return false;
+        };
+        reported.kind() == ErrorKind::UniqueViolation
+    }
+
+    /// It, its cause and what the server said besides, in one line for an operator.
+    pub fn in_full(&self) -> String {
+        let (Self::Away(source) | Self::Contended(source) | Self::Refused(source)) = self else {
+            return self.to_string();
+        };
+        let said = source.as_database_error();
+        let code = said.and_then(Reported::code).unwrap_or_default();
+        let detail = said
+            .and_then(|reported| reported.try_downcast_ref::<PgDatabaseError>())
+            .and_then(PgDatabaseError::detail);
+        let text = match (self, detail) {
+            (Self::Refused(_), None) => source.to_string(),
+            (Self::Refused(_), Some(detail)) => format!("{source}: {detail}"),
+            _ => format!("{self}: {source}"),
+        };
+        if code.is_empty() {
+            text
+        } else {
+            format!("{text} ({code})")
+        }
+    }
+
     /// Whether the values are to blame and not the statement: others may do.
-    pub(crate) fn is_about_values(&self) -> bool {
+    pub fn is_about_values(&self) -> bool {
         let Self::Refused(sqlx::Error::Database(reported)) = self else {
             return false;
         };
