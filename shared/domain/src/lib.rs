@@ -22,6 +22,7 @@ pub mod receipt;
 pub mod reconciliation;
 pub mod register;
 pub mod retry;
+pub mod scenario;
 mod template;
 pub mod text;
 pub mod vault;

@@ -15,6 +15,7 @@ mod pace;
 mod pattern;
 mod payee;
 mod product;
+mod profile_databases;
 mod profile_register;
 mod profile_unikassa;
 mod schedule;
@@ -36,6 +37,10 @@ pub use pace::{Day, QuietWindow, Rate, TimeOfDay};
 pub use pattern::Pattern;
 pub use payee::{AccountRule, AmountRule, FieldRule, Gateway, Payee};
 pub use product::{Product, Reissue};
+pub use profile_databases::{
+    AmountAs, AskRule, DatabasesProfile, End, FileFormat, FileSource, PayStep, Statement, Step, StepKind, ValueType,
+    When,
+};
 pub use profile_register::{RegisterFormat, RegisterProfile, parse_mail_address};
 pub use profile_unikassa::{BasicAuth, ClientCertificate, Dialect, UnikassaProfile, mask_secrets};
 pub use schedule::{Schedule, Zone};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Declaration, Findings, Online, Pattern, RegisterProfile, UnikassaProfile, check_name, is_false,
+    DatabasesProfile, Declaration, Findings, Online, Pattern, RegisterProfile, UnikassaProfile, check_name, is_false,
     mask_secrets,
 };
 use crate::ids::PayeeId;
@@ -206,17 +206,11 @@ impl Payee {
 
     /// A section that the gateway does not read is refused: whoever wrote it expects it to count.
     fn check_gateway(&self, found: &mut Findings) {
-        found.refuse_if(
-            self.gateway == Gateway::Databases,
-            "gateway",
-            "databases is known but not served by this version yet; registers and unikassa are",
-        );
         match (&self.register, self.gateway) {
             (Some(profile), Gateway::Registers) => found.within("register", profile.check()),
             (Some(profile), Gateway::Unikassa | Gateway::Databases) => {
                 found.within("register", profile.check_of_delivered())
             }
-            (Some(_), Gateway::Databases) => {}
             (None, gateway) => found.refuse_if(
                 gateway == Gateway::Registers,
                 "register",
@@ -227,6 +221,11 @@ impl Payee {
             (Some(profile), true) => found.within("unikassa", profile.check(self)),
             (Some(_), false) => found.refuse_if(true, "unikassa", "is read only with gateway = \"unikassa\""),
             (None, needed) => found.refuse_if(needed, "unikassa", "is missing: gateway = \"unikassa\" needs it"),
+        }
+        match (&self.databases, self.gateway == Gateway::Databases) {
+            (Some(profile), true) => found.within("databases", profile.check(self)),
+            (Some(_), false) => found.refuse_if(true, "databases", "is read only with gateway = \"databases\""),
+            (None, needed) => found.refuse_if(needed, "databases", "is missing: gateway = \"databases\" needs it"),
         }
     }
 }

@@ -54,7 +54,9 @@ pub(super) fn check_reference(field: &str, reference: &SecretRef) -> Result<(), 
 }
 
 /// Where a payee's declaration may hold a secret as a value.
-const SECRET_PLACES: [&str; 5] = [
+const SECRET_PLACES: [&str; 7] = [
+    "/databases/url",
+    "/databases/read_url",
     "/unikassa/secret",
     "/unikassa/previous_secret",
     "/unikassa/basic/password",
