@@ -107,7 +107,7 @@ fn each_outside_world_is_named_by_one_crate() {
         ("chacha20poly1305", &["workers/cards"]),
         ("rust_xlsxwriter", &["shared/sheet"]),
         ("zip", &["shared/testkit", "workers/cards", "workers/registers"]),
-        ("calamine", &["workers/cards"]),
+        ("calamine", &["workers/cards", "workers/databases"]),
         ("pgp", &["workers/cards"]),
         ("minijinja", &["shared/domain"]),
         ("quick-xml", &["shared/domain"]),

@@ -78,7 +78,8 @@ fn answered(payee: &Payee, answer: CheckAnswer) -> PaymentCheckAnswer {
             ) => reason,
             _ => Reason::RefusedByPayee,
         };
-        return Refusal::new(reason, format!("the payee says: {word}")).into();
+        let detail = answer.display.unwrap_or_else(|| format!("the payee says: {word}"));
+        return Refusal::new(reason, detail).into();
     }
     let limit =
         |said: Option<i64>, declared: Amount| said.and_then(|minor| Amount::new(minor).ok()).unwrap_or(declared);
