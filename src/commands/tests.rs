@@ -38,6 +38,7 @@ fn columns() {
         line::<ListedGroup>("deliveries groups"),
         line::<ListedLane>("deliveries lanes"),
         line::<ListedAct>("deliveries acts"),
+        line::<databases::trying::Finding>("databases check-config"),
         line::<store::registers::Listed>("registers list"),
         line::<store::parked::Parked>("parked list"),
         line::<store::notices::Notice>("notices list"),
