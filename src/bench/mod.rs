@@ -6,6 +6,7 @@
 
 mod bounds;
 mod cards;
+mod databases;
 mod figure;
 mod idle;
 mod intake;
@@ -32,6 +33,8 @@ enum Bench {
     Cards(CardsArgs),
     /// How fast payments are delivered to online payees, and what one that hangs costs the others
     Unikassa(UnikassaArgs),
+    /// How fast accounts are looked up and payments entered in a payee's database, and what one that hangs costs the others
+    Databases(DatabasesArgs),
 }
 
 /// What `unigate bench unikassa` is told.
@@ -44,6 +47,23 @@ struct UnikassaArgs {
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
     payments: u32,
     /// Only figures whose names begin so: deliver, hanging, requeue
+    #[arg(long, default_value = "")]
+    only: String,
+    /// How the figures are printed
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+/// What `unigate bench databases` is told.
+#[derive(Debug, Args)]
+struct DatabasesArgs {
+    /// Pairs of measurements per figure
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
+    pairs: u32,
+    /// Checks or payments per measurement
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
+    payments: u32,
+    /// Only figures whose names begin so: check, pay, hanging
     #[arg(long, default_value = "")]
     only: String,
     /// How the figures are printed
@@ -109,6 +129,10 @@ pub(crate) async fn run(args: &BenchArgs) -> Outcome {
         Bench::Unikassa(args) => {
             let figures = unikassa::measure(&settings, args.pairs, args.payments, &args.only).await?;
             ("unikassa", args.format, figures)
+        }
+        Bench::Databases(args) => {
+            let figures = databases::measure(&settings, args.pairs, args.payments, &args.only).await?;
+            ("databases", args.format, figures)
         }
     };
     match format {
