@@ -28,6 +28,7 @@ mod cli_card_files;
 mod cli_deliveries;
 mod cli_operator;
 mod couriers;
+mod databases;
 mod deliveries_acts;
 mod deliveries_lanes;
 mod dialects;
