@@ -31,7 +31,7 @@
 --   payment_view and the checks of foreign keys work with the rights of the tables' owner.
 --   Nobody but the owner may delete what has happened; audit rows cannot even be changed.
 
-\set workers 'unigate_intake, unigate_cards, unigate_unikassa, unigate_registers, unigate_mailer'
+\set workers 'unigate_intake, unigate_cards, unigate_unikassa, unigate_databases, unigate_registers, unigate_mailer'
 \set all_roles :workers ', unigate_operator, unigate_readonly'
 
 begin;
@@ -42,7 +42,7 @@ declare
     wanted text;
 begin
     foreach wanted in array array['unigate_owner', 'unigate_intake', 'unigate_cards', 'unigate_unikassa',
-                                  'unigate_registers', 'unigate_mailer', 'unigate_operator', 'unigate_readonly'] loop
+                                  'unigate_databases', 'unigate_registers', 'unigate_mailer', 'unigate_operator', 'unigate_readonly'] loop
         if not exists (select from pg_roles where rolname = wanted) then
             execute format('create role %I nologin', wanted);
         end if;
@@ -68,8 +68,9 @@ grant update (title, lines, mail_to, times, last_at) on notice to :workers;
 
 -- Declarations, where messages or payees are judged by them.
 grant select on declaration_generation, payee, product, terminal, terminal_group
-    to unigate_intake, unigate_cards, unigate_unikassa;
-grant update (only_row) on declaration_generation to unigate_intake, unigate_cards, unigate_unikassa;
+    to unigate_intake, unigate_cards, unigate_unikassa, unigate_databases;
+grant update (only_row) on declaration_generation
+    to unigate_intake, unigate_cards, unigate_unikassa, unigate_databases;
 
 -- Facts that are refused: kept by the worker they came to, and handled again by it.
 grant select, insert on parked to unigate_intake, unigate_cards;
@@ -121,25 +122,26 @@ grant update (terminal_id) on terminal_gate to unigate_cards;
 -- Every card shown once more is in the audit log.
 grant insert on audit to unigate_cards;
 
--- -------------------------------------------------------------------------------------------------------- unikassa
-grant select on payment, attempt, lane, lane_slot to unigate_unikassa;
+-- -------------------------------------------------------------------------------------------------------- unikassa, databases
+-- The same couriers work for both.
+grant select on payment, attempt, lane, lane_slot to unigate_unikassa, unigate_databases;
 grant update (state, next_act, due_at, step, attempts, maybes, not_found, last_call_at, last_error, flags,
-              provider_reference, updated_at) on payment to unigate_unikassa;
+              provider_reference, updated_at) on payment to unigate_unikassa, unigate_databases;
 -- Operators' acts on many payments are carried on whatever became of the command that began them.
-grant select on act, act_item to unigate_unikassa;
+grant select on act, act_item to unigate_unikassa, unigate_databases;
 grant update (state, done, changed, refused, done_as, reasons, reached, next_at, carried_by, carried_at, finished_at)
-    on act to unigate_unikassa;
-grant update (outcome, did, why, ended_at) on act_item to unigate_unikassa;
-grant update (act_id, generation, give_up_at) on payment to unigate_unikassa;
-grant insert on audit to unigate_unikassa;
-grant insert on attempt to unigate_unikassa;
+    on act to unigate_unikassa, unigate_databases;
+grant update (outcome, did, why, ended_at) on act_item to unigate_unikassa, unigate_databases;
+grant update (act_id, generation, give_up_at) on payment to unigate_unikassa, unigate_databases;
+grant insert on audit to unigate_unikassa, unigate_databases;
+grant insert on attempt to unigate_unikassa, unigate_databases;
+grant update (ending, ended_at, late, result, error, request, response, http_status) on attempt to unigate_unikassa, unigate_databases;
+grant update (breaker, failures, opened_at, probe_at, probe_count, last_error, question_waits_until, next_call_at,
+              quiet_until, recovered_to, unpaid) on lane to unigate_unikassa, unigate_databases;
+grant update (token, lease_until) on lane_slot to unigate_unikassa, unigate_databases;
 -- Numbers that payees are told at a check.
 grant select on payment_identity, ledger, dealt_number to unigate_unikassa;
 grant insert, update (payment_id) on dealt_number to unigate_unikassa;
-grant update (ending, ended_at, late, result, error, request, response, http_status) on attempt to unigate_unikassa;
-grant update (breaker, failures, opened_at, probe_at, probe_count, last_error, question_waits_until, next_call_at,
-              quiet_until, recovered_to, unpaid) on lane to unigate_unikassa;
-grant update (token, lease_until) on lane_slot to unigate_unikassa;
 
 -- ------------------------------------------------------------------------------------------------------- registers
 grant select on payee, payee_version, payment, series, ledger to unigate_registers;

@@ -2,7 +2,9 @@
 
 use clap::{Parser, Subcommand};
 
-use crate::commands::{cards, contract, declared, deliveries, doctor, health, migrate, parked, payees, payments};
+use crate::commands::{
+    cards, contract, databases, declared, deliveries, doctor, health, migrate, parked, payees, payments,
+};
 use crate::commands::{notices, registers, run, topology};
 
 /// Takes payments and sells prepaid cards for terminals, over RabbitMQ and PostgreSQL.
@@ -48,6 +50,9 @@ pub(crate) enum Command {
     /// Payments on their way to online payees
     #[command(subcommand)]
     Deliveries(deliveries::Command),
+    /// Payees whose own data are worked with: set up and tried
+    #[command(subcommand)]
+    Databases(databases::Command),
     /// Files of payments for payees
     #[command(subcommand)]
     Registers(registers::Command),

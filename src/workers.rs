@@ -12,6 +12,8 @@ pub enum Worker {
     Cards,
     /// Delivers payments online
     Unikassa,
+    /// Enters payments into payees' own data
+    Databases,
     /// Closes and builds registers
     Registers,
     /// Mails registers
@@ -20,7 +22,14 @@ pub enum Worker {
 
 impl Worker {
     /// Every worker: a whole installation.
-    pub const ALL: [Self; 5] = [Self::Intake, Self::Cards, Self::Unikassa, Self::Registers, Self::Mailer];
+    pub const ALL: [Self; 6] = [
+        Self::Intake,
+        Self::Cards,
+        Self::Unikassa,
+        Self::Databases,
+        Self::Registers,
+        Self::Mailer,
+    ];
 
     /// Its name.
     pub fn as_str(self) -> &'static str {
@@ -28,6 +37,7 @@ impl Worker {
             Self::Intake => "intake",
             Self::Cards => "cards",
             Self::Unikassa => "unikassa",
+            Self::Databases => "databases",
             Self::Registers => "registers",
             Self::Mailer => "mailer",
         }
@@ -55,6 +65,7 @@ pub async fn start(context: &Context, workers: &[Worker]) -> Result<(), WorkerEr
             Worker::Intake => intake::start(context),
             Worker::Cards => cards::start(context).await.map_err(WorkerError::Cards)?,
             Worker::Unikassa => unikassa::start(context).map_err(WorkerError::Unikassa)?,
+            Worker::Databases => databases::start(context),
             Worker::Registers => registers::start(context),
             Worker::Mailer => mailer::start(context).map_err(WorkerError::Mailer)?,
         }

@@ -10,8 +10,10 @@ use domain::money::Currency;
 use serde::{Deserialize, Deserializer, de};
 
 use crate::secret::SecretRef;
-use crate::statement::Kind;
-use crate::zone::Zone;
+use sql::Kind;
+use sql::Zone;
+
+pub use sql::AmountAs;
 
 /// What `receiver.toml` holds.
 #[derive(Debug, Clone, Deserialize)]
@@ -48,17 +50,6 @@ pub struct Config {
     pub status: Option<SqlConfig>,
     /// What was credited in a period, where the payee's tables and not the receiver's are to be compared.
     pub list: Option<SqlConfig>,
-}
-
-/// What amounts look like in the payee's SQL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AmountAs {
-    /// An integer of minor units: `15000`.
-    #[default]
-    Minor,
-    /// A decimal number with the currency's digits: `150.00`.
-    Decimal,
 }
 
 /// The payee's database.
@@ -206,12 +197,7 @@ impl Config {
 
     /// What an amount is in the payee's SQL.
     pub(crate) fn amount_kind(&self) -> Kind {
-        match self.amount_as {
-            AmountAs::Minor => Kind::Integer,
-            AmountAs::Decimal => Kind::Decimal {
-                digits: self.currency.digits(),
-            },
-        }
+        self.amount_as.kind(self.currency.digits())
     }
 
     pub(crate) fn timeout(&self) -> Duration {

@@ -10,10 +10,11 @@ use domain::text::{Account, Fields};
 use jiff::ToSpan as _;
 
 use crate::config::Config;
-use crate::database::{Access, DatabaseError};
 use crate::receiver::{OpenError, Receiver, Section};
-use crate::statement::{Dialect, Statement};
-use crate::values::Values;
+use crate::values;
+use sql::Values;
+use sql::{Access, DatabaseError};
+use sql::{Dialect, Statement};
 
 mod trial;
 
@@ -214,11 +215,11 @@ impl Sample {
             currency: Some(currency),
             fields: payment.fields.clone(),
         };
-        let pay = Values::of_pay(&payment, amount_as);
+        let pay = values::of_pay(&payment, amount_as);
         let mut known = pay.clone();
         known.text("reason", "check-config");
         Ok(Self {
-            check: Values::of_check(&asked, currency, amount_as),
+            check: values::of_check(&asked, currency, amount_as),
             asked,
             pay,
             known,

@@ -15,8 +15,8 @@ use contract::unikassa::{REQUEST_MAX_BYTES, Request};
 use contract::webhook::{self, Clock, Headers, Rejection};
 use serde::Serialize;
 
-use crate::database::DatabaseError;
 use crate::receiver::{Failure, Receiver};
+use sql::DatabaseError;
 
 /// The first pause before a transaction is tried again that another one was in the way of, and the longest.
 const PAUSE_FIRST: Duration = Duration::from_millis(5);

@@ -10,10 +10,12 @@ use domain::ids::{Number, PaymentId};
 use domain::money::{Amount, Currency};
 use domain::text::Account;
 
-use crate::config::AmountAs;
-use crate::database::{DatabaseError, Row, Transaction};
-use crate::statement::{Dialect, Statement, Vocabulary};
-use crate::values::Values;
+use crate::values;
+use crate::vocabulary::Vocabulary;
+use ::sql::AmountAs;
+use ::sql::Values;
+use ::sql::{DatabaseError, Row, Transaction};
+use ::sql::{Dialect, Statement};
 
 mod sql;
 
@@ -71,14 +73,15 @@ pub(crate) struct Journal {
 
 /// A row of the journal that makes no sense; somebody wrote into it.
 fn damaged(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> DatabaseError {
-    DatabaseError::from(sqlx::Error::Decode(why.into()))
+    DatabaseError::unreadable(why)
 }
 
 impl Journal {
     pub(crate) fn new(dialect: Dialect) -> Result<Self, Invalid> {
         let text = sql::texts(dialect);
-        let compile =
-            |name: &str, text: &str| Statement::compile(&format!("journal.{name}"), text, dialect, Vocabulary::Journal);
+        let compile = |name: &str, text: &str| {
+            Statement::compile(&format!("journal.{name}"), text, dialect, &Vocabulary::Journal)
+        };
         Ok(Self {
             insert: compile("insert", text.insert)?,
             find: compile("find", text.find)?,
@@ -117,7 +120,7 @@ impl Journal {
     /// Writes a number down as entered, or says what is known of it. Whoever else has the same number waits here until
     /// this transaction ends.
     pub(crate) async fn enter(&self, tx: &mut Transaction, pay: &Pay, asked_at: i64) -> Result<Entered, DatabaseError> {
-        let mut values = Values::of_pay(pay, AmountAs::Minor);
+        let mut values = values::of_pay(pay, AmountAs::Minor);
         values.integer("asked_at", asked_at);
         // MySQL counts a repeat as two rows, the others as none.
         if tx.run(&self.insert, &values).await?.touched == 1 {
@@ -128,7 +131,7 @@ impl Journal {
         }
         if tx.run(&self.find_payment, &values).await?.rows.is_empty() {
             // The row that was in the way is gone again; the gateway asks once more.
-            return Err(DatabaseError::Away(sqlx::Error::RowNotFound));
+            return Err(DatabaseError::vanished());
         }
         Ok(Entered::OtherNumber)
     }

@@ -16,23 +16,20 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub mod config;
-mod database;
 mod doctor;
 mod http;
 mod journal;
 mod receiver;
 mod secret;
-mod statement;
 mod telemetry;
 mod values;
-mod zone;
+mod vocabulary;
 
 pub use config::{Config, ConfigError};
-pub use database::DatabaseError;
 pub use doctor::{Finding, Given, Severity, check_config};
 pub use receiver::{OpenError, Receiver};
 pub use secret::{SecretRef, SecretRefError};
-pub use zone::Zone;
+pub use sql::{DatabaseError, Zone};
 
 /// What is granted to requests in hand beyond their own timeout, once a stop is asked for.
 const GRACE: Duration = Duration::from_secs(5);
@@ -75,7 +72,7 @@ pub async fn serve(config: Config, listener: TcpListener, shutdown: Cancellation
 /// for tests: the payee's own tables). A SQLite file that is not there is made.
 pub async fn init_db(config: &Config, schema: Option<&str>) -> Result<(), Error> {
     let receiver = Receiver::open_with(config, true)?;
-    let mut tx = receiver.database.begin(database::Access::Write).await?;
+    let mut tx = receiver.database.begin(sql::Access::Write).await?;
     if let Some(schema) = schema {
         tx.script(schema).await?;
     }
@@ -89,14 +86,18 @@ pub async fn init_db(config: &Config, schema: Option<&str>) -> Result<(), Error>
 /// Returns up to two hundred rows, each value as text under its column's name; nulls are left out.
 pub async fn look(config: &Config, sql: &str) -> Result<Vec<BTreeMap<String, String>>, Error> {
     let receiver = Receiver::open(config)?;
-    let statement =
-        statement::Statement::compile("look", sql, receiver.database.dialect(), statement::Vocabulary::Journal)
-            .map_err(OpenError::from)?;
-    let mut tx = receiver.database.begin(database::Access::Read).await?;
-    let outcome = tx.run(&statement, &values::Values::default()).await?;
+    let statement = sql::Statement::compile(
+        "look",
+        sql,
+        receiver.database.dialect(),
+        &vocabulary::Vocabulary::Journal,
+    )
+    .map_err(OpenError::from)?;
+    let mut tx = receiver.database.begin(sql::Access::Read).await?;
+    let outcome = tx.run(&statement, &sql::Values::default()).await?;
     tx.rollback().await?;
     receiver.close().await;
-    let as_text = |row: &database::Row| {
+    let as_text = |row: &sql::Row| {
         row.with_prefix("")
             .filter_map(|(name, cell)| Some((name.to_owned(), cell.text()?)))
             .collect()

@@ -9,13 +9,15 @@ use domain::Invalid;
 use domain::money::Currency;
 use secrecy::ExposeSecret as _;
 
-use crate::config::{AmountAs, Config, SqlConfig};
-use crate::database::{Access, Database, DatabaseError, Limits};
+use crate::config::{Config, SqlConfig};
 use crate::journal::Journal;
 use crate::secret::SecretRefError;
-use crate::statement::{Statement, Vocabulary};
 use crate::telemetry::Telemetry;
-use crate::zone::Zone;
+use crate::vocabulary::{self, Vocabulary};
+use sql::AmountAs;
+use sql::Statement;
+use sql::Zone;
+use sql::{Access, Database, DatabaseError, Limits};
 
 mod check;
 mod pay;
@@ -131,10 +133,17 @@ impl Receiver {
             timeout: config.timeout(),
             create,
             zone: config.database.time_zone.clone(),
+            application: "unigate-receiver",
+            // The payee may change its tables while the receiver runs, and a kept plan would fail until a restart.
+            keep_plans: false,
+            read_only: false,
         };
-        let database = Database::open(&url, &limits)?;
+        let database = Database::open(&url, &limits).map_err(|error| match error {
+            DatabaseError::Url(why) => OpenError::Invalid(Invalid::new("database.url", why)),
+            other => other.into(),
+        })?;
         let compile = |place: &str, list: &crate::config::Statements, vocabulary| {
-            Statement::compile_all(place, &list.0, database.dialect(), vocabulary)
+            vocabulary::compile_all(place, &list.0, database.dialect(), vocabulary)
         };
         let some = |place: &str, config: &Option<SqlConfig>, vocabulary| {
             let compiled = config.as_ref().map(|config| compile(place, &config.sql, vocabulary));

@@ -6,6 +6,7 @@
 
 mod bounds;
 mod cards;
+mod databases;
 mod figure;
 mod idle;
 mod intake;
@@ -55,6 +56,8 @@ struct RegistersArgs {
     /// How the figures are printed
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+    /// How fast accounts are looked up and payments entered in a payee's database, and what one that hangs costs the others
+    Databases(DatabasesArgs),
 }
 
 /// What `unigate bench unikassa` is told.
@@ -67,6 +70,23 @@ struct UnikassaArgs {
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
     payments: u32,
     /// Only figures whose names begin so: deliver, hanging, requeue
+    #[arg(long, default_value = "")]
+    only: String,
+    /// How the figures are printed
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+/// What `unigate bench databases` is told.
+#[derive(Debug, Args)]
+struct DatabasesArgs {
+    /// Pairs of measurements per figure
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
+    pairs: u32,
+    /// Checks or payments per measurement
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
+    payments: u32,
+    /// Only figures whose names begin so: check, pay, hanging
     #[arg(long, default_value = "")]
     only: String,
     /// How the figures are printed
@@ -137,6 +157,9 @@ pub(crate) async fn run(args: &BenchArgs) -> Outcome {
             let (pairs, payments, payees) = (args.pairs, args.payments, args.payees);
             let figures = registers::measure(&settings, pairs, payments, payees, &args.only).await?;
             ("registers", args.format, figures)
+        Bench::Databases(args) => {
+            let figures = databases::measure(&settings, args.pairs, args.payments, &args.only).await?;
+            ("databases", args.format, figures)
         }
     };
     match format {

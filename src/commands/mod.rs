@@ -3,6 +3,7 @@
 
 pub(crate) mod cards;
 pub(crate) mod contract;
+pub(crate) mod databases;
 pub(crate) mod declared;
 pub(crate) mod deliveries;
 pub(crate) mod doctor;
@@ -35,6 +36,7 @@ pub(crate) async fn run(command: Command) -> Outcome {
         Command::Cards(command) => cards::run(command).await,
         Command::Payments(command) => payments::run(command).await,
         Command::Deliveries(command) => deliveries::run(command).await,
+        Command::Databases(command) => databases::run(command).await,
         Command::Registers(command) => registers::run(command).await,
         Command::Parked(command) => parked::run(command).await,
         Command::Notices(command) => notices::run(command).await,

@@ -129,7 +129,7 @@ pub(crate) async fn zone_for(
         bail!("no payee {payee} is declared")
     };
     let register = declared.value.register.as_ref().map(|profile| &profile.time_zone);
-    let zone = register.or(declared.value.unikassa.as_ref().map(|profile| &profile.time_zone));
+    let zone = register.or(declared.value.online().map(|online| online.time_zone));
     Ok(zone.map_or(TimeZone::UTC, |zone| zone.tz().clone()))
 }
 

@@ -39,6 +39,7 @@ fn columns() {
         line::<ListedGroup>("deliveries groups"),
         line::<ListedLane>("deliveries lanes"),
         line::<ListedAct>("deliveries acts"),
+        line::<databases::trying::Finding>("databases check-config"),
         line::<store::registers::Listed>("registers list"),
         line::<super::registers::schedule::Coming>("registers schedule"),
         columns_of("registers statement", &super::registers::statement::COLUMNS),

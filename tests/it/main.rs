@@ -29,6 +29,7 @@ mod cli_deliveries;
 mod cli_operator;
 mod cli_registers;
 mod couriers;
+mod databases;
 mod deliveries_acts;
 mod deliveries_lanes;
 mod dialects;

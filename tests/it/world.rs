@@ -104,6 +104,11 @@ impl World {
         self.publish(&Message::new(routing_key, body.to_string())).await
     }
 
+    /// The same with a question of its own.
+    pub(crate) async fn ask_owned(&self, routing_key: &str, body: Value) -> Value {
+        self.ask(routing_key, &body).await
+    }
+
     /// Publishes anything and waits for an answer.
     pub(crate) async fn publish(&self, message: &Message) -> Value {
         ask_through(&self.frontend, message).await
@@ -147,6 +152,7 @@ impl World {
         self.sql("UPDATE payment SET due_at = clock_timestamp() WHERE due_at > clock_timestamp()")
             .await;
         self.context.nudge(Nudge::Payments);
+        self.context.nudge(Nudge::Entries);
     }
 
     /// Ends the workers as SIGTERM would.

@@ -1,10 +1,10 @@
 //! Statements tried one by one: what each returned or changed, and what is wrong with it.
 
 use super::{Findings, Sample, Severity, words};
-use crate::database::{DatabaseError, Row, Transaction};
-use crate::receiver::{Failure, Receiver, Section, told};
-use crate::statement::Statement;
-use crate::values::Values;
+use crate::receiver::{Failure, Receiver, Section, run, told};
+use sql::Statement;
+use sql::Values;
+use sql::{DatabaseError, Row, Transaction};
 
 /// The longest value that is shown, in characters.
 const SHOWN_MAX: usize = 60;
@@ -180,7 +180,7 @@ impl Trial<'_> {
         values: &Values,
     ) -> Result<Option<Row>, DatabaseError> {
         let place = statement.place.as_str();
-        let outcome = tx.run(statement, values).await?;
+        let outcome = run::run_readable(tx, statement, values).await?;
         let row = outcome.rows.into_iter().next();
         let refused = row.as_ref().and_then(|row| row.text("refused_reason"));
         let wrong = row

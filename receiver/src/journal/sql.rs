@@ -1,7 +1,7 @@
 //! The journal's SQL, with the same named parameters as the administrator's. What differs between databases differs
 //! only in how a moment is written and how a row is locked.
 
-use crate::statement::Dialect;
+use ::sql::Dialect;
 
 /// The statements that are not the same everywhere.
 pub(super) struct Texts {

@@ -7,8 +7,9 @@ use domain::text::Fields;
 
 use super::run::{cut, run};
 use super::{Failure, Receiver};
-use crate::database::{Access, Row, Transaction};
-use crate::values::Values;
+use crate::values;
+use sql::Values;
+use sql::{Access, Row, Transaction};
 
 impl Receiver {
     /// `/check`: asks the payee's statements about an account. Whatever they do is undone.
@@ -16,7 +17,7 @@ impl Receiver {
         if check.currency.is_some_and(|currency| currency != self.currency) {
             return Ok(refused_check(check.number, reason::CURRENCY_DIFFERS.to_owned()));
         }
-        let values = Values::of_check(check, self.currency, self.amount_as);
+        let values = values::of_check(check, self.currency, self.amount_as);
         let mut tx = self.database.begin(Access::Read).await?;
         let found = self.look_up(&mut tx, &values).await?;
         tx.rollback().await?;

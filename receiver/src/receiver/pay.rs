@@ -4,9 +4,9 @@ use contract::unikassa::{Cancel, CancelAnswer, CancelResult, Pay, PayAnswer, Pay
 
 use super::run::{Verdict, run_all};
 use super::{Failure, Receiver};
-use crate::database::{Access, DatabaseError, Transaction};
 use crate::journal::{Entered, Entry, State};
-use crate::values::Values;
+use crate::values;
+use sql::{Access, DatabaseError, Transaction};
 
 /// Why a payment is not taken back when the payee's statements find nothing to take back.
 const NOT_CANCELLABLE: &str = "not_cancellable";
@@ -60,7 +60,7 @@ impl Receiver {
     async fn perform(&self, tx: &mut Transaction, pay: &Pay, asked_at: i64) -> Result<PayAnswer, Failure> {
         tx.mark().await?;
         let verdict = if pay.currency == self.currency {
-            let values = Values::of_pay(pay, self.amount_as);
+            let values = values::of_pay(pay, self.amount_as);
             run_all(tx, &self.pay, &values, reason::ACCOUNT_NOT_FOUND).await?
         } else {
             Verdict::Refused {
@@ -124,7 +124,7 @@ impl Receiver {
                 return Ok((CancelResult::Refused, Some(reason::CANCEL_NOT_OFFERED.to_owned())));
             }
             (State::Accepted, Some(statements)) => {
-                let mut values = Values::of_pay(&entry.pay, self.amount_as);
+                let mut values = values::of_pay(&entry.pay, self.amount_as);
                 values.text("reason", why);
                 values.optional_text("provider_reference", entry.provider_reference.clone());
                 tx.mark().await?;

@@ -1,13 +1,28 @@
 //! Running the statements of the configuration and reading what they say.
 
 use super::Failure;
-use crate::database::{Outcome, Transaction};
 use crate::journal::short_reference;
-use crate::statement::Statement;
-use crate::values::Values;
+use sql::{Cell, DatabaseError, Outcome, Readable, Statement, Transaction, Values};
 
 /// The longest text shown to a payer or given as a reason, in characters.
 const TEXT_MAX: usize = 500;
+
+/// Columns that mean something, besides `field_<name>`.
+const MEANINGFUL: [&str; 11] = [
+    "display",
+    "amount_due",
+    "min_amount",
+    "max_amount",
+    "refused_reason",
+    "provider_reference",
+    "result",
+    "number",
+    "amount",
+    "currency",
+    CREDITED_AT,
+];
+/// The one of them that is a date and time.
+const CREDITED_AT: &str = "credited_at";
 
 /// What a list of statements came to.
 pub(crate) enum Verdict {
@@ -59,10 +74,40 @@ pub(crate) async fn run_all(
 
 /// Runs one statement; an error names its place.
 pub(crate) async fn run(tx: &mut Transaction, statement: &Statement, values: &Values) -> Result<Outcome, Failure> {
-    tx.run(statement, values).await.map_err(|source| Failure::Statement {
-        place: statement.place.clone(),
-        source,
-    })
+    run_readable(tx, statement, values)
+        .await
+        .map_err(|source| Failure::Statement {
+            place: statement.place.clone(),
+            source,
+        })
+}
+
+/// Runs one statement, and leaves out of its rows what is not read. A column that counts has to be of a type that is.
+pub(crate) async fn run_readable(
+    tx: &mut Transaction,
+    statement: &Statement,
+    values: &Values,
+) -> Result<Outcome, DatabaseError> {
+    let Outcome { rows, touched } = tx.run(statement, values).await?;
+    let rows = rows
+        .into_iter()
+        .map(|row| row.readable(readable))
+        .collect::<Result<_, _>>()?;
+    Ok(Outcome { rows, touched })
+}
+
+/// Dates and times have many ways to be shown: where one is to be, the statement chooses.
+fn readable(name: &str, cell: &Cell) -> Readable {
+    let unread = match cell {
+        Cell::Unread(type_name) => type_name.as_str(),
+        Cell::Moment(_) | Cell::Local(_) if name != CREDITED_AT => "date and time",
+        _ => return Readable::Taken,
+    };
+    if MEANINGFUL.contains(&name) || name.starts_with("field_") {
+        Readable::Refused(unread.to_owned())
+    } else {
+        Readable::LeftOut
+    }
 }
 
 /// A text of the payee's, of a length an answer can take.

@@ -6,10 +6,10 @@ use domain::money::{Amount, Currency};
 
 use super::run::{cut, run};
 use super::{Failure, Receiver};
-use crate::database::{Access, Row, Transaction};
 use crate::journal::{Entry, PAGE, State, of_period, short_reference};
-use crate::statement::Statement;
-use crate::values::Values;
+use crate::values;
+use sql::Statement;
+use sql::{Access, Row, Transaction};
 
 impl Receiver {
     /// `/status`: what became of a number. `asked_at` is when the request was signed.
@@ -40,7 +40,7 @@ impl Receiver {
         if entry.state != State::Accepted {
             return Ok(recorded);
         }
-        let mut values = Values::of_pay(&entry.pay, self.amount_as);
+        let mut values = values::of_pay(&entry.pay, self.amount_as);
         values.optional_text("provider_reference", entry.provider_reference.clone());
         let mut answer = recorded;
         for statement in self.status.iter().flatten() {

@@ -25,6 +25,7 @@ pub mod receipt;
 pub mod reconciliation;
 pub mod register;
 pub mod retry;
+pub mod scenario;
 pub mod template;
 pub mod text;
 pub mod vault;

@@ -21,6 +21,8 @@ pub enum Nudge {
     Events,
     /// Payments for online payees are due.
     Payments,
+    /// Payments for payees' databases are due.
+    Entries,
     /// A register may be due, or one waits to be built.
     Registers,
     /// A mail waits.
@@ -41,7 +43,7 @@ pub enum Nudge {
     Acts,
 }
 
-const NUDGES: usize = 11;
+const NUDGES: usize = 12;
 
 /// What every part of a running process shares. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -118,10 +120,7 @@ impl Context {
 
     /// The declarations as last read, loading them if this process has none yet or `apply` has changed them.
     pub async fn declarations(&self) -> Result<Arc<store::declarations::Declarations>, StoreError> {
-        let tx = self.store.begin().await?;
-        let current = self.declarations.current(&tx).await?;
-        tx.commit().await?;
-        Ok(current)
+        self.declarations.shared(&self.store).await
     }
 }
 

@@ -4,15 +4,27 @@
 //! has committed decides by what was applied. A batch has that done by the database on its way, and is done again when it
 //! was outdated: `apply` is rare, and a round trip per batch is not.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use store::declarations::{self, Declarations};
-use store::{StoreError, Tx};
+use store::{Store, StoreError, Tx};
 
 /// The last snapshot read.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cache {
     last: Arc<Mutex<Option<Arc<Declarations>>>>,
+    /// How many have asked outside of a transaction.
+    asked: Arc<AtomicU64>,
+    looked: Arc<tokio::sync::Mutex<Looked>>,
+}
+
+/// A look at the generation, and for whom it counts.
+#[derive(Debug, Default)]
+struct Looked {
+    /// It began after so many had asked.
+    after: u64,
+    found: Option<Arc<Declarations>>,
 }
 
 impl Cache {
@@ -23,6 +35,24 @@ impl Cache {
             Some(known) if known.generation == generation => Ok(known),
             _ => self.load(tx).await,
         }
+    }
+
+    /// The snapshot current now. One look counts for all who had asked before it began: a thousand questions at once cost a few.
+    pub(crate) async fn shared(&self, store: &Store) -> Result<Arc<Declarations>, StoreError> {
+        let mine = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut looked = self.looked.lock().await;
+        if let Some(found) = looked.found.as_ref().filter(|_| looked.after >= mine) {
+            return Ok(found.clone());
+        }
+        let after = self.asked.load(Ordering::Relaxed);
+        let tx = store.begin().await?;
+        let found = self.current(&tx).await?;
+        tx.commit().await?;
+        *looked = Looked {
+            after,
+            found: Some(found.clone()),
+        };
+        Ok(found)
     }
 
     /// The snapshot in memory. Should it not be current, the transaction fails as [`StoreError::Outdated`]; after

@@ -171,8 +171,8 @@ pub async fn apply_payee(tx: &Tx, payee: &Payee, who: &str) -> Result<Applied, S
         declare_series(tx, payee, profile).await?;
     }
     mailings::follow(tx, payee.id.as_str(), &declaration).await?;
-    if let Some(profile) = &payee.unikassa {
-        lanes::declare(tx, payee.id.as_str(), profile, payee.suspended).await?;
+    if let Some(online) = payee.online() {
+        lanes::declare(tx, payee.id.as_str(), &online, payee.suspended).await?;
     }
     finish(
         tx,

@@ -26,10 +26,11 @@ pub struct Server {
 }
 
 /// The roles of `deploy/grants.sql`, but for the owner's.
-const LEAST_ROLES: [&str; 7] = [
+const LEAST_ROLES: [&str; 8] = [
     "unigate_intake",
     "unigate_cards",
     "unigate_unikassa",
+    "unigate_databases",
     "unigate_registers",
     "unigate_mailer",
     "unigate_operator",

@@ -4,7 +4,7 @@
 //! changes nothing.
 
 mod kinds;
-mod read;
+pub(crate) mod read;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

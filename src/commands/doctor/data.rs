@@ -125,6 +125,19 @@ fn look_at_payee(payee: &Payee, findings: &mut Findings) {
             findings.fail(&check, format!("seal, {why}"), advice);
         }
     }
+    if payee.databases.is_some() {
+        return match databases::trying::complete(payee) {
+            Ok(()) => findings.ok(
+                &check,
+                "its scenario can be made ready; `unigate databases check-config` asks its database",
+            ),
+            Err(why) => findings.fail(
+                &check,
+                why,
+                "set it where the databases worker runs, and run doctor with that environment",
+            ),
+        };
+    }
     // The URL was parsed when the declaration was read.
     let Some(profile) = &payee.unikassa else { return };
     if let Err(why) = unikassa::complete(payee) {

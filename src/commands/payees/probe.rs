@@ -124,7 +124,7 @@ async fn take_slot(
     let calls = Calls {
         // Every step may take as long as a call.
         longest: std::time::Duration::from_secs(4 * u64::from(profile.timeout_seconds)),
-        quiet_until: &|now| profile.quiet_until(now),
+        quiet_until: &|now| profile.online().quiet_until(now),
     };
     let tx = operator.store.begin().await?;
     let refused = match lanes::take_for_trying(&tx, payee.id.as_str(), &calls).await? {

@@ -61,7 +61,7 @@ fn judge<'d>(work: &Work<'d>, message: &PaymentAccepted) -> Result<&'d Declared<
 fn new_payment<'a>(one: &Arrived<'a>, payee: &'a Declared<Payee>, declarations: &Declarations) -> NewPayment<'a> {
     let message = one.message;
     let group = declarations.group_of(&message.terminal);
-    let give_up_hours = payee.value.unikassa.as_ref().map(|profile| profile.give_up_hours);
+    let give_up_hours = payee.value.online().map(|online| online.give_up_hours);
     NewPayment {
         payment_id: message.payment_id,
         fingerprint: *one.item.fingerprint.as_bytes(),

@@ -10,6 +10,7 @@ use bus::Queue;
 use contract::event::Events;
 use contract::message::{PaymentAccepted, PaymentRevoke};
 use contract::{Message, RoutingKey};
+use domain::declaration::Gateway;
 use runtime::batch::{BatchWorker, Item};
 use runtime::{Effect, Handled, Nudge, Outcome, emit};
 use store::declarations::Declarations;
@@ -106,6 +107,7 @@ pub(crate) struct Work<'a> {
 #[derive(Default)]
 pub(crate) struct Wakes {
     unikassa: bool,
+    databases: bool,
     registers: bool,
 }
 
@@ -114,6 +116,9 @@ impl Wakes {
         let mut effects = Vec::new();
         if self.unikassa {
             effects.extend([Effect::Wake(Queue::UnikassaWake), Effect::Nudge(Nudge::Payments)]);
+        }
+        if self.databases {
+            effects.extend([Effect::Wake(Queue::DatabasesWake), Effect::Nudge(Nudge::Entries)]);
         }
         if self.registers {
             effects.push(Effect::Nudge(Nudge::Registers));
@@ -154,10 +159,11 @@ impl<'a> Work<'a> {
     }
 
     /// Somebody has to deliver what was stored.
-    pub(crate) fn wake(&mut self, gateway: domain::declaration::Gateway) {
+    pub(crate) fn wake(&mut self, gateway: Gateway) {
         match gateway {
-            domain::declaration::Gateway::Registers => self.effects.registers = true,
-            _ => self.effects.unikassa = true,
+            Gateway::Registers => self.effects.registers = true,
+            Gateway::Unikassa => self.effects.unikassa = true,
+            Gateway::Databases => self.effects.databases = true,
         }
     }
 }

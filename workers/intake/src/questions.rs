@@ -6,7 +6,7 @@ use bus::Queue;
 use contract::answer::{PaymentCheckAnswer, PaymentStatusAnswer, PaymentStatusNow};
 use contract::message::{PaymentCheck, PaymentStatus};
 use contract::{Message, Reason, Refusal, RoutingKey};
-use domain::declaration::Payee;
+use domain::declaration::{Gateway, Payee};
 use domain::ids::PaymentId;
 use domain::payment::PaymentState;
 use runtime::batch::{BatchWorker, Item};
@@ -77,7 +77,11 @@ fn answer_check(
         // What is missing by the declaration need not bother the payee yet.
         Ok(answer @ PaymentCheckAnswer::Ask(_)) => Outcome::answered(&answer),
         Ok(_) => {
-            effects.push(Effect::Forward(Queue::UnikassaQuestions, place));
+            let queue = match payee.gateway {
+                Gateway::Databases => Queue::DatabasesQuestions,
+                Gateway::Unikassa | Gateway::Registers => Queue::UnikassaQuestions,
+            };
+            effects.push(Effect::Forward(queue, place));
             Outcome::Silent
         }
     }
@@ -85,7 +89,7 @@ fn answer_check(
 
 /// Whether the payee itself can be asked. Of one that credits on a check it must not be tried.
 fn asks_payee(payee: &Payee) -> bool {
-    payee.gateway.is_online() && payee.unikassa.as_ref().is_none_or(|profile| profile.offers_check())
+    payee.online().is_some_and(|online| online.offers_check)
 }
 
 fn tell_status(known: &HashMap<PaymentId, Status>, message: &PaymentStatus) -> Result<Outcome, StoreError> {

@@ -4,6 +4,7 @@ use contract::answer::{PaymentRevokeAnswer, Revocation};
 use contract::event::PaymentEvent;
 use contract::message::PaymentRevoke;
 use contract::{Reason, Refusal};
+use domain::declaration::Gateway;
 use domain::delivery::Profile;
 use domain::payment::PaymentState;
 use runtime::{Outcome, payment_row_item};
@@ -17,7 +18,7 @@ pub(crate) async fn revoke(work: &mut Work<'_>, tx: &Tx, message: &PaymentRevoke
     let declarations = work.declarations;
     let profile = |row: &PaymentRow| {
         let payee = declarations.payees.get(row.payee.as_str())?;
-        payee.value.unikassa.as_ref().map(Profile::from)
+        payee.value.online().as_ref().map(Profile::from)
     };
     let named = Revocation {
         payment_id: message.payment_id,
@@ -40,7 +41,8 @@ pub(crate) async fn revoke(work: &mut Work<'_>, tx: &Tx, message: &PaymentRevoke
             Revoked::InAdvance => Outcome::answered(&PaymentRevokeAnswer::Revoked(named)),
             Revoked::Already => Outcome::answered(&PaymentRevokeAnswer::AlreadyRevoked(named)),
             Revoked::Underway => {
-                work.wake(domain::declaration::Gateway::Unikassa);
+                work.wake(Gateway::Unikassa);
+                work.wake(Gateway::Databases);
                 Outcome::answered(&PaymentRevokeAnswer::Revoking(named))
             }
             Revoked::Delivered => refused(

@@ -1,12 +1,13 @@
 //! What a payee says that it credited in a period, a page at a time: for comparing its books with ours.
 
 use contract::unikassa::{List, ListAnswer};
+use couriers::question;
 use domain::declaration::Payee;
 use store::{Store, StoreError};
 
 use crate::client::{Caller, Wire};
+use crate::heard;
 use crate::profiles::Target;
-use crate::question;
 
 /// Why there is no page.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +29,8 @@ pub async fn list(store: &Store, caller: &Caller, payee: &Payee, page: &List) ->
     let target = Target::of(payee).map_err(ListError::NotOffered)?;
     let request = target.dialect.list(page).map_err(ListError::NotOffered)?;
     let unavailable = |why: String| Err(ListError::Unavailable(why));
-    match question::ask(store, caller, payee, &target, request, None).await? {
+    let call = caller.call(&target, request, None);
+    match question::ask(store, &caller.lines, payee, call, heard::of_question).await? {
         Err(why) | Ok(Wire::NotSent(why) | Wire::Lost(why)) => unavailable(why),
         Ok(Wire::Answer(answer)) if answer.status == 200 => target
             .dialect

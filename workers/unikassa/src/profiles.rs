@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contract::webhook::Secrets;
-use domain::declaration::{Payee, SecretRef, SecretSource, UnikassaProfile};
+use couriers::secret::fetch;
+use domain::declaration::{Payee, SecretRef, UnikassaProfile};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -98,16 +99,4 @@ pub(crate) fn secret_of(profile: &UnikassaProfile) -> Result<Option<SecretString
         .as_ref()
         .map(|secret| fetched("secret", secret))
         .transpose()
-}
-
-fn fetch(secret: &SecretRef) -> Result<SecretString, String> {
-    match secret.source() {
-        SecretSource::Env(name) => runtime::settings::environment(name)
-            .map(SecretString::from)
-            .ok_or_else(|| format!("{name} is not set here")),
-        SecretSource::File(path) => std::fs::read_to_string(path)
-            .map(|text| SecretString::from(text.trim()))
-            .map_err(|error| format!("{}: {error}", path.display())),
-        SecretSource::Value(value) => Ok(value),
-    }
 }

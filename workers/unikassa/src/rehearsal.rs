@@ -7,8 +7,8 @@ use domain::payment::Act;
 use store::deliveries::Due;
 
 use crate::client::{Caller, ClientError};
+use crate::heard;
 use crate::profiles::Target;
-use crate::told::Told;
 
 /// Payees that can be paid without anybody keeping books.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Bare {
             return false;
         };
         let wire = self.caller.call(&self.targets[payee], request, None).await;
-        let told = Told::of_act(
+        let told = heard::of_act(
             wire,
             |status| dialect.judges(Act::Pay, status),
             |answer| dialect.read_act(Act::Pay, due, answer),

@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use crate::client::{Caller, Connections, Wire};
 use crate::dialect::HttpRequest;
 use crate::profiles::Target;
-use crate::told::Told;
+use couriers::Told;
 
 /// What the payee is asked in the end.
 #[derive(Clone, Debug)]

@@ -9,10 +9,13 @@ mod codes;
 mod described;
 mod group;
 mod network;
+mod online;
 mod osmp;
+mod pace;
 mod pattern;
 mod payee;
 mod product;
+mod profile_databases;
 mod profile_register;
 mod profile_unikassa;
 mod relay;
@@ -30,19 +33,23 @@ pub use codes::{Codes, Meaning};
 pub use described::{AnswerFormat, AnswerRules, Described, HttpMethod, Parsing, RequestTemplate};
 pub use group::{TerminalGroup, TerminalLimits};
 pub use network::is_private_address;
+pub use online::Online;
 pub use osmp::OsmpProfile;
+pub use pace::{Day, QuietWindow, Rate, TimeOfDay};
 pub use pattern::Pattern;
 pub use payee::{AccountRule, AmountRule, FieldRule, Gateway, Payee};
 pub use product::{Product, Reissue};
+pub use profile_databases::{
+    AmountAs, AskRule, DatabasesProfile, End, FileFormat, FileSource, PayStep, Statement, Step, StepKind, ValueType,
+    When,
+};
 pub use profile_register::{
     AgeSeal, Align, Calendar, CalendarChoice, ColumnProfile, CommandSeal, DELIVERED_SERIES, DayOff, DecimalMark,
     DirectoryProfile, Fact, FormatKind, Formulas, GzipSeal, HEAD_NAMES, INPUT, LayoutProfile, LineEnd, MAIN_SERIES,
     MailProfile, OUTPUT, OnDayOff, OpenPgpSeal, Recipient, RegisterEncoding, RegisterFormat, RegisterProfile,
-    SealStage, SeriesProfile, TextEscape, TooLong, Unmappable, When, ZipSeal, key_file, parse_mail_address, row_names,
+    SealStage, SeriesProfile, SeriesWhen, TextEscape, TooLong, Unmappable, ZipSeal, key_file, parse_mail_address, row_names,
 };
-pub use profile_unikassa::{
-    BasicAuth, ClientCertificate, Day, Dialect, QuietWindow, Rate, TimeOfDay, UnikassaProfile, mask_secrets,
-};
+pub use profile_unikassa::{BasicAuth, ClientCertificate, Dialect, UnikassaProfile, mask_secrets};
 pub use relay::{RelayTls, RelayUrl, RelayUrlError};
 pub use requisites::Requisites;
 pub use schedule::{Schedule, Zone};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    Declaration, Findings, MAIN_SERIES, Pattern, RegisterProfile, Requisites, UnikassaProfile, check_name, is_false,
+    DatabasesProfile, Declaration, Findings, MAIN_SERIES, Online, Pattern, RegisterProfile, Requisites, UnikassaProfile, check_name, is_false,
     mask_secrets,
 };
 use crate::ids::PayeeId;
@@ -42,12 +42,15 @@ pub struct Payee {
     /// Its numbers with the tax office and its bank, for registers.
     #[serde(default, skip_serializing_if = "Requisites::is_empty")]
     pub requisites: Requisites,
-    /// For gateway `registers`; with gateway `unikassa`, of what was delivered.
+    /// For gateway `registers`; with the online gateways, of what was delivered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub register: Option<RegisterProfile>,
     /// For gateway `unikassa`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unikassa: Option<UnikassaProfile>,
+    /// For gateway `databases`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub databases: Option<Box<DatabasesProfile>>,
 }
 
 /// How a payee is served.
@@ -158,6 +161,15 @@ impl Payee {
         }
     }
 
+    /// How it is called, where payments are delivered one by one.
+    pub fn online(&self) -> Option<Online<'_>> {
+        match self.gateway {
+            Gateway::Registers => None,
+            Gateway::Unikassa => self.unikassa.as_ref().map(UnikassaProfile::online),
+            Gateway::Databases => self.databases.as_deref().map(DatabasesProfile::online),
+        }
+    }
+
     /// Checks the declared fields and says which required ones are still to be entered. Fields nobody declared are kept
     /// as they are; an empty value counts as not entered.
     pub fn accept_fields(&self, fields: &Fields) -> Result<Vec<&FieldRule>, Invalid> {
@@ -217,18 +229,14 @@ impl Payee {
 
     /// A section that the gateway does not read is refused: whoever wrote it expects it to count.
     fn check_gateway(&self, found: &mut Findings) {
-        found.refuse_if(
-            self.gateway == Gateway::Databases,
-            "gateway",
-            "databases is known but not served by this version yet; registers and unikassa are",
-        );
         match (&self.register, self.gateway) {
             (Some(profile), Gateway::Registers) => {
                 found.within("register", profile.check());
                 found.within("register", profile.check_series(&self.field));
             }
-            (Some(profile), Gateway::Unikassa) => found.within("register", profile.check_of_delivered()),
-            (Some(_), Gateway::Databases) => {}
+            (Some(profile), Gateway::Unikassa | Gateway::Databases) => {
+                found.within("register", profile.check_of_delivered());
+            }
             (None, gateway) => found.refuse_if(
                 gateway == Gateway::Registers,
                 "register",
@@ -239,6 +247,11 @@ impl Payee {
             (Some(profile), true) => found.within("unikassa", profile.check(self)),
             (Some(_), false) => found.refuse_if(true, "unikassa", "is read only with gateway = \"unikassa\""),
             (None, needed) => found.refuse_if(needed, "unikassa", "is missing: gateway = \"unikassa\" needs it"),
+        }
+        match (&self.databases, self.gateway == Gateway::Databases) {
+            (Some(profile), true) => found.within("databases", profile.check(self)),
+            (Some(_), false) => found.refuse_if(true, "databases", "is read only with gateway = \"databases\""),
+            (None, needed) => found.refuse_if(needed, "databases", "is missing: gateway = \"databases\" needs it"),
         }
     }
 }

@@ -18,7 +18,7 @@ pub use deliver::{DirectoryProfile, MailProfile, Recipient};
 pub use format::{FormatKind, RegisterEncoding, RegisterFormat, Unmappable};
 pub use layout::{Align, ColumnProfile, DecimalMark, Fact, Formulas, LayoutProfile, LineEnd, TextEscape, TooLong};
 pub use seal::{AgeSeal, CommandSeal, GzipSeal, INPUT, OUTPUT, OpenPgpSeal, SealStage, ZipSeal, key_file};
-pub use series::{DELIVERED_SERIES, MAIN_SERIES, SeriesProfile, When};
+pub use series::{DELIVERED_SERIES, MAIN_SERIES, SeriesProfile, SeriesWhen};
 
 use super::{Findings, Schedule, Zone, check_age_recipient, has_repeats, is_false};
 use crate::invalid::Invalid;

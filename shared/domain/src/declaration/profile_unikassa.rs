@@ -2,28 +2,20 @@
 //! leaves out depends on the dialect, so it is asked through methods; the declaration keeps what was written.
 
 mod access;
-mod pace;
 
-use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
+use super::online::{
+    Online, default_give_up_hours, default_probe_seconds, default_retry_seconds, default_timeout_seconds,
+};
+use super::pace::{QuietWindow, Rate};
 use super::{Described, Findings, OsmpProfile, Payee, SecretRef, SecretSource, Zone, is_false, is_private_address};
 use crate::exchange::Verb;
-use crate::limits::{CONCURRENCY_MAX, TIMEOUT_MAX_SECONDS};
 
 pub use access::{BasicAuth, ClientCertificate, mask_secrets};
-pub use pace::{Day, QuietWindow, Rate, TimeOfDay};
 
-/// The longest step of a retry schedule: a day.
-const RETRY_MAX_SECONDS: u32 = 86_400;
-/// The most steps of a retry schedule; the last one repeats anyway.
-const RETRY_STEPS_MAX: usize = 100;
-/// The longest time before a delivery is given up: a year.
-const GIVE_UP_MAX_HOURS: u32 = 8_760;
-/// The longest first interval of the breaker's probes; it doubles up to this anyway.
-const PROBE_MAX_SECONDS: u32 = 600;
 /// How secrets of the Standard Webhooks specification are written.
 const WEBHOOK_SECRET_PREFIX: &str = "whsec_";
 
@@ -158,9 +150,22 @@ impl UnikassaProfile {
         self.offers_list.unwrap_or(self.template.get(Verb::List).is_some())
     }
 
-    /// Until when nothing is sent to the payee, if these are its quiet hours.
-    pub fn quiet_until(&self, now: Timestamp) -> Option<Timestamp> {
-        pace::quiet_until(&self.quiet_hours, self.time_zone.tz(), now)
+    /// What it says about calls.
+    pub fn online(&self) -> Online<'_> {
+        Online {
+            idempotent: self.idempotent(),
+            offers_status: self.offers_status(),
+            offers_cancel: self.offers_cancel(),
+            offers_check: self.offers_check(),
+            concurrency: self.concurrency(),
+            timeout_seconds: self.timeout_seconds,
+            retry_seconds: &self.retry_seconds,
+            give_up_hours: self.give_up_hours,
+            probe_seconds: self.probe_seconds,
+            rate: self.rate,
+            quiet_hours: &self.quiet_hours,
+            time_zone: &self.time_zone,
+        }
     }
 
     /// The URL of one request (`pay`, `status`, …) under the base URL.
@@ -178,53 +183,8 @@ impl UnikassaProfile {
         self.check_url(&mut found);
         self.check_secret(&mut found);
         self.check_dialect(payee, &mut found);
-        let concurrency = self.concurrency();
-        found.refuse_if(
-            !(1..=CONCURRENCY_MAX).contains(&concurrency),
-            "concurrency",
-            "must be from 1 to 1000",
-        );
-        let timeout = self.timeout_seconds;
-        found.refuse_if(
-            !(1..=TIMEOUT_MAX_SECONDS).contains(&timeout),
-            "timeout_seconds",
-            "must be from 1 to 60",
-        );
-        found.refuse_if(
-            self.retry_seconds.is_empty(),
-            "retry_seconds",
-            "is empty: say at least one wait",
-        );
-        found.refuse_if(
-            self.retry_seconds.len() > RETRY_STEPS_MAX,
-            "retry_seconds",
-            "has more than 100 steps",
-        );
-        for (at, wait) in self.retry_seconds.iter().enumerate() {
-            let field = format!("retry_seconds[{at}]");
-            found.refuse_if(
-                !(1..=RETRY_MAX_SECONDS).contains(wait),
-                &field,
-                "must be from 1 to 86400",
-            );
-        }
-        let give_up = self.give_up_hours;
-        found.refuse_if(
-            !(1..=GIVE_UP_MAX_HOURS).contains(&give_up),
-            "give_up_hours",
-            "must be from 1 to 8760",
-        );
-        let probe = self.probe_seconds;
-        found.refuse_if(
-            !(1..=PROBE_MAX_SECONDS).contains(&probe),
-            "probe_seconds",
-            "must be from 1 to 600",
-        );
+        found.0.extend(self.online().check().0);
         self.check_access(&mut found);
-        if let Some(rate) = &self.rate {
-            found.within("rate", rate.check());
-        }
-        found.0.extend(pace::check_quiet(&self.quiet_hours).0);
         found
     }
 
@@ -379,20 +339,4 @@ fn is_inside(url: &Url) -> Option<bool> {
         Host::Domain(name) if name == "localhost" || name.ends_with(".localhost") => Some(true),
         Host::Domain(_) => None,
     }
-}
-
-fn default_timeout_seconds() -> u32 {
-    30
-}
-
-fn default_retry_seconds() -> Vec<u32> {
-    vec![10, 30, 120, 600, 1800, 3600, 10_800, 21_600]
-}
-
-fn default_give_up_hours() -> u32 {
-    72
-}
-
-fn default_probe_seconds() -> u32 {
-    30
 }

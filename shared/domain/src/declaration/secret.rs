@@ -55,6 +55,11 @@ impl SecretRef {
         }
     }
 
+    /// The whole reference, for the file that it is written into: of a value, the secret itself.
+    pub fn as_written(&self) -> &str {
+        self.0.expose_secret()
+    }
+
     /// Whether it says where the secret is, and is not the secret.
     pub fn is_reference(&self) -> bool {
         !matches!(self.source(), SecretSource::Value(_))

@@ -25,14 +25,17 @@ offers_list = true
     let profile = declared.unikassa.as_ref().unwrap();
     assert_eq!((profile.offers_check(), profile.offers_list()), (false, true));
     // Moscow: half past midnight.
-    let quiet = profile.quiet_until("2026-11-25T21:30:00Z".parse().unwrap()).unwrap();
+    let quiet = profile
+        .online()
+        .quiet_until("2026-11-25T21:30:00Z".parse().unwrap())
+        .unwrap();
     assert_eq!(quiet.to_string(), "2026-11-26T03:00:00Z");
     let stored = serde_json::to_string(&declared).unwrap();
     let back: Payee = read(&mut serde_json::Deserializer::from_str(&stored)).unwrap();
     assert_eq!(back, declared);
     let plain = with("").unwrap().unikassa.unwrap();
     assert_eq!((plain.offers_check(), plain.offers_list()), (true, false));
-    assert_eq!(plain.quiet_until(jiff::Timestamp::UNIX_EPOCH), None);
+    assert_eq!(plain.online().quiet_until(jiff::Timestamp::UNIX_EPOCH), None);
 }
 
 #[test]

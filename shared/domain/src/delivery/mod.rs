@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::declaration::UnikassaProfile;
+use crate::declaration::Online;
 use crate::payment::{Act, PaymentState};
 
 /// How a call ended.
@@ -100,14 +100,14 @@ pub struct Profile<'a> {
     pub retry_seconds: &'a [u32],
 }
 
-impl<'a> From<&'a UnikassaProfile> for Profile<'a> {
-    fn from(profile: &'a UnikassaProfile) -> Self {
+impl<'a> From<&Online<'a>> for Profile<'a> {
+    fn from(online: &Online<'a>) -> Self {
         Self {
-            idempotent: profile.idempotent(),
-            offers_status: profile.offers_status(),
-            offers_cancel: profile.offers_cancel(),
-            timeout_seconds: profile.timeout_seconds,
-            retry_seconds: &profile.retry_seconds,
+            idempotent: online.idempotent,
+            offers_status: online.offers_status,
+            offers_cancel: online.offers_cancel,
+            timeout_seconds: online.timeout_seconds,
+            retry_seconds: online.retry_seconds,
         }
     }
 }

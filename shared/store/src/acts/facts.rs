@@ -76,12 +76,12 @@ impl Profiles {
         let rows = tx.query(sql, &[&payees]).await?;
         let profile = |row: &Row| {
             let payee: Payee = serde_json::from_value(row.get(1)).ok()?;
-            let profile = payee.unikassa.as_ref()?;
+            let online = payee.online()?;
             let abilities = Abilities {
-                idempotent: profile.idempotent(),
-                offers_status: profile.offers_status(),
+                idempotent: online.idempotent,
+                offers_status: online.offers_status,
             };
-            let give_up_hours = i32::try_from(profile.give_up_hours).unwrap_or(i32::MAX);
+            let give_up_hours = i32::try_from(online.give_up_hours).unwrap_or(i32::MAX);
             Some((
                 row.get(0),
                 Profile {

@@ -165,8 +165,10 @@ const CHECKS: &[Check] = &[
                                  AND s.result = 'not_found' AND s.ordinal BETWEEN a.ordinal AND b.ordinal)) AS again
                     FROM payment p JOIN payee y USING (payee_id)
                     WHERE p.gateway <> 'registers'
-                      AND NOT coalesce((y.declaration #>> '{unikassa,idempotent}')::boolean,
-                                       coalesce(y.declaration #>> '{unikassa,dialect}', 'unikassa') = 'unikassa')) online",
+                      AND NOT CASE WHEN p.gateway = 'databases'
+                              THEN jsonb_path_exists(y.declaration, '$.databases.pay.statement[*] ? (@.unique == true)')
+                              ELSE coalesce((y.declaration #>> '{unikassa,idempotent}')::boolean,
+                                       coalesce(y.declaration #>> '{unikassa,dialect}', 'unikassa') = 'unikassa') END) online",
     },
     Check {
         invariant: 3,

@@ -164,11 +164,18 @@ pub struct Probing {
     pub quiet_until: Option<Timestamp>,
 }
 
+impl Probing {
+    /// Says both.
+    pub fn new(first: Duration, quiet_until: Option<Timestamp>) -> Self {
+        Self { first, quiet_until }
+    }
+}
+
 /// Claims the probes that are due; each is ours for as long as a call can last. The pauses double up to ten minutes. In
-/// quiet hours none is made, and each counts for the payee's rate.
+/// quiet hours none is made, and each counts for the payee's rate. A lane of which nothing is known (`None`) is left alone.
 pub async fn claim_probes(
     store: &Store,
-    probing: impl Fn(&str, Timestamp) -> Probing,
+    probing: impl Fn(&str, Timestamp) -> Option<Probing>,
 ) -> Result<Vec<Probe>, StoreError> {
     let tx = store.begin().await?;
     let rows = tx
@@ -183,7 +190,9 @@ pub async fn claim_probes(
     let mut probes = Vec::with_capacity(rows.len());
     for row in &rows {
         let lane: String = row.get(0);
-        let Probing { first, quiet_until } = probing(&lane, row.get(2));
+        let Some(Probing { first, quiet_until }) = probing(&lane, row.get(2)) else {
+            continue;
+        };
         if let Some(until) = quiet_until {
             tx.execute_later("UPDATE lane SET probe_at = $2 WHERE lane_id = $1", &[&lane, &until])
                 .await?;
@@ -204,6 +213,14 @@ pub async fn claim_probes(
     }
     tx.commit().await?;
     Ok(probes)
+}
+
+/// Which lanes are down, and which are held back or suspended.
+pub async fn doors(store: &Store) -> Result<Vec<(String, bool, bool)>, StoreError> {
+    let rows = store
+        .query("SELECT lane_id, breaker = 'open', paused FROM lane", &[])
+        .await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect())
 }
 
 /// The number of the payment of a lane that waits longest: something its payee can be asked about.

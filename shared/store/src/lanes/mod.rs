@@ -11,12 +11,12 @@ mod turn;
 
 use std::time::Duration;
 
-use domain::declaration::UnikassaProfile;
+use domain::declaration::Online;
 use uuid::Uuid;
 
 use crate::{StoreError, Tx};
 
-pub use breaker::{Asking, Breaker, Probe, Probing, Said, claim_probes, note, waiting_number};
+pub use breaker::{Asking, Breaker, Probe, Probing, Said, claim_probes, doors, note, waiting_number};
 pub use operator::{LaneRow, hold, list, release};
 pub use turn::{Ask, Asked, Calls, take_for_question, take_for_trying};
 pub(crate) use turn::{Turn, turns};
@@ -52,9 +52,9 @@ pub async fn give_back(tx: &Tx, slots: &[(&Slot, Option<Duration>)]) -> Result<(
 }
 
 /// Makes a lane as its payee is declared. Quiet hours are judged anew at the next claim; calls that were begun count.
-pub(crate) async fn declare(tx: &Tx, lane: &str, profile: &UnikassaProfile, paused: bool) -> Result<(), StoreError> {
-    let slots = i32::try_from(profile.concurrency()).unwrap_or(1);
-    let interval = profile.rate.map(|rate| rate.interval().as_secs_f64());
+pub(crate) async fn declare(tx: &Tx, lane: &str, online: &Online<'_>, paused: bool) -> Result<(), StoreError> {
+    let slots = i32::try_from(online.concurrency).unwrap_or(1);
+    let interval = online.rate.map(|rate| rate.interval().as_secs_f64());
     tx.execute(
         "INSERT INTO lane (lane_id, slots, paused, call_interval) VALUES ($1, $2, $3, $4)
          ON CONFLICT (lane_id) DO UPDATE SET slots = excluded.slots, paused = excluded.paused OR lane.held_at IS NOT NULL,

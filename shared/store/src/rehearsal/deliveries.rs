@@ -11,11 +11,12 @@ pub async fn owe(store: &Store, lanes: u32, count: u32, state: &str, within: Dur
         .execute(
             "INSERT INTO payment (payment_id, number, payee_id, payee_version, gateway, terminal_id, account, amount,
                                   currency, fields, paid_at, accepted_at, state, next_act, due_at, give_up_at)
-             SELECT gen_random_uuid(), n, 'bench-' || lpad((n % $1)::text, 3, '0'), 1, 'unikassa', 'T-0001', 'user-' || n,
+             SELECT gen_random_uuid(), n, payee_id, 1, gateway, 'T-0001', 'user-' || n,
                     10000 + n % 5000, 'RUB', '{\"payer\": \"Иванов И. И.\"}', now(), due, $3,
                     CASE WHEN $3 = 'accepted' THEN 'pay' END, CASE WHEN $3 = 'accepted' THEN due END,
                     due + interval '3 days'
-             FROM generate_series(1, $2::int8) n, LATERAL (SELECT now() + (least($4::float8, 2) + n * $4 / $2) * interval '1 second' AS due) d",
+             FROM generate_series(1, $2::int8) n JOIN payee ON payee_id = 'bench-' || lpad((n % $1)::text, 3, '0'),
+                  LATERAL (SELECT now() + (least($4::float8, 2) + n * $4 / $2) * interval '1 second' AS due) d",
             &[&i64::from(lanes), &i64::from(count), &state, &within.as_secs_f64()],
         )
         .await?;

@@ -36,7 +36,7 @@ impl<'a> Acts<'a> {
         Self {
             operator,
             args,
-            give_up_hours: i32::try_from(online.profile.give_up_hours).unwrap_or(i32::MAX),
+            give_up_hours: online.give_up_hours,
             run: run.reconciliation_id,
             delivered: 0,
             paid: 0,

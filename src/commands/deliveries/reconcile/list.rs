@@ -21,7 +21,7 @@ const PAGES_MAX: u32 = 1_000_000;
 /// midnight was delivered just after ours.
 pub(super) async fn ask(operator: &Operator, online: &Online, taker: &mut Taker<'_>) -> anyhow::Result<()> {
     let caller = Caller::new()?;
-    let edge = CLOCK_MARGIN + online.terms().timeout;
+    let edge = CLOCK_MARGIN + online.terms.timeout;
     let mut page = List {
         from: taker.run.from - edge,
         to: taker.run.to + edge,

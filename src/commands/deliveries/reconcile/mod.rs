@@ -8,8 +8,8 @@ mod list;
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
-use domain::declaration::{Payee, UnikassaProfile};
+use anyhow::{Context as _, bail};
+use domain::declaration::{Gateway, Payee};
 use domain::ids::PayeeId;
 use domain::reconciliation::{Compared, Comparison, Finding, Remedy, Terms, remedy};
 use futures::TryStreamExt;
@@ -85,7 +85,8 @@ impl ReconcileArgs {
 /// A payee that is called online.
 struct Online {
     payee: Payee,
-    profile: UnikassaProfile,
+    terms: Terms,
+    give_up_hours: i32,
     zone: TimeZone,
 }
 
@@ -98,18 +99,21 @@ impl Online {
                 .with_context(|| format!("no payee {} is declared", args.payee))?
                 .value,
         );
-        let profile = payee.unikassa.clone();
-        let profile = profile.with_context(|| format!("payee {} is not delivered to online", args.payee))?;
-        let zone = args.time_zone.clone().unwrap_or_else(|| profile.time_zone.tz().clone());
-        Ok(Self { payee, profile, zone })
-    }
-
-    fn terms(&self) -> Terms {
-        Terms {
-            idempotent: self.profile.idempotent(),
-            offers_status: self.profile.offers_status(),
-            timeout: std::time::Duration::from_secs(self.profile.timeout_seconds.into()),
+        let online = payee.online();
+        let online = online.with_context(|| format!("payee {} is not delivered to online", args.payee))?;
+        if args.file.is_none() && payee.gateway == Gateway::Databases {
+            bail!("a payee's own data are not asked for a list: bring one as a file, of a query there for example")
         }
+        Ok(Self {
+            terms: Terms {
+                idempotent: online.idempotent,
+                offers_status: online.offers_status,
+                timeout: std::time::Duration::from_secs(online.timeout_seconds.into()),
+            },
+            give_up_hours: i32::try_from(online.give_up_hours).unwrap_or(i32::MAX),
+            zone: args.time_zone.clone().unwrap_or_else(|| online.time_zone.tz().clone()),
+            payee,
+        })
     }
 }
 
@@ -285,7 +289,7 @@ fn is_about(compared: &Compared, run: &Run) -> bool {
 
 /// What earlier lists lack matters only where the payee would credit twice.
 async fn judge(operator: &Operator, online: &Online, finding: Finding, compared: &Compared) -> anyhow::Result<Remedy> {
-    let terms = online.terms();
+    let terms = online.terms;
     let lacking = if finding == Finding::MissingThere && !terms.idempotent {
         reconciliation::lacking(&operator.store, online.payee.id.as_str(), compared.number).await?
     } else {

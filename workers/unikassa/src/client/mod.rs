@@ -13,7 +13,7 @@ use std::net::IpAddr;
 
 use crate::dialect::HttpRequest;
 use crate::profiles::Target;
-use crate::question::Lines;
+use couriers::question::Lines;
 
 pub(crate) use connection::{Certificates, Connections, Reach};
 

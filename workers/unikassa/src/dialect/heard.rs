@@ -11,7 +11,7 @@ use domain::money::{Currency, parse_major};
 use domain::payment::Act;
 use store::deliveries::Due;
 
-use crate::told::Told;
+use couriers::Told;
 
 /// The verb of an act.
 pub(super) fn verb(act: Act) -> Verb {

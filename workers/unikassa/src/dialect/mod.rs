@@ -29,7 +29,7 @@ use url::Url;
 
 use crate::client::Answer;
 use crate::profiles;
-use crate::told::Told;
+use couriers::Told;
 
 /// A request, ready to be sent: nothing in it is the client's business.
 #[derive(Clone)]

@@ -18,7 +18,7 @@ use store::deliveries::Due;
 use super::template::Template;
 use super::{Dialect, HttpRequest, heard};
 use crate::client::Answer;
-use crate::told::Told;
+use couriers::Told;
 
 /// The protocol towards one payee.
 #[derive(Debug)]

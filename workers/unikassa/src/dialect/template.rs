@@ -15,7 +15,7 @@ use store::deliveries::Due;
 
 use super::{Dialect, HttpRequest, heard};
 use crate::client::Answer;
-use crate::told::Told;
+use couriers::Told;
 
 /// What operators read in the place of a secret.
 const MASK: &str = "***";

@@ -9,7 +9,7 @@ use store::deliveries::Due;
 
 use super::{Dialect, HttpRequest};
 use crate::client::{Answer, Wire};
-use crate::told::Told;
+use couriers::Told;
 
 fn payee(profile: &str) -> Payee {
     let text = format!(
@@ -58,7 +58,7 @@ fn told(dialect: &dyn Dialect, act: Act, status: u16, body: &str) -> Told {
         retry_after: None,
         body: body.as_bytes().to_vec(),
     });
-    Told::of_act(
+    crate::heard::of_act(
         wire,
         |status| dialect.judges(act, status),
         |answer| dialect.read_act(act, &due(), answer),

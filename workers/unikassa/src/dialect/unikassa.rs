@@ -18,7 +18,7 @@ use store::deliveries::Due;
 
 use super::{Dialect, HttpRequest};
 use crate::client::Answer;
-use crate::told::Told;
+use couriers::Told;
 
 /// The protocol towards one payee.
 #[derive(Debug)]
@@ -192,7 +192,6 @@ fn said(verdict: Verdict, result: &str, reason: Option<String>, provider_referen
 mod tests {
     use super::read_body;
     use crate::client::{Answer, Wire};
-    use crate::told::Told;
     use domain::delivery::{Ending, Verdict};
     use domain::ids::Number;
     use domain::payment::Act;
@@ -203,7 +202,7 @@ mod tests {
             retry_after: None,
             body: body.as_bytes().to_vec(),
         });
-        Told::of_act(
+        crate::heard::of_act(
             wire,
             |status| status == 200,
             |answer| read_body(act, Number::new(7).unwrap(), &answer.body),

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use store::Store;
 use store::deliveries::{self, Claimed};
-use store::lanes::{self, Ask, Asked, Asking, Breaker, Calls};
+use store::lanes::{self, Ask, Asked, Asking, Breaker, Calls, Probing};
 use testkit::stand::Stand;
 
 use crate::{CALL, CALLS, claimed, declare, declare_with, note, note_all, sql, value};
@@ -154,10 +154,7 @@ async fn nothing_is_sent_in_quiet_hours_and_no_step_is_spent() {
         note(&store, "isp", false).await;
     }
     sql(&store, "UPDATE lane SET probe_at = now()").await;
-    let probing = |_: &str, now| lanes::Probing {
-        first: CALL,
-        quiet_until: quiet_until(now),
-    };
+    let probing = |_: &str, now| Some(Probing::new(CALL, quiet_until(now)));
     assert!(lanes::claim_probes(&store, probing).await.unwrap().is_empty());
     assert_eq!(
         value(&store, "SELECT probe_at > now() + interval '59 minutes' FROM lane").await,
@@ -183,7 +180,12 @@ fn a_profiles_quiet_hours_are_what_claims_ask_for() {
         "quiet_hours": [{"from": "23:00", "to": "01:00"}]
     }))
     .unwrap();
-    let quiet = |now: &str| profile.quiet_until(now.parse().unwrap()).map(|until| until.to_string());
+    let quiet = |now: &str| {
+        profile
+            .online()
+            .quiet_until(now.parse().unwrap())
+            .map(|until| until.to_string())
+    };
     assert_eq!(quiet("2026-11-26T16:30:00Z").as_deref(), Some("2026-11-26T18:00:00Z"));
     assert_eq!(quiet("2026-11-26T18:00:00Z"), None);
 }
@@ -259,10 +261,7 @@ async fn one_payment_is_tried_before_all_that_waits_goes_out() {
     };
     opened().await;
     sql(&store, "UPDATE lane SET probe_at = now()").await;
-    let probing = |_: &str, _| lanes::Probing {
-        first: Duration::from_secs(30),
-        quiet_until: None,
-    };
+    let probing = |_: &str, _| Some(Probing::new(CALL, None));
     assert_eq!(lanes::claim_probes(&store, probing).await.unwrap().len(), 1);
     assert_eq!(back(&store, "isp").await, None, "it has not been paid yet");
     assert_eq!(claimed(&store, "isp").await, [1]);

@@ -31,7 +31,7 @@ pub struct SeriesProfile {
     /// Its name, part of the file's: `gorvodokanal-water-000001.csv`.
     pub name: String,
     /// Which payments it takes; the first series that takes one has it.
-    pub when: When,
+    pub when: SeriesWhen,
     /// What it says otherwise than `[register]`.
     #[serde(flatten)]
     pub own: Map<String, Value>,
@@ -40,7 +40,7 @@ pub struct SeriesProfile {
 /// Which payments a series takes: those for which everything holds that is said here.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct When {
+pub struct SeriesWhen {
     /// A field the payer entered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
@@ -55,7 +55,7 @@ pub struct When {
     pub terminal_groups: Vec<String>,
 }
 
-impl When {
+impl SeriesWhen {
     fn takes(&self, fields: &Fields, group: Option<&str>) -> bool {
         let entered = |name: &String| fields.get(name).is_some_and(|value| self.fits(value));
         self.field.as_ref().is_none_or(entered)

@@ -54,7 +54,9 @@ pub(super) fn check_reference(field: &str, reference: &SecretRef) -> Result<(), 
 }
 
 /// Where a payee's declaration may hold a secret as a value.
-const SECRET_PLACES: [&str; 6] = [
+const SECRET_PLACES: [&str; 8] = [
+    "/databases/url",
+    "/databases/read_url",
     "/unikassa/secret",
     "/unikassa/previous_secret",
     "/unikassa/basic/password",

@@ -1,0 +1,126 @@
+//! The courier's three verbs for online payees: claim, call, record.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use domain::declaration::Payee;
+use domain::limits::BATCH_MAX;
+use runtime::courier::{Claim, Courier, Done, LaneDue, Wanted};
+use runtime::{Context, Nudge};
+use store::StoreError;
+use store::deliveries::{self, Claimed};
+use store::lanes::{Ask, Calls, LEASE_MARGIN};
+
+use crate::record::{self, Ended};
+use crate::told::Told;
+use crate::{Gateway, Report};
+
+/// Delivers the payments of a gateway's payees.
+pub(crate) struct Payments<G> {
+    pub(crate) context: Context,
+    pub(crate) gateway: Arc<G>,
+}
+
+/// One call to make, with the payee as declared when it was claimed.
+pub(crate) struct Job {
+    claimed: Claimed,
+    payee: Arc<Payee>,
+    /// Before the claim: the lease is younger.
+    begun: Instant,
+    /// When it may be made, by the payee's rate: at once, for most payees.
+    at: Instant,
+}
+
+impl<G: Gateway> Courier for Payments<G> {
+    const NAME: &'static str = G::NAMES.courier;
+    const NUDGE: Nudge = G::NUDGE;
+    const TOGETHER: usize = BATCH_MAX;
+    type Job = Job;
+    type Report = Report;
+
+    async fn lanes_due(&self) -> Result<Vec<LaneDue>, StoreError> {
+        let due = deliveries::lanes_due(&self.context.store).await?;
+        if due.is_empty() {
+            return Ok(Vec::new());
+        }
+        let declarations = self.context.declarations().await?;
+        let is_ours = |lane: &str| {
+            let declared = declarations.payees.get(lane);
+            declared.is_some_and(|declared| declared.value.gateway == G::WORD)
+        };
+        let ours = due.into_iter().filter(|(lane, _)| is_ours(lane));
+        Ok(ours.map(|(lane, due_in)| LaneDue { lane, due_in }).collect())
+    }
+
+    async fn claim(&self, wanted: &[Wanted]) -> Result<Claim<Job>, StoreError> {
+        let declarations = self.context.declarations().await?;
+        let payee_of = |lane: &str| Some(declarations.payees.get(lane)?.value.clone());
+        let payees: HashMap<&str, Arc<Payee>> = wanted
+            .iter()
+            .filter_map(|Wanted { lane, .. }| Some((lane.as_str(), payee_of(lane)?)))
+            .collect();
+        let called: Vec<_> = wanted
+            .iter()
+            .filter_map(|wanted| Some((wanted, payees.get(wanted.lane.as_str())?.online()?)))
+            .collect();
+        let quiet: Vec<_> = called.iter().map(|(_, online)| |now| online.quiet_until(now)).collect();
+        let asks: Vec<Ask<'_>> = called
+            .iter()
+            .zip(&quiet)
+            .map(|((wanted, online), quiet_until)| Ask {
+                lane: &wanted.lane,
+                most: wanted.most,
+                calls: Calls {
+                    longest: Duration::from_secs(online.timeout_seconds.into()),
+                    quiet_until,
+                },
+            })
+            .collect();
+        let begun = Instant::now();
+        let (claimed, passed_over) = deliveries::claim(&self.context.store, &asks, &self.context.worker).await?;
+        let taken = Instant::now();
+        let jobs = claimed.into_iter().filter_map(|claimed| {
+            let payee = payees.get(claimed.due.payee.as_str())?.clone();
+            let at = taken + claimed.start_in;
+            Some(Job {
+                claimed,
+                payee,
+                begun,
+                at,
+            })
+        });
+        Ok(Claim {
+            jobs: jobs.collect(),
+            passed_over: passed_over > 0,
+        })
+    }
+
+    fn lane(job: &Job) -> &str {
+        &job.claimed.slot.lane
+    }
+
+    async fn call(&self, job: &Job) -> Report {
+        let Claimed { act, due, .. } = &job.claimed;
+        tokio::time::sleep_until(job.at.into()).await;
+        // A process that stood still must not call when its lease may be over and the payment in other hands.
+        if job.begun.elapsed() >= LEASE_MARGIN {
+            let why = "the worker stood still before the call".to_owned();
+            return Report::without_request(Told::not_made(why));
+        }
+        self.gateway.act(&job.payee, *act, due).await
+    }
+
+    async fn record(&self, done: &[Done<Job, Report>]) -> Result<(), StoreError> {
+        let ended: Vec<_> = done
+            .iter()
+            .map(|Done { job, report }| Ended {
+                attempt_id: job.claimed.attempt_id,
+                payee: &job.payee,
+                request: report.request.as_deref(),
+                told: &report.told,
+            })
+            .collect();
+        record::record(&self.context, &ended).await
+    }
+}

@@ -1,0 +1,99 @@
+//! What came of a call, as the plan and the record need it, whatever the gateway.
+
+use domain::delivery::{Ending, Flag, Verdict};
+
+/// The longest piece of an answer that is kept for operators, in bytes.
+const KEPT: usize = 2000;
+
+/// What came of a call, read.
+#[derive(Debug)]
+pub struct Told {
+    /// How the call ended.
+    pub ending: Ending,
+    /// The payee's word, for operators.
+    pub result: Option<String>,
+    /// What went wrong, for operators.
+    pub error: Option<String>,
+    /// What is echoed and is not what was sent.
+    pub flag: Option<Flag>,
+    /// The payee's own name for the payment.
+    pub provider_reference: Option<String>,
+    /// What operators may read of the answer; see [`kept`].
+    pub response: Option<String>,
+    /// The status, where HTTP was spoken.
+    pub http_status: Option<u16>,
+    /// What the payee asks us to wait.
+    pub retry_after_seconds: Option<u32>,
+    /// The call ran into its timeout (or broke): the payee may be busy with it still.
+    pub lost: bool,
+    /// Something of ours went wrong: it says nothing about the payee.
+    pub ours: bool,
+}
+
+impl Told {
+    /// Only how it ended.
+    pub fn bare(ending: Ending) -> Self {
+        Self {
+            ending,
+            result: None,
+            error: None,
+            flag: None,
+            provider_reference: None,
+            response: None,
+            http_status: None,
+            retry_after_seconds: None,
+            lost: false,
+            ours: false,
+        }
+    }
+
+    /// A call that was not made: no byte left us.
+    pub fn not_sent(why: String) -> Self {
+        Self {
+            error: Some(why),
+            ..Self::bare(Ending::NotSent)
+        }
+    }
+
+    /// The same, for a reason that has nothing to do with the payee.
+    pub fn not_made(why: String) -> Self {
+        Self {
+            ours: true,
+            ..Self::not_sent(why)
+        }
+    }
+
+    /// A call whose process vanished: it may have been made.
+    pub fn vanished() -> Self {
+        Self {
+            ours: true,
+            ..Self::maybe("the worker vanished in mid-call".to_owned())
+        }
+    }
+
+    /// A payee that is there, and was asked nothing.
+    pub fn present() -> Self {
+        Self::bare(Ending::Answered(Verdict::Concerning))
+    }
+
+    /// No answer, or none that can be read: it may have been done.
+    pub fn maybe(why: String) -> Self {
+        Self {
+            error: Some(why),
+            ..Self::bare(Ending::Maybe { retry_safe: false })
+        }
+    }
+
+    /// Whether the payee is there: it answered, whatever it said.
+    pub fn is_alive(&self) -> bool {
+        matches!(self.ending, Ending::Answered(_))
+    }
+}
+
+/// What an operator may read of an answer: cut, and without what a database or a terminal would choke on.
+pub fn kept(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(KEPT)]);
+    text.chars()
+        .map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c })
+        .collect()
+}

@@ -1,0 +1,227 @@
+//! PostgreSQL through sqlx. Session timeouts keep a lost request from holding the payee's rows.
+
+use std::str::FromStr as _;
+use std::sync::Arc;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow, PgValueRef};
+use sqlx::{
+    AssertSqlSafe, Column as _, Connection as _, Either, Executor as _, Row as _, SqlSafeStr as _, Statement as _,
+};
+use sqlx::{TypeInfo as _, ValueRef as _};
+
+use super::asking::Asking;
+use super::binary;
+use super::cell::Cell;
+use super::error::{About, is_stale_plan};
+use super::{Access, DatabaseError, Limits, Outcome, RETURNED_MAX, ROWS_MAX, Row, TRUSTED_FOR};
+use crate::statement::Statement;
+use crate::values::{Value, Values};
+
+/// A PostgreSQL database.
+#[derive(Clone)]
+pub struct Postgres {
+    pool: PgPool,
+    keep_plans: bool,
+}
+
+/// A transaction.
+pub struct PostgresTransaction {
+    inner: sqlx::Transaction<'static, sqlx::Postgres>,
+    keep_plans: bool,
+}
+
+/// What an error is about, by its SQLSTATE. Classes and codes that are not named are the server's.
+pub(super) fn about(code: &str) -> About {
+    // A serialization failure, a deadlock, a lock that was not waited for.
+    const CONTENTION: [&str; 3] = ["40001", "40P01", "55P03"];
+    // 25006: the statement writes where it may only read.
+    const STATEMENT: [&str; 13] = [
+        "0A", "20", "21", "22", "23", "25006", "27", "2F", "38", "39", "42", "44", "P0",
+    ];
+    if CONTENTION.contains(&code) {
+        About::Contention
+    } else if STATEMENT.iter().any(|class| code.starts_with(class)) {
+        About::Statement
+    } else {
+        About::Server
+    }
+}
+
+impl Postgres {
+    pub(super) fn open(url: &str, limits: &Limits) -> Result<Self, DatabaseError> {
+        let (seconds, read_only) = (limits.timeout.as_secs(), limits.read_only);
+        let options = PgConnectOptions::from_str(url)
+            .map_err(|error| DatabaseError::Url(error.to_string()))?
+            .application_name(limits.application)
+            .options([
+                ("statement_timeout", format!("{seconds}s")),
+                ("idle_in_transaction_session_timeout", format!("{seconds}s")),
+                (
+                    "default_transaction_read_only",
+                    if limits.read_only { "on" } else { "off" }.to_owned(),
+                ),
+            ]);
+        let zone = Arc::new(limits.zone.for_postgres());
+        let pool = PgPoolOptions::new()
+            .max_connections(limits.pool_size)
+            .acquire_timeout(limits.connection_wait())
+            // A ping before each question would cost as much as it: only what was idle for a while is tried first.
+            .test_before_acquire(!read_only)
+            .before_acquire(move |connection, meta| {
+                Box::pin(async move {
+                    if read_only && meta.idle_for > TRUSTED_FOR {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
+            // Not among the options above: the driver sets its own zone, and that counts.
+            .after_connect(move |connection, _| {
+                let zone = Arc::clone(&zone);
+                Box::pin(async move {
+                    let set = sqlx::query("select set_config('TimeZone', $1, false)").persistent(false);
+                    set.bind(zone.as_str()).execute(connection).await?;
+                    Ok(())
+                })
+            })
+            .connect_lazy_with(options);
+        Ok(Self {
+            pool,
+            keep_plans: limits.keep_plans,
+        })
+    }
+
+    pub(super) async fn begin(&self, access: Access) -> Result<PostgresTransaction, DatabaseError> {
+        let begin = match access {
+            Access::Read => "begin read only",
+            Access::Write => "begin",
+        };
+        Ok(PostgresTransaction {
+            inner: self.pool.begin_with(begin).await?,
+            keep_plans: self.keep_plans,
+        })
+    }
+
+    pub(super) async fn ask(&self, statement: &Statement, values: &Values) -> Result<Outcome, DatabaseError> {
+        let mut asking = Asking::on(self.pool.acquire().await?);
+        let outcome = run(asking.connection(), statement, values, self.keep_plans).await;
+        asking.end(&outcome);
+        outcome
+    }
+
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+impl PostgresTransaction {
+    pub(super) async fn run(&mut self, statement: &Statement, values: &Values) -> Result<Outcome, DatabaseError> {
+        run(&mut self.inner, statement, values, self.keep_plans).await
+    }
+
+    pub(super) async fn describe(&mut self, statement: &Statement) -> Result<Vec<String>, DatabaseError> {
+        let sql = AssertSqlSafe(Arc::clone(&statement.sql)).into_sql_str();
+        let prepared = self.inner.prepare(sql).await?;
+        Ok(prepared
+            .columns()
+            .iter()
+            .map(|column| column.name().to_lowercase())
+            .collect())
+    }
+
+    pub(super) async fn script(&mut self, sql: &str) -> Result<(), DatabaseError> {
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *self.inner).await?;
+        Ok(())
+    }
+
+    pub(super) async fn commit(self) -> Result<(), DatabaseError> {
+        Ok(self.inner.commit().await?)
+    }
+
+    pub(super) async fn rollback(self) -> Result<(), DatabaseError> {
+        Ok(self.inner.rollback().await?)
+    }
+}
+
+type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
+
+async fn run(
+    connection: &mut PgConnection,
+    statement: &Statement,
+    values: &Values,
+    keep_plan: bool,
+) -> Result<Outcome, DatabaseError> {
+    let mut query = sqlx::query(AssertSqlSafe(Arc::clone(&statement.sql))).persistent(keep_plan);
+    for parameter in &statement.parameters {
+        query = match values.get(parameter) {
+            Value::Integer(integer) => query.bind(integer),
+            Value::Text(text) => query.bind(text),
+        };
+    }
+    let outcome = collect(connection, query).await;
+    if let Err(DatabaseError::Contended(sqlx::Error::Database(reported))) = &outcome
+        && is_stale_plan(&reported.code().unwrap_or_default(), reported.message())
+    {
+        connection.clear_cached_statements().await?;
+    }
+    outcome
+}
+
+async fn collect(connection: &mut PgConnection, query: Query<'_>) -> Result<Outcome, DatabaseError> {
+    use futures::TryStreamExt as _;
+
+    let (mut outcome, mut returned) = (Outcome::default(), 0);
+    let mut steps = connection.fetch_many(query);
+    while let Some(step) = steps.try_next().await? {
+        match step {
+            Either::Left(done) => outcome.touched += done.rows_affected(),
+            Either::Right(row) => {
+                returned += 1;
+                if outcome.rows.len() < ROWS_MAX {
+                    outcome.rows.push(read_row(&row)?);
+                } else if returned > RETURNED_MAX {
+                    return Err(DatabaseError::TooMany);
+                }
+            }
+        }
+    }
+    Ok(outcome)
+}
+
+fn read_row(row: &PgRow) -> Result<Row, DatabaseError> {
+    let mut read = Row::default();
+    for (index, column) in row.columns().iter().enumerate() {
+        let value = row.try_get_raw(index)?;
+        let type_name = value.type_info().name().to_owned();
+        let cell = read_cell(value, &type_name);
+        read.push(column.name(), cell.unwrap_or(Cell::Unread(type_name)));
+    }
+    Ok(read)
+}
+
+/// Values come in the binary form; `None` for a type that is not read.
+fn read_cell(value: PgValueRef<'_>, type_name: &str) -> Option<Cell> {
+    if value.is_null() {
+        return Some(Cell::Null);
+    }
+    let bytes = value.as_bytes().ok()?;
+    match type_name {
+        "INT2" => Some(Cell::Integer(i16::from_be_bytes(bytes.try_into().ok()?).into())),
+        "INT4" => Some(Cell::Integer(i32::from_be_bytes(bytes.try_into().ok()?).into())),
+        "INT8" => Some(Cell::Integer(i64::from_be_bytes(bytes.try_into().ok()?))),
+        "FLOAT4" => Some(Cell::Real(f32::from_be_bytes(bytes.try_into().ok()?).into())),
+        "FLOAT8" => Some(Cell::Real(f64::from_be_bytes(bytes.try_into().ok()?))),
+        "NUMERIC" => binary::numeric_text(bytes).map(Cell::Text),
+        "TIMESTAMPTZ" => binary::postgres_moment(bytes).map(Cell::Moment),
+        "TIMESTAMP" => binary::postgres_datetime(bytes).map(Cell::Local),
+        "BOOL" => Some(Cell::Text((if bytes == [1] { "true" } else { "false" }).to_owned())),
+        "DATE" => binary::postgres_date(bytes).map(|date| Cell::Text(date.to_string())),
+        "UUID" => uuid::Uuid::from_slice(bytes)
+            .ok()
+            .map(|uuid| Cell::Text(uuid.to_string())),
+        "TEXT" | "VARCHAR" | "CHAR" | "NAME" | "UNKNOWN" => {
+            std::str::from_utf8(bytes).ok().map(|text| Cell::Text(text.to_owned()))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,179 @@
+//! SQLite through sqlx. The file is the payee's: its journal mode is left as it is. Writers of this process take turns
+//! before they ask the file for its lock; those of other processes are waited for by `busy_timeout`.
+
+use std::str::FromStr as _;
+use std::sync::Arc;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions, SqliteRow};
+use sqlx::{AssertSqlSafe, Column as _, Either, Executor as _, Row as _, SqlSafeStr as _, Statement as _};
+use sqlx::{TypeInfo as _, ValueRef as _};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::cell::Cell;
+use super::error::About;
+use super::{Access, DatabaseError, Limits, Outcome, RETURNED_MAX, ROWS_MAX, Row};
+use crate::statement::Statement;
+use crate::values::{Value, Values};
+
+/// A SQLite file.
+#[derive(Clone)]
+pub struct Sqlite {
+    pool: SqlitePool,
+    writers: Arc<Mutex<()>>,
+}
+
+/// A transaction; the turn ends after it, as fields are dropped in their order.
+pub struct SqliteTransaction {
+    inner: sqlx::Transaction<'static, sqlx::Sqlite>,
+    _turn: Option<OwnedMutexGuard<()>>,
+}
+
+/// What a result code is about. The low byte is the primary code: busy and locked; error, too big, constraint, mismatch,
+/// range. All others are the file's.
+pub(super) fn about(code: &str) -> About {
+    match code.parse::<u32>().map(|code| code & 0xff) {
+        Ok(5 | 6) => About::Contention,
+        Ok(1 | 18 | 19 | 20 | 25) => About::Statement,
+        _ => About::Server,
+    }
+}
+
+impl Sqlite {
+    pub(super) fn open(url: &str, limits: &Limits) -> Result<Self, DatabaseError> {
+        let options = SqliteConnectOptions::from_str(url)
+            .map_err(|error| DatabaseError::Url(error.to_string()))?
+            .create_if_missing(limits.create)
+            .read_only(limits.read_only)
+            .busy_timeout(limits.timeout / 2);
+        let pool = SqlitePoolOptions::new()
+            .max_connections(limits.pool_size)
+            .acquire_timeout(limits.connection_wait())
+            .connect_lazy_with(options);
+        Ok(Self {
+            pool,
+            writers: Arc::default(),
+        })
+    }
+
+    pub(super) async fn begin(&self, access: Access) -> Result<SqliteTransaction, DatabaseError> {
+        let mut transaction = match access {
+            Access::Read => SqliteTransaction {
+                inner: self.pool.begin().await?,
+                _turn: None,
+            },
+            Access::Write => {
+                let turn = Arc::clone(&self.writers).lock_owned().await;
+                // A deferred transaction that turns into a writer could not wait for another one: take the lock now.
+                let inner = self.pool.begin_with("begin immediate").await?;
+                SqliteTransaction {
+                    inner,
+                    _turn: Some(turn),
+                }
+            }
+        };
+        // A table that was changed by somebody else is seen only when something is read. Prepared before that, a statement
+        // would return other columns than the driver was told, and it would panic.
+        transaction.script("select 1 from sqlite_master limit 1").await?;
+        Ok(transaction)
+    }
+
+    pub(super) async fn ask(&self, statement: &Statement, values: &Values) -> Result<Outcome, DatabaseError> {
+        // A table that was changed by somebody else is seen only within a transaction; see [`Sqlite::begin`].
+        let mut transaction = self.begin(Access::Read).await?;
+        let outcome = transaction.run(statement, values).await?;
+        transaction.rollback().await?;
+        Ok(outcome)
+    }
+
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+impl SqliteTransaction {
+    pub(super) async fn run(&mut self, statement: &Statement, values: &Values) -> Result<Outcome, DatabaseError> {
+        let before = self.total_changes().await?;
+        let mut query = sqlx::query(AssertSqlSafe(Arc::clone(&statement.sql))).persistent(false);
+        for parameter in &statement.parameters {
+            query = match values.get(parameter) {
+                Value::Integer(integer) => query.bind(integer),
+                Value::Text(text) => query.bind(text),
+            };
+        }
+        let mut outcome = Outcome::default();
+        for row in collect(&mut self.inner, query).await? {
+            outcome.rows.push(read_row(&row)?);
+        }
+        // The driver's count of a statement that changes nothing is that of the statement before it.
+        let changed = self.total_changes().await?.saturating_sub(before);
+        outcome.touched = changed.max(outcome.rows.len() as u64);
+        Ok(outcome)
+    }
+
+    pub(super) async fn describe(&mut self, statement: &Statement) -> Result<Vec<String>, DatabaseError> {
+        let sql = AssertSqlSafe(Arc::clone(&statement.sql)).into_sql_str();
+        let prepared = self.inner.prepare(sql).await?;
+        Ok(prepared
+            .columns()
+            .iter()
+            .map(|column| column.name().to_lowercase())
+            .collect())
+    }
+
+    pub(super) async fn script(&mut self, sql: &str) -> Result<(), DatabaseError> {
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *self.inner).await?;
+        Ok(())
+    }
+
+    pub(super) async fn commit(self) -> Result<(), DatabaseError> {
+        Ok(self.inner.commit().await?)
+    }
+
+    pub(super) async fn rollback(self) -> Result<(), DatabaseError> {
+        Ok(self.inner.rollback().await?)
+    }
+
+    async fn total_changes(&mut self) -> Result<u64, DatabaseError> {
+        let changes: i64 = sqlx::query_scalar("select total_changes()")
+            .fetch_one(&mut *self.inner)
+            .await?;
+        Ok(changes.unsigned_abs())
+    }
+}
+
+type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
+
+async fn collect(connection: &mut SqliteConnection, query: Query<'_>) -> Result<Vec<SqliteRow>, DatabaseError> {
+    use futures::TryStreamExt as _;
+
+    let (mut rows, mut returned) = (Vec::new(), 0);
+    let mut steps = connection.fetch_many(query);
+    while let Some(step) = steps.try_next().await? {
+        if let Either::Right(row) = step {
+            returned += 1;
+            if rows.len() < ROWS_MAX {
+                rows.push(row);
+            } else if returned > RETURNED_MAX {
+                return Err(DatabaseError::TooMany);
+            }
+        }
+    }
+    Ok(rows)
+}
+
+/// SQLite's types are those of the values, not of the columns.
+fn read_row(row: &SqliteRow) -> Result<Row, DatabaseError> {
+    let mut read = Row::default();
+    for (index, column) in row.columns().iter().enumerate() {
+        let value = row.try_get_raw(index)?;
+        let cell = match (value.is_null(), value.type_info().name()) {
+            (true, _) => Cell::Null,
+            (_, "INTEGER") => Cell::Integer(row.try_get_unchecked(index)?),
+            (_, "REAL") => Cell::Real(row.try_get_unchecked(index)?),
+            (_, "TEXT") => Cell::Text(row.try_get_unchecked(index)?),
+            (_, other) => Cell::Unread(other.to_owned()),
+        };
+        read.push(column.name(), cell);
+    }
+    Ok(read)
+}

@@ -1,0 +1,197 @@
+//! A first scenario, made of a payee's real schema and a few answers. It is a beginning that can be checked and tried; what a
+//! business does besides is for whoever knows it to add.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use couriers::secret::fetch;
+use domain::declaration::SecretRef;
+use sql::{Access, Database, Dialect, Limits, Statement, Values, Zone};
+
+/// How long the schema may take to be read.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A table of the payee's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// Its name.
+    pub name: String,
+    /// Its columns, in their order.
+    pub columns: Vec<Column>,
+}
+
+/// A column of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Its type, as the database calls it.
+    pub data_type: String,
+}
+
+/// What a scenario is made of; names as the database has them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answers {
+    /// The table of accounts, and its columns: what payers know, who it is, what is due.
+    pub accounts: String,
+    /// What payers know.
+    pub account: String,
+    /// Who it is; empty for none.
+    pub name: String,
+    /// What is due; empty for none.
+    pub due: String,
+    /// The table of payments, and its columns.
+    pub payments: String,
+    /// Where our number goes; it has a unique key.
+    pub number: String,
+    /// Where the account goes.
+    pub paid_account: String,
+    /// Where the amount goes.
+    pub amount: String,
+    /// Where the time of the payment goes; empty for nowhere.
+    pub paid_at: String,
+    /// Amounts are kept as decimal numbers, and not in minor units.
+    pub decimal: bool,
+}
+
+/// The tables that an account of the payee's database sees.
+pub async fn schema(url: &SecretRef) -> Result<Vec<Table>, String> {
+    let limits = Limits {
+        pool_size: 1,
+        timeout: TIMEOUT,
+        create: false,
+        zone: Zone::default(),
+        application: "unigate-databases",
+        keep_plans: false,
+        read_only: true,
+    };
+    let database = Database::open(&fetch(url)?, &limits).map_err(|error| error.in_full())?;
+    let sql = match database.dialect() {
+        Dialect::Postgres => {
+            "select table_name::text, column_name::text, data_type::text from information_schema.columns
+             where table_schema = current_schema() order by table_name, ordinal_position"
+        }
+        Dialect::Mysql => {
+            "select table_name as table_name, column_name as column_name, data_type as data_type from information_schema.columns
+             where table_schema = database() order by table_name, ordinal_position"
+        }
+        Dialect::Sqlite => {
+            "select m.name as table_name, p.name as column_name, lower(p.type) as data_type
+             from sqlite_master m join pragma_table_info(m.name) p where m.type = 'table' order by m.name, p.cid"
+        }
+    };
+    let statement = Statement {
+        place: "schema".to_owned(),
+        sql: sql.into(),
+        parameters: Vec::new(),
+        optional: true,
+    };
+    let looked = async {
+        let mut tx = database.begin(Access::Read).await?;
+        let found = tx.run(&statement, &Values::default()).await?;
+        tx.rollback().await?;
+        Ok::<_, sql::DatabaseError>(found.rows)
+    };
+    let rows = tokio::time::timeout(TIMEOUT, looked)
+        .await
+        .map_err(|_| "the database does not answer in time")?;
+    let mut tables: Vec<Table> = Vec::new();
+    for row in rows.map_err(|error| error.in_full())? {
+        let text = |name: &str| row.text(name).unwrap_or_default();
+        let (name, column) = (
+            text("table_name"),
+            Column {
+                name: text("column_name"),
+                data_type: text("data_type"),
+            },
+        );
+        match tables.last_mut().filter(|table| table.name == name) {
+            Some(table) => table.columns.push(column),
+            None => tables.push(Table {
+                name,
+                columns: vec![column],
+            }),
+        }
+    }
+    Ok(tables)
+}
+
+/// The name that most likely means one of these words, in the order of the words.
+pub fn guess<'a>(names: impl Iterator<Item = &'a str> + Clone, words: &[&str]) -> Option<&'a str> {
+    words
+        .iter()
+        .find_map(|word| names.clone().find(|name| name.to_lowercase().contains(word)))
+}
+
+/// Whether amounts in a column of this type are decimal numbers.
+pub fn is_decimal(data_type: &str) -> bool {
+    ["numeric", "decimal", "money", "real", "double", "float"]
+        .iter()
+        .any(|word| data_type.starts_with(word))
+}
+
+/// The declaration of a payee with a first scenario.
+pub fn declaration(id: &str, name: &str, currency: &str, url: &str, answers: &Answers) -> String {
+    let Answers {
+        accounts,
+        account,
+        payments,
+        number,
+        paid_account,
+        amount,
+        ..
+    } = answers;
+    let columns: Vec<String> = [(&answers.name, "name"), (&answers.due, "amount_due")]
+        .into_iter()
+        .filter(|(column, _)| !column.is_empty())
+        .map(|(column, known_as)| format!("{column} as {known_as}"))
+        .collect();
+    let columns = if columns.is_empty() {
+        account.clone()
+    } else {
+        columns.join(", ")
+    };
+    let display = match (answers.name.is_empty(), answers.due.is_empty()) {
+        (true, true) => "",
+        (false, true) => "{{ name }}",
+        (true, false) => "{{ amount_due }}",
+        (false, false) => "{{ name }}: {{ amount_due }}",
+    };
+    let (paid_at, its_value) = match answers.paid_at.as_str() {
+        "" => (String::new(), ""),
+        column => (format!(", {column}"), ", :paid_at"),
+    };
+    let amount_as = if answers.decimal { "decimal" } else { "minor" };
+    let mut text = format!(
+        "# A first scenario. Look at it, add what is missing, and try it:\n\
+         #   unigate databases check-config {id} --file FILE\n\
+         #   unigate databases try {id} check --file FILE --account …\n\
+         id = {id:?}\nname = {name:?}\ngateway = \"databases\"\ncurrency = {currency:?}\n\
+         account = {{ pattern = \"^.{{1,40}}$\" }}   # what an account looks like: narrow it\n\
+         amount = {{ min = 100, max = 1500000 }}   # minor units\n\n\
+         [databases]\nurl = {url:?}\namount_as = \"{amount_as}\"\ntime_zone = \"UTC\"   # of dates and times that say none\n\n\
+         [databases.check]\n"
+    );
+    if !display.is_empty() {
+        let _ = writeln!(text, "display = \"{display}\"");
+    }
+    let _ = write!(
+        text,
+        "[[databases.check.statement]]\nsql = \"select {columns} from {accounts} where {account} = :account\"\n\n\
+         [[databases.pay.statement]]\n\
+         sql = \"insert into {payments} ({number}, {paid_account}, {amount}{paid_at}) values (:number, :account, :amount{its_value})\"\n\
+         unique = true   # {payments}.{number} needs a unique key: `databases try {id} pay` tries whether it has one\n"
+    );
+    if !answers.due.is_empty() {
+        let due = &answers.due;
+        let _ = write!(
+            text,
+            "[[databases.pay.statement]]\nsql = \"update {accounts} set {due} = {due} - :amount where {account} = :account\"\n"
+        );
+    }
+    let _ = write!(
+        text,
+        "\n[[databases.status.statement]]\nsql = \"select {amount} as amount from {payments} where {number} = :number\"\n"
+    );
+    text
+}

@@ -1,0 +1,248 @@
+//! A payment is entered in one transaction, once. Until its commit is sent nothing has happened, whatever breaks; what breaks
+//! after that may have been done, and is said so.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use couriers::Told;
+use domain::declaration::{End, StepKind};
+use domain::delivery::{Ending, Verdict};
+use sql::{Access, DatabaseError, Dialect, Transaction};
+use store::deliveries::Due;
+
+use crate::known;
+use crate::settle::{self, of_trouble, told};
+use crate::source::{Place, Server, Source};
+use crate::steps::{On, Run, Trouble};
+
+/// How often a payment is tried at once that other transactions are in the way of.
+const TRIES: u32 = 5;
+
+/// What became of a payment, and what was done for it.
+pub(crate) struct Entered {
+    pub(crate) told: Told,
+    pub(crate) trace: Vec<String>,
+}
+
+/// Enters a payment. Never takes longer than a step may.
+pub(crate) async fn pay(source: &Source, due: &Due) -> Entered {
+    match &source.place {
+        Place::File(listed) => listed.pay(source, due).await,
+        Place::Database(server) => {
+            let mut entry = Entry {
+                source,
+                server,
+                due,
+                may_be_done: AtomicBool::new(false),
+                trace: Vec::new(),
+            };
+            let told = entry.within_time().await;
+            Entered {
+                told,
+                trace: entry.trace,
+            }
+        }
+    }
+}
+
+/// How the statements of a payment came out, before the commit.
+enum Statements {
+    /// To be kept.
+    Done { pending: bool, reference: Option<String> },
+    /// To be undone: this is what is told.
+    Undone(Told),
+    /// To be undone: the unique key was in the way.
+    Duplicate,
+}
+
+struct Entry<'a> {
+    source: &'a Source,
+    server: &'a Server,
+    due: &'a Due,
+    /// Something was sent that may last without our hearing of it.
+    may_be_done: AtomicBool,
+    trace: Vec<String>,
+}
+
+impl Entry<'_> {
+    async fn within_time(&mut self) -> Told {
+        let timeout = self.source.timeout();
+        match tokio::time::timeout(timeout, self.patiently()).await {
+            Ok(told) => told,
+            Err(_) => {
+                let why = format!("not done within {} s", timeout.as_secs());
+                Told {
+                    lost: true,
+                    ..self.broken(why)
+                }
+            }
+        }
+    }
+
+    /// What broke before the commit was sent is undone by the database itself.
+    fn broken(&self, why: String) -> Told {
+        if self.may_be_done.load(Ordering::Relaxed) {
+            Told {
+                lost: true,
+                ..Told::maybe(why)
+            }
+        } else {
+            Told::not_sent(why)
+        }
+    }
+
+    async fn patiently(&mut self) -> Told {
+        for _ in 1..TRIES {
+            match self.once().await {
+                Err(trouble) if trouble.is_contention() && !self.may_be_done.load(Ordering::Relaxed) => {
+                    self.trace.push(format!("once more: {trouble}"));
+                }
+                ended => return ended.unwrap_or_else(|trouble| self.of_trouble(&trouble)),
+            }
+        }
+        let ended = self.once().await;
+        ended.unwrap_or_else(|trouble| self.of_trouble(&trouble))
+    }
+
+    fn of_trouble(&self, trouble: &Trouble) -> Told {
+        match trouble {
+            _ if trouble.is_away() || self.may_be_done.load(Ordering::Relaxed) => self.broken(trouble.to_string()),
+            _ => of_trouble(trouble),
+        }
+    }
+
+    async fn once(&mut self) -> Result<Told, Trouble> {
+        let mut tx = self
+            .server
+            .write
+            .begin(Access::Write)
+            .await
+            .map_err(|error| at("pay", error))?;
+        match self.statements(&mut tx).await? {
+            Statements::Undone(told) => {
+                // However it ends, nothing is kept.
+                let _ = tx.rollback().await;
+                Ok(told)
+            }
+            Statements::Duplicate => {
+                let _ = tx.rollback().await;
+                self.entered_before().await
+            }
+            Statements::Done { pending, reference } => {
+                if self.server.write.dialect() == Dialect::Mysql {
+                    tx.still_open().await.map_err(|error| self.ended_by_itself(error))?;
+                }
+                self.may_be_done.store(true, Ordering::Relaxed);
+                match tx.commit().await {
+                    Ok(()) => Ok(Told {
+                        provider_reference: reference,
+                        ..told(if pending { Verdict::Pending } else { Verdict::Accepted })
+                    }),
+                    Err(DatabaseError::Away(error)) => Ok(Told {
+                        lost: true,
+                        ..Told::maybe(format!("the answer to the commit was lost: {error}"))
+                    }),
+                    Err(refused) => {
+                        // The database has answered: it was undone.
+                        self.may_be_done.store(false, Ordering::Relaxed);
+                        Err(at("pay.commit", refused))
+                    }
+                }
+            }
+        }
+    }
+
+    /// A statement has ended the transaction (a procedure of MySQL can): what it did before is there to stay.
+    fn ended_by_itself(&self, error: DatabaseError) -> Trouble {
+        self.may_be_done.store(true, Ordering::Relaxed);
+        at("pay: a statement ended the transaction", error)
+    }
+
+    async fn statements(&mut self, tx: &mut Transaction) -> Result<Statements, Trouble> {
+        let (profile, currency) = (&self.source.profile, self.source.currency());
+        let pay = profile.pay.as_ref();
+        if pay.is_some_and(|pay| pay.ask_status_first)
+            && let Some(before) = self.asked_first(tx).await?
+        {
+            return Ok(Statements::Undone(before));
+        }
+        if self.server.write.dialect() == Dialect::Mysql {
+            tx.mark().await.map_err(|error| at("pay", error))?;
+            // What a procedure does may last, whatever becomes of the transaction.
+            let calls = self
+                .server
+                .compiled
+                .of(StepKind::Pay)
+                .iter()
+                .any(|statement| statement.is_call());
+            self.may_be_done.store(calls, Ordering::Relaxed);
+        }
+        let brought = settle::brought(self.source, self.due, StepKind::Pay)?;
+        let mut run = Run::of_payment(profile, currency, &self.server.compiled, &brought, self.due);
+        let ended = run.all(&mut On::Within(tx), StepKind::Pay).await;
+        self.trace.append(&mut run.trace);
+        let reference = known::reference(&run.told);
+        let unique = |at: usize| pay.is_some_and(|pay| pay.statement[at].unique);
+        Ok(match ended {
+            Ok(End::Accepted) => Statements::Done {
+                pending: false,
+                reference,
+            },
+            Ok(End::Pending) => Statements::Done {
+                pending: true,
+                reference,
+            },
+            Ok(End::AlreadyAccepted) => Statements::Undone(Told {
+                provider_reference: reference,
+                ..told(Verdict::AlreadyAccepted)
+            }),
+            Ok(End::Refused(reason)) => Statements::Undone(settle::refused(&reason)),
+            Ok(_) => Statements::Undone(told(Verdict::TryLater)),
+            Err((at, trouble)) if trouble.is_duplicate() && unique(at) => Statements::Duplicate,
+            Err((_, trouble)) => return Err(trouble),
+        })
+    }
+
+    /// What `status` says before anything is entered; none when it does not know the payment.
+    async fn asked_first(&mut self, tx: &mut Transaction) -> Result<Option<Told>, Trouble> {
+        let (end, trace) = settle::ask_within(self.source, self.server, self.due, tx).await?;
+        self.trace.extend(trace);
+        Ok(match end.ending {
+            Ending::Answered(Verdict::NotFound) => None,
+            Ending::Answered(Verdict::Accepted) => Some(Told {
+                ending: Ending::Answered(Verdict::AlreadyAccepted),
+                ..end
+            }),
+            _ => Some(end),
+        })
+    }
+
+    /// The unique key says that it was; where the payee can be asked, it says how it stands.
+    async fn entered_before(&mut self) -> Result<Told, Trouble> {
+        if self.source.profile.status.is_none() {
+            return Ok(told(Verdict::AlreadyAccepted));
+        }
+        let asked = settle::ask(self.source, self.server, self.due).await?;
+        self.trace.extend(asked.1);
+        Ok(match asked.0.ending {
+            Ending::Answered(Verdict::Accepted) => Told {
+                ending: Ending::Answered(Verdict::AlreadyAccepted),
+                ..asked.0
+            },
+            Ending::Answered(Verdict::NotFound) => Told {
+                error: Some(
+                    "the unique key is taken, and status knows no such payment: is it the key of the number?"
+                        .to_owned(),
+                ),
+                ..told(Verdict::Concerning)
+            },
+            _ => asked.0,
+        })
+    }
+}
+
+fn at(place: &str, source: DatabaseError) -> Trouble {
+    Trouble::Database {
+        place: format!("databases.{place}"),
+        source,
+    }
+}

@@ -1,0 +1,164 @@
+//! What became of a payment, and taking one back: `status` and `cancel`. Both are asked where payments are entered, never of a
+//! copy, which may not have heard of it yet.
+
+use couriers::Told;
+use domain::declaration::{End, StepKind};
+use domain::delivery::{Ending, Flag, Verdict};
+use sql::{Access, DatabaseError, Dialect, Transaction};
+use store::deliveries::Due;
+
+use crate::bind::{Brought, amount_as};
+use crate::known;
+use crate::source::{Server, Source};
+use crate::steps::{On, Run, Trouble};
+
+/// An answer of the payee's data.
+pub(crate) fn told(verdict: Verdict) -> Told {
+    Told {
+        result: Some(word(verdict).to_owned()),
+        ..Told::bare(Ending::Answered(verdict))
+    }
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Accepted => "accepted",
+        Verdict::AlreadyAccepted => "already_accepted",
+        Verdict::Pending | Verdict::Unfinished => "pending",
+        Verdict::TryLater => "retry",
+        Verdict::Refused => "refused",
+        Verdict::NumberConflict => "number_conflict",
+        Verdict::Concerning => "error",
+        Verdict::NotFound => "not_found",
+        Verdict::Cancelled => "cancelled",
+    }
+}
+
+/// No, and why.
+pub(crate) fn refused(reason: &str) -> Told {
+    Told {
+        error: Some(format!("the payee says: {reason}")),
+        ..told(Verdict::Refused)
+    }
+}
+
+/// What a fault says that the database told us of: nothing was done. What it refused is about the request, and not about
+/// the payment.
+pub(crate) fn of_trouble(trouble: &Trouble) -> Told {
+    let verdict = if trouble.is_contention() {
+        Verdict::TryLater
+    } else {
+        Verdict::Concerning
+    };
+    Told {
+        error: Some(trouble.to_string()),
+        ..told(verdict)
+    }
+}
+
+/// What a payment brings to a step.
+pub(crate) fn brought(source: &Source, due: &Due, kind: StepKind) -> Result<Brought, Trouble> {
+    Brought::by_payment(due, kind, source.currency(), amount_as(&source.profile)).map_err(|why| Trouble::Value {
+        place: format!("databases.{}", kind.as_str()),
+        why,
+    })
+}
+
+/// What became of a payment. An error: nothing is known.
+pub(crate) async fn ask(source: &Source, server: &Server, due: &Due) -> Result<(Told, Vec<String>), Trouble> {
+    let away = |error: DatabaseError| Trouble::Database {
+        place: "databases.status".to_owned(),
+        source: error,
+    };
+    let mut tx = server.write.begin(Access::Read).await.map_err(away)?;
+    let asked = ask_within(source, server, due, &mut tx).await?;
+    tx.rollback().await.map_err(away)?;
+    Ok(asked)
+}
+
+/// The same within a transaction.
+pub(crate) async fn ask_within(
+    source: &Source,
+    server: &Server,
+    due: &Due,
+    tx: &mut Transaction,
+) -> Result<(Told, Vec<String>), Trouble> {
+    let brought = brought(source, due, StepKind::Status)?;
+    let mut run = Run::of_payment(&source.profile, source.currency(), &server.compiled, &brought, due);
+    let end = run
+        .all(&mut On::Within(tx), StepKind::Status)
+        .await
+        .map_err(|(_, trouble)| trouble)?;
+    let verdict = match &end {
+        End::Accepted => Verdict::Accepted,
+        End::Pending => Verdict::Pending,
+        End::Refused(_) => Verdict::Refused,
+        End::Cancelled => Verdict::Cancelled,
+        End::NotFound => Verdict::NotFound,
+        _ => Verdict::TryLater,
+    };
+    let mut answer = match &end {
+        End::Refused(reason) => refused(reason),
+        _ => told(verdict),
+    };
+    answer.provider_reference = known::reference(&run.told);
+    // Where it says what was entered, that is held against what was paid.
+    if verdict == Verdict::Accepted
+        && run
+            .told
+            .amounts
+            .get("amount")
+            .is_some_and(|amount| *amount != due.amount)
+    {
+        answer.flag = Some(Flag::EchoedAmountDiffers);
+    }
+    Ok((answer, run.trace))
+}
+
+/// Takes a payment back.
+pub(crate) async fn cancel(source: &Source, server: &Server, due: &Due) -> (Told, Vec<String>) {
+    let mut trace = Vec::new();
+    let taken = tokio::time::timeout(source.timeout(), take_back(source, server, due, &mut trace)).await;
+    let told = match taken {
+        Ok(Ok(told)) => told,
+        Ok(Err(trouble)) if trouble.is_away() => Told::maybe(trouble.to_string()),
+        Ok(Err(trouble)) => of_trouble(&trouble),
+        Err(_) => Told {
+            lost: true,
+            ..Told::maybe(format!("not done within {} s", source.timeout().as_secs()))
+        },
+    };
+    (told, trace)
+}
+
+async fn take_back(source: &Source, server: &Server, due: &Due, trace: &mut Vec<String>) -> Result<Told, Trouble> {
+    let at = |error: DatabaseError| Trouble::Database {
+        place: "databases.cancel".to_owned(),
+        source: error,
+    };
+    let mut tx = server.write.begin(Access::Write).await.map_err(at)?;
+    let mysql = server.write.dialect() == Dialect::Mysql;
+    if mysql {
+        tx.mark().await.map_err(at)?;
+    }
+    let brought = brought(source, due, StepKind::Cancel)?;
+    let mut run = Run::of_payment(&source.profile, source.currency(), &server.compiled, &brought, due);
+    let ended = run.all(&mut On::Within(&mut tx), StepKind::Cancel).await;
+    trace.append(&mut run.trace);
+    let (keep, told) = match ended.map_err(|(_, trouble)| trouble)? {
+        End::Cancelled => (true, told(Verdict::Cancelled)),
+        End::AlreadyCancelled => (false, told(Verdict::Cancelled)),
+        End::NotFound => (false, told(Verdict::NotFound)),
+        End::Refused(reason) => (false, refused(&reason)),
+        _ => (false, told(Verdict::TryLater)),
+    };
+    if !keep {
+        let _ = tx.rollback().await;
+        return Ok(told);
+    }
+    if mysql {
+        tx.still_open().await.map_err(at)?;
+    }
+    tx.commit().await.map_err(at)?;
+    Ok(told)
+}

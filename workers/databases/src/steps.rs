@@ -1,0 +1,156 @@
+//! The run of a step: statement after statement, until one of them says how it ends.
+
+use domain::declaration::{DatabasesProfile, End, StepKind};
+use domain::money::Currency;
+use domain::scenario::{self, Rows};
+use sql::{Database, DatabaseError, Outcome, Transaction, Values};
+use store::deliveries::Due;
+
+use crate::bind::Brought;
+use crate::known::{Told, columns};
+use crate::source::Compiled;
+
+/// Why a step came to no end of its own.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Trouble {
+    /// The database did not do what was asked.
+    #[error("{place}: {}", .source.in_full())]
+    Database { place: String, source: DatabaseError },
+    /// A value is not of its parameter's type; nothing was asked.
+    #[error("{place}: {why}")]
+    Value { place: String, why: String },
+    /// What a statement returned cannot be used.
+    #[error("{place}: {why}")]
+    Rows { place: String, why: String },
+}
+
+impl Trouble {
+    /// The database itself is in trouble, not the statement.
+    pub(crate) fn is_away(&self) -> bool {
+        matches!(
+            self,
+            Self::Database {
+                source: DatabaseError::Away(_),
+                ..
+            }
+        )
+    }
+
+    /// Another transaction was in the way: the same again is what the database asks for.
+    pub(crate) fn is_contention(&self) -> bool {
+        matches!(
+            self,
+            Self::Database {
+                source: DatabaseError::Contended(_),
+                ..
+            }
+        )
+    }
+
+    /// A unique key was in the way.
+    pub(crate) fn is_duplicate(&self) -> bool {
+        matches!(self, Self::Database { source, .. } if source.is_duplicate())
+    }
+}
+
+/// On what statements are run.
+pub(crate) enum On<'a> {
+    /// A database that may only be read; the step is one statement.
+    Alone(&'a Database),
+    /// A transaction.
+    Within(&'a mut Transaction),
+}
+
+impl On<'_> {
+    async fn run(&mut self, statement: &sql::Statement, values: &Values) -> Result<Outcome, DatabaseError> {
+        match self {
+            Self::Alone(database) => database.ask(statement, values).await,
+            Self::Within(tx) => tx.run(statement, values).await,
+        }
+    }
+}
+
+/// A step in hand.
+pub(crate) struct Run<'a> {
+    pub(crate) profile: &'a DatabasesProfile,
+    pub(crate) currency: Currency,
+    pub(crate) compiled: &'a Compiled,
+    pub(crate) brought: &'a Brought,
+    pub(crate) told: Told,
+    /// What an operator may read of it, statement by statement.
+    pub(crate) trace: Vec<String>,
+}
+
+impl<'a> Run<'a> {
+    /// About a payment: what the payer entered is known.
+    pub(crate) fn of_payment(
+        profile: &'a DatabasesProfile,
+        currency: Currency,
+        compiled: &'a Compiled,
+        brought: &'a Brought,
+        due: &Due,
+    ) -> Self {
+        let entered = due.fields.as_object().into_iter().flatten();
+        let entered = entered.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)));
+        Self {
+            profile,
+            currency,
+            compiled,
+            brought,
+            told: Told::by_payer(entered),
+            trace: Vec::new(),
+        }
+    }
+
+    /// Runs all statements of a step; the second value is the place of the one that ended it.
+    pub(crate) async fn all(&mut self, on: &mut On<'_>, kind: StepKind) -> Result<End, (usize, Trouble)> {
+        for at in 0..self.profile.statements(kind).len() {
+            match self.one(on, kind, at).await.map_err(|trouble| (at, trouble))? {
+                End::GoOn => {}
+                end => return Ok(end),
+            }
+        }
+        Ok(scenario::finished(kind))
+    }
+
+    /// Runs one statement and says what follows from its rows.
+    pub(crate) async fn one(&mut self, on: &mut On<'_>, kind: StepKind, at: usize) -> Result<End, Trouble> {
+        let rule = &self.profile.statements(kind)[at];
+        let statement = &self.compiled.of(kind)[at];
+        let place = || statement.place.clone();
+        let values = self
+            .brought
+            .values(statement, &self.told.known)
+            .map_err(|why| Trouble::Value { place: place(), why })?;
+        let outcome = on
+            .run(statement, &values)
+            .await
+            .map_err(|source| Trouble::Database { place: place(), source })?;
+        let unreadable = |why| Trouble::Rows { place: place(), why };
+        let first = match outcome.rows.first() {
+            Some(row) => {
+                self.told.take(row, self.profile, self.currency).map_err(unreadable)?;
+                columns(row).map_err(unreadable)?
+            }
+            None => Default::default(),
+        };
+        let count = outcome.touched.max(outcome.rows.len() as u64);
+        let end = scenario::judge(kind, rule, Rows { count, first: &first });
+        self.trace.push(shown(&statement.place, count, &first, &end));
+        Ok(end)
+    }
+}
+
+fn shown(place: &str, count: u64, first: &scenario::Known, end: &End) -> String {
+    let rows = if count == 1 { "row" } else { "rows" };
+    let columns: Vec<String> = first
+        .iter()
+        .map(|(name, value)| format!("{name}={}", value.as_deref().unwrap_or("null")))
+        .collect();
+    let columns = if columns.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", columns.join(", "))
+    };
+    format!("{place}: {count} {rows}{columns} -> {end}")
+}

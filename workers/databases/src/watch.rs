@@ -1,0 +1,72 @@
+//! Files are looked at now and then, also when nobody asks: a new one is there before the next payer is, and one that cannot be
+//! used is told of at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use domain::declaration::Payee;
+use runtime::{Context, sweep};
+use store::StoreError;
+use store::notices::{self, NewNotice};
+
+use crate::file::{Listed, Looked};
+use crate::gateway::Databases;
+use crate::source::Place;
+
+/// How often it is asked whether it is time to look at any.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Looks at the files of all payees that have one.
+pub(crate) fn spawn(context: &Context, gateway: &Arc<Databases>) {
+    let gateway = gateway.clone();
+    sweep::every(context, "databases.files", EVERY, move |context| {
+        let gateway = gateway.clone();
+        async move {
+            let declarations = context.declarations().await?;
+            for declared in declarations.payees.values() {
+                let payee = &declared.value;
+                let has_file = payee.databases.as_deref().is_some_and(|profile| profile.file.is_some());
+                if has_file
+                    && let Ok(source) = gateway.sources.of(payee)
+                    && let Place::File(listed) = &source.place
+                {
+                    look(&context, payee, listed).await?;
+                }
+            }
+            Ok(())
+        }
+    });
+}
+
+async fn look(context: &Context, payee: &Payee, listed: &Listed) -> Result<(), StoreError> {
+    match listed.look().await {
+        Looked::Same => Ok(()),
+        Looked::Replaced(rows) => {
+            tracing::info!(payee = %payee.id, rows, "the payee's file was read");
+            metrics::gauge!("unigate_payee_file_rows", "payee" => payee.id.to_string()).set(rows as f64);
+            Ok(())
+        }
+        Looked::Refused(why) => {
+            tracing::error!(payee = %payee.id, why, "the payee's file cannot be used: what was read before stays");
+            metrics::counter!("unigate_payee_files_refused_total", "payee" => payee.id.to_string()).increment(1);
+            let tx = context.store.begin().await?;
+            notices::add(&tx, &notice(payee, why)).await?;
+            tx.commit().await
+        }
+    }
+}
+
+fn notice(payee: &Payee, why: String) -> NewNotice<'_> {
+    NewNotice {
+        kind: "payee.file_refused",
+        subject: payee.id.as_str(),
+        title: format!("The file of payee {} cannot be used", payee.id),
+        lines: vec![
+            format!("Payee: {}", payee.name),
+            why,
+            "What was read before stays; it is read again when it changes".to_owned(),
+            format!("To look at it: unigate databases check-config {}", payee.id),
+        ],
+        mail_to: &[],
+    }
+}

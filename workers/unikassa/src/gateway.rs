@@ -1,0 +1,127 @@
+//! The gateway: payees are paid, asked and greeted by requests over HTTP, in the dialect of each.
+
+use std::sync::Arc;
+
+use bus::Queue;
+use contract::message::PaymentCheck;
+use contract::unikassa::CheckAnswer;
+use couriers::{Gateway, Names, Report, Told, question};
+use domain::declaration::{Gateway as Word, Payee};
+use domain::ids::Number;
+use domain::payment::Act;
+use runtime::{Context, Nudge};
+use store::deliveries::Due;
+use store::{StoreError, payments};
+
+use crate::client::{Answer, Caller, Wire};
+use crate::heard;
+use crate::profiles::Target;
+
+/// Payees that are called over HTTP.
+pub(crate) struct Unikassa {
+    pub(crate) context: Context,
+    pub(crate) caller: Arc<Caller>,
+}
+
+impl Gateway for Unikassa {
+    const NAMES: Names = Names {
+        courier: "unikassa",
+        questions: "unikassa.questions",
+        expired: "unikassa.expired",
+        probe: "unikassa.probe",
+        acts: "unikassa.acts",
+    };
+    const WORD: Word = Word::Unikassa;
+    const QUESTIONS: Queue = Queue::UnikassaQuestions;
+    const WAKE: Queue = Queue::UnikassaWake;
+    const NUDGE: Nudge = Nudge::Payments;
+
+    async fn act(&self, payee: &Payee, act: Act, due: &Due) -> Report {
+        let target = match Target::of(payee) {
+            Ok(target) => target,
+            Err(why) => return Report::without_request(Told::not_sent(why)),
+        };
+        let request = match target.dialect.act(act, due) {
+            Ok(request) => request,
+            Err(why) => return Report::without_request(Told::not_made(why)),
+        };
+        let shown = request.shown.clone();
+        let wire = self.caller.call(&target, request, due.traceparent.as_deref()).await;
+        Report {
+            request: Some(shown),
+            told: heard::of_act(
+                wire,
+                |status| target.dialect.judges(act, status),
+                |answer| target.dialect.read_act(act, due, answer),
+            ),
+        }
+    }
+
+    async fn check(
+        &self,
+        payee: &Payee,
+        asked: &PaymentCheck,
+        traceparent: Option<&str>,
+    ) -> Result<Result<CheckAnswer, String>, StoreError> {
+        let not_in_order = || Ok(Err("the payee's profile is not in order".to_owned()));
+        let target = match Target::of(payee) {
+            Ok(target) => target,
+            Err(why) => {
+                tracing::error!(payee = %payee.id, why, "the payee cannot be called");
+                return not_in_order();
+            }
+        };
+        let number = if target.dialect.number_at_check() {
+            Some(payments::number_at_check(&self.context.store, asked.payment_id).await?)
+        } else {
+            None
+        };
+        let request = match target.dialect.check(asked, number) {
+            Ok(request) => request,
+            Err(why) => {
+                tracing::error!(payee = %payee.id, why, "the payee cannot be asked");
+                return not_in_order();
+            }
+        };
+        let call = self.caller.call(&target, request, traceparent);
+        let lines = &self.caller.lines;
+        let wire = question::ask(&self.context.store, lines, payee, call, heard::of_question).await?;
+        // Its slot is free: a payment may be waiting for it.
+        self.context.nudge(Self::NUDGE);
+        Ok(match wire {
+            Err(why) => Err(why),
+            Ok(Wire::Answer(answer)) if target.dialect.judges_check(answer.status) => {
+                read(payee, &target, number, &answer)
+            }
+            Ok(_) => Err("the payee did not answer".to_owned()),
+        })
+    }
+
+    async fn probe(&self, payee: &Payee, number: Option<Number>) -> Told {
+        let target = match Target::of(payee) {
+            Ok(target) => target,
+            Err(why) => return Told::not_sent(why),
+        };
+        let dialect = &target.dialect;
+        let asked = number.and_then(|number| Some((number, dialect.probe(number)?)));
+        let Some((number, request)) = asked else {
+            let greeted = self.caller.greet(&target).await;
+            return greeted.map_or_else(Told::not_sent, |()| Told::present());
+        };
+        let wire = self.caller.call(&target, request, None).await;
+        heard::of_act(
+            wire,
+            |status| status == 200,
+            |answer| dialect.read_probe(number, answer),
+        )
+    }
+}
+
+fn read(payee: &Payee, target: &Target, number: Option<Number>, answer: &Answer) -> Result<CheckAnswer, String> {
+    target.dialect.read_check(number, answer).map_err(|unreadable| {
+        // What exactly is wrong may quote what the payee says about a payer.
+        tracing::warn!(payee = %payee.id, "the payee's answer to a check cannot be read");
+        tracing::debug!(payee = %payee.id, %unreadable, "in detail");
+        "the payee's answer cannot be read".to_owned()
+    })
+}

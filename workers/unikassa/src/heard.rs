@@ -1,0 +1,63 @@
+//! What came of a call over HTTP. What the wire says by itself is read here, the same for every dialect; what a body says is
+//! read by the dialect.
+
+use couriers::{Told, kept};
+use domain::delivery::{Ending, Verdict};
+
+use crate::client::{Answer, Wire};
+
+/// Requests that their server did not take up: safe to repeat for everybody.
+const NOT_TAKEN: [u16; 3] = [408, 425, 429];
+
+/// What came of an act. An answer whose status the dialect `judges` is read by it; the rest is the same for all.
+pub(crate) fn of_act(wire: Wire, judges: impl FnOnce(u16) -> bool, read: impl FnOnce(&Answer) -> Told) -> Told {
+    match wire {
+        Wire::NotSent(why) => Told::not_sent(why),
+        Wire::Lost(why) => Told {
+            lost: true,
+            ..Told::maybe(why)
+        },
+        Wire::Answer(answer) => {
+            let told = if judges(answer.status) {
+                read(&answer)
+            } else {
+                of_status(answer.status)
+            };
+            Told {
+                http_status: Some(answer.status),
+                response: Some(kept(&answer.body)),
+                retry_after_seconds: answer.retry_after.map(|s| u32::try_from(s).unwrap_or(u32::MAX)),
+                ..told
+            }
+        }
+    }
+}
+
+/// What came of a question, as far as it is about the payee and not about what was asked: is it there?
+pub(crate) fn of_question(wire: &Wire) -> Told {
+    match wire {
+        Wire::NotSent(why) => Told::not_sent(why.clone()),
+        Wire::Lost(why) => Told {
+            lost: true,
+            ..Told::maybe(why.clone())
+        },
+        Wire::Answer(answer) if answer.status == 200 => Told::present(),
+        Wire::Answer(answer) => of_status(answer.status),
+    }
+}
+
+/// What an HTTP status that no body explains says by itself.
+fn of_status(status: u16) -> Told {
+    let told = |ending, error: String| Told {
+        error: Some(error),
+        ..Told::bare(ending)
+    };
+    match status {
+        code if NOT_TAKEN.contains(&code) => told(Ending::Maybe { retry_safe: true }, format!("HTTP {code}")),
+        code if code >= 500 => Told::maybe(format!("HTTP {code}")),
+        code => told(
+            Ending::Answered(Verdict::Concerning),
+            format!("HTTP {code}: the payee does not take this request; see its URL and secret"),
+        ),
+    }
+}
