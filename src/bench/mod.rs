@@ -36,6 +36,8 @@ enum Bench {
     Unikassa(UnikassaArgs),
     /// How fast registers are built: a large one beside psql, zip and age, and many small ones that are due together
     Registers(RegistersArgs),
+    /// How fast accounts are looked up and payments entered in a payee's database, and what one that hangs costs the others
+    Databases(DatabasesArgs),
 }
 
 /// What `unigate bench registers` is told.
@@ -56,8 +58,6 @@ struct RegistersArgs {
     /// How the figures are printed
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-    /// How fast accounts are looked up and payments entered in a payee's database, and what one that hangs costs the others
-    Databases(DatabasesArgs),
 }
 
 /// What `unigate bench unikassa` is told.
@@ -157,6 +157,7 @@ pub(crate) async fn run(args: &BenchArgs) -> Outcome {
             let (pairs, payments, payees) = (args.pairs, args.payments, args.payees);
             let figures = registers::measure(&settings, pairs, payments, payees, &args.only).await?;
             ("registers", args.format, figures)
+        }
         Bench::Databases(args) => {
             let figures = databases::measure(&settings, args.pairs, args.payments, &args.only).await?;
             ("databases", args.format, figures)

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{
-    DatabasesProfile, Declaration, Findings, MAIN_SERIES, Online, Pattern, RegisterProfile, Requisites, UnikassaProfile, check_name, is_false,
-    mask_secrets,
+    DatabasesProfile, Declaration, Findings, MAIN_SERIES, Online, Pattern, RegisterProfile, Requisites,
+    UnikassaProfile, check_name, is_false, mask_secrets,
 };
 use crate::ids::PayeeId;
 use crate::invalid::Invalid;
