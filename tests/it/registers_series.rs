@@ -161,6 +161,7 @@ impl Office {
                 series: &series,
                 give_up_hours: None,
                 traceparent: None,
+                numbered_at_check: false,
             })
             .collect();
         let tx = self.store.begin().await.unwrap();

@@ -9,7 +9,7 @@ use contract::answer::{PaymentAcceptedAnswer, PaymentNumber};
 use contract::event::{PaymentEvent, PaymentItem};
 use contract::message::PaymentAccepted;
 use contract::{Reason, Refusal};
-use domain::declaration::Payee;
+use domain::declaration::{Payee, UnikassaProfile};
 use domain::ids::Number;
 use domain::payment::PaymentState;
 use runtime::Outcome;
@@ -80,6 +80,11 @@ fn new_payment<'a>(one: &Arrived<'a>, payee: &'a Declared<Payee>, declarations: 
         // `Payee::check` bounds it by a year.
         give_up_hours: give_up_hours.map(|hours| i32::try_from(hours).unwrap_or(i32::MAX)),
         traceparent: one.item.traceparent.as_deref(),
+        numbered_at_check: payee
+            .value
+            .unikassa
+            .as_ref()
+            .is_some_and(UnikassaProfile::numbers_at_check),
     }
 }
 

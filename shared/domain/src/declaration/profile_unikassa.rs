@@ -115,6 +115,11 @@ impl UnikassaProfile {
         self.idempotent.unwrap_or(self.dialect == Dialect::Unikassa)
     }
 
+    /// Whether the payee may know a payment's number from a check. Our own dialect never tells one then.
+    pub fn numbers_at_check(&self) -> bool {
+        self.dialect != Dialect::Unikassa
+    }
+
     /// How many calls at a time, across all processes.
     pub fn concurrency(&self) -> u32 {
         self.concurrency.unwrap_or(match self.dialect {

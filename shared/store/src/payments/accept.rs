@@ -46,6 +46,8 @@ pub struct NewPayment<'a> {
     pub give_up_hours: Option<i32>,
     /// W3C trace context.
     pub traceparent: Option<&'a str>,
+    /// Its payee may know the payment's number from a check.
+    pub numbered_at_check: bool,
 }
 
 /// What became of a payment at the door.
@@ -173,18 +175,20 @@ async fn insert_identities(tx: &Tx, sorted: &[&NewPayment<'_>]) -> Result<HashMa
     let ids: Vec<Uuid> = sorted.iter().map(|new| new.payment_id.as_uuid()).collect();
     let fingerprints: Vec<&[u8]> = sorted.iter().map(|new| &new.fingerprint[..]).collect();
     let terminals: Vec<&str> = sorted.iter().map(|new| new.terminal.as_str()).collect();
+    let numbered: Vec<bool> = sorted.iter().map(|new| new.numbered_at_check).collect();
     // The epoch stands in front of the sequence: after a lossy restore no number is dealt twice. A payee that was checked
-    // first may know the payment's number already.
+    // first may know the payment's number already; for the others the look would cost as much as an index.
     let rows = tx
         .query(
             "INSERT INTO payment_identity (payment_id, number, fingerprint, disposition, terminal_id)
-             SELECT id, coalesce((SELECT dealt.number FROM dealt_number dealt WHERE dealt.payment_id = id),
+             SELECT id, coalesce(CASE WHEN numbered THEN (SELECT dealt.number FROM dealt_number dealt
+                                                          WHERE dealt.payment_id = id) END,
                         (SELECT epoch FROM ledger) * 1000000000000000 + nextval('payment_number')),
                     fingerprint, 'accepted', terminal
-             FROM UNNEST($1::uuid[], $2::bytea[], $3::text[]) AS new (id, fingerprint, terminal)
+             FROM UNNEST($1::uuid[], $2::bytea[], $3::text[], $4::bool[]) AS new (id, fingerprint, terminal, numbered)
              ORDER BY id
              ON CONFLICT DO NOTHING RETURNING payment_id, number",
-            &[&ids, &fingerprints, &terminals],
+            &[&ids, &fingerprints, &terminals, &numbered],
         )
         .await?;
     rows.iter()
