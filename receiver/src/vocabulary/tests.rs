@@ -127,7 +127,7 @@ fn what_cannot_work_is_refused_at_start() {
         "create table x (y int)",
         "truncate x",
     ] {
-        assert!(refused(word).contains("keeps the transaction itself"), "{word}");
+        assert!(refused(word).contains("the transaction is kept for it"), "{word}");
     }
 }
 
