@@ -205,7 +205,7 @@ async fn the_issuer_is_told_every_serial_and_no_secret() {
 /// A spreadsheet as openpyxl reads it.
 pub(crate) fn read_by_python(file: &Path) -> Value {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let python = root.join(".data/tools/openpyxl/bin/python");
+    let python = root.join(".data/tools/readers/bin/python");
     let told = Command::new(&python)
         .args([&root.join("tests/it/xlsx.py"), file])
         .output()

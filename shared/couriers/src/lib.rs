@@ -14,7 +14,6 @@ mod outage;
 mod probe;
 pub mod question;
 mod record;
-pub mod secret;
 mod told;
 
 use std::sync::Arc;

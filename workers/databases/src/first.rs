@@ -4,8 +4,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use couriers::secret::fetch;
 use domain::declaration::SecretRef;
+use runtime::secret::fetch;
 use sql::{Access, Database, Dialect, Limits, Statement, Values, Zone};
 
 /// How long the schema may take to be read.

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use couriers::secret::fetch;
 use domain::declaration::{DatabasesProfile, Payee, SecretRef, StepKind};
 use domain::money::Currency;
+use runtime::secret::fetch;
 use secrecy::{ExposeSecret as _, SecretString};
 use sql::{Database, DatabaseError, Limits, Statement, Zone};
 use tokio::sync::{Semaphore, SemaphorePermit};

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use contract::webhook::Secrets;
-use couriers::secret::fetch;
 use domain::declaration::{Payee, SecretRef, UnikassaProfile};
+use runtime::secret::fetch;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
