@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::bounds::{Does, Loop};
 use super::figure::{Figure, Goal};
-use super::load::{Ground, rate};
+use super::load::{Ground, age_p99_of_others, finish, rate};
 
 /// Checks in flight, and the connections they are asked on; the bare loop has as many of both.
 const IN_FLIGHT: usize = 64;
@@ -32,8 +32,6 @@ const AT_A_TIME: u32 = 16;
 /// Payees where one hangs, each with so many slots.
 const PAYEES: u32 = 8;
 const SLOTS: u32 = 2;
-/// How long payments fall due, one after the other, where their ages are compared.
-const WATCHED: Duration = Duration::from_secs(10);
 /// The payee that hangs.
 const HANGING: &str = "bench-000";
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -262,11 +260,6 @@ async fn start(ground: &Ground) -> anyhow::Result<Context> {
     Ok(context)
 }
 
-async fn finish(context: Context) {
-    context.shutdown.cancel();
-    runtime::end_within(&context).await;
-}
-
 /// Checks answered a second, from a terminal's message by way of intake to its answer.
 async fn checked(settings: &Settings, books: &Books, count: u32) -> anyhow::Result<f64> {
     let ground = Ground::bare(settings, "ours", None).await?;
@@ -352,17 +345,8 @@ async fn age_p99(settings: &Settings, books: &Books, count: u32, one_hangs: bool
     });
     declare(&ground, &payees.collect::<Result<Vec<_>, _>>()?).await?;
     let context = start(&ground).await?;
-    rehearsal::owe(&ground.store, PAYEES, count, "accepted", WATCHED).await?;
-    let limit = Instant::now() + 3 * WATCHED;
-    while rehearsal::count_not(&ground.store, "delivered", HANGING).await? > 0 {
-        ensure!(
-            Instant::now() < limit,
-            "payments to payees that answer are not delivered"
-        );
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    let age = rehearsal::age_p99(&ground.store, HANGING).await?;
+    let age = age_p99_of_others(&ground.store, PAYEES, count, HANGING).await?;
     finish(context).await;
     ground.clear().await?;
-    Ok(age * 1000.0)
+    Ok(age)
 }

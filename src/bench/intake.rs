@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::bounds::{Does, Loop};
 use super::figure::{Figure, Goal};
 use super::idle;
-use super::load::{Ground, payments as made, publish, rate};
+use super::load::{Ground, finish, payments as made, publish, rate};
 
 /// Messages in flight where answers are awaited.
 const IN_FLIGHT: usize = 256;
@@ -161,9 +161,4 @@ async fn ask_all(frontend: &Frontend, load: Vec<Message>) -> anyhow::Result<()> 
         answer?;
     }
     Ok(())
-}
-
-async fn finish(context: Context) {
-    context.shutdown.cancel();
-    runtime::end_within(&context).await;
 }

@@ -9,6 +9,7 @@ use bus::topology;
 use domain::declaration::Payee;
 use futures::future::try_join_all;
 use runtime::Settings;
+use store::rehearsal::deliveries as rehearsal;
 use store::{Store, StoreSettings, declarations};
 
 /// Publications in flight on one connection.
@@ -157,3 +158,27 @@ const UTILITY: &str = r#"
     format = "csv"
     mail_to = ["buh@example.org"]
 "#;
+
+/// Ends what a measurement has started in this process.
+pub(super) async fn finish(context: runtime::Context) {
+    context.shutdown.cancel();
+    runtime::end_within(&context).await;
+}
+
+/// How long payments fall due, one after the other, where their ages are compared.
+const WATCHED: Duration = Duration::from_secs(10);
+
+/// Lets payments of so many payees fall due, and says within how many milliseconds after that 99 of 100 were delivered, but
+/// for those of the payee that may hang.
+pub(super) async fn age_p99_of_others(store: &Store, payees: u32, count: u32, hanging: &str) -> anyhow::Result<f64> {
+    rehearsal::owe(store, payees, count, "accepted", WATCHED).await?;
+    let limit = Instant::now() + 3 * WATCHED;
+    while rehearsal::count_not(store, "delivered", hanging).await? > 0 {
+        anyhow::ensure!(
+            Instant::now() < limit,
+            "payments to payees that answer are not delivered"
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    Ok(rehearsal::age_p99(store, hanging).await? * 1000.0)
+}

@@ -15,7 +15,7 @@ use store::{Store, declarations};
 use tokio_util::sync::CancellationToken;
 
 use super::Size;
-use crate::bench::load::Ground;
+use crate::bench::load::{Ground, finish};
 
 /// Cards put into stock in one statement.
 const CHUNK: usize = 5000;
@@ -162,8 +162,7 @@ impl Shop {
     /// Ends the worker and takes everything away.
     pub(super) async fn close(self) -> anyhow::Result<()> {
         if let Some(context) = self.worker {
-            context.shutdown.cancel();
-            runtime::end_within(&context).await;
+            finish(context).await;
         }
         self.frontend.close().await;
         self.ground.clear().await

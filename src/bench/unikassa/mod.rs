@@ -5,9 +5,9 @@ mod bare;
 mod payee;
 mod requeue;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use domain::declaration::Payee;
 use runtime::{Context, Settings};
 use store::rehearsal::deliveries as rehearsal;
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::payee::Payees;
 use super::figure::{Figure, Goal};
-use super::load::{Ground, rate};
+use super::load::{Ground, age_p99_of_others, finish, rate};
 
 /// Payees, each with a lane of its own.
 const LANES: u32 = 100;
@@ -24,8 +24,6 @@ const LANES: u32 = 100;
 const SLOTS: u32 = 4;
 /// How long a payee takes to answer.
 const LATENCY: Duration = Duration::from_millis(20);
-/// How long payments fall due, one after the other, where their ages are compared.
-const WATCHED: Duration = Duration::from_secs(10);
 /// The payee that hangs.
 const HANGING: &str = "bench-000";
 /// Failed payments that are requeued together, and within how many seconds.
@@ -139,19 +137,10 @@ async fn age_p99(settings: &Settings, count: u32, one_hangs: bool) -> anyhow::Re
     let ground = Ground::bare(settings, "ages", None).await?;
     declare(&ground.store, &declared(&payees, one_hangs)?).await?;
     let context = start(&ground).await?;
-    rehearsal::owe(&ground.store, LANES, count, "accepted", WATCHED).await?;
-    let limit = Instant::now() + 3 * WATCHED;
-    while rehearsal::count_not(&ground.store, "delivered", HANGING).await? > 0 {
-        ensure!(
-            Instant::now() < limit,
-            "payments to payees that answer are not delivered"
-        );
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    let age = rehearsal::age_p99(&ground.store, HANGING).await?;
+    let age = age_p99_of_others(&ground.store, LANES, count, HANGING).await?;
     finish(context).await;
     ground.clear().await?;
-    Ok(age * 1000.0)
+    Ok(age)
 }
 
 async fn start(ground: &Ground) -> anyhow::Result<Context> {
@@ -159,9 +148,4 @@ async fn start(ground: &Ground) -> anyhow::Result<Context> {
     context.bus.wait_ready().await;
     unikassa::start(&context)?;
     Ok(context)
-}
-
-async fn finish(context: Context) {
-    context.shutdown.cancel();
-    runtime::end_within(&context).await;
 }
