@@ -9,7 +9,7 @@ use domain::{Account, Amount, Currency, Fee, Fields, PayeeId, RegisterId};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;
-use store::payments::{Acceptance, NewPayment, Revoked};
+use store::payments::{Acceptance, NewPayment, Numbers, Revoked};
 use store::registers::{CopyRequest, Listed};
 use store::{Store, declarations, payments};
 use testkit::process::{Process, run};
@@ -165,7 +165,7 @@ impl Office {
             })
             .collect();
         let tx = self.store.begin().await.unwrap();
-        let accepted = payments::accept(&tx, &new).await.unwrap();
+        let accepted = payments::accept(&tx, &Numbers::default(), &new).await.unwrap();
         tx.commit().await.unwrap();
         for (new, acceptance) in new.iter().zip(accepted) {
             let Acceptance::Accepted(number) = acceptance else {

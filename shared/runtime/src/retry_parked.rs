@@ -33,6 +33,8 @@ async fn handle_one<W: BatchWorker>(transactor: &Transactor<W>) -> Result<Swept,
     match conclude(transactor, tx, &row, &message).await {
         Ok(concluded) => transactor.send(std::slice::from_ref(&message), concluded).await,
         Err(StoreError::Outdated) => transactor.context.declarations.forget(),
+        // Another process has just taken it; the next look finds that.
+        Err(StoreError::Repeated) => {}
         Err(error) if error.is_retryable() => return Err(error),
         Err(error) => {
             // That transaction is spoilt: the reason is written in one of its own, or it would be tried for ever.

@@ -21,7 +21,12 @@ pub(crate) struct Transactor<W> {
     pub(crate) context: Context,
     pub(crate) worker: W,
     pub(crate) in_flight: AtomicUsize,
+    /// Batches for which repetitions are still looked for, after one was met.
+    wary: AtomicUsize,
 }
+
+/// So many batches after a repetition the next ones are looked at for more: who repeats one message repeats others.
+const WARY: usize = 32;
 
 /// What a committed transaction leaves to be sent: an answer (or none) per message, and the effects.
 pub(crate) struct Concluded {
@@ -44,6 +49,7 @@ impl<W: BatchWorker> Transactor<W> {
             context,
             worker,
             in_flight: AtomicUsize::new(0),
+            wary: AtomicUsize::new(0),
         }
     }
 
@@ -62,11 +68,16 @@ impl<W: BatchWorker> Transactor<W> {
         }
     }
 
-    /// Handles messages in one transaction and commits it; once more if it decided by declarations that have changed.
+    /// Handles messages in one transaction and commits it; once more if it decided by declarations that have changed, or took
+    /// a repeated message for a new one.
     pub(crate) async fn commit(&self, messages: &[Incoming]) -> Result<Concluded, StoreError> {
         match self.try_commit(messages).await {
             Err(StoreError::Outdated) => {
                 self.context.declarations.forget();
+                self.try_commit(messages).await
+            }
+            Err(StoreError::Repeated) => {
+                self.wary.store(WARY, Ordering::Relaxed);
                 self.try_commit(messages).await
             }
             done => done,
@@ -74,7 +85,15 @@ impl<W: BatchWorker> Transactor<W> {
     }
 
     async fn try_commit(&self, messages: &[Incoming]) -> Result<Concluded, StoreError> {
-        let tx = self.context.store.begin().await?;
+        let mut tx = self.context.store.begin().await?;
+        let one_less = |batches: usize| batches.checked_sub(1);
+        if self
+            .wary
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less)
+            .is_err()
+        {
+            tx = tx.expecting_new();
+        }
         let (outcomes, effects) = self.run(&tx, messages).await?;
         let mut answers = Vec::with_capacity(messages.len());
         for (message, outcome) in messages.iter().zip(outcomes) {

@@ -1,6 +1,6 @@
 //! What can go wrong with the database, in the two kinds a worker must tell apart.
 
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 
 /// A failed call to the database.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +19,9 @@ pub enum StoreError {
     /// The declarations that this transaction decided by are not the current ones: read them and do the same again.
     #[error("the declarations have changed meanwhile")]
     Outdated,
+    /// An id that this transaction took for a new one was known already: look first and do the same again.
+    #[error("an id was known already")]
+    Repeated,
     /// The state moved between looking and acting; the caller looks again.
     #[error("{0}")]
     Changed(String),
@@ -27,7 +30,7 @@ pub enum StoreError {
 impl StoreError {
     /// Whether doing the same again later can succeed.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Infrastructure(_) | Self::Outdated)
+        matches!(self, Self::Infrastructure(_) | Self::Outdated | Self::Repeated)
     }
 
     /// For values read back that the domain types refuse.
@@ -40,6 +43,9 @@ impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
         if error.code().is_some_and(|code| code.code() == OUTDATED) {
             return Self::Outdated;
+        }
+        if error.as_db_error().and_then(DbError::constraint) == Some(IDENTITIES) {
+            return Self::Repeated;
         }
         let data = match error.code() {
             None => is_our_mistake(&error),
@@ -77,6 +83,9 @@ impl From<domain::Invalid> for StoreError {
 
 /// Raised by `declarations_are`.
 const OUTDATED: &str = "UG001";
+
+/// What two payments with one id meet.
+const IDENTITIES: &str = "payment_identity_pkey";
 
 /// Errors of the client library that come again however often the same is tried: a row that is not there where one must
 /// be, a value that cannot be written. They have no code, as a lost connection has none, and the library tells them apart

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use deadpool_postgres::Object;
-use futures::future::{join, join_all};
+use futures::future::{join, join_all, try_join_all};
 use futures::{Stream, TryStreamExt};
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{CopyInSink, Row, Statement};
@@ -26,6 +26,7 @@ pub struct Tx {
     client: Option<Object>,
     begun: AtomicBool,
     pending: Mutex<Vec<Pending>>,
+    expects_repeats: bool,
 }
 
 /// A statement that goes out with the next one.
@@ -60,7 +61,21 @@ impl Tx {
             client: Some(client),
             begun: AtomicBool::new(false),
             pending: Mutex::default(),
+            expects_repeats: true,
         }
+    }
+
+    /// For whoever does the same again, with a transaction that looks first, after [`StoreError::Repeated`]: ids that come in
+    /// are taken for new ones, which saves the look. Almost all of them are.
+    #[must_use]
+    pub fn expecting_new(mut self) -> Self {
+        self.expects_repeats = false;
+        self
+    }
+
+    /// Whether ids that come in may be known already and are looked for.
+    pub(crate) fn expects_repeats(&self) -> bool {
+        self.expects_repeats
     }
 
     /// Makes it all true. An error leaves open whether it became true; every caller's work can be done again.
@@ -96,6 +111,26 @@ impl Tx {
     pub(crate) async fn query_opt(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, StoreError> {
         let statement = self.client().prepare_cached(sql).await?;
         self.in_transaction(self.client().query_opt(&statement, params)).await
+    }
+
+    /// Queries in one flight, run one behind the other. Each sees what those before it found locked or wrote.
+    pub(crate) async fn query_each<const N: usize>(
+        &self,
+        queries: [(&str, &[&(dyn ToSql + Sync)]); N],
+    ) -> Result<[Vec<Row>; N], StoreError> {
+        let mut prepared = Vec::with_capacity(N);
+        for (sql, params) in queries {
+            prepared.push((self.client().prepare_cached(sql).await?, params));
+        }
+        // Prepared before, so that all are sent when first polled, in this order.
+        let client = self.client();
+        let each = prepared
+            .iter()
+            .map(|(statement, params)| client.query(statement, params));
+        let found = self.in_transaction(try_join_all(each)).await?;
+        found
+            .try_into()
+            .map_err(|_| StoreError::unreadable("a query without a result"))
     }
 
     /// A query whose rows are read as they come. The transaction stays open for as long as they are read.

@@ -166,12 +166,13 @@ impl Import<'_> {
     /// Line by line, in batches of one transaction each. A batch stands with its row in the audit log or not at all.
     async fn take(&self, payee: &Payee, lines: &[Line]) -> anyhow::Result<Vec<Taken>> {
         let mut all = Vec::with_capacity(lines.len());
+        let intake = intake::facts();
         for batch in lines.chunks(BATCH_MAX) {
             let read: Vec<Result<Item, Box<Taken>>> = batch.iter().map(|line| self.item(payee, line)).collect();
             let items: Vec<&Item> = read.iter().filter_map(|one| one.as_ref().ok()).collect();
             let tx = self.operator.store.begin().await?;
             let now = declarations::load_in(&tx).await?;
-            let judged = intake::facts().handle(&tx, &now, &items).await?;
+            let judged = intake.handle(&tx, &now, &items).await?;
             let mut outcomes = judged.outcomes.into_iter();
             let taken: Vec<Taken> = read
                 .into_iter()

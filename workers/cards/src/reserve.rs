@@ -1,8 +1,8 @@
 //! `card.reserve`: a card is held before the payer puts money in.
 //!
-//! Ids already known are answered from their rows; for the others cards are taken and holds are made, one statement each for
-//! the whole batch. An id that stands twice in the batch, or that another transaction uses at the same moment, is looked
-//! at again once the first one is there.
+//! Cards are taken and holds are made, one statement each for the whole batch. An id that is known gets no hold: it is
+//! answered from its row. One that stands twice in the batch, or that another transaction uses at the same moment, is looked
+//! at once the first one is there.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -52,55 +52,104 @@ pub(crate) async fn reserve<'a>(
     desk: &Desk,
     tx: &Tx,
     declarations: &'a Declarations,
-    mut pending: Vec<Asked<'a>>,
+    asked: Vec<Asked<'a>>,
     batch: &mut Batch,
 ) -> Result<(), StoreError> {
-    let terminals = pending.iter().map(|asked| &asked.request.terminal);
+    let terminals = asked.iter().map(|asked| &asked.request.terminal);
     let mut room = Room::count(tx, declarations, desk.limits, terminals).await?;
+    let mut pending = hold_unseen(desk, tx, declarations, asked, &mut room, batch).await?;
     // Every round answers each id once, or finds that somebody else has just used it; so there are few rounds.
     while !pending.is_empty() {
-        let ids: Vec<ReservationId> = pending.iter().map(Asked::id).collect();
-        let locked = reservations::lock(tx, &ids).await?;
-        let (mut known, mut fresh, mut later) = (Vec::new(), Vec::new(), Vec::new());
-        let mut claimed = HashSet::new();
-        for asked in pending {
-            if locked.reservations.contains_key(&asked.id()) {
-                known.push(asked);
-            } else if claimed.contains(&asked.id()) {
-                later.push(asked);
-            } else {
-                match offered(declarations, asked.request) {
-                    Ok(product) => {
-                        claimed.insert(asked.id());
-                        fresh.push((asked, product));
-                    }
-                    Err(refusal) => batch.refuse_with(asked.place, refusal),
-                }
-            }
-        }
-        answer_known(desk, tx, declarations, &locked, &known, batch).await?;
-        let mut admitted = Vec::with_capacity(fresh.len());
-        let mut beyond = Vec::new();
-        for (asked, product) in fresh {
-            match room.take(&asked.request.terminal) {
-                Ok(()) => admitted.push((asked, product)),
-                Err(refusal) => beyond.push((asked, refusal)),
-            }
-        }
-        later.extend(hold_fresh(desk, tx, declarations, admitted, &mut room, batch).await?);
-        for (asked, refusal) in beyond {
-            // Somebody before it may have got no card after all; then there is room in the next round.
-            match room.take(&asked.request.terminal) {
-                Ok(()) => {
-                    room.give_back(&asked.request.terminal);
-                    later.push(asked);
-                }
-                Err(_) => batch.refuse_with(asked.place, refusal),
-            }
-        }
-        pending = later;
+        pending = look_and_hold(desk, tx, declarations, pending, &mut room, batch).await?;
     }
     Ok(())
+}
+
+/// Almost every id is new, so at first none is looked for: one that is known gets no second hold. Returns the requests of
+/// which more has to be known: nothing is refused before its id has been looked for.
+async fn hold_unseen<'a>(
+    desk: &Desk,
+    tx: &Tx,
+    declarations: &'a Declarations,
+    asked: Vec<Asked<'a>>,
+    room: &mut Room,
+    batch: &mut Batch,
+) -> Result<Vec<Asked<'a>>, StoreError> {
+    let (mut fresh, mut unsure) = (Vec::with_capacity(asked.len()), Vec::new());
+    let mut claimed = HashSet::with_capacity(asked.len());
+    for asked in asked {
+        match offered(declarations, asked.request) {
+            Ok(product) if !claimed.contains(&asked.id()) && room.take(&asked.request.terminal).is_ok() => {
+                claimed.insert(asked.id());
+                fresh.push((asked, product));
+            }
+            _ => unsure.push(asked),
+        }
+    }
+    let held = hold_fresh(desk, tx, declarations, fresh, room, batch).await?;
+    unsure.extend(held.used);
+    unsure.extend(held.short);
+    // What is left, of cards and of a terminal's limit, goes to who came first.
+    unsure.sort_by_key(|asked| asked.place);
+    Ok(unsure)
+}
+
+/// Answers ids that are known from their rows, and holds cards for the others. Returns the requests whose id somebody else
+/// has just used, and those that have to be looked at once more.
+async fn look_and_hold<'a>(
+    desk: &Desk,
+    tx: &Tx,
+    declarations: &'a Declarations,
+    pending: Vec<Asked<'a>>,
+    room: &mut Room,
+    batch: &mut Batch,
+) -> Result<Vec<Asked<'a>>, StoreError> {
+    let ids: Vec<ReservationId> = pending.iter().map(Asked::id).collect();
+    // Without a lock: an answer changes nothing, and whoever holds cards must not wait for a reservation.
+    let found = reservations::read(tx, &ids).await?;
+    let (mut known, mut fresh, mut later) = (Vec::new(), Vec::new(), Vec::new());
+    let mut claimed = HashSet::new();
+    for asked in pending {
+        if found.reservations.contains_key(&asked.id()) {
+            known.push(asked);
+        } else if claimed.contains(&asked.id()) {
+            later.push(asked);
+        } else {
+            match offered(declarations, asked.request) {
+                Ok(product) => {
+                    claimed.insert(asked.id());
+                    fresh.push((asked, product));
+                }
+                Err(refusal) => batch.refuse_with(asked.place, refusal),
+            }
+        }
+    }
+    answer_known(desk, tx, declarations, &found, &known, batch).await?;
+    let mut admitted = Vec::with_capacity(fresh.len());
+    let mut beyond = Vec::new();
+    for (asked, product) in fresh {
+        match room.take(&asked.request.terminal) {
+            Ok(()) => admitted.push((asked, product)),
+            Err(refusal) => beyond.push((asked, refusal)),
+        }
+    }
+    let held = hold_fresh(desk, tx, declarations, admitted, room, batch).await?;
+    later.extend(held.used);
+    for asked in held.short {
+        let why = format!("product: no `{}` is left", asked.request.product);
+        batch.refuse(asked.place, Reason::OutOfStock, why);
+    }
+    for (asked, refusal) in beyond {
+        // Somebody before it may have got no card after all; then there is room in the next round.
+        match room.take(&asked.request.terminal) {
+            Ok(()) => {
+                room.give_back(&asked.request.terminal);
+                later.push(asked);
+            }
+            Err(_) => batch.refuse_with(asked.place, refusal),
+        }
+    }
+    Ok(later)
 }
 
 /// The product, if this terminal may sell it now.
@@ -178,7 +227,16 @@ async fn answer_known(
     Ok(())
 }
 
-/// Takes cards and makes holds; returns the requests whose id somebody else has just used.
+/// Requests that got no hold.
+#[derive(Default)]
+struct NotHeld<'a> {
+    /// Their id is used already.
+    used: Vec<Asked<'a>>,
+    /// There was no card for them.
+    short: Vec<Asked<'a>>,
+}
+
+/// Takes cards and makes holds.
 async fn hold_fresh<'a>(
     desk: &Desk,
     tx: &Tx,
@@ -186,14 +244,14 @@ async fn hold_fresh<'a>(
     fresh: Vec<(Asked<'a>, &'a Product)>,
     room: &mut Room,
     batch: &mut Batch,
-) -> Result<Vec<Asked<'a>>, StoreError> {
+) -> Result<NotHeld<'a>, StoreError> {
     if fresh.is_empty() {
-        return Ok(Vec::new());
+        return Ok(NotHeld::default());
     }
-    let given = give(desk, tx, fresh, room, batch).await?;
+    let (given, short) = give(desk, tx, fresh, room).await?;
     let holds: Vec<NewHold<'_>> = given.iter().map(new_hold).collect::<Result<_, _>>()?;
     let made: HashMap<ReservationId, Timestamp> = reservations::hold(tx, &holds).await?.into_iter().collect();
-    let mut lost = Vec::new();
+    let mut used = Vec::new();
     let mut by_length: BTreeMap<u32, Vec<ReservationId>> = BTreeMap::new();
     for given in given {
         let Given {
@@ -204,7 +262,7 @@ async fn hold_fresh<'a>(
         } = given;
         let Some(held_until) = made.get(&asked.id()).copied() else {
             room.give_back(&asked.request.terminal);
-            lost.push(asked);
+            used.push(asked);
             continue;
         };
         let hold = shorten_hold(asked.request.hold_seconds, &product.holds_seconds);
@@ -229,24 +287,23 @@ async fn hold_fresh<'a>(
     for (hold, ids) in by_length {
         batch.delay(hold, &ids);
     }
-    Ok(lost)
+    Ok(NotHeld { used, short })
 }
 
-/// Gives each request a card, in arrival order; those that get none are out of stock.
+/// Gives each request a card, in arrival order; the last ones may get none.
 async fn give<'a>(
     desk: &Desk,
     tx: &Tx,
     fresh: Vec<(Asked<'a>, &'a Product)>,
     room: &mut Room,
-    batch: &mut Batch,
-) -> Result<Vec<Given<'a>>, StoreError> {
+) -> Result<(Vec<Given<'a>>, Vec<Asked<'a>>), StoreError> {
     let mut wanted: BTreeMap<&ProductId, (&Product, usize)> = BTreeMap::new();
     for (_, product) in &fresh {
         wanted.entry(&product.id).or_insert((product, 0)).1 += 1;
     }
     let wants: Vec<_> = wanted.values().map(|(product, count)| want(product, *count)).collect();
     let mut taken = desk.take_opened(tx, &wants).await?;
-    let mut given = Vec::with_capacity(fresh.len());
+    let (mut given, mut short) = (Vec::with_capacity(fresh.len()), Vec::new());
     for (asked, product) in fresh {
         match taken.get_mut(&product.id).and_then(Vec::pop) {
             Some((card, details)) => given.push(Given {
@@ -257,12 +314,11 @@ async fn give<'a>(
             }),
             None => {
                 room.give_back(&asked.request.terminal);
-                let why = format!("product: no `{}` is left", product.id);
-                batch.refuse(asked.place, Reason::OutOfStock, why);
+                short.push(asked);
             }
         }
     }
-    Ok(given)
+    Ok((given, short))
 }
 
 fn new_hold<'g>(given: &'g Given<'_>) -> Result<NewHold<'g>, StoreError> {

@@ -34,7 +34,7 @@ pub(crate) async fn accept(work: &mut Work<'_>, tx: &Tx, arrived: &[Arrived<'_>]
         .iter()
         .map(|(one, payee)| new_payment(one, payee, work.declarations))
         .collect();
-    let acceptances = store_payments(tx, &payments).await?;
+    let acceptances = store_payments(tx, work.numbers, &payments).await?;
     for ((one, payee), acceptance) in fitting.iter().zip(acceptances) {
         if let Acceptance::Accepted(number) = acceptance {
             tell(work, one.message, number);

@@ -14,12 +14,16 @@ use domain::declaration::Gateway;
 use runtime::batch::{BatchWorker, Item};
 use runtime::{Effect, Handled, Nudge, Outcome, emit};
 use store::declarations::Declarations;
+use store::payments::Numbers;
 use store::{StoreError, Tx};
 
 use crate::{accept, revoke};
 
 /// `payment.accepted` and `payment.revoke`.
-pub(crate) struct Facts;
+#[derive(Debug, Default)]
+pub(crate) struct Facts {
+    numbers: Numbers,
+}
 
 impl BatchWorker for Facts {
     const NAME: &'static str = "intake.facts";
@@ -30,7 +34,7 @@ impl BatchWorker for Facts {
     const FACTS: &'static [RoutingKey] = &[RoutingKey::PaymentAccepted, RoutingKey::PaymentRevoke];
 
     async fn handle(&self, tx: &Tx, declarations: &Declarations, batch: &[&Item]) -> Result<Handled, StoreError> {
-        let mut work = Work::new(domain::clock::now(), declarations, batch.len());
+        let mut work = Work::new(domain::clock::now(), declarations, &self.numbers, batch.len());
         let order = Order::of(batch);
         work.accept(tx, &order.accept_first).await?;
         for (place, message) in &order.revoke {
@@ -98,6 +102,7 @@ impl<'a> Order<'a> {
 pub(crate) struct Work<'a> {
     pub(crate) now: jiff::Timestamp,
     pub(crate) declarations: &'a Declarations,
+    pub(crate) numbers: &'a Numbers,
     pub(crate) outcomes: Vec<Outcome>,
     pub(crate) events: Events,
     effects: Wakes,
@@ -128,10 +133,11 @@ impl Wakes {
 }
 
 impl<'a> Work<'a> {
-    fn new(now: jiff::Timestamp, declarations: &'a Declarations, size: usize) -> Self {
+    fn new(now: jiff::Timestamp, declarations: &'a Declarations, numbers: &'a Numbers, size: usize) -> Self {
         Self {
             now,
             declarations,
+            numbers,
             outcomes: std::iter::repeat_with(|| Outcome::Silent).take(size).collect(),
             events: Events::new(now),
             effects: Wakes::default(),

@@ -16,12 +16,12 @@ use runtime::{Context, batch, parking};
 
 /// The worker of facts by itself, for whoever measures it.
 pub fn facts() -> impl batch::BatchWorker {
-    facts::Facts
+    facts::Facts::default()
 }
 
 /// Starts the worker.
 pub fn start(context: &Context) {
-    batch::spawn(context, facts::Facts);
+    batch::spawn(context, facts::Facts::default());
     batch::spawn(context, questions::Questions);
     parking::spawn(context);
 }

@@ -9,7 +9,8 @@ use domain::text::{Account, Fields, ReceiptNumber};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::{Store, StoreError, Tx};
+use super::Numbers;
+use crate::{StoreError, Tx};
 
 /// A payment that passed every check of its payee.
 #[derive(Clone, Debug)]
@@ -65,60 +66,40 @@ pub enum Acceptance {
     Settled,
 }
 
-/// Stores payments. The first of several with one id stands. Outcomes are in the order given.
-pub async fn accept(tx: &Tx, payments: &[NewPayment<'_>]) -> Result<Vec<Acceptance>, StoreError> {
+/// Stores payments, with numbers from these. The first of several with one id stands. Outcomes are in the order given.
+///
+/// Ids are looked for only where the transaction expects repetitions; one that was known after all has it fail as
+/// [`StoreError::Repeated`], at the commit at the latest. So a batch of new payments takes a single flight.
+pub async fn accept(tx: &Tx, numbers: &Numbers, payments: &[NewPayment<'_>]) -> Result<Vec<Acceptance>, StoreError> {
     let mut seen = HashSet::with_capacity(payments.len());
     let mut firsts: Vec<&NewPayment<'_>> = payments.iter().filter(|new| seen.insert(new.payment_id)).collect();
     firsts.sort_unstable_by_key(|new| new.payment_id);
-    let numbers = insert_identities(tx, &firsts).await?;
-    let fresh: Vec<&NewPayment<'_>> = firsts
-        .iter()
-        .copied()
-        .filter(|new| numbers.contains_key(&new.payment_id))
-        .collect();
-    insert_history(tx, &fresh, &numbers).await?;
+    let known = if tx.expects_repeats() {
+        let ids: Vec<PaymentId> = firsts.iter().map(|new| new.payment_id).collect();
+        known_identities(tx, &ids).await?
+    } else {
+        HashMap::new()
+    };
+    firsts.retain(|new| !known.contains_key(&new.payment_id));
+    let numbers = numbers.deal(tx, &firsts).await?;
+    if !firsts.is_empty() {
+        insert_identities(tx, &firsts, &numbers).await?;
+        insert_history(tx, &firsts, &numbers).await?;
+    }
 
-    let told: HashMap<PaymentId, [u8; 32]> = fresh.iter().map(|new| (new.payment_id, new.fingerprint)).collect();
-    let unknown: Vec<PaymentId> = firsts
+    let fresh: HashMap<PaymentId, (Number, &[u8; 32])> = firsts
         .iter()
-        .map(|new| new.payment_id)
-        .filter(|id| !numbers.contains_key(id))
+        .zip(&numbers)
+        .map(|(new, number)| (new.payment_id, (*number, &new.fingerprint)))
         .collect();
-    let known = known_identities(tx, &unknown).await?;
-    let mut first_of = HashSet::with_capacity(fresh.len());
-    payments
-        .iter()
-        .map(|new| match numbers.get(&new.payment_id) {
-            Some(&number) if first_of.insert(new.payment_id) => Ok(Acceptance::Accepted(number)),
-            Some(&number) if told.get(&new.payment_id) == Some(&new.fingerprint) => Ok(Acceptance::Already(number)),
-            Some(_) => Ok(Acceptance::Reused),
-            None => known
-                .get(&new.payment_id)
-                .map(|identity| identity.judge(&new.fingerprint))
-                .ok_or_else(|| StoreError::Changed("a payment's identity vanished".into())),
-        })
-        .collect()
-}
-
-/// The number of a payment that may follow a check, for payees that are told it then: dealt when the id is first seen, and
-/// the payment's own ever after.
-pub async fn number_at_check(store: &Store, payment_id: PaymentId) -> Result<Number, StoreError> {
-    let rows = store
-        .query(
-            "WITH known AS (
-                 SELECT number FROM payment_identity WHERE payment_id = $1 AND number IS NOT NULL),
-             dealt AS (
-                 INSERT INTO dealt_number (payment_id, number)
-                 SELECT $1, (SELECT epoch FROM ledger) * 1000000000000000 + nextval('payment_number')
-                 WHERE NOT EXISTS (SELECT FROM known)
-                 ON CONFLICT (payment_id) DO UPDATE SET payment_id = excluded.payment_id RETURNING number)
-             SELECT number FROM known UNION ALL SELECT number FROM dealt",
-            &[&payment_id.as_uuid()],
-        )
-        .await?;
-    let number = rows.first().map(|row| row.get(0));
-    let number = number.ok_or_else(|| StoreError::Changed("no number was dealt".into()))?;
-    Ok(Number::new(number)?)
+    let mut told = HashSet::with_capacity(fresh.len());
+    let outcome = |new: &NewPayment<'_>| match fresh.get(&new.payment_id) {
+        Some((number, _)) if told.insert(new.payment_id) => Acceptance::Accepted(*number),
+        Some((number, fingerprint)) if **fingerprint == new.fingerprint => Acceptance::Already(*number),
+        Some(_) => Acceptance::Reused,
+        None => known[&new.payment_id].judge(&new.fingerprint),
+    };
+    Ok(payments.iter().map(outcome).collect())
 }
 
 /// A payment id that has been seen.
@@ -168,42 +149,22 @@ pub async fn known_identities(tx: &Tx, ids: &[PaymentId]) -> Result<HashMap<Paym
         .collect()
 }
 
-async fn insert_identities(tx: &Tx, sorted: &[&NewPayment<'_>]) -> Result<HashMap<PaymentId, Number>, StoreError> {
-    if sorted.is_empty() {
-        return Ok(HashMap::new());
-    }
+async fn insert_identities(tx: &Tx, sorted: &[&NewPayment<'_>], numbers: &[Number]) -> Result<(), StoreError> {
     let ids: Vec<Uuid> = sorted.iter().map(|new| new.payment_id.as_uuid()).collect();
+    let numbers: Vec<i64> = numbers.iter().map(|number| number.get()).collect();
     let fingerprints: Vec<&[u8]> = sorted.iter().map(|new| &new.fingerprint[..]).collect();
     let terminals: Vec<&str> = sorted.iter().map(|new| new.terminal.as_str()).collect();
-    let numbered: Vec<bool> = sorted.iter().map(|new| new.numbered_at_check).collect();
-    // The epoch stands in front of the sequence: after a lossy restore no number is dealt twice. A payee that was checked
-    // first may know the payment's number already; for the others the look would cost as much as an index.
-    let rows = tx
-        .query(
-            "INSERT INTO payment_identity (payment_id, number, fingerprint, disposition, terminal_id)
-             SELECT id, coalesce(CASE WHEN numbered THEN (SELECT dealt.number FROM dealt_number dealt
-                                                          WHERE dealt.payment_id = id) END,
-                        (SELECT epoch FROM ledger) * 1000000000000000 + nextval('payment_number')),
-                    fingerprint, 'accepted', terminal
-             FROM UNNEST($1::uuid[], $2::bytea[], $3::text[], $4::bool[]) AS new (id, fingerprint, terminal, numbered)
-             ORDER BY id
-             ON CONFLICT DO NOTHING RETURNING payment_id, number",
-            &[&ids, &fingerprints, &terminals, &numbered],
-        )
-        .await?;
-    rows.iter()
-        .map(|row| Ok((PaymentId::from_uuid(row.get(0)), Number::new(row.get(1))?)))
-        .collect()
+    tx.execute_later(
+        "INSERT INTO payment_identity (payment_id, number, fingerprint, disposition, terminal_id)
+         SELECT id, number, fingerprint, 'accepted', terminal
+         FROM UNNEST($1::uuid[], $2::int8[], $3::bytea[], $4::text[]) AS new (id, number, fingerprint, terminal)
+         ORDER BY id",
+        &[&ids, &numbers, &fingerprints, &terminals],
+    )
+    .await
 }
 
-async fn insert_history(
-    tx: &Tx,
-    fresh: &[&NewPayment<'_>],
-    numbers: &HashMap<PaymentId, Number>,
-) -> Result<(), StoreError> {
-    if fresh.is_empty() {
-        return Ok(());
-    }
+async fn insert_history(tx: &Tx, fresh: &[&NewPayment<'_>], numbers: &[Number]) -> Result<(), StoreError> {
     let columns = Columns::of(fresh, numbers)?;
     // With the commit: whatever waits for the ledger row waits for one flight.
     tx.execute_later(
@@ -279,13 +240,7 @@ struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    fn of(rows: &[&'a NewPayment<'_>], numbers: &HashMap<PaymentId, Number>) -> Result<Self, StoreError> {
-        let number_of = |row: &&NewPayment<'_>| {
-            numbers
-                .get(&row.payment_id)
-                .map(|number| number.get())
-                .ok_or_else(|| StoreError::unreadable("no number"))
-        };
+    fn of(rows: &[&'a NewPayment<'_>], numbers: &[Number]) -> Result<Self, StoreError> {
         let mut registered = 0;
         let places = rows.iter().map(|row| {
             (row.gateway == Gateway::Registers).then(|| {
@@ -296,7 +251,7 @@ impl<'a> Columns<'a> {
         let places = places.collect();
         Ok(Self {
             ids: rows.iter().map(|row| row.payment_id.as_uuid()).collect(),
-            numbers: rows.iter().map(number_of).collect::<Result<_, _>>()?,
+            numbers: numbers.iter().map(|number| number.get()).collect(),
             payees: rows.iter().map(|row| row.payee.as_str()).collect(),
             versions: rows.iter().map(|row| row.payee_version).collect(),
             gateways: rows.iter().map(|row| row.gateway.as_str()).collect(),

@@ -1,5 +1,7 @@
 //! New reservations: holds on cards just taken, and releases that came before their reservation.
 
+use std::collections::HashMap;
+
 use domain::ids::{ProductId, ReservationId, TerminalId};
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -43,14 +45,11 @@ pub async fn hold(tx: &Tx, holds: &[NewHold<'_>]) -> Result<Vec<(ReservationId, 
     let mut sorted: Vec<&NewHold<'_>> = holds.iter().collect();
     sorted.sort_by_key(|hold| hold.reservation_id);
     let made = insert(tx, &sorted).await?;
-    let mut card_ids = Vec::with_capacity(made.len());
-    let mut owners = Vec::with_capacity(made.len());
-    for (id, _) in &made {
-        if let Some(hold) = sorted.iter().find(|hold| hold.reservation_id == *id) {
-            card_ids.push(hold.card_id);
-            owners.push(id.as_uuid());
-        }
-    }
+    let card_of: HashMap<ReservationId, i64> = holds.iter().map(|hold| (hold.reservation_id, hold.card_id)).collect();
+    let (owners, card_ids): (Vec<Uuid>, Vec<i64>) = made
+        .iter()
+        .filter_map(|(id, _)| Some((id.as_uuid(), *card_of.get(id)?)))
+        .unzip();
     tx.execute_later(
         "UPDATE card SET state = 'reserved', exposed = true, reservation_id = u.reservation_id,
                 updated_at = clock_timestamp()
@@ -98,30 +97,34 @@ async fn insert(tx: &Tx, holds: &[&NewHold<'_>]) -> Result<Vec<(ReservationId, T
         .collect())
 }
 
-/// Remembers releases of reservations never seen, so that a reservation arriving later is over. Returns those that were
-/// new; the others are known already.
-pub async fn remember_released(
-    tx: &Tx,
-    releases: &[(ReservationId, &TerminalId, Option<&str>)],
-) -> Result<Vec<ReservationId>, StoreError> {
-    if releases.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut sorted: Vec<_> = releases.iter().collect();
-    sorted.sort_by_key(|(id, ..)| *id);
-    let ids: Vec<Uuid> = sorted.iter().map(|(id, ..)| id.as_uuid()).collect();
-    let terminals: Vec<&str> = sorted.iter().map(|(_, terminal, _)| terminal.as_str()).collect();
-    let traces: Vec<Option<&str>> = sorted.iter().map(|(.., trace)| *trace).collect();
-    let rows = tx
-        .query(
-            "INSERT INTO reservation (reservation_id, terminal_id, state, ended_at, ended_by, traceparent)
-             SELECT u.id, u.terminal, 'released', clock_timestamp(), 'release', u.trace
-             FROM UNNEST($1::uuid[], $2::text[], $3::text[]) AS u (id, terminal, trace)
-             ON CONFLICT (reservation_id) DO NOTHING RETURNING reservation_id",
-            &[&ids, &terminals, &traces],
-        )
-        .await?;
-    Ok(rows.iter().map(|row| ReservationId::from_uuid(row.get(0))).collect())
+/// A release that came in.
+#[derive(Clone, Copy, Debug)]
+pub struct Release<'a> {
+    /// Of which reservation.
+    pub reservation_id: ReservationId,
+    /// By whom.
+    pub terminal: &'a TerminalId,
+    /// W3C trace context of the message.
+    pub traceparent: Option<&'a str>,
+}
+
+/// Remembers releases of reservations never seen, and returns those; the others are known already, as almost all are.
+pub(super) const REMEMBER_RELEASED: &str =
+    "INSERT INTO reservation (reservation_id, terminal_id, state, ended_at, ended_by, traceparent)
+     SELECT u.id, u.terminal, 'released', clock_timestamp(), 'release', u.trace
+     FROM UNNEST($1::uuid[], $2::text[], $3::text[]) AS u (id, terminal, trace)
+     WHERE NOT EXISTS (SELECT FROM reservation known WHERE known.reservation_id = u.id)
+     ON CONFLICT (reservation_id) DO NOTHING RETURNING reservation_id";
+
+/// The parameters of [`REMEMBER_RELEASED`], sorted by id: two transactions wait for each other in one order only.
+pub(super) fn columns_of<'a>(releases: &[Release<'a>]) -> (Vec<Uuid>, Vec<&'a str>, Vec<Option<&'a str>>) {
+    let mut sorted: Vec<&Release<'a>> = releases.iter().collect();
+    sorted.sort_by_key(|release| release.reservation_id);
+    (
+        sorted.iter().map(|release| release.reservation_id.as_uuid()).collect(),
+        sorted.iter().map(|release| release.terminal.as_str()).collect(),
+        sorted.iter().map(|release| release.traceparent).collect(),
+    )
 }
 
 fn small(seconds: u32) -> i32 {

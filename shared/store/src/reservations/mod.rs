@@ -21,7 +21,7 @@ use crate::cards::{self, Card, card_of};
 use crate::{StoreError, Tx};
 
 pub use expiry::{Ended, GraceRule, end_grace, expire, expire_due, next_due};
-pub use hold::{NewHold, hold, remember_released};
+pub use hold::{NewHold, Release, hold};
 pub use usage::lock_usage;
 pub use write::{CardChange, Case, Written, insert_sold, replacements, write};
 
@@ -128,21 +128,10 @@ fn reservation_of(row: &Row) -> Result<Reservation, StoreError> {
     })
 }
 
-/// Locks reservations alone and reads their cards: enough for whoever does not change the cards of existing ones.
-pub async fn lock(tx: &Tx, ids: &[ReservationId]) -> Result<Locked, StoreError> {
-    let (reservations, now) = select(tx, &uuids(ids), NO_OTHERS, "FOR UPDATE OF r").await?;
-    let cards = select_cards(tx, &reservations, "").await?;
-    Ok(Locked {
-        now: now.unwrap_or_default(),
-        reservations,
-        cards,
-    })
-}
-
 /// Reads reservations and their cards without locking them: for answers that change nothing.
 pub async fn read(tx: &Tx, ids: &[ReservationId]) -> Result<Locked, StoreError> {
-    let (reservations, now) = select(tx, &uuids(ids), NO_OTHERS, "").await?;
-    let cards = select_cards(tx, &reservations, "").await?;
+    let (reservations, now) = select(tx, &uuids(ids), "").await?;
+    let cards = select_cards(tx, &reservations).await?;
     Ok(Locked {
         now: now.unwrap_or_default(),
         reservations,
@@ -150,68 +139,96 @@ pub async fn read(tx: &Tx, ids: &[ReservationId]) -> Result<Locked, StoreError> 
     })
 }
 
-/// Locks reservations, the live reservations of the same cards, and the cards.
-pub async fn lock_with_cards(tx: &Tx, ids: &[ReservationId]) -> Result<Locked, StoreError> {
-    let (mut reservations, _) = select(tx, &uuids(ids), LIVE_OF_SAME_CARDS, "FOR UPDATE OF r").await?;
-    let cards = select_cards(tx, &reservations, "FOR UPDATE OF card").await?;
+/// Locks reservations, the live reservations of the same cards, and the cards. Releases of reservations never seen are
+/// remembered before anything is locked, so that a reservation arriving later is over; those are returned.
+pub async fn lock_with_cards(
+    tx: &Tx,
+    ids: &[ReservationId],
+    releases: &[Release<'_>],
+) -> Result<(Locked, Vec<ReservationId>), StoreError> {
+    let (released, terminals, traces) = hold::columns_of(releases);
+    let ids = uuids(ids);
+    let locking = selection(LIVE_OF_SAME_CARDS, "FOR UPDATE OF r");
+    let cards = format!(
+        "SELECT {} FROM card WHERE card_id = ANY({CARDS_OF_THESE}) ORDER BY card_id FOR UPDATE",
+        cards::COLUMNS
+    );
     // Somebody may have reserved one of the cards between the two locks. The order of locks is broken here, once in a
     // great while; a deadlock is found by the server and the batch is done again.
-    let card_ids: Vec<i64> = cards.keys().copied().collect();
-    let looked = tx
-        .query_one(
-            "SELECT clock_timestamp(), ARRAY(SELECT reservation_id FROM reservation
-                                             WHERE card_id = ANY($1) AND state IN ('held', 'lapsed'))",
-            &[&card_ids],
-        )
+    let live = format!(
+        "SELECT clock_timestamp(), ARRAY(SELECT reservation_id FROM reservation
+                                         WHERE card_id = ANY({CARDS_OF_THESE}) AND state IN ('held', 'lapsed'))"
+    );
+    let [remembered, locked, cards, looked] = tx
+        .query_each([
+            (hold::REMEMBER_RELEASED, &[&released, &terminals, &traces]),
+            (&locking, &[&ids]),
+            (&cards, &[&ids]),
+            (&live, &[&ids]),
+        ])
         .await?;
+    let remembered = remembered
+        .iter()
+        .map(|row| ReservationId::from_uuid(row.get(0)))
+        .collect();
+    let mut reservations = reservations_of(&locked)?;
+    let cards = cards_of(&cards)?;
+    let looked = looked.first().ok_or_else(|| StoreError::unreadable("no clock"))?;
     let mut now: Timestamp = looked.get(0);
     let mut live: Vec<Uuid> = looked.get(1);
     live.retain(|id| !reservations.contains_key(&ReservationId::from_uuid(*id)));
     if !live.is_empty() {
-        let (found, later) = select(tx, &live, NO_OTHERS, "FOR UPDATE OF r").await?;
+        let (found, later) = select(tx, &live, "FOR UPDATE OF r").await?;
         reservations.extend(found);
         now = later.unwrap_or(now);
     }
-    Ok(Locked {
+    let locked = Locked {
         now,
         reservations,
         cards,
-    })
+    };
+    Ok((locked, remembered))
 }
 
+/// The cards of the reservations asked for, of which those locked with them have the same.
+const CARDS_OF_THESE: &str =
+    "ARRAY(SELECT card_id FROM reservation WHERE reservation_id = ANY($1) AND card_id IS NOT NULL)";
 const NO_OTHERS: &str = "'{}'::uuid[]";
 const LIVE_OF_SAME_CARDS: &str = "ARRAY(
     SELECT live.reservation_id FROM reservation own
     JOIN reservation live ON live.card_id = own.card_id AND live.state IN ('held', 'lapsed')
     WHERE own.reservation_id = ANY($1) AND live.reservation_id <> own.reservation_id)";
 
-/// Reservations with these ids and those of `others`, and the clock as it was once the last of them was locked; none = there
-/// are none.
+/// Reservations with these ids, and the clock as it was once the last of them was locked; none = there are none.
 async fn select(
     tx: &Tx,
     ids: &[Uuid],
-    others: &str,
     lock: &str,
 ) -> Result<(BTreeMap<ReservationId, Reservation>, Option<Timestamp>), StoreError> {
-    // The inner query locks row by row in this order, and the clock is read for each behind its lock.
-    let sql = format!(
+    let rows = tx.query(&selection(NO_OTHERS, lock), &[&ids]).await?;
+    let now = rows.last().map(|row| row.get(row.len() - 1));
+    Ok((reservations_of(&rows)?, now))
+}
+
+/// Finds reservations with these ids and those of `others`. The inner query locks row by row in this order, and the clock is
+/// read for each behind its lock.
+fn selection(others: &str, lock: &str) -> String {
+    format!(
         "SELECT found.*, clock_timestamp() FROM (
              SELECT {COLUMNS} FROM reservation r WHERE r.reservation_id = ANY($1 || {others})
              ORDER BY r.reservation_id {lock}) found"
-    );
-    let rows = tx.query(&sql, &[&ids]).await?;
-    let now = rows.last().map(|row| row.get(row.len() - 1));
-    let found = rows
-        .iter()
+    )
+}
+
+fn reservations_of(rows: &[Row]) -> Result<BTreeMap<ReservationId, Reservation>, StoreError> {
+    rows.iter()
         .map(|row| reservation_of(row).map(|found| (found.reservation_id, found)))
-        .collect::<Result<_, _>>()?;
-    Ok((found, now))
+        .collect()
 }
 
 async fn select_cards(
     tx: &Tx,
     reservations: &BTreeMap<ReservationId, Reservation>,
-    lock: &str,
 ) -> Result<HashMap<i64, Card>, StoreError> {
     let ids: Vec<i64> = reservations
         .values()
@@ -220,11 +237,11 @@ async fn select_cards(
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
-    let sql = format!(
-        "SELECT {} FROM card WHERE card_id = ANY($1) ORDER BY card_id {lock}",
-        cards::COLUMNS
-    );
-    let rows = tx.query(&sql, &[&ids]).await?;
+    let sql = format!("SELECT {} FROM card WHERE card_id = ANY($1)", cards::COLUMNS);
+    cards_of(&tx.query(&sql, &[&ids]).await?)
+}
+
+fn cards_of(rows: &[Row]) -> Result<HashMap<i64, Card>, StoreError> {
     rows.iter()
         .map(|row| card_of(row, 0).map(|card| (card.card_id, card)))
         .collect()

@@ -15,11 +15,11 @@ use std::sync::Arc;
 use bus::Queue;
 use contract::message::Message;
 use contract::{Reason, RoutingKey};
-use domain::ids::{ReservationId, TerminalId};
+use domain::ids::ReservationId;
 use runtime::Handled;
 use runtime::batch::{BatchWorker, Item};
 use store::declarations::Declarations;
-use store::reservations;
+use store::reservations::{self, Release};
 use store::{StoreError, Tx};
 
 use crate::batch::Batch;
@@ -45,9 +45,9 @@ impl BatchWorker for Facts {
 
     async fn handle(&self, tx: &Tx, declarations: &Declarations, items: &[&Item]) -> Result<Handled, StoreError> {
         let mut batch = Batch::new(items.len());
-        let remembered = remember_releases(tx, items).await?;
         let ids: Vec<ReservationId> = items.iter().filter_map(|item| item.message.reservation_id()).collect();
-        let mut model = Model::new(declarations, reservations::lock_with_cards(tx, &ids).await?, remembered);
+        let (locked, remembered) = reservations::lock_with_cards(tx, &ids, &releases(items)).await?;
+        let mut model = Model::new(declarations, locked, remembered);
         for (place, item) in items.iter().enumerate() {
             match &item.message {
                 Message::CardSell(sale) => model.sell(place, sale, *item.fingerprint.as_bytes(), &mut batch),
@@ -63,20 +63,17 @@ impl BatchWorker for Facts {
     }
 }
 
-/// Releases of reservations never seen are remembered before anything else is locked. A release that another one in the
-/// batch precedes finds it there.
-async fn remember_releases(tx: &Tx, items: &[&Item]) -> Result<Vec<ReservationId>, StoreError> {
-    let mut releases: BTreeMap<ReservationId, (&TerminalId, Option<&str>)> = BTreeMap::new();
+/// The releases of a batch, the first of each reservation.
+fn releases<'a>(items: &[&'a Item]) -> Vec<Release<'a>> {
+    let mut releases = BTreeMap::new();
     for item in items {
         if let Message::CardRelease(release) = &item.message {
-            releases
-                .entry(release.reservation_id)
-                .or_insert((&release.terminal, item.traceparent.as_deref()));
+            releases.entry(release.reservation_id).or_insert(Release {
+                reservation_id: release.reservation_id,
+                terminal: &release.terminal,
+                traceparent: item.traceparent.as_deref(),
+            });
         }
     }
-    let releases: Vec<_> = releases
-        .into_iter()
-        .map(|(id, (terminal, trace))| (id, terminal, trace))
-        .collect();
-    reservations::remember_released(tx, &releases).await
+    releases.into_values().collect()
 }
