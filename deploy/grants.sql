@@ -258,7 +258,7 @@ grant insert on reservation to unigate_operator;
 grant select on notice, notice_mail to unigate_operator, unigate_readonly;
 -- Asking to see a card, and returning unsold ones; the answers are sealed to whoever asked.
 grant select on disclosure, disclosure_card, disclosure_chunk to unigate_operator;
-grant insert (disclosure_id, kind, product_id, recipients, reason, asked, requested_by, cards, total, currency)
+grant insert (disclosure_id, kind, product_id, recipients, pgp_keys, reason, asked, requested_by, cards, total, currency)
     on disclosure to unigate_operator;
 grant update (state, refusal, finished_at, bytes, collected_at, cleared_at) on disclosure to unigate_operator;
 grant insert on disclosure_card to unigate_operator;

@@ -6,6 +6,7 @@
 
 mod availability;
 mod batch;
+mod chunks;
 mod desk;
 pub mod disclosure;
 pub mod expiry;
