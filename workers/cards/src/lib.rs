@@ -18,6 +18,7 @@ mod questions;
 mod receipt;
 mod reprint;
 mod reserve;
+pub mod unsold;
 pub mod upkeep;
 pub mod vault;
 
@@ -76,6 +77,7 @@ fn spawn(context: &Context, vault: Arc<Vault>, keys: Keys) {
     keeping::spawn(context, &vault);
     keeping::spawn_disclosures(context, &desk);
     upkeep::spawn(context, vault, keys);
+    unsold::spawn(context);
 }
 
 async fn wait_for_vault(context: &Context, keys: Keys) {
