@@ -114,6 +114,7 @@ grant update (state, lease_token, lease_until, file_hash, rows_done, rows_total,
 grant select, delete on card_import_chunk to unigate_cards;
 -- Cards of a file are gathered and compared in a table of the transaction before any of them is in stock.
 grant temporary on database :"DBNAME" to unigate_cards;
+grant usage on sequence card_card_id_seq to unigate_cards;
 -- A card that does not open is faulty.
 grant select, insert on card_fault to unigate_cards;
 -- A terminal that has a limit is locked while it is counted.
@@ -257,7 +258,7 @@ grant insert on reservation to unigate_operator;
 grant select on notice, notice_mail to unigate_operator, unigate_readonly;
 -- Asking to see a card, and returning unsold ones; the answers are sealed to whoever asked.
 grant select on disclosure, disclosure_card, disclosure_chunk to unigate_operator;
-grant insert (disclosure_id, kind, product_id, recipients, reason, asked, requested_by, cards, total, currency)
+grant insert (disclosure_id, kind, product_id, recipients, pgp_keys, reason, asked, requested_by, cards, total, currency)
     on disclosure to unigate_operator;
 grant update (state, refusal, finished_at, bytes, collected_at, cleared_at) on disclosure to unigate_operator;
 grant insert on disclosure_card to unigate_operator;

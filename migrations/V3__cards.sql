@@ -53,12 +53,15 @@ create table card_batch (
 -- Card life (domain::card::CardState):
 --   available -> reserved -> sold; reserved -> lapsed (hold over, in grace) -> available; reserved -> available (released)
 --   available, lapsed -> sold (late); any unsold -> faulty | withdrawn -> sold (paid beats everything)
+--
+-- No foreign keys to product and batch: a card is entered by the transaction that made its batch, which names the product
+-- and is never deleted, and the keys would be looked up for each card of a file, which costs as much as its row does.
 create table card (
     card_id        bigint generated always as identity primary key,
-    product_id     text not null references product,
+    product_id     text not null,
     -- The order of selling within the product; a watermark walks it.
     pos            bigint not null,
-    batch_id       bigint not null references card_batch,
+    batch_id       bigint not null,
     serial         text not null,
     sealed         bytea,
     expires_on     date,

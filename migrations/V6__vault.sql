@@ -48,7 +48,7 @@ create table vault_holder (
     seen_at    timestamptz not null default clock_timestamp()
 );
 
--- A look at secrets, asked for with a reason, answered by a cards worker as an age file that only the recipients can open.
+-- A look at secrets, asked for with a reason, answered by a cards worker as a file that only the recipients can open.
 --   show: one card, for an operator; return: unsold cards, withdrawn by the same transaction, for their issuer
 --   waiting -> working (a lease) -> done | refused; waiting -> refused (nobody answered in time, and nobody waits any more);
 --   done -> waiting (a return asked for again after its file was cleared away)
@@ -56,7 +56,9 @@ create table disclosure (
     disclosure_id uuid primary key,
     kind          text not null check (kind in ('show', 'return')),
     product_id    text not null references product,
+    -- By name: age recipients, or `openpgp:` and a fingerprint; of those the keys, in their order.
     recipients    text[] not null check (cardinality(recipients) > 0),
+    pgp_keys      text[] not null default '{}',
     reason        text not null check (reason <> ''),
     -- What was asked for in a return, so that asking again is seen to be that.
     asked         jsonb not null,
@@ -76,6 +78,7 @@ create table disclosure (
     missing       bigint not null default 0,
     collected_at  timestamptz,
     cleared_at    timestamptz,
+    check (cardinality(pgp_keys) in (0, cardinality(recipients)) and (kind = 'return' or pgp_keys = '{}')),
     check ((state = 'working') = (lease_token is not null)),
     check ((state in ('done', 'refused')) = (finished_at is not null)),
     check ((state = 'refused') = (refusal is not null)),

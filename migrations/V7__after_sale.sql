@@ -10,12 +10,14 @@ create table terminal_group (
 );
 
 -- One row per terminal that has a limit. Whoever reserves for it locks the row and then counts, so two workers never both
--- give the last hold. Nothing is counted up here: what is there is counted, by the two indexes below.
+-- give the last hold. Nothing is counted up here: what is there is counted, by the three indexes below.
 create table terminal_gate (
     terminal_id text primary key
 );
 create index reservation_held_by on reservation (terminal_id, held_until) where state = 'held';
 create index reservation_sold_by on reservation (terminal_id, ended_at) where state = 'sold';
+create index reservation_unsold_by on reservation (terminal_id, created_at)
+    where state in ('lapsed', 'released', 'expired', 'superseded') and card_id is not null;
 
 -- Given in place of another card whose sale stands: no money came in for this one.
 alter table reservation add column gratis boolean not null default false;

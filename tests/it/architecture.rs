@@ -113,7 +113,7 @@ fn each_outside_world_is_named_by_one_crate() {
             &["shared/formats", "shared/testkit", "workers/cards", "workers/registers"],
         ),
         ("calamine", &["shared/formats", "workers/cards", "workers/databases"]),
-        ("pgp", &["workers/cards", "workers/registers"]),
+        ("pgp", &["shared/openpgp", "workers/cards"]),
         ("minijinja", &["shared/domain"]),
         ("quick-xml", &["shared/domain", "shared/formats"]),
     ] {

@@ -1,19 +1,30 @@
 //! Secrets that declarations refer to, fetched from where they say.
 
 use domain::declaration::{SecretRef, SecretSource};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::settings::environment;
 
-/// Fetches a secret, or says why it cannot be had here. The reason never repeats a secret.
+/// Fetches a secret, without white space around it, or says why it cannot be had here. The reason never repeats a secret.
 pub fn fetch(secret: &SecretRef) -> Result<SecretString, String> {
+    match secret.source() {
+        SecretSource::Value(value) => Ok(value),
+        SecretSource::Env(_) | SecretSource::File(_) => {
+            password(secret).map(|kept| SecretString::from(kept.expose_secret().trim()))
+        }
+    }
+}
+
+/// Fetches the password of a file: exactly as it is kept, but for the end of its line. One that stands in a declaration itself
+/// is refused, since that is stored.
+pub fn password(secret: &SecretRef) -> Result<SecretString, String> {
     match secret.source() {
         SecretSource::Env(name) => environment(name)
             .map(SecretString::from)
             .ok_or_else(|| format!("{name} is not set here")),
         SecretSource::File(path) => std::fs::read_to_string(path)
-            .map(|text| SecretString::from(text.trim()))
+            .map(|text| SecretString::from(text.trim_end_matches(['\r', '\n'])))
             .map_err(|error| format!("{}: {error}", path.display())),
-        SecretSource::Value(value) => Ok(value),
+        SecretSource::Value(_) => Err("must be env:NAME or file:PATH".to_owned()),
     }
 }

@@ -51,7 +51,7 @@ pub struct Settings {
     pub pgp_key_password: Option<SecretString>,
     /// `UNIGATE_TERMINALS_OPEN`: undeclared terminals are served and `user_id` is optional. For demo and tests.
     pub terminals_open: bool,
-    /// `UNIGATE_TERMINAL_HOLDS`, `UNIGATE_TERMINAL_SALES_PER_HOUR`: what a terminal may take of which neither it nor its group
+    /// `UNIGATE_TERMINAL_HOLDS`, `…_SALES_PER_HOUR`, `…_UNSOLD_PER_HOUR`: what a terminal may take of which neither it nor its group
     /// says anything; unset = no limit.
     pub terminal_limits: TerminalLimits,
     /// `UNIGATE_SWEEP_SECONDS`: how often the database is searched for what no message woke, 0.05 to 60, default 2.
@@ -88,6 +88,7 @@ struct File {
     terminals_open: Option<String>,
     terminal_holds: Option<String>,
     terminal_sales_per_hour: Option<String>,
+    terminal_unsold_per_hour: Option<String>,
     sweep_seconds: Option<String>,
 }
 
@@ -182,6 +183,10 @@ impl Settings {
                 sales_per_hour: limit(
                     "UNIGATE_TERMINAL_SALES_PER_HOUR",
                     get("UNIGATE_TERMINAL_SALES_PER_HOUR", &file.terminal_sales_per_hour),
+                )?,
+                unsold_per_hour: limit(
+                    "UNIGATE_TERMINAL_UNSOLD_PER_HOUR",
+                    get("UNIGATE_TERMINAL_UNSOLD_PER_HOUR", &file.terminal_unsold_per_hour),
                 )?,
             },
             sweep_interval: sweep_interval(get("UNIGATE_SWEEP_SECONDS", &file.sweep_seconds))?,

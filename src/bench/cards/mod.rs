@@ -61,8 +61,11 @@ pub(super) async fn measure(settings: &Settings, pairs: u32, cards: usize, only:
         pairs: Vec::new(),
         goal,
     });
-    tracing::info!(cards, "making the stock");
-    let stock = Stock::make(settings, size).await?;
+    let needs_stock = figures
+        .iter()
+        .any(|figure| figure.name != "import" && figure.is_wanted(only));
+    tracing::info!(cards, needs_stock, "making the stock");
+    let stock = Stock::make(settings, size, needs_stock).await?;
     let mut measured = Ok(());
     for pair in 0..pairs {
         tracing::info!(pair = pair + 1, of = pairs, "measuring");

@@ -78,8 +78,8 @@ pub(super) fn sealed(key: &BatchKey, batch_id: i64, nths: std::ops::Range<usize>
 }
 
 impl Stock {
-    /// Makes it.
-    pub(super) async fn make(settings: &Settings, size: Size) -> anyhow::Result<Self> {
+    /// Makes it; without cards in it where nobody opens a shop on a copy of it.
+    pub(super) async fn make(settings: &Settings, size: Size, filled: bool) -> anyhow::Result<Self> {
         let mut settings = settings.clone();
         let ground = Ground::bare(&settings, "stock", None).await?;
         let identity = std::env::temp_dir().join(format!("{}.identity", ground.settings.bus.namespace));
@@ -90,7 +90,7 @@ impl Stock {
             ground,
             identity,
         };
-        if let Err(error) = stock.fill().await {
+        if filled && let Err(error) = stock.fill().await {
             stock.clear().await?;
             return Err(error);
         }

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use ::cards::vault::change::parse_recipient;
 use age::x25519::Recipient;
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use domain::ids::ProductId;
 use indicatif::ProgressBar;
 use jiff::civil::Date;
+use openpgp::PublicKey;
 use serde_json::json;
 use store::audit::Act;
 use store::disclosures::{self, Disclosure, Return, Show};
@@ -53,8 +54,11 @@ pub(crate) struct ReturnArgs {
     #[arg(long, value_name = "ID", value_parser = ProductId::parse, required_unless_present = "again")]
     product: Option<ProductId>,
     /// The issuer's age recipient; may be given several times
-    #[arg(long, value_name = "AGE1…", value_parser = parse_recipient, required_unless_present = "again")]
+    #[arg(long, value_name = "AGE1…", value_parser = parse_recipient, required_unless_present_any = ["again", "pgp_key"])]
     to: Vec<Recipient>,
+    /// The issuer's OpenPGP public key, armoured or not: the file is then an OpenPGP message; may be given several times
+    #[arg(long, value_name = "FILE", conflicts_with = "to")]
+    pgp_key: Vec<PathBuf>,
     /// Only cards whose last day is before this one
     #[arg(long, value_name = "DATE")]
     expiring_before: Option<Date>,
@@ -68,7 +72,8 @@ pub(crate) struct ReturnArgs {
     #[arg(long, value_name = "TEXT", value_parser = reason, required_unless_present = "again")]
     reason: Option<String>,
     /// Fetch the file of this earlier return once more, with the same cards; nothing is withdrawn
-    #[arg(long, value_name = "ID", conflicts_with_all = ["product", "to", "expiring_before", "count", "fresh_only", "reason"])]
+    #[arg(long, value_name = "ID", 
+        conflicts_with_all = ["product", "to", "pgp_key", "expiring_before", "count", "fresh_only", "reason"])]
     again: Option<Uuid>,
     /// How long to wait for a cards worker
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
@@ -202,12 +207,11 @@ async fn ask_return(operator: &Operator, args: &ReturnArgs) -> anyhow::Result<Uu
         .as_ref()
         .zip(args.reason.as_deref())
         .context("say --product and --reason")?;
-    let mut recipients: Vec<String> = args.to.iter().map(ToString::to_string).collect();
-    recipients.sort();
-    recipients.dedup();
+    let (recipients, pgp_keys) = issuer(args)?;
     let wanted = Return {
         product,
         recipients: &recipients,
+        pgp_keys: &pgp_keys,
         expiring_before: args.expiring_before,
         count: args.count,
         fresh_only: args.fresh_only,
@@ -236,6 +240,24 @@ async fn ask_return(operator: &Operator, args: &ReturnArgs) -> anyhow::Result<Uu
             Err(operator.denied(act, error).await)
         }
     }
+}
+
+/// Who can open the file, by name and in one order, and their OpenPGP keys where they are named by those. A key that nobody
+/// should encrypt to is refused before a card is withdrawn.
+fn issuer(args: &ReturnArgs) -> anyhow::Result<(Vec<String>, Vec<String>)> {
+    let age = args.to.iter().map(|recipient| (recipient.to_string(), None));
+    let pgp = args.pgp_key.iter().map(|file| {
+        let place = || file.display().to_string();
+        let bytes = std::fs::read(file).with_context(place)?;
+        let key = PublicKey::read(&bytes).map_err(|why| anyhow!("{}: {why}", place()))?;
+        let armoured = key.armoured().map_err(|why| anyhow!("{}: {why}", place()))?;
+        Ok((key.name(), Some(armoured)))
+    });
+    let mut named = age.map(Ok).chain(pgp).collect::<anyhow::Result<Vec<_>>>()?;
+    named.sort();
+    named.dedup_by(|one, other| one.0 == other.0);
+    let (names, keys): (Vec<_>, Vec<_>) = named.into_iter().unzip();
+    Ok((names, keys.into_iter().flatten().collect()))
 }
 
 async fn once_more(operator: &Operator, id: Uuid) -> anyhow::Result<Uuid> {

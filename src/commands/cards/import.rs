@@ -69,7 +69,7 @@ fn password_reference(text: &str) -> Result<SecretRef, String> {
 
 pub(super) async fn import(args: Args) -> Outcome {
     let operator = Operator::new()?;
-    let password = args.password.as_ref().map(cards::import::password).transpose();
+    let password = args.password.as_ref().map(runtime::secret::password).transpose();
     let password = password.map_err(|why| anyhow!("--password: {why}"))?;
     if args.dry_run {
         return preview::dry_run(&operator, &args, password).await;

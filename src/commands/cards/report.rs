@@ -132,35 +132,49 @@ pub(crate) const SALES: [Column; 15] = [
     Column::new("surplus", 12),
 ];
 
-async fn sales(tx: &Tx, filter: &SaleFilter, zone: &TimeZone, sheet: &mut Sheet) -> anyhow::Result<()> {
+/// Takes every sale, page by page, and sums them up.
+async fn each_sale(
+    tx: &Tx,
+    filter: &SaleFilter,
+    mut take: impl FnMut(&SaleRow) -> anyhow::Result<()>,
+) -> anyhow::Result<Totals> {
     let mut totals = Totals::default();
     let mut last: Option<SaleRow> = None;
     loop {
         let page = sales_page(tx, filter, last.as_ref()).await?;
         for sale in &page {
             totals.add_sale(sale)?;
-            let money = |minor| money(minor, &sale.currency);
-            sheet.row(&[
-                moment_of(sale.sold_at, zone),
-                Cell::Text(sale.product.to_string()),
-                Cell::Text(sale.serial.clone()),
-                Cell::Text(sale.reservation_id.to_string()),
-                Cell::Text(sale.terminal.to_string()),
-                sale.paid_at.map_or(Cell::Empty, |at| moment_of(at, zone)),
-                money(sale.amount),
-                money(sale.price),
-                money(sale.face_value),
-                Cell::Text(sale.currency.clone()),
-                Cell::text(sale.receipt_number.as_deref()),
-                Cell::Flag(sale.late),
-                Cell::text(sale.issuer.as_deref()),
-                Cell::text(sale.group.as_deref()),
-                money(sale.surplus),
-            ])?;
+            take(sale)?;
         }
-        let Some(end) = page.into_iter().next_back() else { break };
+        let Some(end) = page.into_iter().next_back() else {
+            return Ok(totals);
+        };
         last = Some(end);
     }
+}
+
+async fn sales(tx: &Tx, filter: &SaleFilter, zone: &TimeZone, sheet: &mut Sheet) -> anyhow::Result<()> {
+    let totals = each_sale(tx, filter, |sale| {
+        let money = |minor| money(minor, &sale.currency);
+        sheet.row(&[
+            moment_of(sale.sold_at, zone),
+            Cell::Text(sale.product.to_string()),
+            Cell::Text(sale.serial.clone()),
+            Cell::Text(sale.reservation_id.to_string()),
+            Cell::Text(sale.terminal.to_string()),
+            sale.paid_at.map_or(Cell::Empty, |at| moment_of(at, zone)),
+            money(sale.amount),
+            money(sale.price),
+            money(sale.face_value),
+            Cell::Text(sale.currency.clone()),
+            Cell::text(sale.receipt_number.as_deref()),
+            Cell::Flag(sale.late),
+            Cell::text(sale.issuer.as_deref()),
+            Cell::text(sale.group.as_deref()),
+            money(sale.surplus),
+        ])
+    })
+    .await?;
     if sheet.is_for_people() {
         for (currency, sum) in totals.iter() {
             let mut cells = vec![Cell::Empty; SALES.len()];
@@ -192,29 +206,22 @@ pub(crate) const SERIALS: [Column; 11] = [
 ];
 
 async fn serials(tx: &Tx, filter: &SaleFilter, zone: &TimeZone, sheet: &mut Sheet) -> anyhow::Result<()> {
-    let mut totals = Totals::default();
-    let mut last: Option<SaleRow> = None;
-    loop {
-        let page = sales_page(tx, filter, last.as_ref()).await?;
-        for sale in &page {
-            totals.add_sale(sale)?;
-            sheet.row(&[
-                Cell::Text("sold".to_owned()),
-                Cell::Text(sale.product.to_string()),
-                Cell::Text(sale.serial.clone()),
-                moment_of(sale.sold_at, zone),
-                Cell::Text(sale.terminal.to_string()),
-                money(sale.price, &sale.currency),
-                money(sale.amount, &sale.currency),
-                Cell::Text(sale.currency.clone()),
-                Cell::text(sale.receipt_number.as_deref()),
-                Cell::Flag(sale.late),
-                Cell::Text(sale.reservation_id.to_string()),
-            ])?;
-        }
-        let Some(end) = page.into_iter().next_back() else { break };
-        last = Some(end);
-    }
+    let totals = each_sale(tx, filter, |sale| {
+        sheet.row(&[
+            Cell::Text("sold".to_owned()),
+            Cell::Text(sale.product.to_string()),
+            Cell::Text(sale.serial.clone()),
+            moment_of(sale.sold_at, zone),
+            Cell::Text(sale.terminal.to_string()),
+            money(sale.price, &sale.currency),
+            money(sale.amount, &sale.currency),
+            Cell::Text(sale.currency.clone()),
+            Cell::text(sale.receipt_number.as_deref()),
+            Cell::Flag(sale.late),
+            Cell::Text(sale.reservation_id.to_string()),
+        ])
+    })
+    .await?;
     for section in [Section::Given, Section::CameBack, Section::TakenOut] {
         unsold(tx, filter, section, zone, sheet).await?;
     }

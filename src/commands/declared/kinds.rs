@@ -158,6 +158,7 @@ impl Kind for Terminal {
         Column::new("sealed", |row| json!(row.value.age_recipient.is_some())),
         Column::new("holds", |row| json!(row.value.limits.holds)),
         Column::new("sales_per_hour", |row| json!(row.value.limits.sales_per_hour)),
+        Column::new("unsold_per_hour", |row| json!(row.value.limits.unsold_per_hour)),
         Column::new("version", |row| json!(row.version)),
         Column::new("updated_at", |row| json!(row.updated_at)),
     ];

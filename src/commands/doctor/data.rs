@@ -14,6 +14,9 @@ const OLD_EVENT_SECONDS: f64 = 60.0;
 pub(super) async fn look(operator: &Operator, findings: &mut Findings) -> Result<(), StoreError> {
     let all = declarations::load(&operator.store).await?;
     look_at_declarations(&all, findings);
+    if operator.settings.alert_mail_to.is_empty() {
+        look_at_alerts(&all, findings);
+    }
     Box::pin(outside::look_at_deliveries(&all, findings)).await;
     look_at_lanes(operator, findings).await?;
     let waiting = parked::count_by_reason(&operator.store).await?;
@@ -108,6 +111,25 @@ fn look_at_declarations(all: &Declarations, findings: &mut Findings) {
             );
         }
     }
+}
+
+/// Who is told where nobody is told of everything.
+fn look_at_alerts(all: &Declarations, findings: &mut Findings) {
+    let products = all.products.values().map(|declared| &*declared.value);
+    let mut untold: Vec<&str> = products
+        .filter(|product| product.low_stock > 0 && product.alert_mail_to.is_empty())
+        .map(|product| product.id.as_str())
+        .collect();
+    untold.sort_unstable();
+    let of_products = match untold.len() {
+        0 => String::new(),
+        _ => format!(", and low stock of {}", untold.join(", ")),
+    };
+    findings.warn(
+        "alerts",
+        format!("late registers, changed texts of payees and terminals that do not sell{of_products}: nobody is mailed about them"),
+        "set UNIGATE_ALERT_MAIL_TO where the mailer runs (and here); until then `unigate notices list` shows them",
+    );
 }
 
 fn look_at_payee(payee: &Payee, findings: &mut Findings) {

@@ -6,6 +6,7 @@
 
 mod availability;
 mod batch;
+mod chunks;
 mod desk;
 pub mod disclosure;
 pub mod expiry;
@@ -17,6 +18,7 @@ mod questions;
 mod receipt;
 mod reprint;
 mod reserve;
+pub mod unsold;
 pub mod upkeep;
 pub mod vault;
 
@@ -75,6 +77,7 @@ fn spawn(context: &Context, vault: Arc<Vault>, keys: Keys) {
     keeping::spawn(context, &vault);
     keeping::spawn_disclosures(context, &desk);
     upkeep::spawn(context, vault, keys);
+    unsold::spawn(context);
 }
 
 async fn wait_for_vault(context: &Context, keys: Keys) {

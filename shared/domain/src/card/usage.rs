@@ -11,6 +11,8 @@ pub struct Usage {
     pub holds: u32,
     /// Cards it sold within the last hour.
     pub sales: u32,
+    /// Cards it was shown within the last hour that it neither sold nor holds any more.
+    pub unsold: u32,
 }
 
 /// The limit that a reservation would go beyond.
@@ -20,6 +22,8 @@ pub enum LimitReached {
     Holds(u32),
     /// Cards sold within an hour.
     SalesPerHour(u32),
+    /// Cards seen within an hour and not sold.
+    UnsoldPerHour(u32),
 }
 
 impl fmt::Display for LimitReached {
@@ -29,6 +33,10 @@ impl fmt::Display for LimitReached {
             Self::SalesPerHour(limit) => write!(
                 f,
                 "terminal: sold as many cards within the last hour as it may (sales_per_hour = {limit})"
+            ),
+            Self::UnsoldPerHour(limit) => write!(
+                f,
+                "terminal: was shown as many cards within the last hour that it did not sell as it may (unsold_per_hour = {limit})"
             ),
         }
     }
@@ -40,8 +48,12 @@ pub fn one_more(limits: TerminalLimits, usage: Usage) -> Result<(), LimitReached
     if let Some(limit) = reached(limits.holds, usage.holds) {
         return Err(LimitReached::Holds(limit));
     }
-    match reached(limits.sales_per_hour, usage.sales) {
-        Some(limit) => Err(LimitReached::SalesPerHour(limit)),
+    if let Some(limit) = reached(limits.sales_per_hour, usage.sales) {
+        return Err(LimitReached::SalesPerHour(limit));
+    }
+    // What is held is not sold yet: so the limit is exact, however many are held at once.
+    match reached(limits.unsold_per_hour, usage.holds.saturating_add(usage.unsold)) {
+        Some(limit) => Err(LimitReached::UnsoldPerHour(limit)),
         None => Ok(()),
     }
 }
@@ -52,8 +64,16 @@ mod tests {
 
     #[test]
     fn one_more_is_judged_by_every_limit_there_is() {
-        let limits = |holds, sales_per_hour| TerminalLimits { holds, sales_per_hour };
-        let usage = |holds, sales| Usage { holds, sales };
+        let limits = |holds, sales_per_hour| TerminalLimits {
+            holds,
+            sales_per_hour,
+            unsold_per_hour: None,
+        };
+        let usage = |holds, sales| Usage {
+            holds,
+            sales,
+            unsold: 9,
+        };
         assert_eq!(one_more(limits(None, None), usage(u32::MAX, u32::MAX)), Ok(()));
         assert_eq!(one_more(limits(Some(2), None), usage(1, 9)), Ok(()));
         assert_eq!(
@@ -71,23 +91,37 @@ mod tests {
         assert_eq!(one_more(limits(Some(2), Some(3)), usage(0, 2)), Ok(()));
         let told = LimitReached::SalesPerHour(3).to_string();
         assert!(told.starts_with("terminal: ") && told.contains("sales_per_hour = 3"));
+        let seen = TerminalLimits {
+            unsold_per_hour: Some(3),
+            ..TerminalLimits::default()
+        };
+        let usage = |holds, unsold| Usage {
+            holds,
+            sales: 9,
+            unsold,
+        };
+        assert_eq!(one_more(seen, usage(1, 1)), Ok(()));
+        assert_eq!(one_more(seen, usage(0, 3)), Err(LimitReached::UnsoldPerHour(3)));
+        assert_eq!(one_more(seen, usage(2, 1)), Err(LimitReached::UnsoldPerHour(3)));
     }
 
     #[test]
     fn what_is_said_of_a_terminal_wins_limit_by_limit() {
         let own = TerminalLimits {
             holds: Some(1),
-            sales_per_hour: None,
+            ..TerminalLimits::default()
         };
         let of_group = TerminalLimits {
             holds: Some(5),
             sales_per_hour: Some(7),
+            unsold_per_hour: Some(9),
         };
         assert_eq!(
             own.or(of_group),
             TerminalLimits {
                 holds: Some(1),
-                sales_per_hour: Some(7)
+                sales_per_hour: Some(7),
+                unsold_per_hour: Some(9),
             }
         );
         assert!(TerminalLimits::default().or(TerminalLimits::default()).is_none());

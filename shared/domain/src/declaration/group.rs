@@ -20,6 +20,10 @@ pub struct TerminalLimits {
     /// money was taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sales_per_hour: Option<u32>,
+    /// Cards it may have seen within the last hour and not sold: those it holds, and those that it released or let run out.
+    /// Beyond that nothing more is reserved. Whoever reserves and releases in a loop learns no more cards than these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsold_per_hour: Option<u32>,
 }
 
 impl TerminalLimits {
@@ -34,12 +38,17 @@ impl TerminalLimits {
         Self {
             holds: self.holds.or(others.holds),
             sales_per_hour: self.sales_per_hour.or(others.sales_per_hour),
+            unsold_per_hour: self.unsold_per_hour.or(others.unsold_per_hour),
         }
     }
 
     pub(super) fn check(&self) -> Findings {
         let mut found = Findings::default();
-        for (field, limit) in [("holds", self.holds), ("sales_per_hour", self.sales_per_hour)] {
+        for (field, limit) in [
+            ("holds", self.holds),
+            ("sales_per_hour", self.sales_per_hour),
+            ("unsold_per_hour", self.unsold_per_hour),
+        ] {
             let wrong = limit.is_some_and(|limit| !(1..=LIMIT_MAX).contains(&limit));
             found.refuse_if(wrong, field, "must be from 1 to 1000000; leave it out for no limit");
         }

@@ -22,7 +22,7 @@ pub struct Terminal {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub age_recipient: Option<String>,
     /// What it may take; what it does not say its group says, and then the installation (`UNIGATE_TERMINAL_HOLDS`,
-    /// `UNIGATE_TERMINAL_SALES_PER_HOUR`).
+    /// `UNIGATE_TERMINAL_SALES_PER_HOUR`, `UNIGATE_TERMINAL_UNSOLD_PER_HOUR`).
     #[serde(default, skip_serializing_if = "TerminalLimits::is_none")]
     pub limits: TerminalLimits,
 }

@@ -18,8 +18,10 @@ pub struct Claimed {
     pub is_return: bool,
     /// Of what.
     pub product: ProductId,
-    /// Who can open the answer.
+    /// Who can open the answer, by name.
     pub recipients: Vec<String>,
+    /// The OpenPGP keys of the recipients, in their order, armoured; none where they are of age.
+    pub pgp_keys: Vec<String>,
     /// Why.
     pub reason: String,
     /// Who asked.
@@ -54,7 +56,7 @@ pub async fn claim(store: &Store, lease_seconds: i32) -> Result<Option<Claimed>,
                  SELECT disclosure_id FROM disclosure
                  WHERE state = 'waiting' OR (state = 'working' AND lease_until < clock_timestamp())
                  ORDER BY requested_at LIMIT 1 FOR UPDATE SKIP LOCKED)
-             RETURNING disclosure_id, kind, product_id, recipients, reason, requested_by, cards",
+             RETURNING disclosure_id, kind, product_id, recipients, reason, requested_by, cards, pgp_keys",
             &[&token, &f64::from(lease_seconds)],
         )
         .await?;
@@ -67,6 +69,7 @@ pub async fn claim(store: &Store, lease_seconds: i32) -> Result<Option<Claimed>,
             reason: row.get(4),
             requested_by: row.get(5),
             cards: row.get(6),
+            pgp_keys: row.get(7),
             token,
         })
     })

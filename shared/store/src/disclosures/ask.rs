@@ -28,8 +28,10 @@ pub struct Show<'a> {
 pub struct Return<'a> {
     /// Of what.
     pub product: &'a ProductId,
-    /// Who can open the file.
+    /// Who can open the file, by name: age recipients, or `openpgp:` and a fingerprint.
     pub recipients: &'a [String],
+    /// The OpenPGP keys of the recipients, in their order, armoured; none where they are of age.
+    pub pgp_keys: &'a [String],
     /// Only those whose last day is before this one.
     pub expiring_before: Option<Date>,
     /// So many at most.
@@ -76,6 +78,7 @@ pub async fn ask_show(store: &Store, show: &Show<'_>) -> Result<Asked, StoreErro
         kind: "show",
         product: show.product,
         recipients: &[show.recipient.to_owned()],
+        pgp_keys: &[],
         reason: show.reason,
         asked: json!({ "serial": show.serial }),
         who: show.who,
@@ -141,6 +144,7 @@ pub async fn ask_return(store: &Store, wanted: &Return<'_>) -> Result<Asked, Sto
         kind: "return",
         product: wanted.product,
         recipients: wanted.recipients,
+        pgp_keys: wanted.pgp_keys,
         reason: wanted.reason,
         asked,
         who: wanted.who,
@@ -200,6 +204,7 @@ struct New<'a> {
     kind: &'a str,
     product: &'a ProductId,
     recipients: &'a [String],
+    pgp_keys: &'a [String],
     reason: &'a str,
     asked: serde_json::Value,
     who: &'a str,
@@ -211,11 +216,11 @@ async fn insert(tx: &Tx, new: &New<'_>) -> Result<(i64, String), StoreError> {
     let row = tx
         .query_one(
             "INSERT INTO disclosure (disclosure_id, kind, product_id, recipients, reason, asked, requested_by, cards, total,
-                                     currency)
+                                     currency, pgp_keys)
              SELECT $1, $2, p.product_id, $4, $5, $6, $7, $8,
                     (SELECT coalesce(sum(coalesce(c.face_value, (p.declaration->>'face_value')::bigint)), 0)::bigint
                      FROM disclosure_card d JOIN card c USING (card_id) WHERE d.disclosure_id = $1),
-                    p.declaration->>'currency'
+                    p.declaration->>'currency', $9
              FROM product p WHERE p.product_id = $3
              RETURNING total, currency",
             &[
@@ -227,6 +232,7 @@ async fn insert(tx: &Tx, new: &New<'_>) -> Result<(i64, String), StoreError> {
                 &new.asked,
                 &new.who,
                 &new.cards,
+                &new.pgp_keys,
             ],
         )
         .await?;

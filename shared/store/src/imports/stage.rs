@@ -80,12 +80,14 @@ pub async fn begin_staging(tx: &Tx) -> Result<(), StoreError> {
         .iter()
         .map(|(name, kind)| format!("{name} {}", sql_name(kind)))
         .collect();
+    // Compiling a statement costs more than what these few, with their simple expressions, could gain by it.
     let sql = format!(
         "SET LOCAL statement_timeout = '1h';
          SET LOCAL lock_timeout = '1h';
          SET LOCAL idle_in_transaction_session_timeout = '10min';
          SET LOCAL work_mem = '64MB';
-         CREATE TEMPORARY TABLE card_staged ({}) ON COMMIT DROP",
+         SET LOCAL jit = off;
+         CREATE TEMPORARY TABLE card_staged (card_id bigint DEFAULT nextval('card_card_id_seq'), {}) ON COMMIT DROP",
         columns.join(", ")
     );
     tx.batch(&sql).await
@@ -100,12 +102,14 @@ fn sql_name(kind: &Type) -> String {
 
 /// Copies cards into the transaction's own table.
 pub async fn stage(tx: &Tx, cards: &[NewCard]) -> Result<(), StoreError> {
-    let types: Vec<Type> = STAGED.iter().map(|(_, kind)| kind.clone()).collect();
-    let sink = tx.copy_in("COPY card_staged FROM STDIN (FORMAT binary)").await?;
+    let (names, types): (Vec<&str>, Vec<Type>) = STAGED.iter().cloned().unzip();
+    let sql = format!("COPY card_staged ({}) FROM STDIN (FORMAT binary)", names.join(", "));
+    let sink = tx.copy_in(&sql).await?;
     let writer = BinaryCopyInWriter::new(sink, &types);
     let mut writer = std::pin::pin!(writer);
     for card in cards {
-        let older: Vec<&[u8]> = card.older_indexes.iter().map(|index| &index[..]).collect();
+        let older = Some(&card.older_indexes).filter(|older| !older.is_empty());
+        let older: Option<Vec<&[u8]>> = older.map(|older| older.iter().map(|index| &index[..]).collect());
         writer
             .as_mut()
             .write(&[
@@ -178,7 +182,7 @@ pub async fn enter_alone(tx: &Tx) -> Result<(), StoreError> {
 /// Takes what is not new out of the staged cards, with no other file being entered. The first `most` of them are named. A row whose serial or details stand on an earlier line is a duplicate, whatever becomes of that line.
 pub async fn drop_duplicates(tx: &Tx, product: &ProductId, most: i64) -> Result<Duplicates, StoreError> {
     tx.batch(
-        "ANALYZE card_staged;
+        "ANALYZE card_staged (serial, blind_index);
          CREATE TEMPORARY TABLE card_twin (line bigint, pos bigint, first_line bigint, card_id bigint, by_serial boolean)
              ON COMMIT DROP",
     )
@@ -206,7 +210,7 @@ pub async fn drop_duplicates(tx: &Tx, product: &ProductId, most: i64) -> Result<
          UNION ALL
          SELECT s.line, s.pos, c.card_id, false FROM card_staged s CROSS JOIN LATERAL unnest(s.older_indexes) AS older (value)
              JOIN card_identity c ON c.blind_index = older.value
-         WHERE s.older_indexes <> '{}'",
+         WHERE s.older_indexes IS NOT NULL",
         &[&product.as_str()],
     )
     .await?;
@@ -260,18 +264,22 @@ async fn named(tx: &Tx, most: i64) -> Result<Duplicates, StoreError> {
     })
 }
 
-/// Moves the staged cards into stock, in the order of selling. Returns how many. Call [`drop_duplicates`] before.
-/// `index_version` is that of the latest index key, and stays so until the transaction ends ([`crate::vault::hold`]).
+/// Moves the staged cards into stock. Returns how many. Call [`drop_duplicates`] before. `index_version` is that of the
+/// latest index key, and stays so until the transaction ends ([`crate::vault::hold`]).
 pub async fn enter_staged(tx: &Tx, product: &ProductId, batch_id: i64, index_version: i32) -> Result<i64, StoreError> {
+    tx.execute(
+        "INSERT INTO card (card_id, product_id, batch_id, pos, serial, sealed, expires_on, public_fields, face_value, price)
+         OVERRIDING SYSTEM VALUE
+         SELECT card_id, $1, $2, pos, serial, sealed, expires_on, public_fields, face_value, price FROM card_staged",
+        &[&product.as_str(), &batch_id],
+    )
+    .await?;
+    // In the order of the index that would otherwise be entered at a random place for each card: page by page.
     let entered = tx
         .execute(
-            "WITH entered AS (
-                 INSERT INTO card (product_id, batch_id, pos, serial, sealed, expires_on, public_fields, face_value, price)
-                 SELECT $1, $2, pos, serial, sealed, expires_on, public_fields, face_value, price
-                 FROM card_staged ORDER BY pos RETURNING card_id, pos)
-             INSERT INTO card_identity (blind_index, index_version, product_id, serial, card_id)
-             SELECT blind_index, $3, $1, serial, card_id FROM entered JOIN card_staged USING (pos) ORDER BY blind_index",
-            &[&product.as_str(), &batch_id, &index_version],
+            "INSERT INTO card_identity (blind_index, index_version, product_id, serial, card_id)
+             SELECT blind_index, $2, $1, serial, card_id FROM card_staged ORDER BY blind_index",
+            &[&product.as_str(), &index_version],
         )
         .await?;
     Ok(i64::try_from(entered).unwrap_or(i64::MAX))

@@ -22,7 +22,7 @@ use crate::{StoreError, Tx};
 
 pub use expiry::{Ended, GraceRule, end_grace, expire, expire_due, next_due};
 pub use hold::{NewHold, Release, hold};
-pub use usage::lock_usage;
+pub use usage::{Unsold, lock_usage, unsold};
 pub use write::{CardChange, Case, Written, insert_sold, replacements, write};
 
 /// A reservation as stored.

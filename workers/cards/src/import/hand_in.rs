@@ -4,7 +4,7 @@
 use std::io::{self, Read, Seek, Write};
 
 use age::x25519::Recipient;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use domain::ids::ProductId;
 use secrecy::SecretString;
 use store::imports::{self, CHUNK_BYTES, HandIn};
@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use super::container::{Openers, Table, open, told};
 use super::{ImportId, Options};
+use crate::chunks::Chunks;
 use crate::vault::VaultError;
 
 /// The largest file that is taken, in bytes: as it is handed in, and without what a password has wrapped it in.
@@ -112,11 +113,7 @@ fn seal(
     let dynamic = recipients.iter().map(|recipient| recipient as &dyn age::Recipient);
     let encryptor = age::Encryptor::with_recipients(dynamic).map_err(VaultError::Sealing)?;
     let file = |error: io::Error| SubmitError::File(told(&error));
-    let out = Chunks {
-        chunks,
-        filling: BytesMut::with_capacity(CHUNK_BYTES),
-    };
-    let mut out = encryptor.wrap_output(out).map_err(file)?;
+    let mut out = encryptor.wrap_output(Chunks::new(chunks, CHUNK_BYTES)).map_err(file)?;
     match password {
         None => copy(&mut source, &mut out)?,
         Some(password) => {
@@ -148,40 +145,5 @@ fn copy(source: &mut (impl Read + ?Sized), out: &mut impl Write) -> Result<(), S
         Ok(bytes) if bytes > FILE_MAX_BYTES => Err(SubmitError::TooLarge),
         Ok(_) => Ok(()),
         Err(error) => Err(SubmitError::File(told(&error))),
-    }
-}
-
-/// Bytes into chunks of one size.
-struct Chunks {
-    chunks: Sender<Bytes>,
-    filling: BytesMut,
-}
-
-impl Chunks {
-    fn send(&mut self) -> io::Result<()> {
-        let full = std::mem::replace(&mut self.filling, BytesMut::with_capacity(CHUNK_BYTES));
-        // Nobody takes them: whoever stores them has failed, and says why.
-        self.chunks
-            .blocking_send(full.freeze())
-            .map_err(|_| io::Error::other("the chunks are not taken any more"))
-    }
-
-    fn finish(mut self) -> io::Result<()> {
-        if self.filling.is_empty() { Ok(()) } else { self.send() }
-    }
-}
-
-impl Write for Chunks {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let taken = bytes.len().min(CHUNK_BYTES - self.filling.len());
-        self.filling.extend_from_slice(&bytes[..taken]);
-        if self.filling.len() == CHUNK_BYTES {
-            self.send()?;
-        }
-        Ok(taken)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

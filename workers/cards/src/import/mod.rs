@@ -33,7 +33,7 @@ use source::{Fault, Progress, Source};
 
 pub use container::{PgpKey, PgpKeyError};
 pub use hand_in::{FILE_MAX_BYTES, File, SubmitError, submit, submit_file};
-pub use preview::{Masked, Preview, password, preview};
+pub use preview::{Masked, Preview, preview};
 pub use report::{Note, Notes, Report};
 pub use store::imports::Options;
 

@@ -4,7 +4,7 @@
 
 use std::io::{Read, Seek, SeekFrom};
 
-use domain::declaration::{Product, SecretRef};
+use domain::declaration::Product;
 use jiff::civil::Date;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -57,7 +57,7 @@ pub fn preview(
     let bytes = source.seek(SeekFrom::End(0)).map_err(|error| told(&error))?;
     source.rewind().map_err(|error| told(&error))?;
     let profile = product.card_file.clone().unwrap_or_default();
-    let declared = profile.password.as_ref().map(super::source::fetch);
+    let declared = profile.password.as_ref().map(runtime::secret::password);
     let openers = Openers {
         password: password.map(Ok).or(declared),
         bytes,
@@ -76,11 +76,6 @@ pub fn preview(
     })?;
     preview.report = preview.report.or_empty();
     Ok(preview)
-}
-
-/// A password out of its reference, for a file that is opened by this process alone.
-pub fn password(reference: &SecretRef) -> Result<SecretString, String> {
-    super::source::fetch(reference)
 }
 
 impl Preview {

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use domain::declaration::{CardFileProfile, Product, SecretRef, SecretSource};
-use secrecy::SecretString;
+use domain::declaration::{CardFileProfile, Product};
 use store::imports::Claimed;
 use store::{Store, StoreError};
 use tokio::runtime::Handle;
@@ -81,24 +80,12 @@ impl Source {
         let openers = Openers {
             vault: Some(&self.vault),
             pgp: self.keys.pgp.as_deref(),
-            password: profile.and_then(|profile| profile.password.as_ref()).map(fetch),
+            password: profile
+                .and_then(|profile| profile.password.as_ref())
+                .map(runtime::secret::password),
             bytes,
         };
         open(&mut file, &openers, take)
-    }
-}
-
-/// A password, fetched from where its reference says it is, or why it cannot be had here. The reason never repeats one.
-pub(super) fn fetch(password: &SecretRef) -> Result<SecretString, String> {
-    match password.source() {
-        SecretSource::Env(name) => runtime::settings::environment(name)
-            .map(SecretString::from)
-            .ok_or_else(|| format!("{name} is not set here")),
-        SecretSource::File(path) => std::fs::read_to_string(path)
-            .map(|text| SecretString::from(text.trim_end_matches(['\r', '\n'])))
-            .map_err(|error| format!("{}: {error}", path.display())),
-        // Declarations refuse it, since it would be stored.
-        SecretSource::Value(_) => Err("must be env:NAME or file:PATH".to_owned()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Secrets shown outside of a sale: to whom, for what reason, and what is left of it.
 
+mod issuer;
 mod replaced;
 
 use age::x25519::Identity;
@@ -31,6 +32,7 @@ impl Stand {
         let mut wanted = Return {
             product: &product,
             recipients: &recipients,
+            pgp_keys: &[],
             expiring_before: None,
             count: None,
             fresh_only: false,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cards::Desk;
+use cards::unsold::tell_unsold;
 use domain::declaration::{TerminalGroup, TerminalLimits};
 use serde_json::{Value, json};
 use store::declarations;
@@ -108,11 +109,77 @@ async fn sales_per_hour_stop_reservations_and_never_a_sale() {
 }
 
 #[tokio::test]
+async fn a_terminal_that_reserves_and_releases_learns_so_many_cards_and_people_are_told() {
+    let stand = shop().await;
+    stand.product("p", json!({"reissue_exposed": true})).await;
+    stand
+        .terminal(json!({"id": "T-1", "limits": {"unsold_per_hour": 4}}))
+        .await;
+    stand.terminal(json!({"id": "T-2"})).await;
+    let declared = async || declarations::load(&stand.store).await.unwrap();
+    let tell = async || {
+        let none = TerminalLimits::default();
+        tell_unsold(&stand.store, &declared().await, none).await.unwrap()
+    };
+    // Sold cards do not count. What is released, let run out or still held does.
+    let sold = id();
+    stand.one(reserve(sold, "p")).await;
+    stand.one(sell(sold)).await;
+    for _ in 0..2 {
+        let looped = id();
+        assert_eq!(stand.one(reserve(looped, "p")).await["outcome"], "reserved");
+        assert_eq!(stand.one(release(looped)).await["outcome"], "released");
+    }
+    assert_eq!(tell().await, 0);
+    let held = id();
+    let answers = stand
+        .batch(&[reserve(held, "p"), reserve(id(), "p"), reserve(id(), "p")])
+        .await;
+    assert_eq!(words(&answers), ["reserved", "reserved", "limit_reached"]);
+    let detail = answers[2]["detail"].as_str().unwrap();
+    assert!(detail.contains("unsold_per_hour = 4"), "{detail}");
+    stand
+        .sql("UPDATE reservation SET held_until = clock_timestamp() WHERE state = 'held'")
+        .await;
+    assert_eq!(
+        stand.one(reserve(id(), "p")).await["reason"],
+        "limit_reached",
+        "a hold that is over has been seen, whether or not a sweep came by"
+    );
+    assert_eq!((tell().await, tell().await), (1, 0), "once while it goes on");
+    assert_eq!(
+        stand
+            .sql("SELECT kind || ' ' || subject || ' ' || times FROM notice")
+            .await,
+        ["terminal.unsold T-1 1"]
+    );
+    // Paid after all is sold after all; and an hour later it may see others.
+    stand.one(sell(held)).await;
+    assert_eq!(stand.one(reserve(id(), "p")).await["outcome"], "reserved");
+    assert_eq!(stand.one(reserve(id(), "p")).await["reason"], "limit_reached");
+    stand
+        .sql("UPDATE reservation SET created_at = created_at - interval '1 hour' WHERE state = 'released'")
+        .await;
+    assert_eq!(stand.one(reserve(id(), "p")).await["outcome"], "reserved");
+    // Of another terminal nothing is known but what is unusual.
+    for _ in 0..100 {
+        let looped = id();
+        let asked = with(reserve(looped, "p"), "terminal", "T-2");
+        assert_eq!(stand.one(asked).await["outcome"], "reserved");
+        stand.one(with(release(looped), "terminal", "T-2")).await;
+    }
+    assert_eq!(tell().await, 1);
+    let told = "SELECT lines[1] FROM notice WHERE subject = 'T-2'";
+    assert!(stand.sql(told).await[0].contains("Nothing stops it"));
+    stand.end().await;
+}
+
+#[tokio::test]
 async fn what_a_terminal_does_not_say_its_group_says_and_then_the_installation() {
     let mut stand = shop().await;
     let installation = TerminalLimits {
         holds: Some(3),
-        sales_per_hour: None,
+        ..TerminalLimits::default()
     };
     stand.desk = Arc::new(Desk::new(stand.vault.clone()).limited(installation));
     group(&stand, json!({"id": "center", "limits": {"holds": 2}})).await;

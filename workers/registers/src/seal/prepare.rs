@@ -3,10 +3,10 @@
 use std::str::FromStr;
 
 use ::age::Recipient;
-use domain::declaration::{SealStage, SecretRef, SecretSource};
+use ::openpgp::PublicKey;
+use domain::declaration::{SealStage, SecretRef};
 use jiff::Zoned;
-use pgp::composed::SignedPublicKey;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::command::Program;
 use super::{Out, Place, age, command, gzip, openpgp, zip};
@@ -17,7 +17,7 @@ pub(super) enum Prepared {
     Zip { level: u8, password: Option<SecretString> },
     Gzip { level: u8 },
     Age(Vec<Box<dyn Recipient + Send>>),
-    OpenPgp(Vec<SignedPublicKey>),
+    OpenPgp(Vec<PublicKey>),
     Command(Program),
 }
 
@@ -82,19 +82,9 @@ pub(super) fn recipient(text: &str) -> Result<Box<dyn Recipient + Send>, String>
 
 /// A secret from where its reference says it is.
 fn fetch(field: &str, secret: &SecretRef) -> Result<SecretString, String> {
-    let found = match secret.source() {
-        SecretSource::Env(name) => {
-            runtime::settings::environment(name).ok_or_else(|| format!("{name} is not set here"))
-        }
-        SecretSource::File(path) => std::fs::read_to_string(path)
-            .map(|text| text.trim_end_matches(['\r', '\n']).to_owned())
-            .map_err(|error| format!("{}: {error}", path.display())),
-        // Declarations refuse it, since it would be stored.
-        SecretSource::Value(_) => Err("must be env:NAME or file:PATH".to_owned()),
-    };
-    match found {
-        Ok(text) if text.is_empty() => Err(format!("{field}: is empty")),
-        Ok(text) => Ok(text.into()),
+    match runtime::secret::password(secret) {
+        Ok(text) if text.expose_secret().is_empty() => Err(format!("{field}: is empty")),
+        Ok(text) => Ok(text),
         Err(why) => Err(format!("{field}: {why}")),
     }
 }

@@ -110,7 +110,7 @@ fn peel(layer: Layer<'_>, openers: &Openers<'_>, left: u8, take: &mut Take<'_>) 
             source.seek(SeekFrom::Start(0)).map_err(|error| told(&error))?;
             let kind = kind_of(&head);
             match inner(kind, left)? {
-                Kind::Age => peel_age_seekable(source, openers, left - 1, take),
+                Kind::Age => peel(Layer::Seekable(&mut unseal(source, openers)?), openers, left - 1, take),
                 Kind::Zip => archive::peel(source, openers, left - 1, take),
                 Kind::Pgp => pgp::peel(source, openers, left - 1, take),
                 Kind::Text | Kind::Foreign(_) => take(Table::Text(&mut &mut *source)),
@@ -121,7 +121,12 @@ fn peel(layer: Layer<'_>, openers: &Openers<'_>, left: u8, take: &mut Take<'_>) 
             let kind = kind_of(&head);
             let mut whole = Cursor::new(head.as_slice()).chain(source);
             match inner(kind, left)? {
-                Kind::Age => peel_age_stream(&mut whole, openers, left - 1, take),
+                Kind::Age => peel(
+                    Layer::Stream(&mut unseal(&mut whole, openers)?),
+                    openers,
+                    left - 1,
+                    take,
+                ),
                 Kind::Zip => archive::peel(&mut Cursor::new(held(&mut whole)?.as_slice()), openers, left - 1, take),
                 Kind::Pgp => pgp::peel(&mut whole, openers, left - 1, take),
                 Kind::Text | Kind::Foreign(_) => take(Table::Text(&mut whole)),
@@ -216,28 +221,13 @@ fn is_pgp_packet(head: &[u8]) -> bool {
     }
 }
 
-fn peel_age_seekable(
-    source: &mut dyn Seekable,
+/// An age file, armoured or not, opened.
+fn unseal<R: Read>(
+    source: R,
     openers: &Openers<'_>,
-    left: u8,
-    take: &mut Take<'_>,
-) -> Result<(), String> {
-    let armored = ArmoredReader::new(BufReader::new(source));
-    let opened = open_age(armored, openers)?;
-    let mut opened = Named::new("the age file", opened);
-    peel(Layer::Seekable(&mut opened), openers, left, take)
-}
-
-fn peel_age_stream(
-    source: &mut dyn Stream,
-    openers: &Openers<'_>,
-    left: u8,
-    take: &mut Take<'_>,
-) -> Result<(), String> {
-    let armored = ArmoredReader::new(BufReader::new(source));
-    let opened = open_age(armored, openers)?;
-    let mut opened = Named::new("the age file", opened);
-    peel(Layer::Stream(&mut opened), openers, left, take)
+) -> Result<Named<age::stream::StreamReader<ArmoredReader<BufReader<R>>>>, String> {
+    let opened = open_age(ArmoredReader::new(source), openers)?;
+    Ok(Named::new("the age file", opened))
 }
 
 fn open_age<R: io::BufRead>(source: R, openers: &Openers<'_>) -> Result<age::stream::StreamReader<R>, String> {
