@@ -54,6 +54,7 @@ mod registers_recipients;
 mod registers_sealed;
 mod registers_series;
 mod restarts;
+mod rights;
 mod transactions;
 mod unikassa;
 mod unikassa_down;

@@ -6,7 +6,7 @@ use testkit::mail::{MailServer, MailSettings};
 use testkit::process::Process;
 use testkit::wait_for;
 
-use crate::cli::{Files, done, failed, rows, unigate};
+use crate::cli::{Files, done, failed, rows, run, unigate};
 use crate::faults::{bare, environment};
 use crate::fixtures::{new_id, utility_payment};
 use crate::registers::every;
@@ -133,7 +133,10 @@ async fn doctor_tries_relays_and_directories_of_payees() {
             ))
             .await;
     }
-    let told = unigate(&world, &["doctor", "--format", "json"]).await;
+    let large = files.path().join("nowhere");
+    let place = format!("file://{}", large.display());
+    let elsewhere = environment(&world, &[("UNIGATE_ARTIFACTS_URL", &place)]);
+    let told = run(&elsewhere, &["doctor", "--format", "json"]).await;
     assert!(
         !told.stdout.contains("hunter2") && !told.stdout.contains("guess"),
         "{told:?}"
@@ -157,6 +160,8 @@ async fn doctor_tries_relays_and_directories_of_payees() {
         "{found:?}"
     );
     assert_eq!(of("directory of wrong")["result"], json!("warn"));
+    assert_eq!(of("artifacts")["result"], json!("warn"));
+    assert!(!large.exists());
     assert!(
         std::fs::read_dir(files.path()).unwrap().count() == 2,
         "nothing is left behind"

@@ -108,7 +108,7 @@ impl Draft {
         if let (Going::Outside { upload, waiting, bytes }, Some(outside)) = (&mut self.going, &self.outside) {
             let payload = PutPayload::from_iter(std::mem::take(waiting));
             *bytes = 0;
-            upload.put_part(payload).await.map_err(|error| outside.failed(error))?;
+            outside.within(upload.put_part(payload)).await?;
         }
         Ok(())
     }
@@ -119,7 +119,7 @@ impl Draft {
         let lies = match (self.going, &self.outside) {
             (Going::Held { chunks, .. }, _) => Lies::Held(chunks),
             (Going::Outside { mut upload, .. }, Some(outside)) => {
-                upload.complete().await.map_err(|error| outside.failed(error))?;
+                outside.within(upload.complete()).await?;
                 outside.name(self.id, &finished).await?;
                 Lies::Outside(outside.place.clone())
             }
@@ -137,7 +137,10 @@ impl Draft {
         let dropped = match self.going {
             Going::Held { .. } => return,
             Going::InChunks { .. } => Ok(()),
-            Going::Outside { mut upload, .. } => upload.abort().await,
+            Going::Outside { mut upload, .. } => match &self.outside {
+                Some(outside) => outside.within(upload.abort()).await,
+                None => Ok(()),
+            },
         };
         if let Err(error) = dropped {
             tracing::debug!(artifact = %self.id, %error, "an unfinished file is left to the sweep");

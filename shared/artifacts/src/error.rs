@@ -17,7 +17,15 @@ pub enum ArtifactError {
         #[source]
         source: object_store::Error,
     },
-    /// The directory could not be cleared of what was left in it.
+    /// The directory or the storage does not answer: a network file system that hangs.
+    #[error("{place}: no answer within {within:?}")]
+    Hangs {
+        /// Which one.
+        place: String,
+        /// So long was waited.
+        within: std::time::Duration,
+    },
+    /// The directory is not there, or could not be cleared of what was left in it.
     #[error("{place}: {source}")]
     Directory {
         /// Which one.
@@ -48,7 +56,7 @@ impl ArtifactError {
     pub fn passes(&self) -> bool {
         match self {
             Self::Store(error) => error.is_retryable(),
-            Self::Outside { .. } | Self::Directory { .. } | Self::Elsewhere { .. } => true,
+            Self::Outside { .. } | Self::Hangs { .. } | Self::Directory { .. } | Self::Elsewhere { .. } => true,
             Self::Missing(_) | Self::Damaged(_) => false,
         }
     }

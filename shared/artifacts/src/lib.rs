@@ -49,6 +49,19 @@ impl Artifacts {
         Draft::new(self.store.clone(), self.outside.clone(), lease)
     }
 
+    /// Where large files go outside of the database; none = nowhere, they lie in it.
+    pub fn place(&self) -> Option<&str> {
+        self.outside.as_ref().map(|outside| &*outside.place)
+    }
+
+    /// Writes a few bytes where large files go, reads them and takes them away again: what `doctor` asks. Makes no directory.
+    pub async fn check(&self) -> Result<(), ArtifactError> {
+        match &self.outside {
+            Some(outside) => outside.check().await,
+            None => Ok(()),
+        }
+    }
+
     /// Drops what lost builds left behind that is older than `age`, here and outside. Returns how many files that were.
     pub async fn sweep(&self, age: Duration) -> Result<u64, ArtifactError> {
         // In this order: what has no row is nobody's.

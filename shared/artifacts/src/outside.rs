@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use futures::stream::try_unfold;
 use futures::{StreamExt, TryStreamExt};
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ClientOptions, ObjectMeta, ObjectStore, ObjectStoreExt, RetryConfig};
+use object_store::{ClientOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload, RetryConfig};
 use secrecy::ExposeSecret;
 use store::Store;
 use store::artifacts::{Finished, unknown_among};
@@ -22,11 +23,15 @@ use crate::{ArtifactError, ArtifactSettings, ArtifactSettingsError};
 const URL: &str = "UNIGATE_ARTIFACTS_URL";
 /// Where files are while they are written.
 const UNFINISHED: &str = "unfinished";
+/// What a place is tried with.
+const TRIED: &[u8] = b"unigate tries whether files can lie here";
 /// Objects looked up together by a sweep.
 const SWEPT_AT_ONCE: usize = 500;
 /// How long storage may take to answer one request, and how long one is repeated.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 const REPEATED_FOR: Duration = Duration::from_secs(60);
+/// Longer than both together: what has not answered by then hangs.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(150);
 
 /// The place outside of the database.
 #[derive(Clone, Debug)]
@@ -37,6 +42,8 @@ pub(crate) struct Outside {
     prefix: Path,
     /// Files of more bytes go here.
     pub(crate) above_bytes: usize,
+    /// How long it is waited for.
+    patience: Duration,
     /// Set for a directory: what is left of a killed process's writing is not listed as files.
     directory: Option<PathBuf>,
 }
@@ -72,8 +79,24 @@ impl Outside {
             place: text.trim_end_matches('/').to_owned(),
             prefix,
             above_bytes: settings.above_bytes,
+            patience: ANSWERED_WITHIN,
             directory,
         }))
+    }
+
+    /// Waits for the place, as long as it takes one that is only slow. What hangs in the system cannot be stopped; whoever
+    /// waits for it can go on.
+    pub(crate) async fn within<T>(
+        &self,
+        work: impl Future<Output = Result<T, object_store::Error>>,
+    ) -> Result<T, ArtifactError> {
+        match tokio::time::timeout(self.patience, work).await {
+            Ok(done) => done.map_err(|error| self.failed(error)),
+            Err(_) => Err(ArtifactError::Hangs {
+                place: self.place.clone(),
+                within: self.patience,
+            }),
+        }
     }
 
     pub(crate) fn failed(&self, source: object_store::Error) -> ArtifactError {
@@ -91,18 +114,42 @@ impl Outside {
         self.prefix.clone().join(format!("{}-{id}", hex::encode(sha256)))
     }
 
+    /// Tries what a build and a mail do, with a file that is nobody's; a sweep takes what cannot be taken away now.
+    pub(crate) async fn check(&self) -> Result<(), ArtifactError> {
+        let id = Uuid::now_v7();
+        if let Some(directory) = &self.directory {
+            std::fs::metadata(directory).map_err(|source| self.in_directory(source))?;
+        }
+        let tried = async {
+            let place = self.unfinished(id);
+            self.objects.put(&place, PutPayload::from_static(TRIED)).await?;
+            let read = self.objects.get(&place).await?.bytes().await;
+            self.objects.delete(&place).await?;
+            read
+        };
+        let read = self.within(tried).await?;
+        if read == TRIED {
+            Ok(())
+        } else {
+            Err(ArtifactError::Damaged(id.to_string()))
+        }
+    }
+
+    fn in_directory(&self, source: std::io::Error) -> ArtifactError {
+        ArtifactError::Directory {
+            place: self.place.clone(),
+            source,
+        }
+    }
+
     pub(crate) async fn begin(&self, id: Uuid) -> Result<Box<dyn object_store::MultipartUpload>, ArtifactError> {
-        let begun = self.objects.put_multipart(&self.unfinished(id)).await;
-        begun.map_err(|error| self.failed(error))
+        self.within(self.objects.put_multipart(&self.unfinished(id))).await
     }
 
     /// Gives a file that is written its final name.
     pub(crate) async fn name(&self, id: Uuid, finished: &Finished) -> Result<(), ArtifactError> {
-        let renamed = self
-            .objects
-            .rename(&self.unfinished(id), &self.whole(&finished.sha256, id))
-            .await;
-        renamed.map_err(|error| self.failed(error))
+        let (from, to) = (self.unfinished(id), self.whole(&finished.sha256, id));
+        self.within(self.objects.rename(&from, &to)).await
     }
 
     pub(crate) async fn read(
@@ -110,12 +157,11 @@ impl Outside {
         sha256: &[u8],
         id: Uuid,
     ) -> Result<impl futures::Stream<Item = Result<bytes::Bytes, ArtifactError>> + Send + use<>, ArtifactError> {
-        let found = self.objects.get(&self.whole(sha256, id)).await;
-        let found = found.map_err(|error| self.failed(error))?;
-        let place = self.place.clone();
-        Ok(found.into_stream().map_err(move |source| ArtifactError::Outside {
-            place: place.clone(),
-            source,
+        let found = self.within(self.objects.get(&self.whole(sha256, id))).await?;
+        let begun = (self.clone(), found.into_stream());
+        Ok(try_unfold(begun, |(outside, mut pieces)| async move {
+            let piece = outside.within(pieces.try_next()).await?;
+            Ok(piece.map(|piece| (piece, (outside, pieces))))
         }))
     }
 
@@ -159,10 +205,7 @@ impl Outside {
 
     /// A directory's files have yet another name while they are written: the draft's with `#` and a number.
     fn sweep_staged(&self, unfinished: &std::path::Path, age: Duration) -> Result<u64, ArtifactError> {
-        let failed = |source| ArtifactError::Directory {
-            place: self.place.clone(),
-            source,
-        };
+        let failed = |source| self.in_directory(source);
         let entries = match std::fs::read_dir(unfinished) {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
@@ -214,4 +257,43 @@ fn s3(bucket: &str, settings: &ArtifactSettings) -> Result<object_store::aws::Am
     }
     let built = builder.build();
     built.map_err(|error| ArtifactSettingsError::new("UNIGATE_ARTIFACTS_S3_ENDPOINT", error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use object_store::memory::InMemory;
+    use object_store::throttle::{ThrottleConfig, ThrottledStore};
+
+    use super::*;
+
+    fn outside(hangs: ThrottleConfig) -> Outside {
+        Outside {
+            objects: Arc::new(ThrottledStore::new(InMemory::new(), hangs)),
+            place: "s3://registers".to_owned(),
+            prefix: Path::default(),
+            above_bytes: 0,
+            patience: Duration::from_millis(50),
+            directory: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_ever_for_a_place_that_hangs() {
+        let a_day = Duration::from_secs(86_400);
+        let reads = ThrottleConfig {
+            wait_get_per_call: a_day,
+            ..ThrottleConfig::default()
+        };
+        let writes = ThrottleConfig {
+            wait_put_per_call: a_day,
+            ..ThrottleConfig::default()
+        };
+        for hangs in [reads, writes] {
+            let hung = outside(hangs).check().await.unwrap_err();
+            assert!(matches!(hung, ArtifactError::Hangs { .. }) && hung.passes(), "{hung}");
+        }
+        let read = outside(reads).read(&[0; 32], Uuid::nil()).await.map(drop).unwrap_err();
+        assert!(matches!(read, ArtifactError::Hangs { .. }), "{read}");
+        outside(ThrottleConfig::default()).check().await.unwrap();
+    }
 }

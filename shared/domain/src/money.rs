@@ -1,7 +1,7 @@
 //! Money in minor units. There is no floating point and no arithmetic that could lose a unit; an amount without its
 //! currency cannot be printed.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -154,15 +154,26 @@ impl<'de> Deserialize<'de> for Currency {
 
 /// Minor units with a point and the currency's digits: 15000 in RUB is `150.00`, in JPY `15000`.
 pub fn format_minor(minor: i64, currency: Currency) -> String {
-    let digits = currency.digits();
-    if digits == 0 {
-        return minor.to_string();
+    let mut text = String::new();
+    append_minor(&mut text, minor, currency, '.');
+    text
+}
+
+/// The same at the end of a text, with this decimal mark: registers have a million of them.
+pub fn append_minor(text: &mut String, minor: i64, currency: Currency, mark: char) {
+    if minor < 0 {
+        text.push('-');
     }
-    let unit = 10_u64.pow(digits);
-    let sign = if minor < 0 { "-" } else { "" };
-    let whole = minor.unsigned_abs() / unit;
-    let part = minor.unsigned_abs() % unit;
-    format!("{sign}{whole}.{part:0width$}", width = digits as usize)
+    let mut unit = 10_u64.pow(currency.digits());
+    // A string takes everything.
+    let _ = write!(text, "{}", minor.unsigned_abs() / unit);
+    if unit > 1 {
+        text.push(mark);
+    }
+    while unit > 1 {
+        unit /= 10;
+        text.push(char::from(b'0' + (minor.unsigned_abs() / unit % 10) as u8));
+    }
 }
 
 /// Reads an amount of major units as people and spreadsheets write it: `150`, `150.00`, `150,5`, `1 500.00`. Not more digits

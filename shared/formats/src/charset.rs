@@ -19,6 +19,10 @@ impl Charset {
         Self { declared, unmappable }
     }
 
+    pub(crate) fn unmappable(&self) -> Unmappable {
+        self.unmappable
+    }
+
     /// As it is called in a file.
     pub(crate) fn name(&self) -> &'static str {
         match self.declared {

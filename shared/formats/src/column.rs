@@ -1,10 +1,11 @@
 //! What stands in a column of a row: a typed cell, and how text formats write it.
 
 use std::borrow::Cow;
+use std::fmt::{Display, Write as _};
 
 use domain::declaration::{Align, ColumnProfile, DecimalMark, Fact, Formulas, Zone};
-use domain::moment;
-use domain::money::format_minor;
+use domain::money::append_minor;
+use domain::{Number, PaymentId, moment};
 use jiff::Timestamp;
 
 use crate::head::Head;
@@ -23,13 +24,15 @@ pub(crate) struct Column {
 }
 
 /// What stands in one cell.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Cell<'a> {
     Empty,
     /// What a payer wrote.
     Hostile(&'a str),
     /// What is ours or the operator's.
-    Own(Cow<'a, str>),
+    Own(&'a str),
+    Number(Number),
+    Id(PaymentId),
     Count(i64),
     Money(i64),
     Day(Timestamp),
@@ -74,18 +77,14 @@ impl Column {
         let Some(fact) = &self.fact else {
             return match self.constant.as_str() {
                 "" => Cell::Empty,
-                constant => Cell::Own(constant.into()),
+                constant => Cell::Own(constant),
             };
         };
         let PayeeFacts {
             id, name, requisites, ..
         } = &layout.payee;
         let own = |text: &'a str| {
-            if text.is_empty() {
-                Cell::Empty
-            } else {
-                Cell::Own(text.into())
-            }
+            if text.is_empty() { Cell::Empty } else { Cell::Own(text) }
         };
         let optional = |text: &'a Option<String>| own(text.as_deref().unwrap_or_default());
         let hostile = |text: Option<&'a str>| match text {
@@ -93,8 +92,8 @@ impl Column {
             Some(text) => Cell::Hostile(text),
         };
         match fact {
-            Fact::Number => Cell::Own(row.number.to_string().into()),
-            Fact::PaymentId => Cell::Own(row.payment_id.to_string().into()),
+            Fact::Number => Cell::Number(row.number),
+            Fact::PaymentId => Cell::Id(row.payment_id),
             Fact::AcceptedAt => Cell::Moment(row.at),
             Fact::AcceptedDate => Cell::Day(row.at),
             Fact::AcceptedTime => Cell::Time(row.at),
@@ -105,7 +104,7 @@ impl Column {
             Fact::Amount => Cell::Money(row.amount),
             Fact::Fee => Cell::Money(row.fee),
             Fact::Paid => Cell::Money(row.amount.wrapping_add(row.fee)),
-            Fact::Currency => Cell::Own(row.currency.code().into()),
+            Fact::Currency => Cell::Own(row.currency.code()),
             Fact::ReceiptNumber => hostile(row.receipt_number),
             Fact::Terminal => own(row.terminal),
             Fact::Line => Cell::Count(line),
@@ -116,7 +115,7 @@ impl Column {
             Fact::SettlementAccount => optional(&requisites.account),
             Fact::Bik => optional(&requisites.bik),
             Fact::Sequence => Cell::Count(head.sequence.into()),
-            Fact::Field(field) => hostile(row.fields.get(field).map(String::as_str)),
+            Fact::Field(field) => hostile(row.fields.entered(field)),
         }
     }
 
@@ -143,28 +142,81 @@ impl Column {
     }
 }
 
+/// What writes the texts of one column, row after row, in one place. Payments follow each other by the hundred within a
+/// second: a moment that stands there already is not written again.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Pen {
+    text: String,
+    /// The moment that stands there, as far as its pattern shows it.
+    moment: Option<Timestamp>,
+}
+
+impl Pen {
+    /// One for every column.
+    pub(crate) fn of(columns: &[Column]) -> Vec<Self> {
+        vec![Self::default(); columns.len()]
+    }
+
+    fn anew(&mut self, write: impl FnOnce(&mut String)) -> &str {
+        self.text.clear();
+        self.moment = None;
+        write(&mut self.text);
+        &self.text
+    }
+
+    fn show(&mut self, shown: impl Display) -> &str {
+        // A string takes everything.
+        self.anew(|text| {
+            let _ = write!(text, "{shown}");
+        })
+    }
+
+    fn moment(&mut self, at: Timestamp, pattern: &str, style: &Style) -> &str {
+        let fractions = pattern.contains(['f', 'N']);
+        let told = Timestamp::from_second(at.as_second())
+            .ok()
+            .filter(|_| !fractions)
+            .unwrap_or(at);
+        if self.moment != Some(told) {
+            self.text = style.at(at, pattern);
+            self.moment = Some(told);
+        }
+        &self.text
+    }
+}
+
 impl Style {
-    /// A cell as text.
-    pub(crate) fn text<'a>(&self, cell: Cell<'a>, row: &Row<'_>) -> Cow<'a, str> {
+    /// A cell as text, written with the pen of its column where it is no text yet.
+    pub(crate) fn text<'a>(&self, cell: Cell<'a>, row: &Row<'_>, pen: &'a mut Pen) -> &'a str {
         match cell {
-            Cell::Empty => Cow::Borrowed(""),
-            Cell::Hostile(text) => clean::text(text, self.formulas),
+            Cell::Empty => "",
             Cell::Own(text) => text,
-            Cell::Count(count) => count.to_string().into(),
-            Cell::Money(minor) => self.money(minor, row.currency).into(),
-            Cell::Day(at) => self.at(at, &self.date).into(),
-            Cell::Time(at) => self.at(at, &self.time).into(),
-            Cell::Moment(at) => self.at(at, &self.moment).into(),
+            Cell::Hostile(raw) => match clean::text(raw, self.formulas) {
+                Cow::Borrowed(text) => text,
+                Cow::Owned(text) => pen.anew(|own| *own = text),
+            },
+            Cell::Number(number) => pen.show(number),
+            Cell::Id(id) => pen.show(id),
+            Cell::Count(count) => pen.show(count),
+            Cell::Money(minor) => pen.anew(|text| append_minor(text, minor, row.currency, self.mark())),
+            Cell::Day(at) => pen.moment(at, &self.date, self),
+            Cell::Time(at) => pen.moment(at, &self.time, self),
+            Cell::Moment(at) => pen.moment(at, &self.moment, self),
+        }
+    }
+
+    fn mark(&self) -> char {
+        match self.decimal {
+            DecimalMark::Point => '.',
+            DecimalMark::Comma => ',',
         }
     }
 
     /// An amount without its currency.
     pub(crate) fn money(&self, minor: i64, currency: domain::Currency) -> String {
-        let text = format_minor(minor, currency);
-        match self.decimal {
-            DecimalMark::Point => text,
-            DecimalMark::Comma => text.replace('.', ","),
-        }
+        let mut text = String::new();
+        append_minor(&mut text, minor, currency, self.mark());
+        text
     }
 
     /// A moment as a clock on the payee's wall shows it. The pattern was tried when it was declared.

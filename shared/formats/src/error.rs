@@ -53,9 +53,6 @@ pub enum FormatError {
     /// The workbook cannot be written.
     #[error(transparent)]
     Sheet(#[from] sheet::SheetError),
-    /// The text cannot be written.
-    #[error("text: {0}")]
-    Csv(#[from] csv::Error),
     /// The file cannot be written.
     #[error("file: {0}")]
     Write(#[from] io::Error),

@@ -24,6 +24,8 @@ pub struct Head {
     pub currency: Currency,
     /// Whether it is a copy of payments that are in regular registers.
     pub is_copy: bool,
+    /// Of those in a copy, how many were in no regular register: of all its files together.
+    pub open: i64,
     /// Acceptance (or delivery) of its first payment.
     pub first_at: Timestamp,
     /// The same of its last payment.

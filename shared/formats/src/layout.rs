@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use domain::TemplateError;
-use domain::declaration::{Fact, FormatKind, LineEnd, Payee, RegisterFormat, RegisterProfile, Requisites, TooLong};
+use domain::declaration::{
+    Fact, FormatKind, LineEnd, Payee, RegisterEncoding, RegisterFormat, RegisterProfile, Requisites, TooLong, Zone,
+};
 use domain::moment;
 use domain::template::Template;
 
@@ -119,6 +121,18 @@ impl Layout {
         })
     }
 
+    /// The same in another encoding: what the other side really writes.
+    pub fn encoded(mut self, encoding: RegisterEncoding) -> Self {
+        self.charset = Charset::new(encoding, self.charset.unmappable());
+        self
+    }
+
+    /// The same with days and times by another clock.
+    pub fn in_zone(mut self, zone: Zone) -> Self {
+        self.style.zone = zone;
+        self
+    }
+
     /// Begins a register's file.
     pub fn begin<'l, W: Write + 'l>(&'l self, head: &'l Head, out: W) -> Result<Writer<'l, W>, FormatError> {
         Writer::begin(self, head, out)
@@ -157,6 +171,29 @@ impl Layout {
             (_, Some(encoding)) => Some(encoding.decode_without_bom_handling(bytes).0.into_owned()),
             (_, None) => Some(String::from_utf8_lossy(bytes).into_owned()),
         }
+    }
+
+    /// Whether a file shows this fact of its payments. The template of a row may show anything, and that of a trailer what
+    /// payers paid on top.
+    pub fn shows(&self, fact: &Fact) -> bool {
+        let summed_up = self.trailer.is_some() && matches!(fact, Fact::Fee | Fact::Paid);
+        summed_up || self.row.is_some() || self.columns.iter().any(|column| column.fact.as_ref() == Some(fact))
+    }
+
+    /// Which of the fields that payers enter the file shows.
+    pub fn shown_fields(&self) -> Vec<String> {
+        let mut shown: Vec<String> = match &self.row {
+            Some(_) => self.fields.clone(),
+            None => Vec::new(),
+        };
+        for column in &self.columns {
+            if let Some(Fact::Field(field)) = &column.fact
+                && !shown.contains(field)
+            {
+                shown.push(field.clone());
+            }
+        }
+        shown
     }
 
     /// Whether the file leaves as it is made. Else it is made in memory, as much of it as [`Layout::rows_max`] lets

@@ -28,5 +28,5 @@ pub use head::Head;
 pub use layout::Layout;
 pub use read::{FILE_MAX_BYTES, Line, ReadError, Received, ReceivedPayment};
 pub use report::{Change, Note, Report};
-pub use row::{Row, Tally};
+pub use row::{Entered, Row, Tally};
 pub use write::{Writer, Written};

@@ -1,9 +1,22 @@
 //! One payment as a register shows it, and what all of them come to.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 
 use domain::{Currency, Number, PaymentId};
 use jiff::Timestamp;
+
+/// What a payer entered besides the account: a text by the name of its field.
+pub trait Entered: Debug {
+    /// The text of a field; none where nothing was entered.
+    fn entered(&self, field: &str) -> Option<&str>;
+}
+
+impl Entered for BTreeMap<String, String> {
+    fn entered(&self, field: &str) -> Option<&str> {
+        self.get(field).map(String::as_str)
+    }
+}
 
 /// A payment. Texts are as they came.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +42,7 @@ pub struct Row<'a> {
     /// Who took the money.
     pub terminal: &'a str,
     /// What else the payer entered.
-    pub fields: &'a BTreeMap<String, String>,
+    pub fields: &'a dyn Entered,
 }
 
 /// What was written, to be compared with what was frozen.

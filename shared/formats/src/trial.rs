@@ -27,6 +27,7 @@ impl Layout {
             total: 1,
             currency: payee.currency,
             is_copy: false,
+            open: 0,
             first_at: at,
             last_at: at,
             cutoff: at,

@@ -6,7 +6,7 @@ use domain::declaration::{Fact, Formulas};
 use domain::template::{Template, Values};
 
 use crate::FormatError;
-use crate::column::Column;
+use crate::column::{Column, Pen};
 use crate::head::Head;
 use crate::layout::Layout;
 use crate::row::{Row, Tally};
@@ -47,6 +47,7 @@ pub(crate) fn of_head(layout: &Layout, head: &Head) -> Values {
     values.number("part", head.part.0.into());
     values.number("parts", head.part.1.into());
     values.flag("copy", head.is_copy);
+    values.number("open", head.open);
     values.number("count", head.count);
     values.text("total", &style.money(head.total, head.currency));
     values.text("currency", head.currency.code());
@@ -78,6 +79,7 @@ pub(crate) fn of_trailer(layout: &Layout, head: &Head, tally: &Tally) -> Values 
 /// A payment's facts, added to those of the head. What the payer did not enter is there as nothing.
 pub(crate) fn add_row(values: &mut Values, layout: &Layout, head: &Head, row: &Row<'_>, line: i64) {
     for (name, fact) in Fact::PLAIN {
+        let mut pen = Pen::default();
         // What is the head's is there already.
         if matches!(
             fact,
@@ -93,13 +95,13 @@ pub(crate) fn add_row(values: &mut Values, layout: &Layout, head: &Head, row: &R
         }
         let column = Column::plain(fact, name);
         let cell = column.cell(layout, head, row, line);
-        values.text(name, &layout.style.text(cell, row));
+        values.text(name, layout.style.text(cell, row, &mut pen));
     }
     let entered: Vec<(&str, Cow<'_, str>)> = layout
         .fields
         .iter()
         .map(|field| {
-            let raw = row.fields.get(field).map(String::as_str).unwrap_or_default();
+            let raw = row.fields.entered(field).unwrap_or_default();
             (field.as_str(), crate::clean::text(raw, layout.style.formulas))
         })
         .collect();

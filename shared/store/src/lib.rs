@@ -12,6 +12,7 @@ pub mod artifacts;
 pub mod audit;
 pub mod cards;
 pub mod cases;
+mod copied;
 pub mod declarations;
 pub mod deliveries;
 pub mod disclosures;

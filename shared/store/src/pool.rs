@@ -141,8 +141,7 @@ impl Store {
         Ok(client.execute(&statement, params).await?)
     }
 
-    /// A session for SQL by a test's hand.
-    #[cfg(feature = "scratch")]
+    /// A session for what none of the above does.
     pub(crate) async fn session(&self) -> Result<deadpool_postgres::Object, StoreError> {
         Ok(self.pool.get().await?)
     }

@@ -27,19 +27,19 @@ use tokio_postgres::Row;
 
 use crate::StoreError;
 
-pub use again::mail_again;
+pub use again::{look_at_mail_again, mail_again};
 pub use building::{
     Build, BuildsDue, builds_due, claim_builds, record_build_failed, release_build, renew_builds, requeue_build,
 };
 pub use closing::{advance_clock, close_before_change, close_due, close_now, series_due, series_due_in};
-pub use copies::{CopyRequest, resend};
+pub use copies::{CopyRequest, look_at_resend, resend};
 pub use delivered::{close_delivered, deliveries_due, deliveries_due_in};
 pub use listing::{Listed, count_failed, find, list};
 pub use membership::{Closed, Membership, Recipient, Version, membership};
 pub use numbering::Numbering;
 pub use parts::{BuiltPart, ListedPart, Part, parts_of, record_built};
 pub use preview::{look_at, look_at_open};
-pub use rows::{Page, Place, RegisterRow, page_after};
+pub use rows::{Page, Place, RegisterRow, Shown, page_after};
 pub use standing::{Standing, count_open, note_late, perhaps_late, standings};
 pub use statement::{StatedRegister, StatedSum, StatementPeriod, statement_registers, statement_sums};
 pub use verify::{Found, files_like, payments_of, register_of};
@@ -67,6 +67,8 @@ pub struct Summary {
     pub total: i64,
     /// Their currency's code.
     pub currency: String,
+    /// Of those in a copy, how many were in no regular register when it was frozen.
+    pub open: i64,
 }
 
 impl Summary {
@@ -78,9 +80,9 @@ impl Summary {
 
 /// The columns of [`Summary`], of `register r` joined with `series s`; [`summary_of`] reads them from the row's start.
 pub(crate) const SUMMARY_COLUMNS: &str = "r.register_id, r.payee_id, s.name, r.kind = 'copy', r.sequence, \
-     r.first_accepted_at, r.last_accepted_at, r.payment_count, r.total, r.currency";
+     r.first_accepted_at, r.last_accepted_at, r.payment_count, r.total, r.currency, r.open_count";
 /// How many columns [`SUMMARY_COLUMNS`] has.
-pub(crate) const SUMMARY_WIDTH: usize = 10;
+pub(crate) const SUMMARY_WIDTH: usize = 11;
 
 pub(crate) fn summary_of(row: &Row) -> Result<Summary, StoreError> {
     Ok(Summary {
@@ -94,5 +96,6 @@ pub(crate) fn summary_of(row: &Row) -> Result<Summary, StoreError> {
         count: row.get(7),
         total: row.get(8),
         currency: row.get(9),
+        open: row.get(10),
     })
 }

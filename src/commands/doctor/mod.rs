@@ -34,6 +34,7 @@ pub(crate) async fn run(args: Args) -> Outcome {
     outside::look_at_mail(&operator.settings, &mut findings).await;
     if is_migrated {
         outside::look_at_vault(&operator, &mut findings).await;
+        outside::look_at_artifacts(&operator.artifacts, &mut findings).await;
         if let Err(error) = data::look(&operator, &mut findings).await {
             findings.no_data("data", &error);
         }

@@ -1,9 +1,10 @@
-//! Mail relays, directories of payees, and the vault with its identity.
+//! Mail relays, directories of payees, where large files lie, and the vault with its identity.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use artifacts::{ArtifactError, Artifacts};
 use cards::vault::{self, VaultError};
 use domain::declaration::{MailProfile, Payee};
 use mailer::relay::{Relay, SendError};
@@ -15,6 +16,8 @@ use crate::operator::Operator;
 
 /// A relay that says nothing for so long is taken for dead.
 const MAIL_TIMEOUT: Duration = Duration::from_secs(10);
+/// So is a place for files.
+const ARTIFACTS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connects and logs in, and sends nothing.
 pub(super) async fn look_at_mail(settings: &Settings, findings: &mut Findings) {
@@ -103,6 +106,36 @@ async fn try_own(profile: &MailProfile) -> Result<(), SendError> {
     match mailer::own_relay(profile)? {
         Some(relay) => try_relay(relay).await,
         None => Ok(()),
+    }
+}
+
+/// Writes where large files of registers go, and leaves nothing there.
+pub(super) async fn look_at_artifacts(artifacts: &Artifacts, findings: &mut Findings) {
+    let Some(place) = artifacts.place() else {
+        findings.ok("artifacts", "all files of registers lie in the database");
+        return;
+    };
+    let told = |error: ArtifactError| match error {
+        ArtifactError::Damaged(_) => format!("{place}: what is read there is not what was written"),
+        error => error.to_string(),
+    };
+    match tokio::time::timeout(ARTIFACTS_TIMEOUT, artifacts.check()).await {
+        Ok(Ok(())) => findings.ok("artifacts", format!("{place} can be written to and read")),
+        Ok(Err(ArtifactError::Directory { source, .. })) if source.kind() == ErrorKind::NotFound => findings.warn(
+            "artifacts",
+            format!("{place} is not there"),
+            "right where no registers are built or mailed; where they are, make or mount it",
+        ),
+        Ok(Err(error)) => findings.fail(
+            "artifacts",
+            told(error),
+            "is UNIGATE_ARTIFACTS_URL right, and may this user write there?",
+        ),
+        Err(_) => findings.fail(
+            "artifacts",
+            format!("{place}: no answer within {ARTIFACTS_TIMEOUT:?}"),
+            "is the storage there, and UNIGATE_ARTIFACTS_S3_ENDPOINT right?",
+        ),
     }
 }
 

@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use contract::Message;
 use contract::message::PaymentAccepted;
 use domain::Invalid;
-use domain::declaration::{Payee, RegisterFormat};
+use domain::declaration::{Payee, RegisterEncoding, RegisterFormat, Zone};
 use domain::ids::{PayeeId, PaymentId, TerminalId};
 use domain::limits::BATCH_MAX;
 use domain::money::{Currency, Fee};
@@ -43,6 +43,12 @@ pub(crate) struct ImportArgs {
     /// stands
     #[arg(long, value_name = "PRESET", value_parser = RegisterFormat::parse)]
     format: RegisterFormat,
+    /// What its text is encoded in, where it is not what the format says
+    #[arg(long, value_name = "ENCODING", value_parser = RegisterEncoding::parse)]
+    encoding: Option<RegisterEncoding>,
+    /// Whose clock its days and times are of, instead of the payee's registers': an IANA zone
+    #[arg(long, value_name = "ZONE", value_parser = Zone::parse)]
+    time_zone: Option<Zone>,
     /// How many payments there should be, where the file does not say
     #[arg(long, value_name = "N")]
     count: Option<i64>,
@@ -98,7 +104,13 @@ pub(super) async fn import(args: ImportArgs) -> Outcome {
     if !all.terminals.contains_key(&args.terminal) {
         bail!("no terminal {} is declared", args.terminal)
     }
-    let layout = Layout::in_format(&payee.value, args.format)?;
+    let mut layout = Layout::in_format(&payee.value, args.format)?;
+    if let Some(encoding) = args.encoding {
+        layout = layout.encoded(encoding);
+    }
+    if let Some(zone) = &args.time_zone {
+        layout = layout.in_zone(zone.clone());
+    }
     let import = Import {
         operator: &operator,
         args: &args,
@@ -195,6 +207,8 @@ impl Import<'_> {
             "file": self.args.file.file_name().map(|name| name.to_string_lossy()),
             "sha256": self.sha256,
             "format": self.args.format,
+            "encoding": self.args.encoding,
+            "time_zone": self.args.time_zone,
             "terminal": self.args.terminal,
             "lines": [batch.first().map(|line| line.line), batch.last().map(|line| line.line)],
             "outcomes": counted(taken),

@@ -15,7 +15,7 @@ use domain::ids::{PayeeId, RegisterId};
 use serde_json::{Value, json};
 use store::audit;
 use store::mailings;
-use store::registers::{self, Listed, ListedPart};
+use store::registers::{self, Listed, ListedPart, Summary};
 
 use super::payments::act;
 use crate::ending::{Ending, Outcome};
@@ -105,7 +105,7 @@ async fn show(operator: &Operator, id: RegisterId, format: ShowFormatArg) -> Out
     add("cutoff", json!(register.cutoff));
     add("revoked", json!(register.revoked));
     add("format", json!(register.format));
-    add("open", json!(register.open));
+    add("open", json!(register.summary.open));
     add("requested_by", json!(register.requested_by));
     add("payee_version", json!(register.payee_version));
     add("last_error", json!(register.last_error));
@@ -153,18 +153,21 @@ async fn build(operator: &Operator, payee: &PayeeId) -> Outcome {
 async fn tell_new(operator: &Operator, ids: &[RegisterId]) -> Outcome {
     for id in ids {
         let register = find(operator, *id).await?;
-        let about = &register.summary;
-        say(format!(
-            "register {id}: {} {} of payee {}, {} payments, {} {} in minor units",
-            about.kind(),
-            about.sequence,
-            about.payee,
-            about.count,
-            about.total,
-            about.currency
-        ))?;
+        say(format!("register {id}: {}", told(&register.summary)))?;
     }
     Ok(Ending::Done)
+}
+
+fn told(about: &Summary) -> String {
+    format!(
+        "{} {} of payee {}, {} payments, {} {} in minor units",
+        about.kind(),
+        about.sequence,
+        about.payee,
+        about.count,
+        about.total,
+        about.currency
+    )
 }
 
 impl Row for Listed {

@@ -8,7 +8,7 @@ use store::StoreError;
 use store::audit::Act;
 use store::registers::{self, CopyRequest};
 
-use super::tell_new;
+use super::{tell_new, told};
 use crate::commands::payments::zone_for;
 use crate::ending::{Ending, Outcome};
 use crate::moment;
@@ -42,12 +42,15 @@ pub(crate) struct Args {
     /// Where to, instead of the payee's own addresses
     #[arg(long, value_name = "MAIL", value_parser = parse_mail_address)]
     to_address: Option<String>,
+    /// Tell what would be sent, and send nothing
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// Freezes the copies, or lets the file be mailed again.
 pub(super) async fn run(operator: &Operator, args: Args) -> Outcome {
     match (args.id, args.payee, args.from, args.to) {
-        (Some(id), ..) => again(operator, id, args.to_address.as_deref()).await,
+        (Some(id), ..) => again(operator, id, args.to_address.as_deref(), args.dry_run).await,
         (None, Some(payee), Some(from), Some(to)) => {
             let zone = zone_for(operator, Some(&payee), args.time_zone).await?;
             let request = CopyRequest {
@@ -59,7 +62,11 @@ pub(super) async fn run(operator: &Operator, args: Args) -> Outcome {
                 format: args.format,
                 include_open: args.include_open,
             };
-            copy(operator, &request).await
+            if args.dry_run {
+                look_at_copies(operator, &request).await
+            } else {
+                copy(operator, &request).await
+            }
         }
         // clap lets nothing else through.
         _ => anyhow::bail!("say --payee, --from and --to, or --id"),
@@ -73,7 +80,22 @@ async fn copy(operator: &Operator, request: &CopyRequest) -> Outcome {
     }
 }
 
-async fn again(operator: &Operator, id: RegisterId, to: Option<&str>) -> Outcome {
+async fn look_at_copies(operator: &Operator, request: &CopyRequest) -> Outcome {
+    for copy in registers::look_at_resend(&operator.store, request).await? {
+        say(format!("would be sent, and is not: {}", told(&copy)))?;
+    }
+    Ok(Ending::Done)
+}
+
+async fn again(operator: &Operator, id: RegisterId, to: Option<&str>, dry_run: bool) -> Outcome {
+    if dry_run {
+        let (mails, to) = registers::look_at_mail_again(&operator.store, id, to).await?;
+        say(format!(
+            "register {id} would be mailed again as it is, and is not: {mails} mails, to {}",
+            to.join(", ")
+        ))?;
+        return Ok(Ending::Done);
+    }
     match registers::mail_again(&operator.store, id, to, &operator.who).await {
         Ok(mails) => say(format!("register {id} will be mailed again as it is: {mails} mails"))?,
         Err(error) => return Err(refused(operator, "register", &id.to_string(), error).await),

@@ -6,12 +6,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::Context;
-use domain::ids::{Number, RegisterId};
+use anyhow::{Context, bail};
+use domain::ids::{Number, PayeeId, RegisterId};
 use domain::money::Currency;
+use formats::Layout;
 use registers::{Contents, contents};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use store::declarations;
 use store::registers::{self as ledger, Found, Listed, ListedPart};
 
 use crate::ending::{Ending, Outcome};
@@ -27,6 +29,10 @@ pub(crate) struct Args {
     /// The file, as it was mailed or as it came out of its archive
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// Whose register it may be: then a file with a name of its own is found by the payments that this payee's layout reads in
+    /// it. Without, it has to be text with the columns `number` and `amount`
+    #[arg(long, value_name = "ID", value_parser = PayeeId::parse)]
+    payee: Option<PayeeId>,
     #[command(flatten)]
     format: ShowFormatArg,
 }
@@ -40,7 +46,7 @@ pub(super) async fn run(operator: &Operator, args: Args) -> Outcome {
     let mut told = json!({ "file": place, "bytes": bytes.len(), "sha256": hex::encode(&sha256) });
     let mut differs = Vec::new();
     let like = ledger::files_like(&operator.store, &sha256, &name).await?;
-    match find(operator, &bytes, like).await? {
+    match find(operator, &bytes, args.payee.as_ref(), like).await? {
         Some((id, file)) => {
             let register = super::find(operator, id).await?;
             compare(
@@ -67,13 +73,18 @@ pub(super) async fn run(operator: &Operator, args: Args) -> Outcome {
 async fn find(
     operator: &Operator,
     bytes: &[u8],
+    payee: Option<&PayeeId>,
     like: Vec<Found>,
 ) -> anyhow::Result<Option<(RegisterId, Option<Found>)>> {
     if let Some(found) = like.into_iter().next() {
         return Ok(Some((found.register, Some(found))));
     }
     // Amounts do not matter yet; any currency reads the numbers.
-    let Contents::Payments(payments) = contents(bytes, Currency::parse("RUB")?) else {
+    let layout = match payee {
+        Some(payee) => declared(operator, payee).await?,
+        None => None,
+    };
+    let Contents::Payments(payments) = contents(bytes, layout.as_ref(), Currency::parse("RUB")?) else {
         return Ok(None);
     };
     for number in payments.keys().take(NAMED_MAX) {
@@ -82,6 +93,16 @@ async fn find(
         }
     }
     Ok(None)
+}
+
+/// The layout that a payee's registers have now.
+async fn declared(operator: &Operator, payee: &PayeeId) -> anyhow::Result<Option<Layout>> {
+    let all = declarations::load(&operator.store).await?;
+    let Some(found) = all.payees.get(payee) else {
+        bail!("no payee {payee} is declared")
+    };
+    let registers = found.value.register.is_some();
+    Ok(registers.then(|| Layout::of(&found.value)).transpose()?)
 }
 
 async fn compare(
@@ -140,7 +161,9 @@ async fn compare(
             ));
         }
     }
-    match contents(bytes, Currency::parse(&about.currency)?) {
+    let layout = ledger::look_at(&operator.store, about.register_id).await?;
+    let layout = layout.map(|build| Layout::of(&build.payee)).transpose()?;
+    match contents(bytes, layout.as_ref(), Currency::parse(&about.currency)?) {
         Contents::Payments(found) => {
             let parts = ledger::parts_of(&operator.store, about.register_id).await?;
             let expected = of_part(&payments, file, &parts);

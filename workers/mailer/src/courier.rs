@@ -29,9 +29,6 @@ use crate::relay::{BYTES_PER_SECOND, Relay, SendError, Sending};
 const MEMORY_KIB: u32 = 256 * 1024;
 /// How long a mail waits for that.
 const MEMORY_WAIT: Duration = Duration::from_secs(30);
-/// Waits before the next try, in seconds; the last one repeats until the mail's four days are over. The first are short:
-/// a greylisting server wants patience, a restarted one does not.
-pub(crate) const RETRY_SECONDS: [u32; 9] = [10, 30, 120, 300, 900, 1800, 3600, 7200, 14400];
 /// How much longer than connecting and sending a lease lasts: waiting for room, reading the file, recording the end.
 pub(crate) const LEASE_MARGIN: Duration = Duration::from_secs(90);
 

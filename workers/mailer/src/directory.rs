@@ -83,6 +83,18 @@ pub(crate) async fn put<E>(
     put: Put,
     chunks: impl Stream<Item = Result<Bytes, E>>,
 ) -> Result<Result<(), PutError>, E> {
+    put_by(lane, put, chunks, TIMEOUT, write).await
+}
+
+/// The same, written by `write`, which may never end: a thread that hangs in the system cannot be stopped. It keeps its
+/// lane's leave to write until it comes back, so only so many can hang.
+async fn put_by<E>(
+    lane: &Lane,
+    put: Put,
+    chunks: impl Stream<Item = Result<Bytes, E>>,
+    patience: Duration,
+    write: impl FnOnce(&Put, Receiver<Bytes>) -> Result<(), PutError> + Send + 'static,
+) -> Result<Result<(), PutError>, E> {
     let away = |why: &str| PutError::Away {
         directory: put.directory.clone(),
         why: why.to_owned(),
@@ -90,7 +102,7 @@ pub(crate) async fn put<E>(
     let Some(writer) = lane.writer() else {
         return Ok(Err(away("it hangs; what was begun there has not ended yet")));
     };
-    let hangs = away(&format!("no end after {TIMEOUT:?}"));
+    let hangs = away(&format!("no end after {patience:?}"));
     let (sender, receiver) = channel(UNDER_WAY);
     let mut writing = tokio::task::spawn_blocking(move || {
         let _writer = writer;
@@ -98,7 +110,7 @@ pub(crate) async fn put<E>(
     });
     let mut chunks = std::pin::pin!(chunks);
     while let Some(chunk) = chunks.try_next().await? {
-        match tokio::time::timeout(TIMEOUT, sender.send(chunk)).await {
+        match tokio::time::timeout(patience, sender.send(chunk)).await {
             Ok(Ok(())) => {}
             // A writer that is gone says itself why.
             Ok(Err(_)) => break,
@@ -106,7 +118,7 @@ pub(crate) async fn put<E>(
         }
     }
     drop(sender);
-    match tokio::time::timeout(TIMEOUT, &mut writing).await {
+    match tokio::time::timeout(patience, &mut writing).await {
         Ok(Ok(written)) => Ok(written),
         Ok(Err(_)) | Err(_) => Ok(Err(hangs)),
     }

@@ -35,6 +35,7 @@ pub(crate) fn write(mailing: &Mailing, usual_from: &str) -> Result<Letter, Lette
         series: &about.series,
         sequence: about.sequence,
         is_copy: about.is_copy,
+        open: about.open,
         part,
         count: mailing.part.count,
         total: mailing.part.total,

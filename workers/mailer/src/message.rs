@@ -105,6 +105,9 @@ impl RegisterMail<'_> {
             self.part
                 .map(|Part { number, of }| ("X-Unigate-Part", format!("{number}/{of}"))),
         );
+        if self.register.open > 0 {
+            headers.push(("X-Unigate-Open", self.register.open.to_string()));
+        }
         // Keeps absence notices and mailing-list programs from answering a machine (RFC 3834).
         headers.push(("Auto-Submitted", "auto-generated".to_owned()));
         for (name, value) in headers {

@@ -10,7 +10,8 @@ const AT_ONCE: usize = 4;
 
 /// Closes everything that is due now and says which registers that made. Several closers at once take turns.
 pub async fn close_all_due(store: &Store) -> Result<Vec<RegisterId>, StoreError> {
-    let due = registers::series_due(store).await?;
+    let mut due = registers::series_due(store).await?;
+    begin_anywhere(&mut due);
     let delivered = registers::deliveries_due(store).await?;
     let mut closed = Vec::new();
     if !due.is_empty() {
@@ -28,6 +29,13 @@ pub async fn close_all_due(store: &Store) -> Result<Vec<RegisterId>, StoreError>
     }
     metrics::counter!("unigate_registers_closed_total").increment(closed.len() as u64);
     Ok(closed)
+}
+
+/// Closers that find the same series due begin at different ones, and meet those that are closed at the end, instead of each
+/// other's locks all the way.
+fn begin_anywhere(due: &mut [i64]) {
+    let place = uuid::Uuid::new_v4().as_u128() % (due.len().max(1) as u128);
+    due.rotate_left(usize::try_from(place).unwrap_or(0));
 }
 
 async fn take(

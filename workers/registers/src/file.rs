@@ -1,11 +1,11 @@
 //! What a register's file is called and wrapped in, and the identity of the mails that carry it.
 
 use domain::Currency;
-use domain::declaration::{Payee, SealStage};
-use formats::{Head, Layout, Row};
+use domain::declaration::{Fact, Payee, SealStage};
+use formats::{Entered, Head, Layout, Row};
 use jiff::Zoned;
 use store::StoreError;
-use store::registers::{Build, Part, RegisterRow, Summary};
+use store::registers::{Build, Page, Part, Shown, Summary};
 
 use crate::BuildError;
 use crate::parts::Planned;
@@ -37,7 +37,7 @@ impl FileSpec {
         };
         let layout = Layout::of(&build.payee)?;
         let head = head_of(build, planned)?;
-        let inner_name = marked(layout.file_name(&head)?, build.open);
+        let inner_name = marked(layout.file_name(&head)?, head.open);
         let zone = profile.time_zone.tz().clone();
         Ok(Self {
             name: profile.sealed_name(&inner_name),
@@ -72,26 +72,64 @@ fn head_of(build: &Build, planned: &Planned) -> Result<Head, BuildError> {
         total: planned.part.total,
         currency: Currency::parse(&about.currency).map_err(StoreError::from)?,
         is_copy: about.is_copy,
+        open: about.open,
         first_at: planned.first_at,
         last_at: planned.last_at,
         cutoff: build.numbering.cutoff,
     })
 }
 
-/// A payment as the file shows it.
-pub(crate) fn row_of(row: &RegisterRow) -> Row<'_> {
-    Row {
-        number: row.number,
-        payment_id: row.payment_id,
-        at: row.at,
-        paid_at: row.paid_at,
-        account: &row.account,
-        amount: row.amount,
-        fee: row.fee,
-        currency: row.currency,
-        receipt_number: row.receipt_number.as_deref(),
-        terminal: &row.terminal,
-        fields: &row.fields,
+/// Payments as the file shows them.
+pub(crate) trait Rows: Send {
+    /// Hands them over one by one, in their order.
+    fn each(&self, take: &mut dyn FnMut(&Row<'_>) -> Result<(), BuildError>) -> Result<(), BuildError>;
+}
+
+impl Rows for Page {
+    fn each(&self, take: &mut dyn FnMut(&Row<'_>) -> Result<(), BuildError>) -> Result<(), BuildError> {
+        Self::each(self, |row| {
+            let fields = Fields {
+                names: self.fields(),
+                texts: row.fields,
+            };
+            take(&Row {
+                number: row.number,
+                payment_id: row.payment_id,
+                at: row.at,
+                paid_at: row.paid_at,
+                account: row.account,
+                amount: row.amount,
+                fee: row.fee,
+                currency: row.currency,
+                receipt_number: row.receipt_number,
+                terminal: row.terminal,
+                fields: &fields,
+            })
+        })
+    }
+}
+
+/// What was read of the fields: a text for each name, in the same order.
+#[derive(Debug)]
+struct Fields<'r> {
+    names: &'r [String],
+    texts: &'r [Option<&'r str>],
+}
+
+impl Entered for Fields<'_> {
+    fn entered(&self, field: &str) -> Option<&str> {
+        let mut all = self.names.iter().zip(self.texts);
+        all.find_map(|(name, text)| text.filter(|_| name == field))
+    }
+}
+
+/// What of payments a layout shows.
+pub(crate) fn shown_by(layout: &Layout) -> Shown {
+    Shown {
+        fee: layout.shows(&Fact::Fee) || layout.shows(&Fact::Paid),
+        payment_id: layout.shows(&Fact::PaymentId),
+        terminal: layout.shows(&Fact::Terminal),
+        fields: layout.shown_fields(),
     }
 }
 

@@ -6,24 +6,25 @@ use std::io::{BufWriter, Write};
 use bytes::Bytes;
 use formats::Written;
 use store::artifacts::Finished;
-use store::registers::RegisterRow;
 use tokio::sync::mpsc::{Receiver, Sender};
 
 use crate::BuildError;
 use crate::beside::Beside;
 use crate::chunks::ChunkWriter;
-use crate::file::{FileSpec, row_of};
+use crate::file::{FileSpec, Rows};
 use crate::seal::{Trouble, Wrapping};
 
 /// Text goes into the stages in blocks of so many bytes.
 const BUFFER_BYTES: usize = 64 * 1024;
 /// Of a file of more payments, text is made on one thread and sealed on another.
 const BESIDE_ROWS: i64 = 20_000;
+/// A file of more payments is large without a look at how long they are.
+const LARGE_ROWS: i64 = 200_000;
 
 /// Rows on their way into the file. Without an `End` the file is never finished: a reader that broke off is not a short
 /// register.
 pub(crate) enum Page {
-    Rows(Vec<RegisterRow>),
+    Rows(Box<dyn Rows>),
     End,
 }
 
@@ -38,6 +39,7 @@ pub(crate) fn pack(
         stages: &spec.stages,
         inner_name: &spec.inner_name,
         dated: &spec.dated,
+        is_large: spec.head.count > LARGE_ROWS,
     };
     let packed = wrapping.begin(ChunkWriter::new(chunks), &trouble).and_then(|out| {
         let (out, written) = if spec.head.count > BESIDE_ROWS {
@@ -57,7 +59,7 @@ fn write_rows<W: Write>(spec: &FileSpec, pages: &mut Receiver<Page>, out: W) -> 
     let mut register = spec.layout.begin(&spec.head, out)?;
     loop {
         match pages.blocking_recv() {
-            Some(Page::Rows(rows)) => rows.iter().try_for_each(|row| register.row(&row_of(row)))?,
+            Some(Page::Rows(rows)) => rows.each(&mut |row| Ok(register.row(row)?))?,
             Some(Page::End) => return Ok(register.finish()?),
             None => return Err(BuildError::BrokenOff),
         }

@@ -6,13 +6,13 @@ use std::cell::Cell;
 use std::io::{self, Write};
 use std::rc::Rc;
 
-use formats::{Head, Layout, Writer};
+use formats::{Head, Layout, Row, Writer};
 use jiff::Timestamp;
-use store::registers::{Build, Part, RegisterRow};
+use store::registers::{Build, Part};
 use tokio::sync::mpsc::Receiver;
 
 use crate::BuildError;
-use crate::file::{FileSpec, row_of};
+use crate::file::FileSpec;
 use crate::pack::Page;
 
 /// A register of more parts than this is a mistake in its limits.
@@ -85,7 +85,7 @@ pub(crate) fn plan(spec: &FileSpec, limits: Limits, mut pages: Receiver<Page>) -
             Some(Page::End) => break,
             None => return Err(BuildError::BrokenOff),
         };
-        for row in &rows {
+        rows.each(&mut |row| {
             let width = scale.as_mut().map_or(Ok(0), |scale| scale.width(row))?;
             let is_full = |part: &Planned| {
                 limits.rows.is_some_and(|most| part.part.count >= most)
@@ -104,7 +104,8 @@ pub(crate) fn plan(spec: &FileSpec, limits: Limits, mut pages: Receiver<Page>) -
             if let Some(most) = limits.bytes.filter(|most| bytes > *most) {
                 return Err(BuildError::RowTooLarge { bytes, most });
             }
-        }
+            Ok(())
+        })?;
     }
     // At most PARTS_MAX.
     let parts = i32::try_from(plan.len()).unwrap_or(PARTS_MAX);
@@ -112,7 +113,7 @@ pub(crate) fn plan(spec: &FileSpec, limits: Limits, mut pages: Receiver<Page>) -
     Ok(plan)
 }
 
-fn begun(row: &RegisterRow, before: usize) -> Result<Planned, BuildError> {
+fn begun(row: &Row<'_>, before: usize) -> Result<Planned, BuildError> {
     let part = i32::try_from(before + 1).ok().filter(|part| *part <= PARTS_MAX);
     let part = part.ok_or(BuildError::TooManyParts(PARTS_MAX))?;
     Ok(Planned {
@@ -127,7 +128,7 @@ fn begun(row: &RegisterRow, before: usize) -> Result<Planned, BuildError> {
     })
 }
 
-fn take(part: &mut Planned, row: &RegisterRow) {
+fn take(part: &mut Planned, row: &Row<'_>) {
     part.part.count += 1;
     part.part.total = part.part.total.wrapping_add(row.amount);
     part.last_at = row.at;
@@ -150,8 +151,7 @@ impl<'s> Scale<'s> {
         };
         spec.layout.begin(&none, empty.clone())?.finish()?;
         let counted = Counted::default();
-        let mut register = spec.layout.begin(&spec.head, counted.clone())?;
-        register.flush()?;
+        let register = spec.layout.begin(&spec.head, counted.clone())?;
         Ok(Self {
             own: empty.bytes(),
             counted,
@@ -159,10 +159,9 @@ impl<'s> Scale<'s> {
         })
     }
 
-    fn width(&mut self, row: &RegisterRow) -> Result<u64, BuildError> {
+    fn width(&mut self, row: &Row<'_>) -> Result<u64, BuildError> {
         let before = self.counted.bytes();
-        self.register.row(&row_of(row))?;
-        self.register.flush()?;
+        self.register.row(row)?;
         Ok(self.counted.bytes() - before)
     }
 }

@@ -1,11 +1,13 @@
 //! A look at a register before it is built, or at one that was: its first rows, as the file shows them.
 
+use std::sync::Arc;
+
 use formats::Report;
 use store::Store;
 use store::registers::{self, Build};
 
 use crate::BuildError;
-use crate::file::{FileSpec, row_of};
+use crate::file::{FileSpec, Rows, shown_by};
 use crate::parts;
 
 /// A file of the first rows.
@@ -29,11 +31,16 @@ pub struct Preview {
 /// [`registers::look_at_open`] find them. Count and total are those of what is shown.
 pub async fn preview(store: &Store, build: &Build, most: i64) -> Result<Preview, BuildError> {
     let mut spec = FileSpec::of(build, &parts::whole(build))?;
-    let rows = registers::page_after(store, build, None, most).await?.rows()?;
-    spec.head.count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-    spec.head.total = rows.iter().map(|row| row.amount).sum();
+    let shown = Arc::new(shown_by(&spec.layout));
+    let rows = registers::page_after(store, build, &shown, None, most).await?;
+    spec.head.count = rows.count();
+    spec.head.total = 0;
+    Rows::each(&rows, &mut |row| {
+        spec.head.total = spec.head.total.wrapping_add(row.amount);
+        Ok(())
+    })?;
     let mut writer = spec.layout.begin(&spec.head, Vec::new())?;
-    rows.iter().try_for_each(|row| writer.row(&row_of(row)))?;
+    Rows::each(&rows, &mut |row| Ok(writer.row(row)?))?;
     let (bytes, written) = writer.finish()?;
     Ok(Preview {
         name: spec.inner_name,

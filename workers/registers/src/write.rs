@@ -1,22 +1,27 @@
 //! Writing the files of one register: rows from the database, packed on a thread of their own, chunks to where they lie.
 //! What bounds the memory of a build is how many pages and chunks are under way.
 
+use std::sync::Arc;
+
 use artifacts::{Artifacts, Draft};
 use bytes::Bytes;
 use formats::{Report, Tally, Written};
 use store::Store;
 use store::artifacts::{Artifact, Finished};
-use store::registers::{self, Build, BuiltPart, Place};
+use store::registers::{self, Build, BuiltPart, Place, Shown};
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio_util::sync::CancellationToken;
 
 use crate::BuildError;
-use crate::file::{FileSpec, message_id};
+use crate::file::{FileSpec, message_id, shown_by};
 use crate::pack::{Page, pack};
 use crate::parts::{self, Planned};
 
-/// Rows read at a time, and pages and chunks under way.
-const PAGE_ROWS: i64 = 4000;
+/// Rows read at a time: at first, and at most. In between, as many as come to so many bytes.
+const PAGE_ROWS_FIRST: i64 = 1000;
+const PAGE_ROWS_MOST: i64 = 20_000;
+const PAGE_BYTES: i64 = 2 * 1024 * 1024;
+/// Pages and chunks under way.
 const UNDER_WAY: usize = 2;
 
 /// One register being written.
@@ -83,10 +88,11 @@ impl Writing<'_> {
             return Ok(vec![parts::whole(self.build)]);
         };
         let spec = FileSpec::of(self.build, &parts::widest(self.build))?;
+        let shown = Arc::new(shown_by(&spec.layout));
         let (pages_in, pages) = channel(UNDER_WAY);
         let planned = async { tokio::task::spawn_blocking(move || parts::plan(&spec, limits, pages)).await? };
         let all = Range::default();
-        let read = self.read_rows(&all, pages_in);
+        let read = self.read_rows(&shown, &all, pages_in);
         let (read, planned) = Box::pin(self.unless_lost(async { Ok(tokio::join!(read, planned)) })).await?;
         read?;
         planned
@@ -126,10 +132,11 @@ impl Writing<'_> {
         range: &Range,
     ) -> Result<(Written, Finished, Option<Place>), BuildError> {
         let spec = FileSpec::of(self.build, planned)?;
+        let shown = Arc::new(shown_by(&spec.layout));
         let (pages_in, pages) = channel(UNDER_WAY);
         let (chunks_in, chunks) = channel(UNDER_WAY);
         let packed = async { tokio::task::spawn_blocking(move || pack(&spec, pages, chunks_in)).await? };
-        let read = self.read_rows(range, pages_in);
+        let read = self.read_rows(&shown, range, pages_in);
         // The packer's own error comes last where it is only the echo of another's.
         let (read, kept, packed) = tokio::join!(read, keep(draft, chunks), packed);
         let last = read?;
@@ -138,18 +145,25 @@ impl Writing<'_> {
         Ok((written, finished, last))
     }
 
-    /// Reads the rows of a range and returns where they end. While a page is read and handed over, the next is fetched.
-    async fn read_rows(&self, range: &Range, pages: Sender<Page>) -> Result<Option<Place>, BuildError> {
+    /// Reads the rows of a range and returns where they end. While a page is handed over, the next is fetched.
+    async fn read_rows(
+        &self,
+        shown: &Arc<Shown>,
+        range: &Range,
+        pages: Sender<Page>,
+    ) -> Result<Option<Place>, BuildError> {
         let mut end = range.after;
         let mut left = range.most.unwrap_or(i64::MAX);
-        let mut fetched = self.fetch(end, left).await?;
+        let mut most = left.min(PAGE_ROWS_FIRST);
+        let mut fetched = self.fetch(shown, end, most).await?;
         while let Some(page) = fetched {
-            end = page.end().or(end);
-            let is_last = page.count() < left.min(PAGE_ROWS);
-            left = if is_last { 0 } else { left - page.count() };
-            let handed_over = async { Ok::<_, BuildError>(pages.send(Page::Rows(page.rows()?)).await.is_ok()) };
-            let (next, handed_over) = tokio::join!(self.fetch(end, left), handed_over);
-            if !handed_over? {
+            end = page.end()?.or(end);
+            let count = page.count();
+            left = if count < most { 0 } else { left - count };
+            most = left.min(page_rows(&page));
+            let handed_over = pages.send(Page::Rows(Box::new(page)));
+            let (next, handed_over) = tokio::join!(self.fetch(shown, end, most), handed_over);
+            if handed_over.is_err() {
                 // A packer that is gone says itself why.
                 return Ok(end);
             }
@@ -159,12 +173,17 @@ impl Writing<'_> {
         Ok(end)
     }
 
-    /// The next page; none when nothing is left to be read.
-    async fn fetch(&self, after: Option<Place>, left: i64) -> Result<Option<registers::Page>, BuildError> {
-        if left == 0 {
+    /// The next page of so many rows; none when nothing is left to be read.
+    async fn fetch(
+        &self,
+        shown: &Arc<Shown>,
+        after: Option<Place>,
+        most: i64,
+    ) -> Result<Option<registers::Page>, BuildError> {
+        if most == 0 {
             return Ok(None);
         }
-        let page = registers::page_after(self.store, self.build, after, left.min(PAGE_ROWS)).await?;
+        let page = registers::page_after(self.store, self.build, shown, after, most).await?;
         Ok(Some(page))
     }
 
@@ -174,6 +193,13 @@ impl Writing<'_> {
             () = self.lost.cancelled() => Err(BuildError::LeaseLost),
         }
     }
+}
+
+/// How many rows the next page has, so that pages of any rows take about as much memory.
+fn page_rows(page: &registers::Page) -> i64 {
+    let bytes = i64::try_from(page.bytes()).unwrap_or(i64::MAX);
+    let rows = PAGE_BYTES.saturating_mul(page.count()) / bytes.max(1);
+    rows.clamp(1, PAGE_ROWS_MOST)
 }
 
 async fn keep(draft: &mut Draft, mut chunks: Receiver<Bytes>) -> Result<(), BuildError> {

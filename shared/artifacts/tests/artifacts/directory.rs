@@ -211,3 +211,23 @@ async fn settings_that_can_never_work_name_their_variable() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_directory_is_tried_and_nothing_is_left_there() {
+    on_stand(|stand| async move {
+        let directory = Directory::new();
+        let artifacts = stand.artifacts(&directory.settings());
+        let missing = artifacts.check().await.unwrap_err();
+        assert!(matches!(missing, ArtifactError::Directory { .. }), "{missing}");
+        assert!(!directory.0.exists(), "a try makes none");
+        std::fs::create_dir(&directory.0).unwrap();
+        artifacts.check().await.unwrap();
+        assert!(directory.files().is_empty(), "{:?}", directory.files());
+        // What stands in the way of files.
+        std::fs::remove_dir(directory.0.join("unfinished")).ok();
+        std::fs::write(directory.0.join("unfinished"), "").unwrap();
+        assert!(artifacts.check().await.is_err());
+        assert_eq!(stand.sql("SELECT count(*) FROM artifact").await, "0");
+    })
+    .await;
+}

@@ -167,6 +167,10 @@ async fn storage_that_is_away_or_refuses_is_named_and_tried_again() {
         );
         assert!(!text.contains(SECRET));
         assert_eq!(stand.sql("SELECT count(*) FROM artifact").await, "0");
+        let tried = stand.artifacts(&settings).check().await.unwrap_err().to_string();
+        assert!(tried.contains("NoSuchBucket"), "{tried}");
+        stand.artifacts(&storage.settings()).check().await.unwrap();
+        assert_eq!(storage.holds().await, (vec![], 0), "nothing is left of a try");
     })
     .await;
 }

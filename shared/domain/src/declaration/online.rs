@@ -74,10 +74,6 @@ impl Online<'_> {
             "timeout_seconds",
             "must be from 1 to 60",
         );
-        for (at, wait) in self.retry_seconds.iter().enumerate() {
-            let field = format!("retry_seconds[{at}]");
-            within(*wait, RETRY_MAX_SECONDS, &field, "must be from 1 to 86400");
-        }
         within(
             self.give_up_hours,
             GIVE_UP_MAX_HOURS,
@@ -90,9 +86,7 @@ impl Online<'_> {
             "probe_seconds",
             "must be from 1 to 600",
         );
-        let steps = self.retry_seconds.len();
-        found.refuse_if(steps == 0, "retry_seconds", "is empty: say at least one wait");
-        found.refuse_if(steps > RETRY_STEPS_MAX, "retry_seconds", "has more than 100 steps");
+        found.0.extend(check_retries(self.retry_seconds).0);
         if let Some(rate) = &self.rate {
             found.within("rate", rate.check());
         }
@@ -115,4 +109,24 @@ pub(super) fn default_give_up_hours() -> u32 {
 
 pub(super) fn default_probe_seconds() -> u32 {
     30
+}
+
+/// Checks `retry_seconds`: the waits before the second try, the third and so on, of which the last repeats.
+pub(super) fn check_retries(seconds: &[u32]) -> Findings {
+    let mut found = Findings::default();
+    for (at, wait) in seconds.iter().enumerate() {
+        let field = format!("retry_seconds[{at}]");
+        found.refuse_if(
+            !(1..=RETRY_MAX_SECONDS).contains(wait),
+            &field,
+            "must be from 1 to 86400",
+        );
+    }
+    found.refuse_if(seconds.is_empty(), "retry_seconds", "is empty: say at least one wait");
+    found.refuse_if(
+        seconds.len() > RETRY_STEPS_MAX,
+        "retry_seconds",
+        "has more than 100 steps",
+    );
+    found
 }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 pub use calendar::{Calendar, CalendarChoice, DayOff, OnDayOff};
 pub use check::{HEAD_NAMES, row_names};
-pub use deliver::{DirectoryProfile, MailProfile, Recipient};
+pub use deliver::{DirectoryProfile, MailProfile, RETRY_SECONDS_USUAL, Recipient};
 pub use format::{FormatKind, RegisterEncoding, RegisterFormat, Unmappable};
 pub use layout::{Align, ColumnProfile, DecimalMark, Fact, Formulas, LayoutProfile, LineEnd, TextEscape, TooLong};
 pub use seal::{AgeSeal, CommandSeal, GzipSeal, INPUT, OUTPUT, OpenPgpSeal, SealStage, ZipSeal, key_file};

@@ -51,6 +51,8 @@ pub struct Letter<'a> {
     pub sequence: i32,
     /// Whether it is a copy.
     pub is_copy: bool,
+    /// Of the payments of a copy, in all its parts, how many were in no regular register.
+    pub open: i64,
     /// Which part it is, where it comes in several.
     pub part: Option<Part>,
     /// Payments in it; 0 in one that says that there were none.

@@ -9,6 +9,7 @@ fn letter(zone: &Zone) -> Letter<'_> {
         series: "main",
         sequence: 12,
         is_copy: false,
+        open: 0,
         part: None,
         count: 345,
         total: 5_175_000,
@@ -104,6 +105,29 @@ fn a_part_of_a_copy_of_another_series_says_all_of_that() {
         "COPY (повтор): Реестр night 000012, часть 1 из 3, Горводоканал (gorvodokanal): платежей 1, сумма 51750.00 RUB"
     );
     assert!(russian.body.contains("Это повтор (COPY)"));
+}
+
+#[test]
+fn a_copy_with_open_payments_says_how_many_they_are() {
+    let zone = moscow();
+    let copy = Letter {
+        is_copy: true,
+        open: 7,
+        ..letter(&zone)
+    };
+    for (language, subject, body) in [
+        (
+            Language::En,
+            "COPY with open payments: Register 000012",
+            "But 7 of them were not",
+        ),
+        (Language::Ru, "COPY (повтор с платежами вне реестров): ", "ещё нет (7)"),
+    ] {
+        let written = write(in_language(language), &copy);
+        assert!(written.subject.starts_with(subject), "{}", written.subject);
+        assert!(written.body.contains(body), "{}", written.body);
+        assert_eq!(written.fallback, None);
+    }
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub(super) fn part(language: Language, number: i32, of: i32) -> String {
 }
 
 const ENGLISH: Ready = Ready {
-    subject: "{% if copy %}COPY: {% endif %}Register {% if series != \"main\" %}{{ series }} {% endif %}{{ sequence }}\
+    subject: "{% if copy %}COPY{% if open %} with open payments{% endif %}: {% endif %}Register {% if series != \"main\" %}{{ series }} {% endif %}{{ sequence }}\
         {% if part %}, part {{ part }} of {{ parts }}{% endif %}, {{ name }} ({{ payee }}): \
         {{ count }} {% if count == 1 %}payment{% else %}payments{% endif %}, {{ total }}",
     body: "Register {% if series != \"main\" %}{{ series }} {% endif %}{{ sequence }} of {{ name }} ({{ payee }})
@@ -49,12 +49,15 @@ Register id: {{ register_id }}
 {% if copy %}
 
 This is a copy: its payments were in regular registers before, under the same numbers.
+{% if open %}
+But {{ open }} of them were not: they come with the next regular register, under the same numbers.
+{% endif %}
 {% endif %}
 ",
 };
 
 const RUSSIAN: Ready = Ready {
-    subject: "{% if copy %}COPY (повтор): {% endif %}Реестр {% if series != \"main\" %}{{ series }} {% endif %}{{ sequence }}\
+    subject: "{% if copy %}COPY (повтор{% if open %} с платежами вне реестров{% endif %}): {% endif %}Реестр {% if series != \"main\" %}{{ series }} {% endif %}{{ sequence }}\
         {% if part %}, часть {{ part }} из {{ parts }}{% endif %}, {{ name }} ({{ payee }}): \
         платежей {{ count }}, сумма {{ total }}",
     body:
@@ -80,6 +83,9 @@ const RUSSIAN: Ready = Ready {
 {% if copy %}
 
 Это повтор (COPY): эти платежи уже были в обычных реестрах под теми же номерами.
+{% if open %}
+Кроме платежей, которых в них ещё нет ({{ open }}): они придут в следующем обычном реестре под теми же номерами.
+{% endif %}
 {% endif %}
 ",
 };

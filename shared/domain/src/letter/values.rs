@@ -14,13 +14,14 @@ use crate::template::{Money, ZONE};
 const NAME_MAX: usize = 120;
 
 /// What is always there. `part` and `parts` are empty in a register that is one file.
-pub(super) const NAMES: [&str; 17] = [
+pub(super) const NAMES: [&str; 18] = [
     "payee",
     "name",
     "series",
     "sequence",
     "kind",
     "copy",
+    "open",
     "part",
     "parts",
     "count",
@@ -59,6 +60,7 @@ pub(super) fn of(letter: &Letter<'_>) -> Value {
         ("sequence", Value::from(sequence(letter))),
         ("kind", Value::from(kind)),
         ("copy", Value::from(letter.is_copy)),
+        ("open", Value::from(letter.open)),
         ("part", part(|part| part.number)),
         ("parts", part(|part| part.of)),
         ("count", Value::from(letter.count)),
@@ -89,6 +91,7 @@ pub(super) fn samples(zone: &Zone) -> Vec<Letter<'_>> {
         series: "main",
         sequence: 408,
         is_copy: false,
+        open: 0,
         part: None,
         count: 1_953,
         total: 274_618_035,
@@ -113,10 +116,14 @@ pub(super) fn samples(zone: &Zone) -> Vec<Letter<'_>> {
         is_copy: true,
         ..usual.clone()
     };
+    let open = Letter {
+        open: 36,
+        ..copy.clone()
+    };
     let part = Letter {
         part: Some(Part { number: 2, of: 5 }),
         series: "night",
         ..usual.clone()
     };
-    vec![usual, one, none, copy, part]
+    vec![usual, one, none, copy, open, part]
 }

@@ -47,6 +47,7 @@ pub(super) fn xml(reading: &Reading<'_>, bytes: &[u8]) -> Result<Received, ReadE
     let mut reader = Reader::from_str(&text);
     let mut cells = vec![String::new(); layout.columns.len()];
     let mut path: Vec<String> = Vec::new();
+    let mut has_root = false;
     let mut received = Received {
         lines: Vec::new(),
         told_count: None,
@@ -66,6 +67,7 @@ pub(super) fn xml(reading: &Reading<'_>, bytes: &[u8]) -> Result<Received, ReadE
         };
         match reader.read_event().map_err(|error| broken(&error.to_string()))? {
             Event::Start(start) => {
+                has_root = true;
                 let name = String::from_utf8_lossy(start.local_name().as_ref()).into_owned();
                 if path.is_empty() {
                     for attribute in start.attributes().flatten() {
@@ -106,9 +108,10 @@ pub(super) fn xml(reading: &Reading<'_>, bytes: &[u8]) -> Result<Received, ReadE
                 }
             }
             Event::DocType(_) => return Err(broken("has a document type, which is not read")),
-            Event::Eof if path.is_empty() => return Ok(received),
+            Event::Eof if path.is_empty() && has_root => return Ok(received),
             Event::Eof => return Err(broken("ends too early")),
-            Event::Empty(_) | Event::Comment(_) | Event::Decl(_) | Event::PI(_) => {}
+            Event::Empty(_) => has_root = true,
+            Event::Comment(_) | Event::Decl(_) | Event::PI(_) => {}
         }
     }
 }

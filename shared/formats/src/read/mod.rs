@@ -4,6 +4,7 @@
 mod dbf;
 mod markup;
 mod pattern;
+mod template;
 mod text;
 mod xlsx;
 
@@ -16,6 +17,7 @@ use jiff::civil::{Date, Time};
 use jiff::fmt::strtime::BrokenDownTime;
 use jiff::{Timestamp, Zoned};
 
+use self::pattern::Pattern;
 use crate::layout::Layout;
 
 /// The largest file that is read: all of it is in memory.
@@ -27,9 +29,6 @@ pub enum ReadError {
     /// It is larger than [`FILE_MAX_BYTES`].
     #[error("is larger than {FILE_MAX_BYTES} bytes")]
     TooLarge,
-    /// This format is written and not read.
-    #[error("a file of this format is not read")]
-    NotRead,
     /// It is not in the encoding of the layout.
     #[error("is not {0}")]
     Encoding(&'static str),
@@ -88,7 +87,22 @@ impl Layout {
         if bytes.len() > FILE_MAX_BYTES {
             return Err(ReadError::TooLarge);
         }
-        let reading = Reading { layout: self, currency };
+        self.read_what(bytes, currency, Needs::All)
+    }
+
+    /// The same of a file of any size, as far as payments are recognised and counted: numbers and amounts. What the layout
+    /// has not is empty.
+    pub fn read_amounts(&self, bytes: &[u8], currency: Currency) -> Result<Received, ReadError> {
+        self.read_what(bytes, currency, Needs::Amounts)
+    }
+
+    fn read_what(&self, bytes: &[u8], currency: Currency, needs: Needs) -> Result<Received, ReadError> {
+        let reading = Reading {
+            layout: self,
+            row: template::row_of(self).transpose()?,
+            currency,
+            needs,
+        };
         reading.check_columns()?;
         match self.format.kind() {
             FormatKind::Delimited => text::delimited(&reading, bytes),
@@ -97,7 +111,10 @@ impl Layout {
             FormatKind::Xml => markup::xml(&reading, bytes),
             FormatKind::Jsonl => markup::json_lines(&reading, bytes),
             FormatKind::Xlsx => xlsx::read(&reading, bytes),
-            FormatKind::Text => Err(ReadError::NotRead),
+            FormatKind::Text => match &reading.row {
+                Some(row) => template::read(&reading, row, bytes),
+                None => Err(ReadError::NoColumn("row")),
+            },
         }
     }
 }
@@ -105,25 +122,41 @@ impl Layout {
 /// A file being read.
 struct Reading<'l> {
     layout: &'l Layout,
+    /// Where a payment is a template and no columns.
+    row: Option<Pattern>,
     currency: Currency,
+    needs: Needs,
+}
+
+/// What of a payment has to be there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    /// All that it takes to accept it.
+    All,
+    /// Number and amount.
+    Amounts,
 }
 
 impl Reading<'_> {
     fn check_columns(&self) -> Result<(), ReadError> {
-        let has = |facts: &[Fact]| {
-            let mut columns = self.layout.columns.iter();
-            columns.any(|column| column.fact.as_ref().is_some_and(|fact| facts.contains(fact)))
+        let has = |facts: &[Fact]| match &self.row {
+            Some(row) => facts.iter().any(|fact| row.tells(&template::name_of(fact))),
+            None => {
+                let mut columns = self.layout.columns.iter();
+                columns.any(|column| column.fact.as_ref().is_some_and(|fact| facts.contains(fact)))
+            }
         };
         for (name, facts) in [
             ("number", &[Fact::Number][..]),
-            ("account", &[Fact::Account]),
             ("amount", &[Fact::Amount]),
+            ("account", &[Fact::Account]),
             (
                 "paid_at or paid_date",
                 &[Fact::PaidAt, Fact::PaidDate, Fact::AcceptedAt, Fact::AcceptedDate],
             ),
         ] {
-            if !has(facts) {
+            let needed = self.needs == Needs::All || ["number", "amount"].contains(&name);
+            if needed && !has(facts) {
                 return Err(ReadError::NoColumn(name));
             }
         }
@@ -132,11 +165,18 @@ impl Reading<'_> {
 
     /// A payment out of its cells, one per column of the layout.
     fn payment(&self, cells: &[&str]) -> Result<ReceivedPayment, String> {
-        let cell = |fact: &Fact| {
+        self.payment_of(|fact| {
             let columns = self.layout.columns.iter().zip(cells);
             let mut found = columns.filter(|(column, _)| column.fact.as_ref() == Some(fact));
             found.next().map(|(_, text)| *text).filter(|text| !text.is_empty())
-        };
+        })
+    }
+
+    /// A payment out of the texts of its facts; none is empty.
+    fn payment_of<'t>(&self, cell: impl Fn(&Fact) -> Option<&'t str> + Copy) -> Result<ReceivedPayment, String> {
+        if self.needs == Needs::Amounts {
+            return self.amounts_of(cell);
+        }
         let needed = |fact: Fact| cell(&fact).ok_or_else(|| format!("{}: is missing", fact.word()));
         let fields = self.layout.fields.iter().filter_map(|field| {
             let text = cell(&Fact::Field(field.clone()))?;
@@ -158,6 +198,20 @@ impl Reading<'_> {
         })
     }
 
+    fn amounts_of<'t>(&self, cell: impl Fn(&Fact) -> Option<&'t str> + Copy) -> Result<ReceivedPayment, String> {
+        let needed = |fact: Fact| cell(&fact).ok_or_else(|| format!("{}: is missing", fact.word()));
+        Ok(ReceivedPayment {
+            number: needed(Fact::Number)?.to_owned(),
+            account: String::new(),
+            amount: self.amount("amount", needed(Fact::Amount)?)?,
+            fee: 0,
+            currency: None,
+            paid_at: Timestamp::UNIX_EPOCH,
+            receipt_number: None,
+            fields: BTreeMap::new(),
+        })
+    }
+
     /// What an agent that disarms formulas as we do has put in front.
     fn undisarmed<'t>(&self, text: &'t str) -> &'t str {
         let bare = text
@@ -171,7 +225,7 @@ impl Reading<'_> {
     }
 
     /// When the payer paid; where the file does not say, when the other one accepted it.
-    fn paid_at<'t>(&self, cell: impl Fn(&Fact) -> Option<&'t str>) -> Result<Timestamp, String> {
+    fn paid_at<'t>(&self, cell: impl Fn(&Fact) -> Option<&'t str> + Copy) -> Result<Timestamp, String> {
         let style = &self.layout.style;
         for (at, date, time) in [
             (Fact::PaidAt, Fact::PaidDate, Fact::PaidTime),

@@ -9,6 +9,7 @@ use domain::money::parse_major;
 use super::pattern::Pattern;
 use super::{Line, ReadError, Reading, Received};
 use crate::column::Column;
+use crate::layout::Layout;
 
 /// The text, whatever it was encoded in. A letter that cannot be read is an error: a name that is half a name is none.
 pub(super) fn decoded<'b>(reading: &Reading<'_>, bytes: &'b [u8]) -> Result<Cow<'b, str>, ReadError> {
@@ -26,27 +27,34 @@ pub(super) fn decoded<'b>(reading: &Reading<'_>, bytes: &'b [u8]) -> Result<Cow<
 }
 
 /// The payments' own lines, the number of the first, and what stands around them tells.
-struct Body<'t> {
-    lines: Vec<&'t str>,
-    first: u64,
-    told: Vec<(String, String)>,
+pub(super) struct Body<'t> {
+    pub(super) lines: Vec<&'t str>,
+    pub(super) first: u64,
+    pub(super) told: Vec<(String, String)>,
 }
 
-fn body<'t>(reading: &Reading<'_>, text: &'t str) -> Result<Body<'t>, ReadError> {
-    let layout = reading.layout;
-    let mut lines: Vec<&str> = text.lines().collect();
-    let constants: Vec<(&str, &str)> = layout
-        .constants
-        .iter()
-        .map(|(name, text)| (name.as_str(), text.as_str()))
-        .collect();
+pub(super) fn constants(layout: &Layout) -> Vec<(&str, &str)> {
+    let constants = layout.constants.iter();
+    constants.map(|(name, text)| (name.as_str(), text.as_str())).collect()
+}
+
+/// The patterns of what stands before and after the payments, as far as the layout has them, with their names.
+pub(super) fn around_of(layout: &Layout) -> impl Iterator<Item = (&'static str, Result<Pattern, ReadError>)> {
     let names: Vec<&str> = HEAD_NAMES.into_iter().chain(["total_fee", "total_paid"]).collect();
+    let templates = [("header", &layout.header), ("trailer", &layout.trailer)];
+    templates.into_iter().filter_map(move |(name, template)| {
+        let pattern = Pattern::of(template.as_ref()?, &names, &[], &constants(layout));
+        let wrong = || ReadError::Malformed(format!("the layout's {name} cannot be read backwards"));
+        Some((name, pattern.ok_or_else(wrong)))
+    })
+}
+
+pub(super) fn body<'t>(reading: &Reading<'_>, text: &'t str) -> Result<Body<'t>, ReadError> {
+    let mut lines: Vec<&str> = text.lines().collect();
     let mut told = Vec::new();
     let mut first = 1;
-    for (name, template) in [("header", &layout.header), ("trailer", &layout.trailer)] {
-        let Some(template) = template else { continue };
-        let pattern = Pattern::of(template, &names, &constants)
-            .ok_or_else(|| ReadError::Malformed(format!("the layout's {name} cannot be read backwards")))?;
+    for (name, pattern) in around_of(reading.layout) {
+        let pattern = pattern?;
         let height = pattern.height();
         if lines.len() < height {
             return Err(ReadError::Malformed(format!("{name}: is missing")));
@@ -74,7 +82,11 @@ fn body<'t>(reading: &Reading<'_>, text: &'t str) -> Result<Body<'t>, ReadError>
     Ok(Body { lines, first, told })
 }
 
-fn received(reading: &Reading<'_>, told: &[(String, String)], lines: Vec<Line>) -> Result<Received, ReadError> {
+pub(super) fn received(
+    reading: &Reading<'_>,
+    told: &[(String, String)],
+    lines: Vec<Line>,
+) -> Result<Received, ReadError> {
     let value = |wanted: &str| {
         told.iter()
             .find(|(name, _)| name == wanted)

@@ -9,7 +9,7 @@ use domain::declaration::Fact;
 
 use super::{RowWriter, fixed};
 use crate::FormatError;
-use crate::column::{Cell, Column};
+use crate::column::{Cell, Column, Pen};
 use crate::head::Head;
 use crate::layout::Layout;
 use crate::report::Report;
@@ -42,6 +42,7 @@ pub(super) struct Dbf<'l, W> {
     head: &'l Head,
     out: W,
     fields: Vec<Field>,
+    pens: Vec<Pen>,
     record: Vec<u8>,
 }
 
@@ -68,6 +69,7 @@ impl<'l, W: Write> Dbf<'l, W> {
             head,
             out,
             fields,
+            pens: Pen::of(&layout.columns),
             record: Vec::new(),
         })
     }
@@ -148,13 +150,14 @@ impl<W: Write> RowWriter<W> for Dbf<'_, W> {
         self.record.clear();
         // Not deleted.
         self.record.push(b' ');
-        for (column, field) in layout.columns.iter().zip(&self.fields) {
+        for ((column, field), pen) in layout.columns.iter().zip(&self.fields).zip(&mut self.pens) {
             let cell = column.cell(layout, self.head, row, line);
-            let text = match (field.kind, &cell) {
-                (b'N', Cell::Money(minor)) => domain::money::format_minor(*minor, row.currency).into(),
-                (b'D', Cell::Day(at)) => layout.style.at(*at, "%Y%m%d").into(),
-                _ => layout.style.text(cell, row),
+            let own = match (field.kind, cell) {
+                (b'N', Cell::Money(minor)) => Some(domain::money::format_minor(minor, row.currency)),
+                (b'D', Cell::Day(at)) => Some(layout.style.at(at, "%Y%m%d")),
+                _ => None,
             };
+            let text = own.as_deref().unwrap_or_else(|| layout.style.text(cell, row, pen));
             let (text, length) = fixed::fitted(layout, column, row, text, field.width, report)?;
             let padding = field.width - length;
             if field.kind == b'N' {

@@ -8,7 +8,7 @@ use domain::declaration::{Align, TooLong};
 
 use super::{RowWriter, lines};
 use crate::FormatError;
-use crate::column::{Cell, Column};
+use crate::column::{Cell, Column, Pen};
 use crate::head::Head;
 use crate::layout::Layout;
 use crate::report::{Change, Report};
@@ -18,6 +18,7 @@ pub(super) struct Fixed<'l, W> {
     layout: &'l Layout,
     head: &'l Head,
     out: W,
+    pens: Vec<Pen>,
     bytes: Vec<u8>,
 }
 
@@ -42,6 +43,7 @@ impl<'l, W: Write> Fixed<'l, W> {
             layout,
             head,
             out,
+            pens: Pen::of(&layout.columns),
             bytes: Vec::new(),
         })
     }
@@ -52,7 +54,7 @@ pub(super) fn fitted<'t>(
     layout: &Layout,
     column: &Column,
     row: &Row<'_>,
-    text: Cow<'t, str>,
+    text: &'t str,
     width: usize,
     report: &mut Report,
 ) -> Result<(Cow<'t, str>, usize), FormatError> {
@@ -62,7 +64,7 @@ pub(super) fn fitted<'t>(
         text.chars().take(width + 1).count()
     };
     if length <= width {
-        return Ok((text, length));
+        return Ok((text.into(), length));
     }
     if layout.too_long == TooLong::Error || !column.may_be_cut() {
         return Err(column.too_long(row, width));
@@ -77,11 +79,11 @@ impl<W: Write> RowWriter<W> for Fixed<'_, W> {
     fn row(&mut self, row: &Row<'_>, line: i64, report: &mut Report) -> Result<(), FormatError> {
         let layout = self.layout;
         self.bytes.clear();
-        for column in &layout.columns {
+        for (column, pen) in layout.columns.iter().zip(&mut self.pens) {
             let cell = column.cell(layout, self.head, row, line);
             let is_number = matches!(cell, Cell::Money(_) | Cell::Count(_));
             let width = column.width.unwrap_or_default();
-            let text = layout.style.text(cell, row);
+            let text = layout.style.text(cell, row, pen);
             let (text, length) = fitted(layout, column, row, text, width, report)?;
             let usual = if is_number { Align::Right } else { Align::Left };
             let align = column.align.unwrap_or(usual);

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::RowWriter;
 use crate::FormatError;
-use crate::column::Cell;
+use crate::column::{Cell, Pen};
 use crate::head::Head;
 use crate::layout::Layout;
 use crate::report::Report;
@@ -18,6 +18,7 @@ pub(super) struct JsonLines<'l, W> {
     layout: &'l Layout,
     head: &'l Head,
     out: W,
+    pens: Vec<Pen>,
     bytes: Vec<u8>,
 }
 
@@ -27,6 +28,7 @@ impl<'l, W: Write> JsonLines<'l, W> {
             layout,
             head,
             out,
+            pens: Pen::of(&layout.columns),
             bytes: Vec::new(),
         }
     }
@@ -35,13 +37,13 @@ impl<'l, W: Write> JsonLines<'l, W> {
 impl<W: Write> RowWriter<W> for JsonLines<'_, W> {
     fn row(&mut self, row: &Row<'_>, line: i64, _: &mut Report) -> Result<(), FormatError> {
         let layout = self.layout;
-        let members = layout.columns.iter().map(|column| {
+        let members = layout.columns.iter().zip(&mut self.pens).map(|(column, pen)| {
             let value = match column.cell(layout, self.head, row, line) {
                 Cell::Empty => Value::Null,
                 Cell::Count(count) => Value::from(count),
                 // What JSON escapes need not be made harmless otherwise.
                 Cell::Hostile(text) => Value::from(text),
-                cell => Value::from(layout.style.text(cell, row)),
+                cell => Value::from(layout.style.text(cell, row, pen)),
             };
             (column.name.clone(), value)
         });

@@ -20,13 +20,9 @@ use crate::row::{Row, Tally};
 
 /// One format's way of writing. What comes before the first row is written when it is made.
 pub(crate) trait RowWriter<W> {
-    /// Writes a payment; `line` is its place in the file, from 1.
+    /// Writes a payment, and hands it over as far as the format lets it go before its end; `line` is its place in the file,
+    /// from 1.
     fn row(&mut self, row: &Row<'_>, line: i64, report: &mut Report) -> Result<(), FormatError>;
-
-    /// Hands over what is written so far, as far as the format lets it go before its end.
-    fn flush(&mut self) -> Result<(), FormatError> {
-        Ok(())
-    }
 
     /// Writes what comes after the last row, and gives the `Write` back.
     fn finish(self: Box<Self>, tally: &Tally, report: &mut Report) -> Result<W, FormatError>;
@@ -79,11 +75,6 @@ impl<'l, W: Write + 'l> Writer<'l, W> {
         self.format.row(row, self.tally.count + 1, &mut self.report)?;
         self.tally.add(row);
         Ok(())
-    }
-
-    /// Hands over what is written so far; of a format that does not stream, nothing.
-    pub fn flush(&mut self) -> Result<(), FormatError> {
-        self.format.flush()
     }
 
     /// Ends the file. Without it the file is not whole, and is not to be used.

@@ -59,19 +59,19 @@ impl<W: Write> RowWriter<W> for Book<'_, W> {
         let digits = u8::try_from(row.currency.digits()).unwrap_or(2);
         let zoned = |at: jiff::Timestamp| at.to_zoned(layout.style.zone.tz().clone());
         let mut bytes = 0;
+        let mut text = |text: String| {
+            bytes += text.len();
+            sheet::Cell::Text(text)
+        };
         let cells: Vec<sheet::Cell> = layout
             .columns
             .iter()
             .map(|column| match column.cell(layout, self.head, row, line) {
                 Cell::Empty => sheet::Cell::Empty,
-                Cell::Hostile(text) => {
-                    bytes += text.len();
-                    sheet::Cell::Text(clean::text(text, layout.style.formulas).into_owned())
-                }
-                Cell::Own(text) => {
-                    bytes += text.len();
-                    sheet::Cell::Text(text.into_owned())
-                }
+                Cell::Hostile(raw) => text(clean::text(raw, layout.style.formulas).into_owned()),
+                Cell::Own(own) => text(own.to_owned()),
+                Cell::Number(number) => text(number.to_string()),
+                Cell::Id(id) => text(id.to_string()),
                 Cell::Count(count) => sheet::Cell::Count(count),
                 Cell::Money(minor) => sheet::Cell::Money { minor, digits },
                 Cell::Day(at) => sheet::Cell::Day(zoned(at).date()),

@@ -6,6 +6,7 @@ use quick_xml::escape::escape;
 
 use super::{RowWriter, lines};
 use crate::FormatError;
+use crate::column::Pen;
 use crate::head::Head;
 use crate::layout::Layout;
 use crate::report::Report;
@@ -15,6 +16,7 @@ pub(super) struct Xml<'l, W> {
     layout: &'l Layout,
     head: &'l Head,
     out: W,
+    pens: Vec<Pen>,
     text: String,
     bytes: Vec<u8>,
 }
@@ -39,8 +41,11 @@ impl<'l, W: Write> Xml<'l, W> {
             ("total", layout.style.money(head.total, head.currency)),
             ("currency", head.currency.code().to_owned()),
         ];
+        // A reader that knows nothing of copies with open payments meets no attribute that it does not know.
+        let open = (head.open > 0).then(|| ("open", head.open.to_string()));
         let attributes: String = attributes
             .iter()
+            .chain(&open)
             .map(|(name, value)| format!(" {name}=\"{}\"", escape(value.as_str())))
             .collect();
         let text = format!(
@@ -52,6 +57,7 @@ impl<'l, W: Write> Xml<'l, W> {
             layout,
             head,
             out,
+            pens: Pen::of(&layout.columns),
             text: String::new(),
             bytes: Vec::new(),
         })
@@ -68,9 +74,8 @@ impl<W: Write> RowWriter<W> for Xml<'_, W> {
                 .append(&mut self.bytes, text, || column.spot(row), report)
         };
         let mut first = true;
-        for column in &layout.columns {
-            let cell = column.cell(layout, self.head, row, line);
-            let text = layout.style.text(cell, row);
+        for (column, pen) in layout.columns.iter().zip(&mut self.pens) {
+            let text = layout.style.text(column.cell(layout, self.head, row, line), row, pen);
             // No XML has these two, not even as a reference.
             let text = text.replace(['\u{fffe}', '\u{ffff}'], " ");
             self.text.clear();

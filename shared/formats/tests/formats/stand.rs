@@ -73,6 +73,7 @@ pub(crate) fn head(payments: &[Payment]) -> Head {
         total: payments.iter().map(|payment| payment.amount).sum(),
         currency: rub(),
         is_copy: false,
+        open: 0,
         first_at: payments.first().map_or(cutoff, |first| first.row().at),
         last_at: payments.last().map_or(cutoff, |last| last.row().at),
         cutoff,

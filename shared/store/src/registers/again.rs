@@ -7,14 +7,49 @@ use domain::RegisterId;
 use serde_json::json;
 
 use crate::audit::{self, Act};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, Tx};
 
 /// Lets all files of a register be mailed again, to its own recipients or to one address. Returns how many mails that makes.
 /// Refused while it has no file, and while a mail to the same address is still under way: asked twice at once, it is done
 /// once.
 pub async fn mail_again(store: &Store, register: RegisterId, to: Option<&str>, who: &str) -> Result<u64, StoreError> {
-    let refused = |why: String| StoreError::Changed(format!("register {register} {why}"));
     let tx = store.begin().await?;
+    let mails = let_go(&tx, register, to).await?;
+    let subject = register.to_string();
+    let act = Act {
+        who,
+        act: "registers resend",
+        subject_kind: "register",
+        subject: &subject,
+        reason: None,
+        before: None,
+        after: Some(json!({ "to": mails.to, "mails": mails.count })),
+    };
+    audit::record(&tx, &act).await?;
+    tx.commit().await?;
+    Ok(mails.count)
+}
+
+/// How many mails [`mail_again`] would make now, and to whom; or what it would be refused for. Nothing stands afterwards.
+pub async fn look_at_mail_again(
+    store: &Store,
+    register: RegisterId,
+    to: Option<&str>,
+) -> Result<(u64, Vec<String>), StoreError> {
+    let tx = store.begin().await?;
+    let mails = let_go(&tx, register, to).await?;
+    tx.rollback().await?;
+    Ok((mails.count, mails.to))
+}
+
+/// Mails that go out again.
+struct Mails {
+    count: u64,
+    to: Vec<String>,
+}
+
+async fn let_go(tx: &Tx, register: RegisterId, to: Option<&str>) -> Result<Mails, StoreError> {
+    let refused = |why: String| StoreError::Changed(format!("register {register} {why}"));
     let found = tx
         .query_opt(
             "SELECT state, built_at IS NOT NULL, mail_to FROM register WHERE register_id = $1 FOR UPDATE",
@@ -44,7 +79,7 @@ pub async fn mail_again(store: &Store, register: RegisterId, to: Option<&str>, w
     }
     let message_id = format!("<{register}");
     // One number for all: recipients of one act share a mail. The domain is that of the mails before.
-    let mails = tx
+    let count = tx
         .execute(
             "INSERT INTO mailing AS m (mailing_id, register_id, part, recipient, message_id, again, lane)
              SELECT gen_random_uuid(), p.register_id, p.part, o.recipient,
@@ -63,17 +98,5 @@ pub async fn mail_again(store: &Store, register: RegisterId, to: Option<&str>, w
             &[&register.as_uuid(), &recipients, &message_id],
         )
         .await?;
-    let subject = register.to_string();
-    let act = Act {
-        who,
-        act: "registers resend",
-        subject_kind: "register",
-        subject: &subject,
-        reason: None,
-        before: None,
-        after: Some(json!({ "to": recipients, "mails": mails })),
-    };
-    audit::record(&tx, &act).await?;
-    tx.commit().await?;
-    Ok(mails)
+    Ok(Mails { count, to: recipients })
 }

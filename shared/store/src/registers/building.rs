@@ -36,8 +36,6 @@ pub struct Build {
     pub attempts: i32,
     /// Set when it holds what was delivered in this period, and not positions of the ledger.
     pub delivered: Option<(Timestamp, Timestamp)>,
-    /// Payments of a copy that were in no regular register when it was frozen.
-    pub open: i64,
     pub(super) series_id: i64,
     pub(super) lo: i64,
     pub(super) hi: i64,
@@ -53,8 +51,7 @@ pub async fn claim_builds(
 ) -> Result<Vec<Build>, StoreError> {
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     // `due_at` moves with the lease: until it has run out the register is not due, whoever looks.
-    let sql = format!(
-        "WITH due AS (
+    let claim = "WITH due AS (
              SELECT register_id, payment_count, due_at FROM register
              WHERE state = 'frozen' AND due_at <= clock_timestamp() ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED),
          few AS (
@@ -65,12 +62,8 @@ pub async fn claim_builds(
                  lease_until = clock_timestamp() + make_interval(secs => $1),
                  due_at = clock_timestamp() + make_interval(secs => $1)
              WHERE register_id = ANY(ARRAY(SELECT register_id FROM few WHERE nth = 1 OR payments <= $3))
-             RETURNING *)
-         SELECT {SUMMARY_COLUMNS}, r.closed_at, r.mail_to, r.attempts, r.series_id, r.lo, r.hi, v.declaration,
-                s.holds = 'delivered', r.period_from, r.period_to, r.lease_token, r.format, r.open_count, {NUMBERING_COLUMNS}
-         FROM taken r JOIN series s USING (series_id)
-         JOIN payee_version v ON v.payee_id = r.payee_id AND v.version = r.payee_version {NUMBERING}"
-    );
+             RETURNING *)";
+    let sql = format!("{claim} {}", builds_of("taken"));
     let rows = store.query(&sql, &[&lease.as_secs_f64(), &most, &most_rows]).await?;
     Ok(rows.iter().filter_map(readable).collect())
 }
@@ -86,7 +79,18 @@ fn readable(row: &Row) -> Option<Build> {
         .ok()
 }
 
-fn build_of(row: &Row) -> Result<Build, StoreError> {
+/// The query of what [`build_of`] reads, of registers from here.
+pub(super) fn builds_of(from: &str) -> String {
+    format!(
+        "SELECT {SUMMARY_COLUMNS}, r.closed_at, r.mail_to, r.attempts, r.series_id, r.lo, r.hi, v.declaration,
+                s.holds = 'delivered', r.period_from, r.period_to, r.lease_token, r.format, {NUMBERING_COLUMNS}
+         FROM {from} r JOIN series s USING (series_id)
+         JOIN payee_version v ON v.payee_id = r.payee_id AND v.version = r.payee_version {NUMBERING}"
+    )
+}
+
+/// Without a lease it is nobody's to record.
+pub(super) fn build_of(row: &Row) -> Result<Build, StoreError> {
     let at = |offset: usize| SUMMARY_WIDTH + offset;
     let period = || Some((row.get(at(8)), row.get(at(9))));
     let summary = summary_of(row)?;
@@ -101,9 +105,8 @@ fn build_of(row: &Row) -> Result<Build, StoreError> {
         lo: row.get(at(4)),
         hi: row.get(at(5)),
         delivered: if row.get(at(7)) { period() } else { None },
-        token: row.get(at(10)),
-        numbering: numbering_at(row, at(13)),
-        open: row.get(at(12)),
+        token: row.get::<_, Option<Uuid>>(at(10)).unwrap_or_default(),
+        numbering: numbering_at(row, at(12)),
     })
 }
 

@@ -66,15 +66,17 @@ pub(super) fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)
 }
 
-/// Closes what is due of a series by `until`, which [`advance_clock`] has returned. Nothing when another closer is at it.
+/// Closes what is due of a series by `until`, which [`advance_clock`] has returned. Nothing when another closer is at it, or was:
+/// several that find the same series due must not do the work twice.
 pub async fn close_due(store: &Store, series_id: i64, until: Timestamp) -> Result<Vec<RegisterId>, StoreError> {
     let tx = store.begin().await?;
-    let locked = tx
-        .query_opt(
-            &format!("{SERIES} WHERE series_id = $1 FOR NO KEY UPDATE SKIP LOCKED"),
-            &[&series_id],
-        )
-        .await?;
+    let still_due = format!(
+        "{SERIES} s WHERE series_id = $1
+             AND (next_cutoff <= clock_timestamp() OR every_payments IS NOT NULL
+                 OR planned_version IS DISTINCT FROM (SELECT version FROM payee y WHERE y.payee_id = s.payee_id))
+         FOR NO KEY UPDATE SKIP LOCKED"
+    );
+    let locked = tx.query_opt(&still_due, &[&series_id]).await?;
     let Some(row) = locked else {
         tx.rollback().await?;
         return Ok(Vec::new());

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio_postgres::Row;
 
+use super::Summary;
 use super::delivered::SETTLED;
 use crate::audit::{self, Act};
 use crate::{Store, StoreError, Tx};
@@ -35,11 +36,27 @@ pub struct CopyRequest {
 
 /// Freezes copies of a period, one per series that has payments in it. Refused when none has.
 pub async fn resend(store: &Store, request: &CopyRequest) -> Result<Vec<RegisterId>, StoreError> {
+    let tx = store.begin().await?;
+    let copies = freeze_all(&tx, request).await?;
+    let ids: Vec<RegisterId> = copies.iter().map(|copy| copy.register_id).collect();
+    record(&tx, request, &ids).await?;
+    tx.commit().await?;
+    Ok(ids)
+}
+
+/// What [`resend`] would freeze now, or be refused for. Nothing stands afterwards, and the ids are nobody's.
+pub async fn look_at_resend(store: &Store, request: &CopyRequest) -> Result<Vec<Summary>, StoreError> {
+    let tx = store.begin().await?;
+    let copies = freeze_all(&tx, request).await?;
+    tx.rollback().await?;
+    Ok(copies)
+}
+
+async fn freeze_all(tx: &Tx, request: &CopyRequest) -> Result<Vec<Summary>, StoreError> {
     let payee_id = &request.payee;
     if request.from >= request.to {
         return Err(StoreError::Changed("the period ends before it begins".to_owned()));
     }
-    let tx = store.begin().await?;
     // The lock makes requests take turns over the sequence of copies, and holds still what is closed: nothing is revoked
     // meanwhile.
     let series = tx
@@ -61,9 +78,9 @@ pub async fn resend(store: &Store, request: &CopyRequest) -> Result<Vec<Register
     let payee: Payee = serde_json::from_value(declared.get(1))?;
     let mut copies = Vec::new();
     for row in &series {
-        if let Some(covered) = cover(&tx, request, row).await? {
-            let own = rendered(payee.clone().for_series(row.get(4)), request.format.as_deref())?;
-            copies.push(freeze(&tx, request, &own, declared.get(0), &covered).await?);
+        if let Some(covered) = cover(tx, request, row).await? {
+            let own = rendered(payee.clone().for_series(&covered.series), request.format.as_deref())?;
+            copies.push(freeze(tx, request, &own, declared.get(0), &covered).await?);
         }
     }
     if copies.is_empty() {
@@ -77,8 +94,6 @@ pub async fn resend(store: &Store, request: &CopyRequest) -> Result<Vec<Register
             request.from, request.to
         )));
     }
-    record(&tx, request, &copies).await?;
-    tx.commit().await?;
     Ok(copies)
 }
 
@@ -115,6 +130,7 @@ fn rendered(payee: Payee, format: Option<&str>) -> Result<Payee, StoreError> {
 /// What a copy of one series holds.
 struct Covered {
     series_id: i64,
+    series: String,
     period: (Timestamp, Timestamp),
     found: Row,
 }
@@ -175,6 +191,7 @@ async fn cover(tx: &Tx, request: &CopyRequest, series: &Row) -> Result<Option<Co
     };
     Ok((found.get::<_, i64>(0) > 0).then_some(Covered {
         series_id,
+        series: series.get(4),
         period,
         found,
     }))
@@ -186,23 +203,36 @@ async fn freeze(
     payee: &Payee,
     version: i32,
     covered: &Covered,
-) -> Result<RegisterId, StoreError> {
+) -> Result<Summary, StoreError> {
     let own = || {
         let profile = payee.register.as_ref();
         profile.map(RegisterProfile::recipients).unwrap_or_default()
     };
     let mail_to = request.to_address.clone().map_or_else(own, |address| vec![address]);
-    let register_id = RegisterId::random();
     let found = &covered.found;
-    tx.execute(
+    let mut copy = Summary {
+        register_id: RegisterId::random(),
+        payee: payee.id.clone(),
+        series: covered.series.clone(),
+        is_copy: true,
+        sequence: 0,
+        first_accepted_at: found.get(4),
+        last_accepted_at: found.get(5),
+        count: found.get(0),
+        total: found.get(1),
+        currency: found.get(6),
+        open: found.get(7),
+    };
+    let row = tx.query_one(
         "INSERT INTO register (register_id, series_id, payee_id, payee_version, kind, sequence, lo, hi, period_from,
              period_to, cutoff, payment_count, total, first_accepted_at, last_accepted_at, currency, open_count, requested_by,
              mail_to, format)
          VALUES ($1, $2, $3, $4, 'copy',
              (SELECT coalesce(max(sequence), 0) + 1 FROM register WHERE series_id = $2 AND kind = 'copy'),
-             $5, $6, $7, $8, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+             $5, $6, $7, $8, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
+         RETURNING sequence",
         &[
-            &register_id.as_uuid(),
+            &copy.register_id.as_uuid(),
             &covered.series_id,
             &payee.id.as_str(),
             &version,
@@ -210,19 +240,20 @@ async fn freeze(
             &found.get::<_, i64>(3),
             &covered.period.0,
             &covered.period.1,
-            &found.get::<_, i64>(0),
-            &found.get::<_, i64>(1),
-            &found.get::<_, Timestamp>(4),
-            &found.get::<_, Timestamp>(5),
-            &found.get::<_, &str>(6),
-            &found.get::<_, i64>(7),
+            &copy.count,
+            &copy.total,
+            &copy.first_accepted_at,
+            &copy.last_accepted_at,
+            &copy.currency,
+            &copy.open,
             &request.requested_by,
             &mail_to,
             &request.format,
         ],
     )
     .await?;
-    Ok(register_id)
+    copy.sequence = row.get(0);
+    Ok(copy)
 }
 
 async fn record(tx: &Tx, request: &CopyRequest, copies: &[RegisterId]) -> Result<(), StoreError> {

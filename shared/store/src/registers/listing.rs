@@ -34,15 +34,13 @@ pub struct Listed {
     pub payee_version: i32,
     /// Of a copy: the format it was asked for in, if not the payee's own.
     pub format: Option<String>,
-    /// Of a copy: payments that were in no regular register when it was frozen.
-    pub open: i64,
     /// Why it could not be built or mailed, or not yet.
     pub last_error: Option<String>,
 }
 
 const DETAILS: &str = "r.state, f.file_name, f.sha256, f.bytes, r.mailed_at, r.cutoff, r.revoked_count, r.requested_by, \
      r.payee_version, coalesce(r.last_error, (SELECT min(m.last_error) FROM mailing m \
-         WHERE m.register_id = r.register_id AND m.state <> 'sent')), f.parts, r.format, r.open_count \
+         WHERE m.register_id = r.register_id AND m.state <> 'sent')), f.parts, r.format \
      FROM register r JOIN series s USING (series_id) CROSS JOIN LATERAL ( \
          SELECT count(*)::int4 AS parts, sum(a.bytes)::bigint AS bytes, \
              CASE WHEN count(*) = 1 THEN min(p.file_name) END AS file_name, \
@@ -97,6 +95,5 @@ fn listed_of(row: &Row) -> Result<Listed, StoreError> {
         last_error: row.get(at(9)),
         parts: row.get(at(10)),
         format: row.get(at(11)),
-        open: row.get(at(12)),
     })
 }

@@ -4,41 +4,16 @@ use domain::declaration::Payee;
 use domain::{PayeeId, RegisterId};
 use uuid::Uuid;
 
-use super::copies::in_format;
-use super::numbering::{NUMBERING, NUMBERING_COLUMNS, Numbering, numbering_at};
-use super::{Build, SUMMARY_COLUMNS, SUMMARY_WIDTH, Summary, summary_of};
+use super::building::{build_of, builds_of};
+use super::numbering::Numbering;
+use super::{Build, Summary};
 use crate::{Store, StoreError};
 
 /// A register as it was frozen; none where it is unknown.
 pub async fn look_at(store: &Store, register: RegisterId) -> Result<Option<Build>, StoreError> {
-    let sql = format!(
-        "SELECT {SUMMARY_COLUMNS}, r.closed_at, r.series_id, r.lo, r.hi, v.declaration, s.holds = 'delivered',
-                r.period_from, r.period_to, r.format, r.open_count, {NUMBERING_COLUMNS}
-         FROM register r JOIN series s USING (series_id)
-         JOIN payee_version v ON v.payee_id = r.payee_id AND v.version = r.payee_version {NUMBERING}
-         WHERE r.register_id = $1"
-    );
-    let Some(row) = store.query_opt(&sql, &[&register.as_uuid()]).await? else {
-        return Ok(None);
-    };
-    let payee: Payee = serde_json::from_value(row.get(SUMMARY_WIDTH + 4))?;
-    let delivered: bool = row.get(SUMMARY_WIDTH + 5);
-    let period = || Some((row.get(SUMMARY_WIDTH + 6), row.get(SUMMARY_WIDTH + 7)));
-    let summary = summary_of(&row)?;
-    Ok(Some(Build {
-        payee: in_format(payee.for_series(&summary.series), row.get(SUMMARY_WIDTH + 8))?,
-        summary,
-        token: Uuid::nil(),
-        closed_at: row.get(SUMMARY_WIDTH),
-        mail_to: Vec::new(),
-        attempts: 0,
-        delivered: if delivered { period() } else { None },
-        series_id: row.get(SUMMARY_WIDTH + 1),
-        lo: row.get(SUMMARY_WIDTH + 2),
-        hi: row.get(SUMMARY_WIDTH + 3),
-        open: row.get(SUMMARY_WIDTH + 9),
-        numbering: numbering_at(&row, SUMMARY_WIDTH + 10),
-    }))
+    let sql = format!("{} WHERE r.register_id = $1", builds_of("register"));
+    let row = store.query_opt(&sql, &[&register.as_uuid()]).await?;
+    row.as_ref().map(build_of).transpose()
 }
 
 /// What is open of a payee's series, as if its range ended now; none where nothing is, or there is no such series. It is
@@ -83,6 +58,7 @@ pub async fn look_at_open(store: &Store, payee: &PayeeId, series: &str) -> Resul
             count: row.get(8),
             total: row.get(9),
             currency: declared.currency.code().to_owned(),
+            open: 0,
         },
         token: Uuid::nil(),
         closed_at: numbering.cutoff,
@@ -93,7 +69,6 @@ pub async fn look_at_open(store: &Store, payee: &PayeeId, series: &str) -> Resul
         lo: last_hi + 1,
         hi: row.get(7),
         payee: declared.for_series(series),
-        open: 0,
         numbering,
     }))
 }

@@ -91,7 +91,6 @@ impl Series {
         if let Some(last) = cutoffs_due(&self.profile, self.last_cutoff, until).last() {
             self.last_cutoff = last.at;
         }
-        self.write(tx).await?;
         self.plan(tx).await?;
         Ok(closed)
     }
@@ -118,7 +117,6 @@ impl Series {
         };
         closed.extend(self.freeze(tx, rest).await?);
         self.last_cutoff = self.last_cutoff.max(until);
-        self.write(tx).await?;
         self.plan(tx).await?;
         Ok(closed)
     }
@@ -190,16 +188,19 @@ impl Series {
     /// Closes the range up to `cut`. Nothing but revoked payments in it: it stays open, they are counted with the next,
     /// unless a register without payments is wanted.
     async fn freeze(&mut self, tx: &Tx, cut: Cut<'_>) -> Result<Option<RegisterId>, StoreError> {
+        const RANGE: &str = "FROM payment WHERE series_id = $1 AND position > $2 AND ($3::bigint IS NULL OR position <= $3) \
+             AND ($4::timestamptz IS NULL OR accepted_at < $4)";
+        // Of a million rows every aggregate is felt. Acceptance never falls as positions rise, so its first and last are
+        // found, and not compared.
+        let sql = format!(
+            "SELECT max(position), count(*) FILTER (WHERE state <> 'revoked'), count(*),
+                    coalesce(sum(amount) FILTER (WHERE state <> 'revoked'), 0)::bigint,
+                    (SELECT accepted_at {RANGE} AND state <> 'revoked' ORDER BY position LIMIT 1),
+                    (SELECT accepted_at {RANGE} AND state <> 'revoked' ORDER BY position DESC LIMIT 1)
+             {RANGE}"
+        );
         let found = tx
-            .query_one(
-                "SELECT max(position), count(*) FILTER (WHERE state <> 'revoked'), count(*) FILTER (WHERE state = 'revoked'),
-                        coalesce(sum(amount) FILTER (WHERE state <> 'revoked'), 0)::bigint,
-                        min(accepted_at) FILTER (WHERE state <> 'revoked'), max(accepted_at) FILTER (WHERE state <> 'revoked')
-                 FROM payment
-                 WHERE series_id = $1 AND position > $2 AND ($3::bigint IS NULL OR position <= $3)
-                   AND ($4::timestamptz IS NULL OR accepted_at < $4)",
-                &[&self.series_id, &self.last_hi, &cut.hi, &cut.before],
-            )
+            .query_one(&sql, &[&self.series_id, &self.last_hi, &cut.hi, &cut.before])
             .await?;
         let count: i64 = found.get(1);
         if count == 0 && !cut.send_empty {
@@ -224,7 +225,7 @@ impl Series {
                 &hi,
                 &cut.cutoff,
                 &count,
-                &found.get::<_, i64>(2),
+                &(found.get::<_, i64>(2) - count),
                 &found.get::<_, i64>(3),
                 &first,
                 &last,
@@ -249,13 +250,23 @@ impl Series {
         .await
     }
 
-    /// Notes when the series is due next, and under which version of its payee that was worked out.
+    /// The same, and when the series is due next, and under which version of its payee that was worked out.
     async fn plan(&self, tx: &Tx) -> Result<(), StoreError> {
         let next = self.declared.then(|| upcoming(&self.profile, self.last_cutoff, 1));
         let next = next.and_then(|next| next.first().map(|cutoff| cutoff.at));
         tx.execute_later(
-            "UPDATE series SET planned_version = $2, next_cutoff = $3, every_payments = $4 WHERE series_id = $1",
-            &[&self.series_id, &self.payee_version, &next, &self.every_payments()],
+            "UPDATE series SET last_hi = $2, last_sequence = $3, last_cutoff = $4, planned_version = $5, next_cutoff = $6,
+                 every_payments = $7
+             WHERE series_id = $1",
+            &[
+                &self.series_id,
+                &self.last_hi,
+                &self.last_sequence,
+                &self.last_cutoff,
+                &self.payee_version,
+                &next,
+                &self.every_payments(),
+            ],
         )
         .await
     }

@@ -2,13 +2,14 @@
 //! people who run the installation.
 
 use contract::event::RegisterEvent;
+use domain::declaration::{MailProfile, RETRY_SECONDS_USUAL};
 use runtime::tell_register;
 use store::mailings::{self, Kept, Mailing};
 use store::notices::{self, NewNotice};
 use store::{Store, StoreError};
 use uuid::Uuid;
 
-use super::{Away, RETRY_SECONDS, Report};
+use super::{Away, Report};
 
 /// What people are told of when a relay or directory stays away. It has no event: nothing has happened to any register.
 const LANE_DOWN: &str = "mail.down";
@@ -28,7 +29,9 @@ pub(super) async fn record(store: &Store, mailing: &Mailing, report: &Report) ->
         }
         Report::Later(error) | Report::Maybe(error) => {
             let step = u32::try_from(mailing.attempts - 1).unwrap_or(0);
-            let delay = domain::retry::retry_delay(&RETRY_SECONDS, step, jitter(mailing.mailing_id));
+            let profile = mailing.profile.as_ref();
+            let waits = profile.map_or(&RETRY_SECONDS_USUAL[..], MailProfile::retries);
+            let delay = domain::retry::retry_delay(waits, step, jitter(mailing.mailing_id));
             tracing::warn!(%register, error, ?delay, "a register was not taken and will be sent again");
             let kept = match report {
                 Report::Maybe(_) => mailings::record_maybe(&tx, mailing, error, delay).await?,

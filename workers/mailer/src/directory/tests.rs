@@ -151,3 +151,36 @@ async fn a_directory_that_hangs_takes_no_further_writers() {
     drop(hanging);
     put(&lane, to(directory.path()), chunks()).await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn a_directory_that_hangs_is_away_and_has_few_threads_in_it_until_it_is_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let lane = Lane::default();
+    let (go_on, held) = std::sync::mpsc::channel::<()>();
+    let chunks = || stream::iter([Ok::<_, Infallible>(Bytes::from_static(FILE))]);
+    let patience = Duration::from_millis(50);
+    let hanging = put_by(&lane, to(directory.path()), chunks(), patience, move |what, chunks| {
+        let _ = held.recv();
+        write(what, chunks)
+    });
+    let away = hanging.await.unwrap().unwrap_err();
+    assert!(
+        matches!(&away, PutError::Away { why, .. } if why.contains("no end after")),
+        "{away}"
+    );
+    assert!(!away.is_final());
+    let others: Vec<_> = std::iter::from_fn(|| lane.writer()).collect();
+    let second = put(&lane, to(directory.path()), chunks()).await.unwrap().unwrap_err();
+    assert!(
+        matches!(&second, PutError::Away { why, .. } if why.contains("it hangs")),
+        "{second}"
+    );
+    drop((go_on, others));
+    let mut back = put(&lane, to(directory.path()), chunks()).await.unwrap();
+    while matches!(back, Err(PutError::Away { .. })) {
+        tokio::task::yield_now().await;
+        back = put(&lane, to(directory.path()), chunks()).await.unwrap();
+    }
+    back.unwrap();
+    assert_eq!(fs::read(directory.path().join("gvk-main-000001.csv")).unwrap(), FILE);
+}

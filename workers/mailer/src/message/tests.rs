@@ -20,6 +20,7 @@ pub(crate) fn summary() -> Summary {
         count: 345,
         total: 5_175_000,
         currency: "RUB".to_owned(),
+        open: 0,
     }
 }
 

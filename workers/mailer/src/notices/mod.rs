@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use domain::declaration::RETRY_SECONDS_USUAL;
 use runtime::Nudge;
 use runtime::courier::{Claim, Courier, Done, LaneDue, Wanted};
 use store::mailings::Kept;
@@ -17,7 +18,7 @@ use store::{Store, StoreError};
 use uuid::Uuid;
 
 use self::letter::compose;
-use crate::courier::{Away, LEASE_MARGIN, RETRY_SECONDS, Report, jitter, sent};
+use crate::courier::{Away, LEASE_MARGIN, Report, jitter, sent};
 use crate::lanes::{Lane, PLACES};
 use crate::relay::Relay;
 
@@ -122,7 +123,7 @@ impl NoticeCourier {
             }
             Report::Later(error) | Report::Maybe(error) => {
                 let step = u32::try_from(mail.attempts - 1).unwrap_or(0);
-                let delay = domain::retry::retry_delay(&RETRY_SECONDS, step, jitter(id));
+                let delay = domain::retry::retry_delay(&RETRY_SECONDS_USUAL, step, jitter(id));
                 tracing::warn!(mail = %id, error, ?delay, "a mail of alerts was not taken and will be sent again");
                 (notices::record_retry(&self.store, mail, error, delay).await?, error)
             }

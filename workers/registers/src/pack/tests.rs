@@ -6,7 +6,7 @@ use std::io::{Cursor, Read};
 use age::x25519::Identity;
 use domain::declaration::{AgeSeal, SealStage, ZipSeal};
 use domain::{Currency, Number, PaymentId};
-use formats::{Head, Layout, Tally};
+use formats::{Head, Layout, Row, Tally};
 use jiff::Timestamp;
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -31,6 +31,7 @@ fn spec(stages: Vec<SealStage>) -> FileSpec {
         total: 0,
         currency: Currency::parse("RUB").unwrap(),
         is_copy: false,
+        open: 0,
         first_at: at,
         last_at: at,
         cutoff: at,
@@ -45,20 +46,28 @@ fn spec(stages: Vec<SealStage>) -> FileSpec {
     }
 }
 
-fn row(number: i64) -> RegisterRow {
-    let at: Timestamp = "2026-11-23T07:02:11.5Z".parse().unwrap();
-    RegisterRow {
-        number: Number::new(number).unwrap(),
-        payment_id: PaymentId::from_uuid(uuid::Uuid::nil()),
-        at,
-        paid_at: at,
-        account: "1920679795".to_owned(),
-        amount: 15_000,
-        fee: 300,
-        terminal: "T-0001".to_owned(),
-        currency: Currency::parse("RUB").unwrap(),
-        receipt_number: Some("000124".to_owned()),
-        fields: BTreeMap::from([("payer".to_owned(), "Иванов; И. \"И.\"".to_owned())]),
+/// Payments of these numbers.
+struct Payments(Vec<i64>);
+
+impl Rows for Payments {
+    fn each(&self, take: &mut dyn FnMut(&Row<'_>) -> Result<(), BuildError>) -> Result<(), BuildError> {
+        let at: Timestamp = "2026-11-23T07:02:11.5Z".parse().unwrap();
+        let fields = BTreeMap::from([("payer".to_owned(), "Иванов; И. \"И.\"".to_owned())]);
+        self.0.iter().try_for_each(|number| {
+            take(&Row {
+                number: Number::new(*number).unwrap(),
+                payment_id: PaymentId::from_uuid(uuid::Uuid::nil()),
+                at,
+                paid_at: at,
+                account: "1920679795",
+                amount: 15_000,
+                fee: 300,
+                terminal: "T-0001",
+                currency: Currency::parse("RUB").unwrap(),
+                receipt_number: Some("000124"),
+                fields: &fields,
+            })
+        })
     }
 }
 
@@ -69,8 +78,8 @@ fn packed(spec: FileSpec, rows: i64) -> Result<(Vec<u8>, Tally, Finished), Build
     std::thread::scope(|scope| {
         scope.spawn(move || {
             for first in (1..=rows).step_by(100) {
-                let page = (first..=rows.min(first + 99)).map(row).collect();
-                if pages_in.blocking_send(Page::Rows(page)).is_err() {
+                let page = Payments((first..=rows.min(first + 99)).collect());
+                if pages_in.blocking_send(Page::Rows(Box::new(page))).is_err() {
                     return;
                 }
             }
@@ -154,7 +163,7 @@ fn large_files_are_cut_into_whole_chunks() {
 fn rows_that_break_off_make_no_file() {
     let (pages_in, pages) = tokio::sync::mpsc::channel(1);
     let (chunks_in, _chunks) = tokio::sync::mpsc::channel(1);
-    pages_in.blocking_send(Page::Rows(vec![row(1)])).unwrap();
+    pages_in.blocking_send(Page::Rows(Box::new(Payments(vec![1])))).unwrap();
     drop(pages_in);
     let broken_off = pack(&spec(vec![]), pages, chunks_in);
     assert!(matches!(broken_off, Err(BuildError::BrokenOff)), "{broken_off:?}");

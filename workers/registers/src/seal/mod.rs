@@ -70,6 +70,8 @@ pub(crate) struct Wrapping<'a> {
     pub(crate) inner_name: &'a str,
     /// The date of an archive's entry, in the payee's time zone.
     pub(crate) dated: &'a Zoned,
+    /// Whether it is known to be more than anybody would hold in memory.
+    pub(crate) is_large: bool,
 }
 
 impl Wrapping<'_> {
@@ -99,7 +101,7 @@ impl Wrapping<'_> {
         // From the last to the first: each is given what comes behind it.
         let mut out: Out = Box::new(out);
         for (prepared, place, name) in begun.into_iter().rev() {
-            out = prepared.begin(place, &name, self.dated, out)?;
+            out = prepared.begin(place, &name, self, out)?;
         }
         Ok(out)
     }

@@ -5,11 +5,10 @@ use std::str::FromStr;
 use ::age::Recipient;
 use ::openpgp::PublicKey;
 use domain::declaration::{SealStage, SecretRef};
-use jiff::Zoned;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::command::Program;
-use super::{Out, Place, age, command, gzip, openpgp, zip};
+use super::{Out, Place, Wrapping, age, command, gzip, openpgp, zip};
 use crate::BuildError;
 
 /// A stage that can begin.
@@ -91,10 +90,10 @@ fn fetch(field: &str, secret: &SecretRef) -> Result<SecretString, String> {
 
 impl Prepared {
     /// Begins the stage, in front of `out`; what it gets is called `name`.
-    pub(super) fn begin(self, place: Place, name: &str, dated: &Zoned, out: Out) -> Result<Out, BuildError> {
+    pub(super) fn begin(self, place: Place, name: &str, of: &Wrapping<'_>, out: Out) -> Result<Out, BuildError> {
         match self {
-            Self::Zip { level, password } => Ok(zip::begin(place, level, password, name, dated, out)),
-            Self::Gzip { level } => Ok(gzip::begin(place, level, name, dated, out)),
+            Self::Zip { level, password } => zip::begin(place, level, password, name, of, out),
+            Self::Gzip { level } => Ok(gzip::begin(place, level, name, of.dated, out)),
             Self::Age(recipients) => age::begin(place, &recipients, out),
             Self::OpenPgp(keys) => openpgp::begin(place, keys, out),
             Self::Command(program) => command::begin(place, program, out),

@@ -76,6 +76,7 @@ pub(super) fn sealed(declared: &str, data: &[u8]) -> Result<Vec<u8>, BuildError>
             stages: &stages,
             inner_name: "gvk.csv",
             dated: &dated,
+            is_large: false,
         };
         let written = (|| {
             let mut out = wrapping.begin(ChunkWriter::new(chunks_in), &trouble)?;
@@ -291,6 +292,7 @@ fn a_later_stage_that_cannot_work_lets_nothing_out() {
         stages: &stages,
         inner_name: "gvk.csv",
         dated: &"2026-11-24T00:00:00+03:00[Europe/Moscow]".parse().unwrap(),
+        is_large: false,
     };
     let begun = wrapping.begin(ChunkWriter::new(chunks_in), &Trouble::default());
     let refused = begun.err().unwrap().to_string();

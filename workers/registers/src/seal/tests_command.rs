@@ -224,6 +224,7 @@ fn a_build_that_breaks_off_leaves_no_program_running() {
         stages: &stages.unwrap().stages(),
         inner_name: "gvk.csv",
         dated: &"2026-11-24T00:00:00+03:00[Europe/Moscow]".parse().unwrap(),
+        is_large: false,
     };
     let out = wrapping.begin(crate::chunks::ChunkWriter::new(chunks_in), &super::Trouble::default());
     let began = Instant::now();

@@ -4,13 +4,12 @@
 
 use std::io::{self, Cursor, Write};
 
-use jiff::Zoned;
 use secrecy::{ExposeSecret, SecretString};
 use store::artifacts::Finished;
 use zip::write::{FileOptions, SimpleFileOptions, StreamWriter};
 use zip::{AesMode, CompressionMethod, DateTime, ZipWriter};
 
-use super::{Out, Place, Stage};
+use super::{Out, Place, Stage, Wrapping};
 use crate::BuildError;
 
 /// Up to so many bytes of text are held until their sizes are known.
@@ -42,19 +41,23 @@ pub(super) fn begin(
     level: u8,
     password: Option<SecretString>,
     name: &str,
-    dated: &Zoned,
+    of: &Wrapping<'_>,
     out: Out,
-) -> Out {
-    Box::new(Zip {
+) -> Result<Out, BuildError> {
+    let mut zip = Zip {
         entry: Entry {
             name: name.to_owned(),
-            dated: DateTime::try_from(dated.datetime()).unwrap_or_default(),
+            dated: DateTime::try_from(of.dated.datetime()).unwrap_or_default(),
             level,
             password,
         },
         state: State::Held(Vec::new(), out),
         place,
-    })
+    };
+    if of.is_large {
+        zip.stream()?;
+    }
+    Ok(Box::new(zip))
 }
 
 impl Entry {

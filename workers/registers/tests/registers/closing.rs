@@ -4,7 +4,7 @@ use domain::RegisterId;
 use registers::close_all_due;
 use serde_json::json;
 use store::StoreError;
-use store::registers::close_now;
+use store::registers::{advance_clock, close_due, close_now, series_due};
 
 use crate::stand::{gvk, on_stand, payee};
 
@@ -72,6 +72,29 @@ async fn closers_at_once_take_turns() {
         assert_eq!(stand.value(held_once).await, "90");
         let sequences = "SELECT max(sequence) - count(*) FROM register";
         assert_eq!(stand.value(sequences).await, "0", "no gap");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_another_closer_has_closed_is_not_worked_on_again() {
+    on_stand(|stand| async move {
+        stand.declare(&payee(json!({}))).await;
+        stand.back_in_2020().await;
+        stand.pay("2020-03-01T13:00:00Z", 2).await;
+        let due = series_due(&stand.store).await.unwrap();
+        let until = advance_clock(&stand.store).await.unwrap();
+        assert_eq!(close_due(&stand.store, due[0], until).await.unwrap().len(), 1);
+        // Somebody who has found it due before that writes nothing any more.
+        let version = "SELECT xmin::text FROM series";
+        let closed = stand.value(version).await;
+        assert_eq!(close_due(&stand.store, due[0], until).await.unwrap(), []);
+        assert_eq!(stand.value(version).await, closed);
+        // Due again, also while nobody has planned it.
+        stand.pay("2020-03-01T13:00:00Z", 1).await;
+        stand.sql("UPDATE series SET planned_version = NULL").await;
+        close_due(&stand.store, due[0], until).await.unwrap();
+        assert_ne!(stand.value(version).await, closed);
     })
     .await;
 }

@@ -8,7 +8,7 @@ use crate::template::{Escape, Template};
 use crate::text::no_control;
 
 /// The names that templates of a header, a trailer and a file may use.
-pub const HEAD_NAMES: [&str; 26] = [
+pub const HEAD_NAMES: [&str; 27] = [
     "payee",
     "payee_name",
     "inn",
@@ -25,6 +25,7 @@ pub const HEAD_NAMES: [&str; 26] = [
     "part",
     "parts",
     "copy",
+    "open",
     "count",
     "total",
     "currency",

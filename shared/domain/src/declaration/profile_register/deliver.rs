@@ -4,6 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::super::online::check_retries;
 use super::super::{Findings, RelayTls, RelayUrl, SecretRef};
 use super::{RegisterProfile, check_address};
 use crate::invalid::Invalid;
@@ -18,6 +19,9 @@ const MAIL_BYTES_MIN: u64 = 16 * 1024;
 const MAIL_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// A mail that nothing is said of: with a file of 25 MiB, which grows by a third. Hardly any server takes more.
 const MAIL_BYTES_USUAL: u64 = 36 * 1024 * 1024;
+/// Waits before further tries that nothing is said of. The first are short: a greylisting server wants patience, a restarted
+/// one does not.
+pub const RETRY_SECONDS_USUAL: [u32; 9] = [10, 30, 120, 300, 900, 1800, 3600, 7200, 14400];
 
 /// The `[register.mail]` of a payee.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -46,6 +50,10 @@ pub struct MailProfile {
     /// The largest mail, in bytes as it goes out; a file grows by a third on its way.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_bytes: Option<u64>,
+    /// How long to wait before the second try, the third and so on, in seconds, of which the last repeats until the mail is
+    /// given up; none = the usual waits, from ten seconds to four hours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_seconds: Option<Vec<u32>>,
 }
 
 /// The `[register.directory]` of a payee.
@@ -87,6 +95,11 @@ impl MailProfile {
         }
     }
 
+    /// The waits before further tries, in seconds; the last one repeats.
+    pub fn retries(&self) -> &[u32] {
+        self.retry_seconds.as_deref().unwrap_or(&RETRY_SECONDS_USUAL)
+    }
+
     /// The largest mail, in bytes as it goes out.
     pub fn most_bytes(&self) -> u64 {
         self.max_bytes.unwrap_or(MAIL_BYTES_USUAL)
@@ -104,6 +117,9 @@ impl MailProfile {
             "max_bytes",
             "must be from 16384 to 134217728",
         );
+        if let Some(seconds) = &self.retry_seconds {
+            found.0.extend(check_retries(seconds).0);
+        }
         self.check_relay(&mut found);
         found
     }
@@ -193,6 +209,7 @@ mod tests {
             "from = \"Реестры платежей <registers@operator.example>\"",
             "relay = \"smtps://user@relay.example:465\"\nrelay_password = \"env:RELAY\"\nrelay_ca = \"file:/ca.pem\"",
             "relay = \"smtp://relay.example?tls=required\"",
+            "retry_seconds = [60, 3600]",
             "relay = \"smtp://user@127.0.0.1:25?tls=none\"\nrelay_password = \"file:/run/relay\"",
             "subject = \"{{ payee }} {{ sequence }} {{ count }} {{ total }}\"",
         ] {
@@ -213,6 +230,8 @@ mod tests {
             ("from = \"A, B <a@b.example>\"", "mail.from: must be an address"),
             ("from = \"A\\r\\nBcc <a@b.example>\"", "mail.from: must be an address"),
             ("max_bytes = 1", "mail.max_bytes: must be from"),
+            ("retry_seconds = []", "mail.retry_seconds: is empty"),
+            ("retry_seconds = [60, 0]", "mail.retry_seconds[1]: must be from 1"),
             (
                 "relay_password = \"env:X\"",
                 "mail.relay_password: is read only with a relay",

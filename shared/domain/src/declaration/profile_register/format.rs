@@ -136,6 +136,27 @@ pub enum RegisterEncoding {
     Koi8U,
 }
 
+impl RegisterEncoding {
+    /// All of them, by the words of the declaration.
+    pub const ALL: [(&'static str, Self); 6] = [
+        ("utf-8", Self::Utf8),
+        ("utf-8-bom", Self::Utf8Bom),
+        ("windows-1251", Self::Windows1251),
+        ("cp866", Self::Cp866),
+        ("koi8-r", Self::Koi8R),
+        ("koi8-u", Self::Koi8U),
+    ];
+
+    /// Reads the word of the declaration.
+    pub fn parse(word: &str) -> Result<Self, Invalid> {
+        let known = Self::ALL.into_iter().find(|(name, _)| *name == word);
+        known.map(|(_, encoding)| encoding).ok_or_else(|| {
+            let words = Self::ALL.map(|(name, _)| name);
+            Invalid::new("encoding", format!("must be one of {}", words.join(", ")))
+        })
+    }
+}
+
 /// What becomes of a character that the encoding lacks. Either way it is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unmappable {

@@ -2,7 +2,9 @@
 //! otherwise in `[register.layout]`.
 //!
 //! Sources: QIWI's rules of settlement (dev.qiwi.com), LANBilling's manual of registers (docs.lanbilling.ru), the standard
-//! of exchange with bank clients of 1C (v8.1c.ru), registers of payments as Sberbank gives them to utilities.
+//! of exchange with bank clients of 1C (v8.1c.ru), registers of payments as Sberbank gives them to utilities. What separates
+//! LANBilling's columns is described nowhere, and Sberbank's columns differ by contract: both are to be confirmed with the
+//! payee (examples/registers/README.md says so).
 
 use super::{ColumnProfile, DecimalMark, Fact, Formulas, LayoutProfile, RegisterEncoding, RegisterFormat};
 

@@ -1,0 +1,187 @@
+//! Roles of `deploy/grants.sql`: processes and operators do their work with no more rights than it gives them.
+
+use std::process::Stdio;
+
+use secrecy::ExposeSecret;
+use testkit::mail::MailServer;
+use testkit::process::Process;
+use testkit::wait_for;
+use tokio::process::Command;
+use url::Url;
+use uuid::Uuid;
+
+use crate::cli::{Files, failed, run};
+use crate::faults::{bare, environment};
+use crate::registers::every;
+use crate::world::{PATIENCE, World};
+
+/// A user in one of the roles, for this test only. Roles are the server's: it is dropped with the test.
+struct User {
+    name: String,
+    url: String,
+}
+
+impl User {
+    async fn of(world: &World, role: &str) -> Self {
+        let name = format!("unigate_test_{}", Uuid::new_v4().simple());
+        let password = Uuid::new_v4().simple().to_string();
+        world
+            .sql(&format!(
+                "CREATE ROLE {name} LOGIN PASSWORD '{password}' IN ROLE {role}"
+            ))
+            .await;
+        let mut url = Url::parse(world.stand.settings().store.url.expose_secret()).unwrap();
+        url.set_username(&name).unwrap();
+        url.set_password(Some(&password)).unwrap();
+        Self { name, url: url.into() }
+    }
+
+    fn environment(&self, world: &World, mail: &str) -> Vec<(String, String)> {
+        environment(
+            world,
+            &[
+                ("UNIGATE_DATABASE_URL", &self.url),
+                ("UNIGATE_SMTP_URL", mail),
+                ("UNIGATE_MAIL_FROM", "unigate@example.net"),
+                ("UNIGATE_OPERATOR", "tester"),
+            ],
+        )
+    }
+}
+
+async fn grant(world: &World) {
+    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/grants.sql");
+    let granted = Command::new("psql")
+        .arg(world.stand.settings().store.url.expose_secret())
+        .args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--file"])
+        .arg(file)
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .expect("psql is there");
+    assert!(granted.status.success(), "{granted:?}");
+}
+
+#[tokio::test]
+async fn registers_are_imported_built_mailed_and_sent_again_with_the_rights_of_each_role() {
+    let world = bare().await;
+    let server = MailServer::start("127.0.0.1:0").await.unwrap();
+    let mail = format!("smtp://{}?tls=none", server.addr);
+    world.payee(&every(2).replace("required = true", "")).await;
+    world
+        .terminal("id = \"AGENT-1\"\ngroup = \"agents\"\nusers = [\"guest\"]")
+        .await;
+    grant(&world).await;
+    let users = ["unigate_operator", "unigate_registers", "unigate_mailer"];
+    let [operator, builder, mailer] = [
+        User::of(&world, users[0]).await,
+        User::of(&world, users[1]).await,
+        User::of(&world, users[2]).await,
+    ];
+    let by_hand = operator.environment(&world, &mail);
+    let done = async |arguments: &[&str]| {
+        let done = run(&by_hand, arguments).await;
+        assert_eq!(done.code, Some(0), "{arguments:?}: {done:?}");
+        done.stdout
+    };
+
+    let files = Files::new();
+    let day = domain::clock::now().strftime("%d.%m.%Y").to_string();
+    let lines: String = (1..=3)
+        .map(|number| format!("{number}\t{day}\t10:02:11\t1920679795\t150.00\n"))
+        .collect();
+    let file = files.write("agent.txt", &format!("a@example.org\n\n{lines}Total:\t3\t450.00\n"));
+    let import = [
+        "payments",
+        "import",
+        "--payee",
+        "gorvodokanal",
+        "--terminal",
+        "AGENT-1",
+        "--format",
+        "qiwi",
+        &file,
+    ];
+    done(&import).await;
+    assert_eq!(world.value("SELECT count(*) FROM payment").await, "3");
+
+    let build = Process::start_ready(&builder.environment(&world, &mail), &["run", "registers"]).await;
+    let send = Process::start_ready(&mailer.environment(&world, &mail), &["run", "mailer"]).await;
+    server.wait_for_mails(1, PATIENCE).await;
+    let register = wait_for("the register to be mailed", PATIENCE, async || {
+        let id = world
+            .value("SELECT coalesce(min(register_id::text) FILTER (WHERE state = 'mailed'), '') FROM register")
+            .await;
+        (!id.is_empty()).then_some(id)
+    })
+    .await;
+
+    let (from, to) = ("2020-01-01", "2099-01-01");
+    let copy = [
+        "registers",
+        "resend",
+        "--payee",
+        "gorvodokanal",
+        "--from",
+        from,
+        "--to",
+        to,
+        "--include-open",
+    ];
+    let told = done(&[&copy[..], &["--dry-run"]].concat()).await;
+    assert!(told.contains("copy 1 of payee gorvodokanal, 3 payments"), "{told}");
+    let again = ["registers", "resend", "--id", &register];
+    let told = done(&[&again[..], &["--dry-run"]].concat()).await;
+    assert!(
+        told.contains("would be mailed again as it is, and is not: 1 mails, to "),
+        "{told}"
+    );
+    assert_eq!(
+        world.value("SELECT count(*) FROM register").await,
+        "1",
+        "a look makes none"
+    );
+    assert_eq!(
+        world
+            .value("SELECT count(*) FROM audit WHERE act = 'registers resend'")
+            .await,
+        "0",
+        "nor is it an act"
+    );
+
+    done(&copy).await;
+    done(&again).await;
+    let mails = server.wait_for_mails(3, PATIENCE).await;
+    let copied = mails
+        .iter()
+        .find(|mail| mail.header("X-Unigate-Kind") == Some("copy"))
+        .unwrap();
+    assert_eq!(copied.header("X-Unigate-Open"), Some("1"));
+    assert!(copied.attachments[0].file_name.contains("COPY-OPEN"), "{copied:?}");
+    done(&[
+        "registers",
+        "save",
+        &register,
+        &files.path().join("saved.zip").display().to_string(),
+    ])
+    .await;
+    done(&[
+        "registers",
+        "verify",
+        &files.path().join("saved.zip").display().to_string(),
+    ])
+    .await;
+
+    // What a role is not for, it cannot do.
+    let mailer_by_hand = mailer.environment(&world, &mail);
+    failed(
+        &run(&mailer_by_hand, &["registers", "build", "gorvodokanal"]).await,
+        1,
+        "permission denied",
+    );
+    assert!(build.end().await.success());
+    assert!(send.end().await.success());
+    for user in [operator, builder, mailer] {
+        world.sql(&format!("DROP ROLE {}", user.name)).await;
+    }
+}
