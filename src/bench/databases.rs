@@ -317,6 +317,9 @@ async fn asked(frontend: &Frontend, count: u32, key: &str, said: Option<&str>) -
     Ok((total - warming) as f64 / begun.elapsed().as_secs_f64())
 }
 
+/// How often payments are counted: it reads all of them, on the cores that are measured.
+const COUNTED_EVERY: Duration = Duration::from_millis(50);
+
 /// Payments delivered a second, from the first claim to the last record.
 async fn entered(settings: &Settings, books: &Books, count: u32) -> anyhow::Result<f64> {
     let ground = Ground::bare(settings, "ours", None).await?;
@@ -325,6 +328,7 @@ async fn entered(settings: &Settings, books: &Books, count: u32) -> anyhow::Resu
     let context = start(&ground).await?;
     let total = u64::from(count);
     let measured = rate(total, async || {
+        tokio::time::sleep(COUNTED_EVERY).await;
         Ok::<u64, store::StoreError>(total - rehearsal::count_not(&ground.store, "delivered", "").await?)
     })
     .await;
