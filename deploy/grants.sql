@@ -112,7 +112,7 @@ grant select on card_import to unigate_cards;
 grant update (state, lease_token, lease_until, file_hash, rows_done, rows_total, added, duplicates, malformed, expired, report,
               finished_at) on card_import to unigate_cards;
 grant select, delete on card_import_chunk to unigate_cards;
--- Cards of a file are gathered and compared in a table of the transaction before any of them is in stock.
+-- Cards of a file are gathered, numbered and compared in a table of the transaction before any of them is in stock.
 grant temporary on database :"DBNAME" to unigate_cards;
 grant usage on sequence card_card_id_seq to unigate_cards;
 -- A card that does not open is faulty.

@@ -122,8 +122,9 @@ impl IdentitySource {
         // Left by somebody who was killed here: nobody has used it.
         let _ = std::fs::remove_file(&draft);
         write_new(&draft, &text, owner.permissions().mode() & 0o777)?;
-        let replaced =
-            chown(&draft, Some(owner.uid()), Some(owner.gid())).and_then(|()| std::fs::rename(&draft, &file));
+        let replaced = chown(&draft, Some(owner.uid()), Some(owner.gid()))
+            .and_then(|()| std::fs::rename(&draft, &file))
+            .and_then(|()| keep_name(&file));
         if replaced.is_err() {
             let _ = std::fs::remove_file(&draft);
         }
@@ -160,7 +161,14 @@ fn lines_of(identity: &Identity) -> Zeroizing<String> {
 fn write_new(file: &Path, text: &str, mode: u32) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     let mut opened = options.write(true).create_new(true).mode(mode).open(file)?;
-    opened.write_all(text.as_bytes()).and_then(|()| opened.sync_all())
+    opened.write_all(text.as_bytes()).and_then(|()| opened.sync_all())?;
+    keep_name(file)
+}
+
+/// A file whose name is not on the disk yet is gone after a crash, and with an identity every card sealed to it.
+fn keep_name(file: &Path) -> std::io::Result<()> {
+    let directory = file.parent().filter(|directory| !directory.as_os_str().is_empty());
+    std::fs::File::open(directory.unwrap_or(Path::new("."))).and_then(|directory| directory.sync_all())
 }
 
 #[cfg(test)]
