@@ -22,6 +22,7 @@ mod cards_report;
 mod cards_shown;
 mod cards_stock;
 mod cards_vault;
+mod cards_vault_killed;
 mod cli;
 mod cli_aside;
 mod cli_card_files;

@@ -1,5 +1,5 @@
 //! Secrets of cards searched for wherever they must not be: in every table of a test's database, its queues and events, its
-//! metrics, its log, and what its processes and commands say. A stand does it when it is dropped, and the test that leaked fails.
+//! metrics, its log, its mails, and what its processes and commands say. A stand does it when it is dropped, and the test that leaked fails.
 //!
 //! The secrets of tests are of a shape that comes up nowhere else ([`pin`], [`digits`]), so nobody has to say which are
 //! searched for. They are found as they stand, in groups of four, and in hexadecimal or base64. What a terminal is answered,

@@ -113,5 +113,20 @@ async fn a_planted_secret_is_found_in_every_medium() {
     // What a command says.
     process::searched(&["cards", "stock"], &pin(6), "");
     found(&stand, "`unigate cards stock`").await;
+    // A mail, whatever is in it.
+    let office = crate::mail::MailServer::start("127.0.0.1:0").await.unwrap();
+    let mut client = tokio::net::TcpStream::connect(office.addr).await.unwrap();
+    let letter = format!(
+        "EHLO test.example\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\n\r\n{}\r\n.\r\nQUIT\r\n",
+        pin(7)
+    );
+    let mut said = String::new();
+    tokio::io::AsyncWriteExt::write_all(&mut client, letter.as_bytes())
+        .await
+        .unwrap();
+    tokio::io::AsyncReadExt::read_to_string(&mut client, &mut said)
+        .await
+        .unwrap();
+    found(&stand, "a mail").await;
     stand.expect_leaks();
 }

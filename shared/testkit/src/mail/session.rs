@@ -240,7 +240,10 @@ impl Session {
         }
         self.say((354, "end with a dot")).await?;
         let raw = match self.wire.body(self.office.settings.max_message_bytes).await? {
-            Body::Whole(raw) => raw,
+            Body::Whole(raw) => {
+                crate::leak::search("a mail", &raw);
+                raw
+            }
             Body::TooLarge => return Ok(Some((552, "that was too large"))),
             Body::End => return Err(Left),
         };

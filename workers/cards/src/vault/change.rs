@@ -127,11 +127,14 @@ pub async fn change(
         _ => keyring.index.again()?,
     };
     let names = next(store, &source, &keyring, change).await?;
+    runtime::checkpoint("cards.vault", "identity_added");
     // Read again: a rotation may have added one.
     let row = row_for(before.version + 1, names, &index, &source.read()?)?;
     store::vault::insert(&tx, &row).await?;
     audit_change(&tx, who, change.act(), Some(reason), Some(&before), &row).await?;
+    runtime::checkpoint("cards.vault", "before_commit");
     tx.commit().await?;
+    runtime::checkpoint("cards.vault", "after_commit");
     Vault::of(source, &row)
 }
 

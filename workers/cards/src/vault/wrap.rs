@@ -47,6 +47,7 @@ impl Vault {
                         let wrapped = seal_to(&keyring.recipients, key.as_bytes())?;
                         let replaced = store::vault::rewrap_batch(store, batch, keyring.version, &wrapped).await?;
                         step.done += u64::from(replaced);
+                        runtime::checkpoint("cards.vault", "key_wrapped");
                     }
                     Err(error) => {
                         step.unopenable += 1;
@@ -102,6 +103,7 @@ impl Vault {
         let last = cards.last().map(|card| card.card_id);
         step.done = store::vault::reindex(&tx, at, &anew, last).await?;
         tx.commit().await?;
+        runtime::checkpoint("cards.vault", "cards_moved");
         step.finished = last.is_none();
         Ok(step)
     }
