@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint stop clean-services
+.PHONY: help demo test test-odbc bench lint stop clean-services
 
 # Passed on to the program or the test runner: make test ARGS='-E test(expiry)'
 ARGS ?=
@@ -10,6 +10,7 @@ ARGS ?=
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{ printf "%-16s%s\n", $$1, $$2 }'
 
+demo: export UNIGATE_SERVICES = postgres rabbitmq mariadb
 demo: ## the whole system in one process, with payees and front-ends to play with
 	@scripts/tools build
 	@scripts/services run cargo run -- demo $(ARGS)
