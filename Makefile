@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint stop clean-services
+.PHONY: help demo test test-odbc bench lint stop clean-services
 
 # Passed on to the program or the test runner: make test ARGS='-E test(expiry)'
 ARGS ?=
@@ -10,6 +10,7 @@ ARGS ?=
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{ printf "%-16s%s\n", $$1, $$2 }'
 
+demo: export UNIGATE_SERVICES = postgres rabbitmq mariadb
 demo: ## the whole system in one process, with payees and front-ends to play with
 	@scripts/tools build
 	@scripts/services run cargo run -- demo $(ARGS)
@@ -25,6 +26,11 @@ test: ## all tests, on the real RabbitMQ, PostgreSQL and MariaDB
 	else \
 		scripts/services run cargo test --workspace $(ARGS); \
 	fi
+
+test-odbc: export UNIGATE_SERVICES = postgres mariadb
+test-odbc: ## payees' databases by ODBC, with Debian's drivers
+	@scripts/tools odbc
+	@scripts/services run cargo test --package sql --features odbc --test odbc $(ARGS)
 
 bench: ## how many payments a second intake takes, release build
 	@scripts/tools build

@@ -11,6 +11,7 @@ create table payments_inbox (
     login     varchar(40) not null,
     amount    decimal(12,2) not null,
     paid_at   datetime not null,
+    put_at    datetime not null default current_timestamp,
     processed tinyint not null default 0,
     error     varchar(200)
 ) character set utf8mb4;

@@ -15,6 +15,7 @@ create table payments (
     account      text not null references customers,
     amount       numeric(12,2) not null check (amount > 0),
     paid_at      timestamptz not null,
+    entered_at   timestamptz not null default now(),
     cancelled_at timestamptz,
     reason       text
 );

@@ -78,7 +78,12 @@ fn damaged(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Database
 
 impl Journal {
     pub(crate) fn new(dialect: Dialect) -> Result<Self, Invalid> {
-        let text = sql::texts(dialect);
+        let text = sql::texts(dialect).ok_or_else(|| {
+            Invalid::new(
+                "database.url",
+                "the journal is kept in PostgreSQL, MySQL, MariaDB or SQLite, not behind ODBC",
+            )
+        })?;
         let compile = |name: &str, text: &str| {
             Statement::compile(&format!("journal.{name}"), text, dialect, &Vocabulary::Journal)
         };

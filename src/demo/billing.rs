@@ -10,6 +10,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::holdings::Holdings;
+
 const CONFIG: &str = include_str!("../../examples/receiver/sqlite.toml");
 const SCHEMA: &str = include_str!("../../examples/receiver/sqlite.sql");
 
@@ -21,21 +23,6 @@ pub(super) struct Billing {
     served: JoinHandle<Result<(), receiver::Error>>,
     /// What its subscribers owe and own before the day.
     balance_before: i64,
-}
-
-/// What its database holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Holdings {
-    /// Rows of its own table of payments.
-    pub(super) rows: i64,
-    /// Different numbers in it.
-    pub(super) numbers: i64,
-    /// The sum of their amounts.
-    pub(super) total: i64,
-    /// By how much the balances of its subscribers have grown.
-    pub(super) credited: i64,
-    /// Every number with its amount, in the order of numbers.
-    pub(super) each: Vec<(i64, i64)>,
 }
 
 impl Billing {
@@ -87,28 +74,13 @@ impl Billing {
         let rows = receiver::look(
             &self.config,
             "select count(*) as n, count(distinct number) as numbers, coalesce(sum(amount), 0) as total,
-                    coalesce(group_concat(number || ':' || amount, ' '), '') as each
+                    coalesce(group_concat(number || ':' || amount, ' '), '') as each_one
              from payments where cancelled = 0",
         )
         .await?;
         let row = rows.first().context("the provider's payments")?;
-        let integer = |name: &str| row.get(name).and_then(|text| text.parse().ok()).unwrap_or_default();
-        let pair = |text: &str| {
-            let (number, amount) = text.split_once(':')?;
-            Some((number.parse().ok()?, amount.parse().ok()?))
-        };
-        let mut each: Vec<(i64, i64)> = row
-            .get("each")
-            .map(|text| text.split(' ').filter_map(pair).collect())
-            .unwrap_or_default();
-        each.sort_unstable();
-        Ok(Holdings {
-            rows: integer("n"),
-            numbers: integer("numbers"),
-            total: integer("total"),
-            credited: balance(&self.config).await? - self.balance_before,
-            each,
-        })
+        let grown = balance(&self.config).await? - self.balance_before;
+        Ok(Holdings::of_row(|name| row.get(name).cloned(), grown))
     }
 
     /// Stops serving.

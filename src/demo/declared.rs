@@ -1,16 +1,28 @@
 //! What the operator of the day declares: the examples as they stand in the repository, built into the program, with
 //! nothing changed but what is local (addresses, keys, secrets, users) and what would take longer than the day does.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, bail};
 use domain::declaration::{Declaration, Payee, Product, SecretRef, Terminal, TerminalLimits};
 use domain::ids::TerminalId;
+use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 use store::{Store, declarations, registers};
+
+use super::books::Where;
 
 const PAYEES: [&str; 3] = [
     include_str!("../../examples/payees/gorvodokanal.toml"),
     include_str!("../../examples/payees/isp.toml"),
     include_str!("../../examples/payees/teploset.toml"),
+];
+/// Those whose own data are worked with.
+const WITH_DATA: [&str; 4] = [
+    include_str!("../../examples/databases/utility.toml"),
+    include_str!("../../examples/databases/provider.toml"),
+    include_str!("../../examples/databases/fines.toml"),
+    include_str!("../../examples/databases/housing.toml"),
 ];
 const PRODUCTS: [&str; 2] = [
     include_str!("../../examples/products/mts-100.toml"),
@@ -38,6 +50,8 @@ pub(super) struct Local {
     pub(super) user: Option<String>,
     /// How many terminals there are.
     pub(super) terminals: Vec<String>,
+    /// Where payees keep their own data; one that has none here is not declared.
+    pub(super) places: BTreeMap<&'static str, Where>,
 }
 
 /// Everything that is declared.
@@ -58,6 +72,7 @@ impl Declared {
     fn examples() -> anyhow::Result<Self> {
         let payees = PAYEES
             .iter()
+            .chain(&WITH_DATA)
             .map(|text| Ok(toml::from_str(text)?))
             .collect::<anyhow::Result<_>>()?;
         let products = PRODUCTS
@@ -74,6 +89,9 @@ impl Declared {
     /// The examples, made local.
     pub(super) fn local(local: &Local) -> anyhow::Result<Self> {
         let mut declared = Self::examples().context("the declarations of the examples")?;
+        declared
+            .payees
+            .retain(|payee| payee.databases.is_none() || local.places.contains_key(payee.id.as_str()));
         for payee in &mut declared.payees {
             make_local(payee, local)?;
         }
@@ -146,7 +164,21 @@ fn make_local(payee: &mut Payee, local: &Local) -> anyhow::Result<()> {
         profile.retry_seconds = vec![1, 2, 5];
         profile.probe_seconds = 2;
     }
-    if let Some(profile) = &mut payee.register {
+    if let Some(profile) = &mut payee.databases {
+        match local.places.get(payee.id.as_str()) {
+            Some(Where::Database(url)) => profile.url = Some(SecretRef::parse(url.expose_secret())?),
+            Some(Where::File(path)) => {
+                if let Some(file) = &mut profile.file {
+                    file.path.clone_from(path);
+                    file.header = 1;
+                }
+            }
+            None => bail!("payee {} has no data here", payee.id),
+        }
+        profile.read_url = None;
+        profile.retry_seconds = vec![1, 1, 2, 5];
+        profile.probe_seconds = 2;
+    } else if let Some(profile) = &mut payee.register {
         // Nobody waits for midnight here.
         profile.every_seconds = Some(8);
         if payee.id.as_str() == "teploset" {
@@ -181,7 +213,12 @@ mod tests {
     #[test]
     fn every_example_is_built_in() {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/");
-        for (directory, known) in [("payees", PAYEES.len()), ("products", PRODUCTS.len()), ("terminals", 1)] {
+        for (directory, known) in [
+            ("payees", PAYEES.len()),
+            ("databases", WITH_DATA.len()),
+            ("products", PRODUCTS.len()),
+            ("terminals", 1),
+        ] {
             let files = std::fs::read_dir(format!("{root}{directory}")).unwrap();
             let declarations = files.map(|file| file.unwrap().path()).filter(|path| {
                 path.extension().is_some_and(|e| e == "toml") && !NOT_PLAYED.iter().any(|name| path.ends_with(name))

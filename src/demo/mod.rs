@@ -1,14 +1,17 @@
 //! `unigate demo`: a day of a small operator, planned from a seed and played at full speed against everything real:
-//! RabbitMQ, PostgreSQL, all workers, a mail server, and the receiver as an internet provider's program on a SQLite file.
+//! RabbitMQ, PostgreSQL, all workers, a mail server, the receiver as an internet provider's program on a SQLite file, and payees
+//! whose own data are worked with: on PostgreSQL, on MariaDB, in a workbook and in dBase.
 //! At its end the invariants are checked one by one; any that does not hold is a failure.
 //!
-//! It works in a database and a broker namespace of its own, named `unigate_demo_…`, and takes them away at the end, also
-//! after a failure and when it is interrupted. It touches nothing else on either server.
+//! It works in databases and a broker namespace of its own, named `unigate_demo_…`, and takes them away at the end, also
+//! after a failure and when it is interrupted. It touches nothing else on any server.
 
 mod billing;
+mod books;
 mod cards;
 mod day;
 mod declared;
+mod holdings;
 mod invariants;
 mod memory;
 mod operator;
@@ -114,10 +117,13 @@ async fn play(args: &DemoArgs, place: &Place, stop: &CancellationToken) -> Outco
     let begun = Instant::now();
     let mut progress = Progress::begin();
     progress.chapter("a database, queues, workers, a provider and a mail server are made");
-    let scenario = Scenario::plan(seed, args.terminals as usize);
+    let scenario = Scenario::plan(seed, args.terminals as usize, place.sites.has_inbox());
+    if !place.sites.has_inbox() {
+        say("UNIGATE_TEST_MARIADB_URL names no MariaDB: the provider with an inbox there is left out")?;
+    }
     tracing::info!(payments = scenario.payments(), cards = scenario.stock.cards, "planned");
     place.make().await?;
-    let mut services = Services::start(place, &scenario.terminals).await?;
+    let mut services = Services::start(place, &scenario).await?;
     // Whatever happens in there, the workers are ended and what was made is taken away.
     let living = AssertUnwindSafe(live(&mut services, place, &scenario, &mut progress)).catch_unwind();
     let lived = tokio::select! {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::cards::now;
 use super::memory::{Taken, in_short};
 use super::players::Players;
-use super::scenario::Payment;
+use super::scenario::{Payment, UTILITY};
 
 /// A terminal at the payments.
 #[derive(Clone, Copy)]
@@ -76,16 +76,26 @@ impl PaymentDesk<'_> {
         Some(answer)
     }
 
+    /// Asks the payee; where it asks back, what the payer enters is told with the next question.
     async fn check(&self, payment: &Payment) {
-        let body = json!({
-            "payment_id": payment.id, "terminal": self.name(), "payee": payment.payee, "account": payment.account,
-            "amount": payment.amount, "currency": "RUB", "fields": payment.fields,
-        });
-        // A provider that is down, and an account that it does not have, are told as such.
+        if payment.payee == UTILITY {
+            self.ask(payment, &json!({}), &["ask", "refused account_not_found"])
+                .await;
+        }
+        // A provider that is down, and an account that a payee does not have, are told as such.
         let expected: &[&str] = match payment.payee {
             "isp" => &["payable", "unavailable", "refused account_not_found"],
+            UTILITY => &["payable", "refused account_not_found"],
             _ => &["payable"],
         };
+        self.ask(payment, &json!(payment.fields), expected).await;
+    }
+
+    async fn ask(&self, payment: &Payment, fields: &Value, expected: &[&str]) {
+        let body = json!({
+            "payment_id": payment.id, "terminal": self.name(), "payee": payment.payee, "account": payment.account,
+            "amount": payment.amount, "currency": "RUB", "fields": fields,
+        });
         if let Some(answer) = self.players.till.ask(self.terminal, "payment.check", &body).await {
             self.players.memory.expect("payment.check", &answer, expected);
         }

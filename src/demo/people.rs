@@ -56,6 +56,11 @@ pub(super) fn payer(rng: &mut StdRng) -> String {
     )
 }
 
+/// A name as a payee has it in its own data.
+pub(super) fn tenant(rng: &mut StdRng) -> String {
+    format!("{} {}", one_of(rng, &SURNAMES), one_of(rng, &INITIALS))
+}
+
 /// Where a payer lives.
 pub(super) fn address(rng: &mut StdRng) -> String {
     format!(

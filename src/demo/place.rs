@@ -1,4 +1,4 @@
-//! Where the day is played: a database, a broker namespace and a directory of its own, under one name. Nothing else is
+//! Where the day is played: databases, a broker namespace and a directory of its own, under one name. Nothing else is
 //! touched, and a name that is not the demo's is never deleted.
 
 use std::path::{Path, PathBuf};
@@ -7,9 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context as _, bail};
 use bus::topology;
 use runtime::Settings;
+use runtime::settings::environment;
 use secrecy::{ExposeSecret, SecretString};
 use testkit::stand::with_database;
 use url::Url;
+
+use super::books::Sites;
 
 /// Every demo's name begins with it.
 const PREFIX: &str = "unigate_demo_";
@@ -22,6 +25,8 @@ pub(super) struct Place {
     pub(super) out: PathBuf,
     /// As the workers get them; the mail relay is added when it is there.
     pub(super) settings: Settings,
+    /// Where payees keep their own data.
+    pub(super) sites: Sites,
     /// The broker's user, if messages can name it.
     pub(super) user: Option<String>,
     /// Whether there is anything to take away.
@@ -34,10 +39,12 @@ impl Place {
         let name = format!("{PREFIX}{}", &uuid::Uuid::new_v4().simple().to_string()[..10]);
         let out = std::path::absolute(out.join(&name))?;
         std::fs::create_dir_all(&out).with_context(|| format!("{}", out.display()))?;
-        Ok(Self::named(settings, name, out))
+        Self::named(settings, name, out)
     }
 
-    fn named(mut settings: Settings, name: String, out: PathBuf) -> Self {
+    fn named(mut settings: Settings, name: String, out: PathBuf) -> anyhow::Result<Self> {
+        let mariadb = environment("UNIGATE_TEST_MARIADB_URL");
+        let sites = Sites::of(&settings.store, &name, mariadb.as_deref())?;
         let user = user_of(settings.bus.url.expose_secret());
         settings.store = with_database(&settings.store, &name);
         settings.bus.namespace.clone_from(&name);
@@ -49,13 +56,14 @@ impl Place {
         // Without a name that the broker can verify, it takes everybody's word.
         settings.terminals_open = user.is_none();
         settings.sweep_interval = std::time::Duration::from_millis(500);
-        Self {
+        Ok(Self {
             name,
             out,
             settings,
+            sites,
             user,
             made: AtomicBool::new(false),
-        }
+        })
     }
 
     /// Makes the database and the topology. What was made before a failure is taken away again.
@@ -87,7 +95,7 @@ impl Place {
         self.made.load(Ordering::Relaxed)
     }
 
-    /// Takes database, topology and the vault's identity away; the rest of the directory stays, to be looked at.
+    /// Takes databases, topology and the vault's identity away; the rest of the directory stays, to be looked at.
     pub(super) async fn clear(&self) -> anyhow::Result<()> {
         let topology = topology::delete(&self.settings.bus)
             .await
@@ -95,13 +103,14 @@ impl Place {
         let database = store::drop_database(&self.settings.store)
             .await
             .context("dropping the demo's database");
+        let payees = self.sites.clear().await.context("dropping the payees' databases");
         let identity = std::fs::remove_file(&self.settings.vault_identity_file);
         if let Err(error) = identity
             && error.kind() != std::io::ErrorKind::NotFound
         {
             return Err(error).context("deleting the demo's vault identity");
         }
-        topology.and(database)
+        topology.and(database).and(payees)
     }
 
     /// What somebody has to export to look at it with the operator's commands.
@@ -134,7 +143,7 @@ pub(super) async fn remove(settings: Settings, name: &str, out: &Path) -> anyhow
     if tail.is_empty() || !tail.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         bail!("`{name}` is no demo's name; they begin with {PREFIX}");
     }
-    Place::named(settings, name.to_owned(), out.join(name)).clear().await
+    Place::named(settings, name.to_owned(), out.join(name))?.clear().await
 }
 
 /// The user as AMQP's `user_id` has to name it. An encoded one is left alone.
@@ -163,6 +172,7 @@ mod tests {
             "unigate_demo_x".into(),
             PathBuf::from("out"),
         )
+        .unwrap()
     }
 
     #[test]

@@ -14,6 +14,11 @@ use super::stock::Stock;
 
 /// Cards of the product that runs out: every one is held twice in the course of the day.
 pub(super) const FEW: usize = 4;
+/// Payees whose own data are worked with: a billing, an inbox, a workbook and a table.
+pub(super) const UTILITY: &str = "vodokanal";
+pub(super) const INBOX: &str = "netline";
+pub(super) const FINES: &str = "fines";
+pub(super) const HOUSING: &str = "tszh";
 /// The terminals of the examples; the plan adds more.
 pub(super) const DECLARED_TERMINALS: usize = 4;
 
@@ -34,6 +39,20 @@ pub(super) struct Scenario {
     pub(super) evening: Vec<Act>,
     /// The reservations of the cards that run out: the first holders', then the second ones'.
     pub(super) scarce: [Vec<Uuid>; 2],
+    /// Who is in the data of payees that have their own.
+    pub(super) debtors: Vec<Debtor>,
+}
+
+/// Somebody whom a payee has in its own data.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Debtor {
+    pub(super) payee: &'static str,
+    pub(super) account: String,
+    pub(super) name: String,
+    /// In minor units.
+    pub(super) due: i64,
+    /// What the meter showed last.
+    pub(super) reading: u32,
 }
 
 /// Something done at a terminal.
@@ -119,14 +138,16 @@ pub(super) enum Spoilt {
 }
 
 impl Scenario {
-    /// Plans a day.
-    pub(super) fn plan(seed: u64, terminals: usize) -> Self {
+    /// Plans a day, with or without the provider that has an inbox.
+    pub(super) fn plan(seed: u64, terminals: usize, has_inbox: bool) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
         let stock = Stock::make(&mut rng, 3 * terminals, FEW);
         let mut planner = Planner {
             rng,
             terminals,
             receipts: 0,
+            has_inbox,
+            debtors: Vec::new(),
         };
         Self {
             terminals: (1..=terminals).map(|number| format!("T-{number:04}")).collect(),
@@ -137,6 +158,7 @@ impl Scenario {
             noon: planner.shift(55),
             evening: planner.shift(25),
             scarce: [planner.ids(FEW), planner.ids(FEW)],
+            debtors: planner.debtors,
         }
     }
 
@@ -158,7 +180,11 @@ mod tests {
 
     #[test]
     fn a_seed_plans_the_same_day() {
-        let (day, again, other) = (Scenario::plan(7, 50), Scenario::plan(7, 50), Scenario::plan(8, 50));
+        let (day, again, other) = (
+            Scenario::plan(7, 50, true),
+            Scenario::plan(7, 50, true),
+            Scenario::plan(8, 50, true),
+        );
         for (one, two) in [
             (&day.opening, &again.opening),
             (&day.morning, &again.morning),
@@ -167,15 +193,15 @@ mod tests {
             assert_eq!(one, two);
         }
         assert_eq!(
-            (&day.scarce, &day.first, &day.stock.files),
-            (&again.scarce, &again.first, &again.stock.files)
+            (&day.scarce, &day.first, &day.stock.files, &day.debtors),
+            (&again.scarce, &again.first, &again.stock.files, &again.debtors)
         );
         assert_ne!(day.noon, other.noon);
     }
 
     #[test]
     fn even_a_small_day_has_something_of_everything() {
-        let day = Scenario::plan(1, 20);
+        let day = Scenario::plan(1, 20, true);
         let acts = || {
             [&day.opening, &day.morning, &day.noon, &day.evening]
                 .into_iter()
@@ -191,6 +217,13 @@ mod tests {
             Errand::Pay(payment) | Errand::Spoilt(_, payment) | Errand::RevokedFirst(payment) => Some(payment),
             _ => None,
         });
+        for payee in [UTILITY, INBOX, FINES, HOUSING] {
+            assert!(day.debtors.iter().any(|debtor| debtor.payee == payee), "{payee}");
+            let paid = acts().any(|act| matches!(&act.errand, Errand::Pay(payment) if payment.payee == payee));
+            assert!(paid, "{payee}");
+        }
+        let without = Scenario::plan(1, 20, false);
+        assert!(without.debtors.iter().all(|debtor| debtor.payee != INBOX));
         let ids: Vec<Uuid> = payments.map(|payment| payment.id).collect();
         assert_eq!(ids.iter().collect::<HashSet<_>>().len(), ids.len());
         assert!(acts().all(|act| act.terminal < day.terminals.len()));

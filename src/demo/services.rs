@@ -1,5 +1,5 @@
-//! Everything that runs: the workers, all of them in this process as in a small installation, the provider's billing, and
-//! the mail server of the payees with registers.
+//! Everything that runs: the workers, all of them in this process as in a small installation, the provider's billing, the data
+//! of payees that have their own, and the mail server of the payees with registers.
 
 use std::time::Duration;
 
@@ -12,8 +12,10 @@ use testkit::register_file::Key;
 use tokio_util::sync::CancellationToken;
 
 use super::billing::Billing;
+use super::books::Books;
 use super::declared::{Declared, Local};
 use super::place::Place;
+use super::scenario::Scenario;
 use super::witness::Witness;
 use crate::workers::{self, Worker};
 
@@ -26,6 +28,7 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 pub(super) struct Services {
     pub(super) context: Context,
     pub(super) billing: Billing,
+    pub(super) books: Books,
     pub(super) mail: MailServer,
     pub(super) witness: Witness,
     /// The heating company's key: its registers are sealed to it.
@@ -36,9 +39,10 @@ pub(super) struct Services {
 
 impl Services {
     /// Declares everything and starts it.
-    pub(super) async fn start(place: &Place, terminals: &[String]) -> anyhow::Result<Self> {
+    pub(super) async fn start(place: &Place, scenario: &Scenario) -> anyhow::Result<Self> {
         let secret = format!("whsec_{}", in_base64(32));
         let billing = Billing::start(&place.out.join("billing.db"), &secret).await?;
+        let books = place.sites.fill(&scenario.debtors, &place.out).await?;
         let mail = start_mail(place).await?;
         let (payee_key, terminal_key) = (Key::new(), Key::new());
         let mut settings = place.settings.clone();
@@ -48,12 +52,13 @@ impl Services {
         let services = Self {
             context,
             billing,
+            books,
             mail,
             witness,
             payee_key,
             terminal_key: Some(terminal_key),
         };
-        let started = services.declare_and_start(place, secret, terminals).await;
+        let started = services.declare_and_start(place, secret, &scenario.terminals).await;
         match started {
             Ok(()) => Ok(services),
             Err(error) => {
@@ -71,6 +76,7 @@ impl Services {
             terminal_recipient: self.terminal_key.as_ref().map(Key::recipient).unwrap_or_default(),
             user: place.user.clone(),
             terminals: terminals.to_vec(),
+            places: self.books.places.clone(),
         };
         Declared::local(&local)?
             .apply(&self.context.store, OPERATOR)
@@ -92,6 +98,7 @@ impl Services {
         end_within(&self.context).await;
         self.witness.close().await;
         self.billing.stop().await;
+        self.books.stop().await;
     }
 }
 

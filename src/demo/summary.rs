@@ -9,7 +9,9 @@ use comfy_table::{Table, presets};
 use domain::money::{Currency, format_minor};
 use store::Store;
 
+use super::holdings::Holdings;
 use super::invariants::{Evidence, Verdict};
+use super::scenario::{FINES, HOUSING};
 use crate::output::say;
 
 /// Prints everything. The last line says how it ended.
@@ -23,7 +25,7 @@ pub(super) async fn print(
     messages(evidence)?;
     payments(store).await?;
     cards(store, evidence).await?;
-    provider(evidence)?;
+    payees(evidence)?;
     registers(evidence, out)?;
     parked(evidence)?;
     log(out)?;
@@ -90,16 +92,26 @@ async fn cards(store: &Store, evidence: &Evidence) -> anyhow::Result<()> {
     ))
 }
 
-fn provider(evidence: &Evidence) -> anyhow::Result<()> {
-    let delivered = evidence.payments.iter().filter(|row| row.shown_state == "delivered");
-    let (count, total) = delivered.fold((0, 0), |(count, total), row| (count + 1, total + row.amount));
-    let held = &evidence.holdings;
-    let rows = [
-        ("its own database holds", held.rows, held.total),
-        ("we delivered", count, total),
-    ];
-    let rows = rows.map(|(what, count, total)| vec![what.to_owned(), count.to_string(), money(total, "RUB")]);
-    section("Internet provider", &["", "payments", "total"], rows)
+/// What payees hold beside what we delivered to them.
+fn payees(evidence: &Evidence) -> anyhow::Result<()> {
+    let row = |payee: &str, held: Option<&Holdings>| {
+        let delivered = evidence
+            .payments
+            .iter()
+            .filter(|row| row.payee.as_str() == payee && row.shown_state == "delivered");
+        let (count, total) = delivered.fold((0, 0), |(count, total), row| (count + 1, total + row.amount));
+        let (rows, held) = held.map_or(("its register to come".to_owned(), String::new()), |held| {
+            (held.rows.to_string(), money(held.total, "RUB"))
+        });
+        vec![payee.to_owned(), rows, held, count.to_string(), money(total, "RUB")]
+    };
+    let databases = evidence.holdings.iter().map(|(payee, held)| row(payee, Some(held)));
+    let files = [FINES, HOUSING].map(|payee| row(payee, None));
+    section(
+        "Online payees",
+        &["payee", "its own data hold", "total", "we delivered", "total"],
+        databases.chain(files),
+    )
 }
 
 fn registers(evidence: &Evidence, out: &Path) -> anyhow::Result<()> {

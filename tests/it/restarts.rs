@@ -11,7 +11,7 @@ use std::process::{Child, Stdio};
 use bus::frontend::{Frontend, Message};
 use futures::future::join_all;
 use runtime::Settings;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use store::{Store, invariants, scratch};
 use testkit::payee::Payee;
@@ -29,6 +29,7 @@ use crate::world::{PATIENCE, ask_through, declare_payee, declare_product, stock_
 pub(crate) enum Service {
     RabbitMq,
     PostgreSql,
+    MariaDb,
 }
 
 impl Service {
@@ -37,6 +38,16 @@ impl Service {
         match self {
             Self::RabbitMq => "UNIGATE_BROKER_URL",
             Self::PostgreSql => "UNIGATE_DATABASE_URL",
+            Self::MariaDb => "UNIGATE_TEST_MARIADB_URL",
+        }
+    }
+
+    /// What the script calls it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::RabbitMq => "rabbitmq",
+            Self::PostgreSql => "postgres",
+            Self::MariaDb => "mariadb",
         }
     }
 
@@ -45,13 +56,14 @@ impl Service {
         match self {
             Self::RabbitMq => "broker",
             Self::PostgreSql => "database",
+            Self::MariaDb => "none of ours",
         }
     }
 
     /// Where it writes down its process, within its directory.
     fn pid_file(self) -> &'static str {
         match self {
-            Self::RabbitMq => "pid",
+            Self::RabbitMq | Self::MariaDb => "pid",
             Self::PostgreSql => "cluster/postmaster.pid",
         }
     }
@@ -61,8 +73,6 @@ impl Service {
 pub(crate) struct Private {
     service: Service,
     data: PathBuf,
-    /// The other service, which the script is told to leave as it is.
-    other: (&'static str, String),
     url: String,
     /// Waits for the end of its input, which also comes when this process is killed, and cleans up.
     keeper: Child,
@@ -74,11 +84,6 @@ fn script() -> PathBuf {
 
 impl Private {
     pub(crate) async fn start(service: Service) -> Self {
-        let settings = Settings::load().unwrap();
-        let other = match service {
-            Service::RabbitMq => (Service::PostgreSql.variable(), settings.store.url),
-            Service::PostgreSql => (Service::RabbitMq.variable(), settings.bus.url),
-        };
         let data = std::env::temp_dir().join(format!("unigate-private-{}", new_id()));
         let keeper = std::process::Command::new("bash")
             .args(["-c", r#"read -r; "$0" clean; rm -rf "$UNIGATE_DATA_DIR""#])
@@ -93,7 +98,6 @@ impl Private {
         let mut private = Self {
             service,
             data,
-            other: (other.0, other.1.expose_secret().to_owned()),
             url: String::new(),
             keeper,
         };
@@ -117,6 +121,18 @@ impl Private {
         file.lines().next().expect("its process").to_owned()
     }
 
+    /// Kills it, as a machine that loses its power does.
+    pub(crate) async fn kill(&self) {
+        let pid = self.pid().await;
+        let killed = Command::new("kill").args(["-KILL", &pid]).status().await.unwrap();
+        assert!(killed.success(), "process {pid}");
+    }
+
+    /// Where it is.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Starts it again after a kill: the same data at the same place.
     pub(crate) async fn up_again(&self) {
         assert_eq!(self.up().await, self.url, "it moved");
@@ -128,6 +144,7 @@ impl Private {
         match self.service {
             Service::RabbitMq => settings.bus.url = url,
             Service::PostgreSql => settings.store.url = url,
+            Service::MariaDb => {}
         }
         settings
     }
@@ -136,8 +153,8 @@ impl Private {
         let done = Command::new(script())
             .args(arguments)
             .env("UNIGATE_DATA_DIR", &self.data)
+            .env("UNIGATE_SERVICES", self.service.word())
             .env("UNIGATE_SERVICES_SKIP_STANDARD", "1")
-            .env(self.other.0, &self.other.1)
             .env_remove(self.service.variable())
             .stdin(Stdio::null())
             .output()
@@ -254,6 +271,7 @@ impl Site {
         let pid = self.private.pid().await;
         let killing = async {
             self.payee.wait_for_credits(1, PATIENCE).await;
+            // At once: its process was looked up before.
             let killed = Command::new("kill").args(["-KILL", &pid]).status().await.unwrap();
             assert!(killed.success(), "process {pid}");
             self.payee.ledger().len()

@@ -22,11 +22,13 @@ pub(super) const REFUSE: &str = "
 pub(super) const HEAR: &str =
     "update unigate_payment set asked_at = :asked_at where number = :number and asked_at < :asked_at";
 
-pub(super) fn texts(dialect: Dialect) -> Texts {
+/// None where no journal is kept.
+pub(super) fn texts(dialect: Dialect) -> Option<Texts> {
     match dialect {
-        Dialect::Sqlite => SQLITE,
-        Dialect::Postgres => POSTGRES,
-        Dialect::Mysql => MYSQL,
+        Dialect::Sqlite => Some(SQLITE),
+        Dialect::Postgres => Some(POSTGRES),
+        Dialect::Mysql => Some(MYSQL),
+        Dialect::Odbc => None,
     }
 }
 

@@ -10,6 +10,7 @@ mod acts;
 mod check;
 mod courier;
 mod expired;
+mod list;
 mod outage;
 mod probe;
 pub mod question;
@@ -28,6 +29,7 @@ use runtime::{Context, Nudge, courier as courier_shape, questions, sweep};
 use store::StoreError;
 use store::deliveries::Due;
 
+pub use list::ListError;
 pub use outage::note;
 pub use told::{Told, kept};
 

@@ -16,8 +16,11 @@ use crate::zone::Zone;
 mod asking;
 mod binary;
 pub(crate) mod cell;
+mod collect;
 mod error;
 mod mysql;
+#[cfg(feature = "odbc")]
+mod odbc;
 mod postgres;
 mod sqlite;
 
@@ -90,6 +93,9 @@ pub enum Database {
     Postgres(postgres::Postgres),
     /// MySQL or MariaDB.
     Mysql(mysql::Mysql),
+    /// Any other, by its ODBC driver.
+    #[cfg(feature = "odbc")]
+    Odbc(odbc::Odbc),
 }
 
 /// A transaction; dropped without a commit, it is rolled back.
@@ -100,6 +106,9 @@ pub enum Transaction {
     Postgres(postgres::PostgresTransaction),
     /// MySQL or MariaDB.
     Mysql(mysql::MysqlTransaction),
+    /// Any other, by its ODBC driver.
+    #[cfg(feature = "odbc")]
+    Odbc(odbc::OdbcTransaction),
 }
 
 /// The same for every database.
@@ -109,6 +118,8 @@ macro_rules! each {
             $of::Sqlite($inner) => $does,
             $of::Postgres($inner) => $does,
             $of::Mysql($inner) => $does,
+            #[cfg(feature = "odbc")]
+            $of::Odbc($inner) => $does,
         }
     };
 }
@@ -121,8 +132,14 @@ impl Database {
             Some("sqlite") => sqlite::Sqlite::open(url, limits).map(Self::Sqlite),
             Some("postgres" | "postgresql") => postgres::Postgres::open(url, limits).map(Self::Postgres),
             Some("mysql" | "mariadb") => mysql::Mysql::open(url, limits).map(Self::Mysql),
+            #[cfg(feature = "odbc")]
+            Some("odbc") => odbc::Odbc::open(url, limits).map(Self::Odbc),
+            #[cfg(not(feature = "odbc"))]
+            Some("odbc") => Err(DatabaseError::Url(
+                "is for ODBC, which this program was built without: cargo build --features odbc".to_owned(),
+            )),
             _ => Err(DatabaseError::Url(
-                "begins with sqlite:, postgres:, mysql: or mariadb:".to_owned(),
+                "begins with sqlite:, postgres:, mysql:, mariadb: or odbc:".to_owned(),
             )),
         }
     }
@@ -133,6 +150,8 @@ impl Database {
             Self::Sqlite(_) => Dialect::Sqlite,
             Self::Postgres(_) => Dialect::Postgres,
             Self::Mysql(_) => Dialect::Mysql,
+            #[cfg(feature = "odbc")]
+            Self::Odbc(_) => Dialect::Odbc,
         }
     }
 
@@ -142,6 +161,8 @@ impl Database {
             Self::Sqlite(database) => database.begin(access).await.map(Transaction::Sqlite),
             Self::Postgres(database) => database.begin(access).await.map(Transaction::Postgres),
             Self::Mysql(database) => database.begin(access).await.map(Transaction::Mysql),
+            #[cfg(feature = "odbc")]
+            Self::Odbc(database) => database.begin().await.map(Transaction::Odbc),
         }
     }
 
@@ -173,22 +194,33 @@ impl Transaction {
         each!(Self, self, transaction => transaction.script(sql).await)
     }
 
-    /// From here on what is done can be undone by [`Transaction::undo`], and the rest kept.
+    /// From here on what is done can be undone by [`Transaction::undo`], and the rest kept. Not by way of ODBC, which knows
+    /// no words for it.
     pub async fn mark(&mut self) -> Result<(), DatabaseError> {
-        self.script("savepoint unigate_statements").await
+        self.savepoint("savepoint unigate_statements").await
     }
 
     /// Undoes everything since [`Transaction::mark`].
     pub async fn undo(&mut self) -> Result<(), DatabaseError> {
-        self.script("rollback to savepoint unigate_statements").await
+        self.savepoint("rollback to savepoint unigate_statements").await
+    }
+
+    async fn savepoint(&mut self, sql: &str) -> Result<(), DatabaseError> {
+        match self {
+            #[cfg(feature = "odbc")]
+            Self::Odbc(_) => Ok(()),
+            other => other.script(sql).await,
+        }
     }
 
     /// Fails when a statement since [`Transaction::mark`] has ended the transaction, as a procedure of MySQL may: the mark
-    /// is gone then. The other databases refuse such a statement themselves.
+    /// is gone then. The other databases refuse such a statement themselves; of those behind ODBC it cannot be known.
     pub async fn still_open(&mut self) -> Result<(), DatabaseError> {
         match self {
             Self::Mysql(transaction) => transaction.script("release savepoint unigate_statements").await,
             Self::Sqlite(_) | Self::Postgres(_) => Ok(()),
+            #[cfg(feature = "odbc")]
+            Self::Odbc(_) => Ok(()),
         }
     }
 

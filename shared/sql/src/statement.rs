@@ -21,6 +21,20 @@ pub enum Dialect {
     Postgres,
     /// MariaDB's too.
     Mysql,
+    /// Whatever the database behind an ODBC driver speaks.
+    Odbc,
+}
+
+impl Dialect {
+    /// Whether a parameter that is used twice is bound once. Some only count their placeholders.
+    fn numbers_parameters(self) -> bool {
+        matches!(self, Self::Sqlite | Self::Postgres)
+    }
+
+    /// Whether a procedure may end the transaction that called it, and with it keep what was done until then.
+    pub fn calls_may_commit(self) -> bool {
+        matches!(self, Self::Mysql | Self::Odbc)
+    }
 }
 
 /// What a parameter is in the database.
@@ -90,7 +104,7 @@ impl Statement {
     /// Whether it calls a procedure.
     pub fn is_call(&self) -> bool {
         self.sql
-            .trim_start()
+            .trim_start_matches(|c: char| c.is_whitespace() || c == '{')
             .get(..4)
             .is_some_and(|word| word.eq_ignore_ascii_case("call"))
     }
@@ -153,15 +167,15 @@ impl Statement {
     }
 }
 
-/// The number of a parameter, from 1. One that is used twice keeps its number, where the database has numbers; MySQL only
-/// counts, so there it is bound twice.
+/// The number of a parameter, from 1. One that is used twice keeps its number, where the database has numbers; else it is
+/// bound twice.
 fn number_of(
     parameters: &mut Vec<Parameter>,
     name: &str,
     vocabulary: &dyn Vocabulary,
     dialect: Dialect,
 ) -> Option<usize> {
-    if dialect != Dialect::Mysql
+    if dialect.numbers_parameters()
         && let Some(index) = parameters.iter().position(|parameter| parameter.name == name)
     {
         return Some(index + 1);
@@ -185,6 +199,8 @@ fn placeholder(dialect: Dialect, number: usize, kind: Kind) -> String {
         (Dialect::Postgres, Kind::Uuid) => format!("(${number}::text::uuid)"),
         (Dialect::Postgres, Kind::Moment | Kind::Utc) => format!("(${number}::text::timestamptz)"),
         (Dialect::Postgres, Kind::Decimal { .. }) => format!("(${number}::text::numeric)"),
+        // What a driver binds has a type of its own.
+        (Dialect::Odbc, _) => "?".to_owned(),
         (Dialect::Mysql, Kind::Integer | Kind::Text | Kind::Uuid) => "?".to_owned(),
         (Dialect::Mysql, Kind::Utc) => "cast(? as datetime(6))".to_owned(),
         // Into the session's zone, which is the one of the configuration.

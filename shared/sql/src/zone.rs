@@ -60,6 +60,12 @@ impl Zone {
         }
     }
 
+    /// What clocks of this zone say at a moment.
+    #[cfg(feature = "odbc")]
+    pub(crate) fn local(&self, moment: Timestamp) -> DateTime {
+        self.zone.to_datetime(moment)
+    }
+
     /// The moment of a date and time of this zone. One that a change of clocks leaves out is taken for the later one, one
     /// that it repeats for the first; `None` beyond the years that are counted.
     pub fn moment(&self, local: DateTime) -> Option<Timestamp> {

@@ -140,6 +140,11 @@ impl Process {
         process
     }
 
+    /// What it has logged until now, a line of JSON each.
+    pub fn log_lines(&self) -> Vec<String> {
+        lock(&self.log.lines).clone()
+    }
+
     /// Waits until `/readyz` answers with this status.
     pub async fn wait_for_readiness(&self, status: u16) {
         let address = self.address().await;

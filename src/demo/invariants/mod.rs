@@ -22,8 +22,8 @@ use store::registers::Listed;
 use testkit::mail::Mail;
 use uuid::Uuid;
 
-use super::billing::Holdings;
 use super::day::Played;
+use super::holdings::Holdings;
 use super::memory::Recollection;
 use super::quiet::Quiet;
 use super::services::Services;
@@ -87,7 +87,8 @@ pub(super) struct Evidence {
     pub(super) sweep_interval: f64,
     pub(super) payments: Vec<PaymentRow>,
     pub(super) reservations: Vec<ReservationFact>,
-    pub(super) holdings: Holdings,
+    /// What payees' own databases hold, by payee.
+    pub(super) holdings: BTreeMap<&'static str, Holdings>,
     pub(super) registers: Vec<RegisterSeen>,
     pub(super) mails: Vec<Mail>,
     pub(super) parked: Vec<Parked>,
@@ -129,6 +130,8 @@ impl Evidence {
             &services.payee_key,
             &out.join("registers"),
         )?;
+        let mut holdings = services.books.holdings().await?;
+        holdings.insert("isp", services.billing.holdings().await?);
         let mut audit = HashMap::new();
         let acts = [played.acts.put_back.map(|(parked, _)| parked), played.acts.discarded];
         for parked in acts.into_iter().flatten() {
@@ -144,7 +147,7 @@ impl Evidence {
             sweep_interval: services.context.settings.sweep_interval.as_secs_f64(),
             payments: store::payments::list(store, &Filter::default()).await?,
             reservations: store::invariants::reservations(store).await?,
-            holdings: services.billing.holdings().await?,
+            holdings,
             registers,
             mails,
             parked: store::parked::list(

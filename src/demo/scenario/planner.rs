@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use uuid::Uuid;
 
 use super::super::people;
-use super::{Act, DECLARED_TERMINALS, Ending, Errand, Payment, Spoilt};
+use super::{Act, DECLARED_TERMINALS, Debtor, Ending, Errand, FINES, HOUSING, INBOX, Payment, Spoilt, UTILITY};
 
 /// Each of them once per so many terminals.
 pub(super) const SPOILT: [Spoilt; 8] = [
@@ -31,7 +31,14 @@ pub(super) struct Planner {
     pub(super) terminals: usize,
     /// Receipts printed so far.
     pub(super) receipts: u32,
+    /// Whether there is a provider with an inbox.
+    pub(super) has_inbox: bool,
+    /// Who has to be in the data of payees that have their own.
+    pub(super) debtors: Vec<Debtor>,
 }
+
+/// How much more a meter shows than last time, at most.
+const USED_MAX: u32 = 400;
 
 impl Planner {
     pub(super) fn opening(&mut self) -> Vec<Act> {
@@ -110,6 +117,10 @@ impl Planner {
                     terminal: self.terminal(),
                     errand: Errand::Pay(self.subscription()),
                 },
+                _ if self.rng.random_ratio(2, 5) => Act {
+                    terminal: self.terminal(),
+                    errand: Errand::Pay(self.into_own_data()),
+                },
                 _ => Act {
                     terminal: self.terminal(),
                     errand: Errand::Pay(self.utility()),
@@ -172,6 +183,41 @@ impl Planner {
         };
         let fields = BTreeMap::from([("payer", people::payer(&mut self.rng))]);
         self.payment("isp", account.to_owned(), fields)
+    }
+
+    /// A payment into a payee's own data: what is due there, and for the utility a reading of the meter. Now and then
+    /// nobody there knows the account.
+    fn into_own_data(&mut self) -> Payment {
+        let payees = [UTILITY, FINES, HOUSING, INBOX];
+        let payees = if self.has_inbox { &payees[..] } else { &payees[..3] };
+        let payee = people::one_of(&mut self.rng, payees);
+        let nth = self.debtors.len() + 1;
+        let account = match payee {
+            UTILITY => format!("{}", 200_000_000 + nth),
+            FINES => format!("1881017701234567{nth:04}"),
+            HOUSING => nth.to_string(),
+            _ => format!("client-{nth}"),
+        };
+        let debtor = Debtor {
+            payee,
+            account: account.clone(),
+            name: people::tenant(&mut self.rng),
+            due: self.rng.random_range(1_000..300_000),
+            reading: self.rng.random_range(0..90_000),
+        };
+        let mut fields = BTreeMap::new();
+        if payee == UTILITY {
+            let reading = debtor.reading + self.rng.random_range(0..=USED_MAX);
+            fields.insert("meter_cold", reading.to_string());
+        }
+        let amount = debtor.due;
+        if payee != UTILITY || !self.rng.random_ratio(1, 12) {
+            self.debtors.push(debtor);
+        }
+        Payment {
+            amount,
+            ..self.payment(payee, account, fields)
+        }
     }
 
     fn payment(&mut self, payee: &'static str, account: String, fields: BTreeMap<&'static str, String>) -> Payment {

@@ -23,6 +23,8 @@ pub(crate) struct Books {
     pub(crate) url: Url,
     pool: Pool,
     name: String,
+    /// Its server, as an administrator reaches it.
+    server: Url,
 }
 
 enum Pool {
@@ -53,18 +55,24 @@ const SCHEMA: &str = "
     clippy::disallowed_methods,
     reason = "tests find their services in the environment, as the programs do"
 )]
-fn address(variable: &str, default: &str, database: &str) -> Url {
+fn address(variable: &str, default: &str) -> Url {
     let given = std::env::var(variable);
-    let mut url = Url::parse(given.as_deref().unwrap_or(default)).unwrap();
-    url.set_path(database);
-    url
+    Url::parse(given.as_deref().unwrap_or(default)).unwrap()
 }
 
-fn admin(backend: Backend, database: &str) -> Url {
+/// The server that tests share.
+fn shared(backend: Backend) -> Url {
     match backend {
-        Backend::Mariadb => address("UNIGATE_TEST_MARIADB_URL", "mysql://root@127.0.0.1:3306", database),
-        _ => address("UNIGATE_DATABASE_URL", "postgres://postgres@127.0.0.1:5432", database),
+        Backend::Mariadb => address("UNIGATE_TEST_MARIADB_URL", "mysql://root@127.0.0.1:3306"),
+        _ => address("UNIGATE_DATABASE_URL", "postgres://postgres@127.0.0.1:5432"),
     }
+}
+
+/// A database of a server.
+fn of(server: &Url, database: &str) -> Url {
+    let mut url = server.clone();
+    url.set_path(database);
+    url
 }
 
 impl Books {
@@ -75,13 +83,20 @@ impl Books {
         books
     }
 
+    /// The same on this server, which no other test uses.
+    pub(crate) async fn utility_on(backend: Backend, server: &str) -> Self {
+        let books = Self::with(backend, Url::parse(server).unwrap(), "").await;
+        books.make_utility().await;
+        books
+    }
+
     /// The same on a server, kept in this encoding.
     pub(crate) async fn in_encoding(backend: Backend, encoding: &str) -> Self {
         let options = match backend {
             Backend::Postgres => format!("encoding '{encoding}' lc_collate 'C' lc_ctype 'C' template template0"),
             _ => format!("character set {encoding}"),
         };
-        let books = Self::with(backend, &options).await;
+        let books = Self::with(backend, shared(backend), &options).await;
         books.make_utility().await;
         books
     }
@@ -102,10 +117,10 @@ impl Books {
         } else {
             ""
         };
-        Self::with(backend, options).await
+        Self::with(backend, shared(backend), options).await
     }
 
-    async fn with(backend: Backend, options: &str) -> Self {
+    async fn with(backend: Backend, server: Url, options: &str) -> Self {
         let name = format!("unigate_test_payee_{}", uuid::Uuid::new_v4().simple());
         let create = format!("create database {name} {options}");
         let (url, pool) = match backend {
@@ -118,16 +133,16 @@ impl Books {
                 (url, Pool::Sqlite(pool.await.unwrap(), path))
             }
             Backend::Postgres => {
-                let server = PgPool::connect(admin(backend, "postgres").as_str()).await.unwrap();
-                server.execute(AssertSqlSafe(create)).await.unwrap();
-                let url = admin(backend, &name);
+                let admin = PgPool::connect(of(&server, "postgres").as_str()).await.unwrap();
+                admin.execute(AssertSqlSafe(create)).await.unwrap();
+                let url = of(&server, &name);
                 let pool = PgPoolOptions::new().max_connections(4).connect(url.as_str());
                 (url.clone(), Pool::Postgres(pool.await.unwrap()))
             }
             Backend::Mariadb => {
-                let server = MySqlPool::connect(admin(backend, "").as_str()).await.unwrap();
-                server.execute(AssertSqlSafe(create)).await.unwrap();
-                let url = admin(backend, &name);
+                let admin = MySqlPool::connect(of(&server, "").as_str()).await.unwrap();
+                admin.execute(AssertSqlSafe(create)).await.unwrap();
+                let url = of(&server, &name);
                 let pool = MySqlPoolOptions::new().max_connections(4).connect(url.as_str());
                 (url.clone(), Pool::Mariadb(pool.await.unwrap()))
             }
@@ -137,6 +152,7 @@ impl Books {
             url,
             pool,
             name,
+            server,
         }
     }
 
@@ -177,7 +193,7 @@ impl Drop for Books {
             let _ = std::fs::remove_file(path);
             return;
         }
-        let (backend, name) = (self.backend, self.name.clone());
+        let (backend, name, server) = (self.backend, self.name.clone(), self.server.clone());
         // Also after a failed test, whose runtime may be on its way down.
         let gone = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -186,12 +202,12 @@ impl Drop for Books {
                 .unwrap();
             runtime.block_on(async {
                 if backend == Backend::Postgres {
-                    let server = PgPool::connect(admin(backend, "postgres").as_str()).await.unwrap();
+                    let admin = PgPool::connect(of(&server, "postgres").as_str()).await.unwrap();
                     let drop = format!("drop database if exists {name} with (force)");
-                    server.execute(AssertSqlSafe(drop)).await.unwrap();
+                    admin.execute(AssertSqlSafe(drop)).await.unwrap();
                 } else {
-                    let server = MySqlPool::connect(admin(backend, "").as_str()).await.unwrap();
-                    server
+                    let admin = MySqlPool::connect(of(&server, "").as_str()).await.unwrap();
+                    admin
                         .execute(AssertSqlSafe(format!("drop database if exists {name}")))
                         .await
                         .unwrap();

@@ -9,7 +9,7 @@ use crate::faults::bare;
 use crate::world::World;
 
 /// What `check-config` finds of this kind, as `place: text`.
-async fn found(world: &World, file: &str, severity: &str) -> Vec<String> {
+pub(super) async fn found(world: &World, file: &str, severity: &str) -> Vec<String> {
     let arguments = [
         "databases",
         "check-config",

@@ -1,10 +1,17 @@
 //! Payees' own databases: one suite for every kind, the whole way from a terminal's message to a row of the payee's and back.
 
+mod accounts;
 mod books;
 mod commands;
+mod dialogues;
 mod encodings;
 mod examples;
 mod faults;
+mod injections;
+mod kills;
+mod lists;
+mod outgoing;
+mod rights;
 
 use serde_json::{Value, json};
 use unigate::workers::Worker;
@@ -59,6 +66,8 @@ pub(crate) fn utility(id: &str, url: &str, more: &str) -> String {
         sql = "update payments set cancelled = 1 where number = :number and cancelled = 0"
         [[databases.cancel.statement]]
         sql = "update accounts set debt = debt + :amount where account = :account"
+        [[databases.list.statement]]
+        sql = "select number, amount, paid_at as credited_at, note as provider_reference from payments where cancelled = 0 and paid_at >= :from and paid_at < :to and number > :after order by number limit :limit"
     "#
     )
 }
@@ -96,6 +105,7 @@ async fn conforms(backend: Backend) {
     a_dialogue(&world).await;
     entered_once_and_taken_back(&world, &books).await;
     hostile_fields(&world, &books).await;
+    lists::are_compared(&world, &books).await;
     world.stop().await;
 }
 

@@ -26,6 +26,10 @@ pub(crate) struct Names {
 impl Names {
     pub(crate) fn of(payee: &Payee, profile: &DatabasesProfile, kind: StepKind) -> Self {
         let amount = amount_as(profile).kind(payee.currency.digits());
+        if kind == StepKind::List {
+            let declared = BTreeMap::new();
+            return Self { kind, amount, declared };
+        }
         let asked = profile.asks().map(|ask| &ask.name);
         let carried = profile.check.iter().flat_map(|check| &check.carry);
         let fields = payee.field.iter().map(|field| &field.name);
@@ -63,6 +67,9 @@ pub(crate) fn amount_as(profile: &DatabasesProfile) -> AmountAs {
 fn own(kind: StepKind, name: &str, amount: Kind) -> Option<Kind> {
     let known = kind != StepKind::Check;
     match name {
+        "from" | "to" if kind == StepKind::List => Some(Kind::Moment),
+        "after" | "limit" if kind == StepKind::List => Some(Kind::Integer),
+        _ if kind == StepKind::List => None,
         "payment_id" => Some(Kind::Uuid),
         "account" | "currency" | "fields" | "terminal" => Some(Kind::Text),
         "amount" => Some(amount),
@@ -81,7 +88,7 @@ impl Vocabulary for Names {
     }
 
     fn names(&self) -> String {
-        const OWN: [&str; 10] = [
+        const OWN: [&str; 14] = [
             "account",
             "amount",
             "currency",
@@ -92,6 +99,10 @@ impl Vocabulary for Names {
             "fee",
             "paid_at",
             "reason",
+            "from",
+            "to",
+            "after",
+            "limit",
         ];
         let own = OWN
             .into_iter()

@@ -75,6 +75,7 @@ pub async fn schema(url: &SecretRef) -> Result<Vec<Table>, String> {
             "select table_name as table_name, column_name as column_name, data_type as data_type from information_schema.columns
              where table_schema = database() order by table_name, ordinal_position"
         }
+        Dialect::Odbc => return Err("the tables behind an ODBC driver cannot be listed: begin with an example".to_owned()),
         Dialect::Sqlite => {
             "select m.name as table_name, p.name as column_name, lower(p.type) as data_type
              from sqlite_master m join pragma_table_info(m.name) p where m.type = 'table' order by m.name, p.cid"

@@ -56,7 +56,16 @@ impl Told {
 /// The payee's own name for a payment, where its statements tell one.
 pub(crate) fn reference(told: &Told) -> Option<String> {
     let given = told.known.get("provider_reference")?.as_ref()?;
-    Some(given.chars().take(REFERENCE_MAX).collect())
+    Some(shortened(given))
+}
+
+/// A reference of a length that is kept, without what a database or a terminal would choke on.
+pub(crate) fn shortened(reference: &str) -> String {
+    reference
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(REFERENCE_MAX)
+        .collect()
 }
 
 /// The columns of a row as text. A column of a type that is not read is an error: it has to be cast, or left out.

@@ -11,6 +11,7 @@ mod file;
 pub mod first;
 mod gateway;
 mod known;
+mod list;
 mod pay;
 mod settle;
 mod source;
@@ -21,6 +22,8 @@ mod watch;
 use std::sync::Arc;
 
 use runtime::Context;
+
+pub use list::Lister;
 
 /// Starts the worker.
 pub fn start(context: &Context) {

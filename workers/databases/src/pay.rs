@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use couriers::Told;
 use domain::declaration::{End, StepKind};
 use domain::delivery::{Ending, Verdict};
-use sql::{Access, DatabaseError, Dialect, Transaction};
+use sql::{Access, DatabaseError, Transaction};
 use store::deliveries::Due;
 
 use crate::known;
@@ -128,9 +128,7 @@ impl Entry<'_> {
                 self.entered_before().await
             }
             Statements::Done { pending, reference } => {
-                if self.server.write.dialect() == Dialect::Mysql {
-                    tx.still_open().await.map_err(|error| self.ended_by_itself(error))?;
-                }
+                tx.still_open().await.map_err(|error| self.ended_by_itself(error))?;
                 self.may_be_done.store(true, Ordering::Relaxed);
                 match tx.commit().await {
                     Ok(()) => Ok(Told {
@@ -165,7 +163,7 @@ impl Entry<'_> {
         {
             return Ok(Statements::Undone(before));
         }
-        if self.server.write.dialect() == Dialect::Mysql {
+        if self.server.write.dialect().calls_may_commit() {
             tx.mark().await.map_err(|error| at("pay", error))?;
             // What a procedure does may last, whatever becomes of the transaction.
             let calls = self

@@ -4,7 +4,7 @@
 use couriers::Told;
 use domain::declaration::{End, StepKind};
 use domain::delivery::{Ending, Flag, Verdict};
-use sql::{Access, DatabaseError, Dialect, Transaction};
+use sql::{Access, DatabaseError, Transaction};
 use store::deliveries::Due;
 
 use crate::bind::{Brought, amount_as};
@@ -137,8 +137,7 @@ async fn take_back(source: &Source, server: &Server, due: &Due, trace: &mut Vec<
         source: error,
     };
     let mut tx = server.write.begin(Access::Write).await.map_err(at)?;
-    let mysql = server.write.dialect() == Dialect::Mysql;
-    if mysql {
+    if server.write.dialect().calls_may_commit() {
         tx.mark().await.map_err(at)?;
     }
     let brought = brought(source, due, StepKind::Cancel)?;
@@ -156,9 +155,7 @@ async fn take_back(source: &Source, server: &Server, due: &Due, trace: &mut Vec<
         let _ = tx.rollback().await;
         return Ok(told);
     }
-    if mysql {
-        tx.still_open().await.map_err(at)?;
-    }
+    tx.still_open().await.map_err(at)?;
     tx.commit().await.map_err(at)?;
     Ok(told)
 }

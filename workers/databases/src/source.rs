@@ -49,11 +49,13 @@ pub(crate) struct Server {
     /// To look accounts up with.
     pub(crate) read: Database,
     pub(crate) compiled: Compiled,
+    /// Of dates and times that say none.
+    pub(crate) zone: Zone,
 }
 
 /// The statements of a scenario, made ready for one kind of database.
 #[derive(Debug, Clone)]
-pub(crate) struct Compiled([Vec<Statement>; 4]);
+pub(crate) struct Compiled([Vec<Statement>; 5]);
 
 impl std::fmt::Debug for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -74,8 +76,8 @@ impl Compiled {
                 })
                 .collect::<Result<Vec<_>, _>>()
         };
-        let [check, pay, status, cancel] = StepKind::ALL.map(compile);
-        Ok(Self([check?, pay?, status?, cancel?]))
+        let [check, pay, status, cancel, list] = StepKind::ALL.map(compile);
+        Ok(Self([check?, pay?, status?, cancel?, list?]))
     }
 
     pub(crate) fn of(&self, kind: StepKind) -> &[Statement] {
@@ -86,10 +88,7 @@ impl Compiled {
 impl Sources {
     /// The source of a payee as it is declared now, or why there is none: something an operator has to set right.
     pub(crate) fn of(&self, payee: &Payee) -> Result<Arc<Source>, String> {
-        let profile = payee
-            .databases
-            .as_deref()
-            .ok_or("the payee has no [databases] section")?;
+        let profile = profile_of(payee)?;
         let mut sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(source) = sources.get(payee.id.as_str())
             && source.profile == *profile
@@ -104,9 +103,18 @@ impl Sources {
     }
 }
 
+fn profile_of(payee: &Payee) -> Result<&DatabasesProfile, String> {
+    let profile = payee.databases.as_deref();
+    profile.ok_or_else(|| "the payee has no [databases] section".to_owned())
+}
+
 impl Source {
-    /// Opens a payee's data without asking them for anything.
-    pub(crate) fn open(payee: &Payee, profile: &DatabasesProfile) -> Result<Self, String> {
+    /// Opens a payee's data as they are declared, without asking them for anything.
+    pub(crate) fn of_payee(payee: &Payee) -> Result<Self, String> {
+        Self::open(payee, profile_of(payee)?)
+    }
+
+    fn open(payee: &Payee, profile: &DatabasesProfile) -> Result<Self, String> {
         let place = match &profile.file {
             Some(file) => Place::File(Arc::new(Listed::new(payee, profile, file))),
             None => Place::Database(Box::new(Server::open(payee, profile)?)),
@@ -168,8 +176,20 @@ impl Server {
         if read.dialect() != write.dialect() {
             return Err("databases.read_url: is another kind of database than url".to_owned());
         }
+        if write.dialect() == sql::Dialect::Odbc && profile.status.is_none() {
+            return Err(
+                "databases.status: is needed by way of ODBC, whose drivers do not always say which key was in the way"
+                    .to_owned(),
+            );
+        }
         let compiled = Compiled::of_payee(payee, profile, write.dialect())?;
-        Ok(Self { write, read, compiled })
+        let zone = Zone::parse(profile.time_zone.name()).unwrap_or_default();
+        Ok(Self {
+            write,
+            read,
+            compiled,
+            zone,
+        })
     }
 }
 

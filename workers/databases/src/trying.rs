@@ -54,21 +54,13 @@ impl Findings {
 
 /// Whether everything that a payee's data are reached with can be had and used here.
 pub fn complete(payee: &Payee) -> Result<(), String> {
-    let profile = payee
-        .databases
-        .as_deref()
-        .ok_or("the payee has no [databases] section")?;
-    Source::open(payee, profile).map(drop)
+    Source::of_payee(payee).map(drop)
 }
 
 /// Looks at everything a payment would need, has the database read every statement, and changes nothing.
 pub async fn check_config(payee: &Payee) -> Vec<Finding> {
     let mut findings = Findings::default();
-    let Some(profile) = payee.databases.as_deref() else {
-        findings.note(Severity::Error, "databases", "the payee has no such section");
-        return findings.0;
-    };
-    let source = match Source::open(payee, profile) {
+    let source = match Source::of_payee(payee) {
         Ok(source) => source,
         Err(why) => {
             findings.note(Severity::Error, "databases", why);
@@ -120,7 +112,7 @@ async fn look_at_server(source: &Source, server: &Server, findings: &mut Finding
         }
     }
     look_at(source, &server.read, &server.compiled, &[StepKind::Check], findings).await;
-    let others = [StepKind::Pay, StepKind::Status, StepKind::Cancel];
+    let others = [StepKind::Pay, StepKind::Status, StepKind::Cancel, StepKind::List];
     look_at(source, &server.write, &server.compiled, &others, findings).await;
     if let Err(error) = rights::look(source, server, findings).await {
         findings.note(
@@ -156,6 +148,9 @@ async fn look_at(
                     };
                     findings.note(Severity::Fine, &statement.place, format!("can be run; returns {shown}"));
                     look_at_names(&source.profile, kind, at, &found, &columns, findings);
+                    if kind == StepKind::List {
+                        look_at_list(statement, &found, findings);
+                    }
                 }
                 Err(error) => findings.note(Severity::Error, &statement.place, error.in_full()),
             }
@@ -175,7 +170,8 @@ async fn describe(database: &Database, statement: &Statement, kind: StepKind) ->
     let mut tx = database.begin(access).await?;
     let columns = tx.describe(statement).await?;
     tx.rollback().await?;
-    if database.dialect() != Dialect::Sqlite && !statement.is_call() {
+    let plans = matches!(database.dialect(), Dialect::Postgres | Dialect::Mysql);
+    if plans && !statement.is_call() {
         let planned = Statement {
             sql: format!("explain {}", statement.sql).into(),
             ..statement.clone()
@@ -185,6 +181,20 @@ async fn describe(database: &Database, statement: &Statement, kind: StepKind) ->
         tx.rollback().await?;
     }
     Ok(columns)
+}
+
+/// What pages cannot do without.
+fn look_at_list(statement: &Statement, found: &[String], findings: &mut Findings) {
+    for needed in ["number", "amount", "credited_at"] {
+        if !found.iter().any(|column| column == needed) {
+            let text = format!("does not return {needed}");
+            findings.note(Severity::Error, &statement.place, text);
+        }
+    }
+    if !statement.parameters.iter().any(|parameter| parameter.name == "after") {
+        let text = "does not ask for what comes after a page: and number > :after order by number limit :limit";
+        findings.note(Severity::Error, &statement.place, text);
+    }
 }
 
 /// What is known before any statement has been run.
@@ -245,7 +255,7 @@ pub async fn try_check(
     payee: &Payee,
     asked: &PaymentCheck,
 ) -> Result<(contract::unikassa::CheckAnswer, Vec<String>), String> {
-    let source = opened(payee)?;
+    let source = Source::of_payee(payee)?;
     match check::check(&source, asked).await {
         Ok(Checked { answer, trace }) => Ok((answer, trace)),
         Err(Unanswered::Later) => Err("the scenario says: retry".to_owned()),
@@ -258,7 +268,7 @@ pub async fn try_check(
 /// What a step about a payment would come to, in a transaction that is rolled back: the payment is entered first where it is
 /// asked about or taken back. Where a unique key is what keeps it from being entered twice, that is tried.
 pub async fn try_payment(payee: &Payee, kind: StepKind, due: &Due) -> Result<Vec<String>, String> {
-    let source = opened(payee)?;
+    let source = Source::of_payee(payee)?;
     let Place::Database(server) = &source.place else {
         return Err("payments for a file go to the payee in registers: there is nothing to try".to_owned());
     };
@@ -288,7 +298,7 @@ async fn try_within(
     lines: &mut Vec<String>,
 ) -> Result<(), String> {
     let steps: &[StepKind] = match kind {
-        StepKind::Check => &[],
+        StepKind::Check | StepKind::List => &[],
         StepKind::Pay => &[StepKind::Pay],
         StepKind::Status => &[StepKind::Pay, StepKind::Status],
         StepKind::Cancel => &[StepKind::Pay, StepKind::Cancel],
@@ -325,12 +335,4 @@ async fn try_within(
         }
     }
     Ok(())
-}
-
-fn opened(payee: &Payee) -> Result<Source, String> {
-    let profile = payee
-        .databases
-        .as_deref()
-        .ok_or("the payee has no [databases] section")?;
-    Source::open(payee, profile)
 }

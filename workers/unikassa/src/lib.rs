@@ -17,7 +17,7 @@ use std::sync::Arc;
 use runtime::Context;
 
 pub use client::{Caller, ClientError};
-pub use list::{ListError, list};
+pub use list::list;
 pub use profiles::secrets_of;
 pub use trying::{Question, Step, complete, steps};
 

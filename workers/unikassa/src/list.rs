@@ -1,27 +1,13 @@
 //! What a payee says that it credited in a period, a page at a time: for comparing its books with ours.
 
 use contract::unikassa::{List, ListAnswer};
-use couriers::question;
+use couriers::{ListError, question};
 use domain::declaration::Payee;
-use store::{Store, StoreError};
+use store::Store;
 
 use crate::client::{Caller, Wire};
 use crate::heard;
 use crate::profiles::Target;
-
-/// Why there is no page.
-#[derive(Debug, thiserror::Error)]
-pub enum ListError {
-    /// The payee cannot be asked this, or not as it is declared: asking again changes nothing.
-    #[error("{0}")]
-    NotOffered(String),
-    /// It is down, busy, or did not answer in a way that can be read: ask again later.
-    #[error("{0}")]
-    Unavailable(String),
-    /// The database.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
 
 /// Asks a payee for one page. It is a question like any other: it takes a slot of the payee's lane, and is refused while
 /// the payee is down. The pages are had by asking again with `after` = the answer's `next`, until there is none.

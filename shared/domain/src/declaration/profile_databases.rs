@@ -23,7 +23,8 @@ const CHECKS_MAX: u32 = 100;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatabasesProfile {
-    /// `postgres://…`, `mysql://…`, `mariadb://…` or `sqlite:PATH`; it may be `env:` or `file:`, since it holds a password.
+    /// `postgres://…`, `mysql://…`, `mariadb://…`, `sqlite:PATH`, or `odbc:` and a connection string where the program was
+    /// built with that; it may be `env:` or `file:`, since it holds a password.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<SecretRef>,
     /// The same for checks: an account that may only read, or a copy of the database.
@@ -80,6 +81,10 @@ pub struct DatabasesProfile {
     /// How one is taken back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel: Option<Step>,
+    /// How it is asked what was entered in a period, a page at a time: `number`, `amount`, `credited_at`, and perhaps
+    /// `currency` and `provider_reference` of each, in the order of numbers, those above `:after`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<Step>,
 }
 
 /// What amounts look like in the payee's data.
@@ -146,6 +151,7 @@ impl DatabasesProfile {
             StepKind::Pay => return self.pay.as_ref().map_or(&[], |step| &step.statement),
             StepKind::Status => &self.status,
             StepKind::Cancel => &self.cancel,
+            StepKind::List => &self.list,
         };
         steps.as_ref().map_or(&[], |step| &step.statement)
     }
@@ -176,7 +182,11 @@ impl DatabasesProfile {
             Some(pay) => found.within("pay", pay.check(self)),
             None => found.refuse_if(self.file.is_none(), "pay", "is missing: how is a payment entered?"),
         }
-        for (kind, step) in [(StepKind::Status, &self.status), (StepKind::Cancel, &self.cancel)] {
+        for (kind, step) in [
+            (StepKind::Status, &self.status),
+            (StepKind::Cancel, &self.cancel),
+            (StepKind::List, &self.list),
+        ] {
             if let Some(step) = step {
                 found.within(kind.as_str(), step.check(kind, payee));
                 found.refuse_if(

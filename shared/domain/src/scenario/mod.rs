@@ -52,6 +52,7 @@ pub fn finished(kind: StepKind) -> End {
         StepKind::Check => End::Payable,
         StepKind::Pay | StepKind::Status => End::Accepted,
         StepKind::Cancel => End::Cancelled,
+        StepKind::List => End::GoOn,
     }
 }
 
@@ -60,6 +61,7 @@ fn nothing_found(kind: StepKind) -> End {
         StepKind::Check | StepKind::Pay => End::Refused("account_not_found".to_owned()),
         StepKind::Status => End::NotFound,
         StepKind::Cancel => End::Refused("not_cancellable".to_owned()),
+        StepKind::List => End::GoOn,
     }
 }
 
@@ -68,6 +70,7 @@ fn several_found(kind: StepKind) -> End {
     match kind {
         StepKind::Check | StepKind::Pay | StepKind::Cancel => End::Refused("several_found".to_owned()),
         StepKind::Status => End::Retry,
+        StepKind::List => End::GoOn,
     }
 }
 

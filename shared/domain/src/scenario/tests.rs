@@ -205,6 +205,14 @@ fn what_makes_no_sense_is_named_by_its_place() {
         "databases.file: needs a [register]",
     );
     refused(
+        json!({"url": "env:DB", "pay": pay, "list": {"statement": [{"sql": "s", "none": "retry"}]}}),
+        "databases.list.statement[0].none: is no end of this step",
+    );
+    refused(
+        json!({"url": "env:DB", "pay": pay, "list": {"statement": [{"sql": "s"}, {"sql": "s"}]}}),
+        "databases.list.statement: is one for a list",
+    );
+    refused(
         json!({"url": "env:DB", "pay": pay, "types": {"Cold": "integer"}}),
         "databases.types.Cold",
     );

@@ -53,6 +53,10 @@ pub(super) fn is_stale_plan(code: &str, message: &str) -> bool {
 
 fn about(reported: &dyn Reported) -> About {
     let code = reported.code().unwrap_or_default();
+    #[cfg(feature = "odbc")]
+    if let Some(reported) = reported.try_downcast_ref::<super::odbc::OdbcError>() {
+        return reported.about();
+    }
     if is_stale_plan(&code, reported.message()) {
         return About::Contention;
     }

@@ -9,16 +9,16 @@ use std::time::Duration;
 use sqlx::mysql::{MySql, MySqlConnectOptions, MySqlConnection, MySqlPool, MySqlPoolOptions, MySqlRow, MySqlValueRef};
 use sqlx::pool::PoolConnection;
 use sqlx::{
-    AssertSqlSafe, Column as _, Connection as _, Decode, Either, Executor as _, Row as _, SqlSafeStr as _,
-    Statement as _,
+    AssertSqlSafe, Column as _, Connection as _, Decode, Executor as _, Row as _, SqlSafeStr as _, Statement as _,
 };
 use sqlx::{TypeInfo as _, ValueRef as _};
 
 use super::asking::Asking;
 use super::binary;
 use super::cell::Cell;
+use super::collect::{collect, names};
 use super::error::About;
-use super::{Access, DatabaseError, Limits, Outcome, RETURNED_MAX, ROWS_MAX, Row, TRUSTED_FOR};
+use super::{Access, DatabaseError, Limits, Outcome, Row, TRUSTED_FOR};
 use crate::statement::Statement;
 use crate::values::{Value, Values};
 
@@ -148,11 +148,7 @@ impl MysqlTransaction {
     pub(super) async fn describe(&mut self, statement: &Statement) -> Result<Vec<String>, DatabaseError> {
         let sql = AssertSqlSafe(Arc::clone(&statement.sql)).into_sql_str();
         let prepared = (&mut *self.connection).prepare(sql).await?;
-        Ok(prepared
-            .columns()
-            .iter()
-            .map(|column| column.name().to_lowercase())
-            .collect())
+        Ok(names(prepared.columns()))
     }
 
     pub(super) async fn script(&mut self, sql: &str) -> Result<(), DatabaseError> {
@@ -188,8 +184,6 @@ fn datetime(moment: &str) -> String {
     moment.trim_end_matches('Z').replace('T', " ")
 }
 
-type Query<'q> = sqlx::query::Query<'q, MySql, sqlx::mysql::MySqlArguments>;
-
 async fn run(
     connection: &mut MySqlConnection,
     statement: &Statement,
@@ -205,29 +199,7 @@ async fn run(
             Value::Text(text) => query.bind(text),
         };
     }
-    collect(connection, query).await
-}
-
-async fn collect(connection: &mut MySqlConnection, query: Query<'_>) -> Result<Outcome, DatabaseError> {
-    use futures::TryStreamExt as _;
-
-    let (mut outcome, mut returned) = (Outcome::default(), 0);
-    let mut steps = connection.fetch_many(query);
-    while let Some(step) = steps.try_next().await? {
-        match step {
-            Either::Left(done) => outcome.touched += done.rows_affected(),
-            Either::Right(row) => {
-                returned += 1;
-                if outcome.rows.len() < ROWS_MAX {
-                    outcome.rows.push(read_row(&row)?);
-                } else if returned > RETURNED_MAX {
-                    return Err(DatabaseError::TooMany);
-                }
-            }
-        }
-    }
-    outcome.touched = outcome.touched.max(returned);
-    Ok(outcome)
+    collect(connection.fetch_many(query), |done| done.rows_affected(), read_row).await
 }
 
 fn read_row(row: &MySqlRow) -> Result<Row, DatabaseError> {

@@ -4,16 +4,15 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow, PgValueRef};
-use sqlx::{
-    AssertSqlSafe, Column as _, Connection as _, Either, Executor as _, Row as _, SqlSafeStr as _, Statement as _,
-};
+use sqlx::{AssertSqlSafe, Column as _, Connection as _, Executor as _, Row as _, SqlSafeStr as _, Statement as _};
 use sqlx::{TypeInfo as _, ValueRef as _};
 
 use super::asking::Asking;
 use super::binary;
 use super::cell::Cell;
+use super::collect::{collect, names};
 use super::error::{About, is_stale_plan};
-use super::{Access, DatabaseError, Limits, Outcome, RETURNED_MAX, ROWS_MAX, Row, TRUSTED_FOR};
+use super::{Access, DatabaseError, Limits, Outcome, Row, TRUSTED_FOR};
 use crate::statement::Statement;
 use crate::values::{Value, Values};
 
@@ -122,11 +121,7 @@ impl PostgresTransaction {
     pub(super) async fn describe(&mut self, statement: &Statement) -> Result<Vec<String>, DatabaseError> {
         let sql = AssertSqlSafe(Arc::clone(&statement.sql)).into_sql_str();
         let prepared = self.inner.prepare(sql).await?;
-        Ok(prepared
-            .columns()
-            .iter()
-            .map(|column| column.name().to_lowercase())
-            .collect())
+        Ok(names(prepared.columns()))
     }
 
     pub(super) async fn script(&mut self, sql: &str) -> Result<(), DatabaseError> {
@@ -143,8 +138,6 @@ impl PostgresTransaction {
     }
 }
 
-type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
-
 async fn run(
     connection: &mut PgConnection,
     statement: &Statement,
@@ -158,34 +151,14 @@ async fn run(
             Value::Text(text) => query.bind(text),
         };
     }
-    let outcome = collect(connection, query).await;
+    let answer = connection.fetch_many(query);
+    let outcome = collect(answer, |done| done.rows_affected(), read_row).await;
     if let Err(DatabaseError::Contended(sqlx::Error::Database(reported))) = &outcome
         && is_stale_plan(&reported.code().unwrap_or_default(), reported.message())
     {
         connection.clear_cached_statements().await?;
     }
     outcome
-}
-
-async fn collect(connection: &mut PgConnection, query: Query<'_>) -> Result<Outcome, DatabaseError> {
-    use futures::TryStreamExt as _;
-
-    let (mut outcome, mut returned) = (Outcome::default(), 0);
-    let mut steps = connection.fetch_many(query);
-    while let Some(step) = steps.try_next().await? {
-        match step {
-            Either::Left(done) => outcome.touched += done.rows_affected(),
-            Either::Right(row) => {
-                returned += 1;
-                if outcome.rows.len() < ROWS_MAX {
-                    outcome.rows.push(read_row(&row)?);
-                } else if returned > RETURNED_MAX {
-                    return Err(DatabaseError::TooMany);
-                }
-            }
-        }
-    }
-    Ok(outcome)
 }
 
 fn read_row(row: &PgRow) -> Result<Row, DatabaseError> {

@@ -4,14 +4,15 @@
 use std::str::FromStr as _;
 use std::sync::Arc;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions, SqliteRow};
-use sqlx::{AssertSqlSafe, Column as _, Either, Executor as _, Row as _, SqlSafeStr as _, Statement as _};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow};
+use sqlx::{AssertSqlSafe, Column as _, Executor as _, Row as _, SqlSafeStr as _, Statement as _};
 use sqlx::{TypeInfo as _, ValueRef as _};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::cell::Cell;
+use super::collect::{collect, names};
 use super::error::About;
-use super::{Access, DatabaseError, Limits, Outcome, RETURNED_MAX, ROWS_MAX, Row};
+use super::{Access, DatabaseError, Limits, Outcome, Row};
 use crate::statement::Statement;
 use crate::values::{Value, Values};
 
@@ -100,10 +101,7 @@ impl SqliteTransaction {
                 Value::Text(text) => query.bind(text),
             };
         }
-        let mut outcome = Outcome::default();
-        for row in collect(&mut self.inner, query).await? {
-            outcome.rows.push(read_row(&row)?);
-        }
+        let mut outcome = collect((&mut *self.inner).fetch_many(query), |_| 0, read_row).await?;
         // The driver's count of a statement that changes nothing is that of the statement before it.
         let changed = self.total_changes().await?.saturating_sub(before);
         outcome.touched = changed.max(outcome.rows.len() as u64);
@@ -113,11 +111,7 @@ impl SqliteTransaction {
     pub(super) async fn describe(&mut self, statement: &Statement) -> Result<Vec<String>, DatabaseError> {
         let sql = AssertSqlSafe(Arc::clone(&statement.sql)).into_sql_str();
         let prepared = self.inner.prepare(sql).await?;
-        Ok(prepared
-            .columns()
-            .iter()
-            .map(|column| column.name().to_lowercase())
-            .collect())
+        Ok(names(prepared.columns()))
     }
 
     pub(super) async fn script(&mut self, sql: &str) -> Result<(), DatabaseError> {
@@ -139,26 +133,6 @@ impl SqliteTransaction {
             .await?;
         Ok(changes.unsigned_abs())
     }
-}
-
-type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
-
-async fn collect(connection: &mut SqliteConnection, query: Query<'_>) -> Result<Vec<SqliteRow>, DatabaseError> {
-    use futures::TryStreamExt as _;
-
-    let (mut rows, mut returned) = (Vec::new(), 0);
-    let mut steps = connection.fetch_many(query);
-    while let Some(step) = steps.try_next().await? {
-        if let Either::Right(row) = step {
-            returned += 1;
-            if rows.len() < ROWS_MAX {
-                rows.push(row);
-            } else if returned > RETURNED_MAX {
-                return Err(DatabaseError::TooMany);
-            }
-        }
-    }
-    Ok(rows)
 }
 
 /// SQLite's types are those of the values, not of the columns.

@@ -62,6 +62,9 @@ impl<'a> Scanner<'a> {
         let rest = self.rest();
         let mut at = open;
         while let Some(&byte) = rest.get(at) {
+            if byte == b'\\' && self.dialect == Dialect::Odbc {
+                return Err("has a backslash between quotes, which databases read in different ways");
+            }
             let escaped = backslash && byte == b'\\';
             if escaped || byte == close && rest.get(at + 1) == Some(&close) {
                 at += 2;
@@ -77,7 +80,9 @@ impl<'a> Scanner<'a> {
     /// The length of `/* … */`; PostgreSQL nests them, and MySQL runs what is in some.
     fn comment(&self) -> Result<usize, &'static str> {
         let (rest, mut depth, mut at) = (self.rest(), 0, 0);
-        if self.dialect == Dialect::Mysql && (rest.starts_with(b"/*!") || rest.starts_with(b"/*M!")) {
+        if matches!(self.dialect, Dialect::Mysql | Dialect::Odbc)
+            && (rest.starts_with(b"/*!") || rest.starts_with(b"/*M!"))
+        {
             return Err("has a comment that is run (/*!): write what is to be run as it is");
         }
         while at + 1 < rest.len() {
@@ -144,6 +149,7 @@ impl<'a> Scanner<'a> {
         let rest = self.rest();
         let (byte, next) = (rest[0], rest.get(1).copied().unwrap_or(0));
         let (sqlite, mysql) = (self.dialect == Dialect::Sqlite, self.dialect == Dialect::Mysql);
+        let odbc = self.dialect == Dialect::Odbc;
         let length = match byte {
             b';' => {
                 self.take(1);
@@ -159,12 +165,12 @@ impl<'a> Scanner<'a> {
             }
             b'#' if mysql => return Ok(Piece::Comment(self.take_while(1, |byte| byte != b'\n'))),
             b'$' if !mysql => return self.dollar(),
-            b'?' if sqlite || mysql => return Ok(Piece::Foreign(self.take_while(1, is_word))),
+            b'?' if sqlite || mysql || odbc => return Ok(Piece::Foreign(self.take_while(1, is_word))),
             b'@' | b'#' if sqlite && is_word_start(next) => return Ok(Piece::Foreign(self.take_while(1, is_word))),
             b':' if next == b':' => 2,
             b':' if is_word_start(next) => return Ok(Piece::Parameter(&self.take_while(1, is_word)[1..])),
             b'\'' | b'"' => self.quoted(1, byte, mysql)?,
-            b'`' if sqlite || mysql => self.quoted(1, b'`', false)?,
+            b'`' if sqlite || mysql || odbc => self.quoted(1, b'`', false)?,
             b'[' if sqlite => self.quoted(1, b']', false)?,
             _ if byte.is_ascii_whitespace() => {
                 return Ok(Piece::Space(self.take_while(1, |byte| byte.is_ascii_whitespace())));
@@ -199,7 +205,7 @@ mod tests {
         /// Any text is cut into pieces or refused; the pieces are all of it.
         #[test]
         fn no_text_breaks_the_scanner(text in "[a-zя:;'\"$@?/*\\[\\]\\\\ \n-]{0,40}") {
-            for dialect in [Dialect::Sqlite, Dialect::Postgres, Dialect::Mysql] {
+            for dialect in [Dialect::Sqlite, Dialect::Postgres, Dialect::Mysql, Dialect::Odbc] {
                 let pieces: Result<Vec<Piece<'_>>, _> = Scanner::new(&text, dialect).collect();
                 let length = |piece: &Piece<'_>| match piece {
                     Piece::Parameter(name) => name.len() + 1,

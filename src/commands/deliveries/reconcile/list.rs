@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use anyhow::bail;
 use contract::unikassa::{List, ListAnswer};
+use couriers::ListError;
+use databases::Lister;
+use domain::declaration::Gateway;
 use domain::reconciliation::{CLOCK_MARGIN, Theirs};
 use store::reconciliation::Item;
-use unikassa::{Caller, ListError};
+use unikassa::Caller;
 
 use super::{Online, Taker};
 use crate::operator::Operator;
@@ -17,10 +20,32 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// Pages after which a list is taken to have no end.
 const PAGES_MAX: u32 = 1_000_000;
 
+/// Who asks, by the payee's gateway.
+enum Asking {
+    Protocol(Caller),
+    Data(Box<Lister>),
+}
+
+impl Asking {
+    fn of(online: &Online) -> anyhow::Result<Self> {
+        Ok(match online.payee.gateway {
+            Gateway::Databases => Self::Data(Box::new(Lister::of(&online.payee)?)),
+            _ => Self::Protocol(Caller::new()?),
+        })
+    }
+
+    async fn page(&self, operator: &Operator, online: &Online, page: &List) -> Result<ListAnswer, ListError> {
+        match self {
+            Self::Protocol(caller) => unikassa::list(&operator.store, caller, &online.payee, page).await,
+            Self::Data(lister) => lister.page(&operator.store, page).await,
+        }
+    }
+}
+
 /// Takes it all down. The payee is asked for a little more than the period: a payment that it credited just before its
 /// midnight was delivered just after ours.
 pub(super) async fn ask(operator: &Operator, online: &Online, taker: &mut Taker<'_>) -> anyhow::Result<()> {
-    let caller = Caller::new()?;
+    let asking = Asking::of(online)?;
     let edge = CLOCK_MARGIN + online.terms.timeout;
     let mut page = List {
         from: taker.run.from - edge,
@@ -28,7 +53,7 @@ pub(super) async fn ask(operator: &Operator, online: &Online, taker: &mut Taker<
         after: None,
     };
     for _ in 0..PAGES_MAX {
-        let ListAnswer { items, next } = patiently(operator, &caller, online, &page).await?;
+        let ListAnswer { items, next } = patiently(operator, &asking, online, &page).await?;
         if next.is_some() && (items.is_empty() || next == page.after) {
             bail!("the payee's list does not go on: a page repeats itself, or is empty and not the last");
         }
@@ -50,10 +75,10 @@ pub(super) async fn ask(operator: &Operator, online: &Online, taker: &mut Taker<
     bail!("the payee's list does not end")
 }
 
-async fn patiently(operator: &Operator, caller: &Caller, online: &Online, page: &List) -> anyhow::Result<ListAnswer> {
+async fn patiently(operator: &Operator, asking: &Asking, online: &Online, page: &List) -> anyhow::Result<ListAnswer> {
     let mut tries = 1;
     loop {
-        match unikassa::list(&operator.store, caller, &online.payee, page).await {
+        match asking.page(operator, online, page).await {
             Err(ListError::Unavailable(_)) if tries < TRIES => tokio::time::sleep(PAUSE).await,
             answered => return Ok(answered?),
         }

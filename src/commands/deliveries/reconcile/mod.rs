@@ -8,8 +8,8 @@ mod list;
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, bail};
-use domain::declaration::{Gateway, Payee};
+use anyhow::Context as _;
+use domain::declaration::Payee;
 use domain::ids::PayeeId;
 use domain::reconciliation::{Compared, Comparison, Finding, Remedy, Terms, remedy};
 use futures::TryStreamExt;
@@ -101,9 +101,6 @@ impl Online {
         );
         let online = payee.online();
         let online = online.with_context(|| format!("payee {} is not delivered to online", args.payee))?;
-        if args.file.is_none() && payee.gateway == Gateway::Databases {
-            bail!("a payee's own data are not asked for a list: bring one as a file, of a query there for example")
-        }
         Ok(Self {
             terms: Terms {
                 idempotent: online.idempotent,

@@ -23,12 +23,18 @@ pub(super) fn read(file: &FileSource) -> Result<Vec<Row>, String> {
         FileFormat::Dbf => TextEncoding::Cp866,
         FileFormat::Csv | FileFormat::Xlsx | FileFormat::Xls => TextEncoding::Utf8,
     });
-    let (heading, lines) = match file.format {
-        FileFormat::Csv => text::read(&bytes, encoding, file.separator, file.header as usize)?,
-        FileFormat::Dbf => dbf::read(&bytes, encoding)?,
-        FileFormat::Xlsx => workbook::xlsx(&bytes, file.sheet.as_deref(), file.header as usize)?,
-        FileFormat::Xls => workbook::xls(&bytes, file.sheet.as_deref(), file.header as usize)?,
-    };
+    match file.format {
+        FileFormat::Csv => by_lines(
+            file,
+            text::read(&bytes, encoding, file.separator, file.header as usize)?,
+        ),
+        FileFormat::Dbf => by_lines(file, dbf::read(&bytes, encoding)?),
+        FileFormat::Xlsx => workbook::xlsx(&bytes, file),
+        FileFormat::Xls => workbook::xls(&bytes, file),
+    }
+}
+
+fn by_lines(file: &FileSource, (heading, lines): (Vec<String>, Vec<Line>)) -> Result<Vec<Row>, String> {
     let places = places(file, &heading)?;
     lines
         .into_iter()
@@ -43,7 +49,7 @@ pub(super) fn read(file: &FileSource) -> Result<Vec<Row>, String> {
 }
 
 /// Where each declared column stands in the heading.
-fn places(file: &FileSource, heading: &[String]) -> Result<Vec<usize>, String> {
+pub(super) fn places(file: &FileSource, heading: &[String]) -> Result<Vec<usize>, String> {
     let same = |word: &str, wanted: &str| word.trim().to_lowercase() == wanted.trim().to_lowercase();
     let place = |wanted: &String| {
         let found = heading.iter().position(|word| same(word, wanted));

@@ -197,6 +197,105 @@ async fn a_workbook_is_read_and_one_that_is_cut_off_is_not() {
     );
 }
 
+/// A workbook as LibreOffice saves it in the format of before 2007.
+fn saved_as_xls(place: &Place, name: &str) -> Vec<u8> {
+    let profile = format!("-env:UserInstallation=file://{}/profile", place.0.display());
+    let saved = std::process::Command::new("soffice")
+        .args([&profile, "--headless", "--convert-to", "xls:MS Excel 97", "--outdir"])
+        .args([&place.0, &place.0.join(name)])
+        .output()
+        .unwrap();
+    let path = place.0.join(name).with_extension("xls");
+    std::fs::read(path).unwrap_or_else(|_| panic!("{saved:?}"))
+}
+
+#[tokio::test]
+async fn a_workbook_of_before_2007_is_read_and_one_that_is_cut_off_is_not() {
+    let place = Place::new();
+    place.file(
+        "old.xlsx",
+        &workbook(&[["0012", "Ёлкина; А. Я.", "500"], ["188102", "Ким", "1250.5"]]),
+    );
+    let whole = saved_as_xls(&place, "old.xlsx");
+    assert!(whole.starts_with(b"\xd0\xcf\x11\xe0"), "a compound document");
+    let file = json!({"format": "xls", "header": 3, "columns": columns(), "index": ["account"]});
+    let path = place.file("fines.xls", &whole);
+    let found = rows(&listed(&path, file.clone()).table().await.unwrap()).await;
+    assert_eq!(found, ["0012|Ёлкина; А. Я.|500", "188102|Ким|1250.5"]);
+    for cut in [0, 100, whole.len() / 2] {
+        let path = place.file("cut.xls", &whole[..cut]);
+        assert!(listed(&path, file.clone()).table().await.is_err(), "cut at {cut}");
+    }
+}
+
+/// A workbook whose one sheet is what is given, deflated.
+fn workbook_of(sheet: &[u8], texts: &[u8]) -> Vec<u8> {
+    use std::io::Write as _;
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    let parts: [(&str, &[u8]); 6] = [
+        ("[Content_Types].xml", b"<Types/>"),
+        ("_rels/.rels", b"<Relationships><Relationship Id='r' Type='http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument' Target='xl/workbook.xml'/></Relationships>"),
+        ("xl/workbook.xml", b"<workbook xmlns:r='http://schemas.openxmlformats.org/officeDocument/2006/relationships'><sheets><sheet name='S' sheetId='1' r:id='s'/></sheets></workbook>"),
+        ("xl/_rels/workbook.xml.rels", b"<Relationships><Relationship Id='s' Type='http://schemas.openxmlformats.org/officeDocument/2006/relationships/worksheet' Target='worksheets/sheet1.xml'/></Relationships>"),
+        ("xl/sharedStrings.xml", texts),
+        ("xl/worksheets/sheet1.xml", sheet),
+    ];
+    for (name, bytes) in parts {
+        zip.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+        zip.write_all(bytes).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+#[tokio::test]
+async fn a_workbook_that_would_fill_the_memory_is_refused_and_the_one_before_stays() {
+    let place = Place::new();
+    let file = json!({"format": "xlsx", "header": 1, "columns": {"A": "account", "B": "name", "C": "amount_due"}});
+    let cell = |at: &str, text: &str| format!("<c r='{at}' t='inlineStr'><is><t>{text}</t></is></c>");
+    let head = format!(
+        "<row r='1'>{}{}{}</row>",
+        cell("A1", "A"),
+        cell("B1", "B"),
+        cell("C1", "C")
+    );
+    let sheet = |rows: &str| format!("<worksheet><sheetData>{head}{rows}</sheetData></worksheet>").into_bytes();
+    // A cell at the end of the world lays out nothing between here and there.
+    let far = format!(
+        "<row r='2'>{}</row><row r='1048576'>{}</row>",
+        cell("A2", "1"),
+        cell("XFD1048576", "x")
+    );
+    let path = place.file("list.xlsx", &workbook_of(&sheet(&far), b"<sst/>"));
+    let listed = listed(&path, file);
+    assert_eq!(rows(&listed.table().await.unwrap()).await, ["1|-|-"]);
+    // One text of a megabyte in a thousand cells.
+    let texts = format!("<sst><si><t>{}</t></si></sst>", "x".repeat(1_000_000)).into_bytes();
+    let often: String = (2..1_000)
+        .map(|n| format!("<row r='{n}'><c r='A{n}' t='s'><v>0</v></c></row>"))
+        .collect();
+    let zeros = vec![b' '; 300 * 1024 * 1024];
+    for (bomb, expected) in [
+        (
+            workbook_of(&sheet(&often), &texts),
+            "more text in it than 268435456 bytes",
+        ),
+        (workbook_of(&sheet(""), &zeros), "unpacks to more than 268435456 bytes"),
+    ] {
+        assert!(bomb.len() < 1024 * 1024, "{}", bomb.len());
+        place.file("list.xlsx", &bomb);
+        let refused = looked(&listed).await;
+        assert!(
+            matches!(&refused, Looked::Refused(why) if why.contains(expected)),
+            "{refused:?}"
+        );
+        assert_eq!(
+            rows(&listed.table().await.unwrap()).await,
+            ["1|-|-"],
+            "what was there stays"
+        );
+    }
+}
+
 /// Looks until something came of it.
 async fn looked(listed: &Listed) -> Looked {
     let mut found = Looked::Same;

@@ -26,11 +26,13 @@ pub enum StepKind {
     Status,
     /// Take it back.
     Cancel,
+    /// What was entered in a period?
+    List,
 }
 
 impl StepKind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Check, Self::Pay, Self::Status, Self::Cancel];
+    pub const ALL: [Self; 5] = [Self::Check, Self::Pay, Self::Status, Self::Cancel, Self::List];
 
     /// The section's name.
     pub fn as_str(self) -> &'static str {
@@ -39,6 +41,7 @@ impl StepKind {
             Self::Pay => "pay",
             Self::Status => "status",
             Self::Cancel => "cancel",
+            Self::List => "list",
         }
     }
 }
@@ -203,6 +206,8 @@ impl End {
     fn is_of(&self, kind: StepKind) -> bool {
         use StepKind as K;
         match self {
+            // Its rows are the answer: nothing follows from them.
+            _ if kind == K::List => false,
             Self::GoOn | Self::Retry | Self::Refused(_) => true,
             Self::Payable => kind == K::Check,
             Self::Accepted | Self::Pending => matches!(kind, K::Pay | K::Status),
@@ -255,6 +260,11 @@ impl Step {
             found.refuse_if(!is_field_key(name), "carry", "must match ^[a-z][a-z0-9_]{0,31}$");
             found.refuse_if(declared, "carry", "names a field that the payer enters");
         }
+        found.refuse_if(
+            kind == StepKind::List && self.statement.len() > 1,
+            "statement",
+            "is one for a list, whose rows are the payments",
+        );
         found
     }
 }
