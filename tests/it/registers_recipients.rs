@@ -3,10 +3,10 @@
 
 use serde_json::{Value, json};
 use testkit::mail::{MailServer, MailSettings};
-use testkit::process::Process;
+use testkit::process::{Process, run};
 use testkit::wait_for;
 
-use crate::cli::{Files, done, failed, rows, run, unigate};
+use crate::cli::{Files, done, failed, rows, unigate};
 use crate::faults::{bare, environment};
 use crate::fixtures::{new_id, utility_payment};
 use crate::registers::every;

@@ -4,13 +4,13 @@ use std::process::Stdio;
 
 use secrecy::ExposeSecret;
 use testkit::mail::MailServer;
-use testkit::process::Process;
+use testkit::process::{Process, run};
 use testkit::wait_for;
 use tokio::process::Command;
 use url::Url;
 use uuid::Uuid;
 
-use crate::cli::{Files, failed, run};
+use crate::cli::{Files, failed};
 use crate::faults::{bare, environment};
 use crate::registers::every;
 use crate::world::{PATIENCE, World};

@@ -119,7 +119,7 @@ impl Planner {
                 },
                 _ if self.rng.random_ratio(2, 5) => Act {
                     terminal: self.terminal(),
-                    errand: Errand::Pay(self.into_own_data()),
+                    errand: Errand::Pay(self.payment_into_own_data()),
                 },
                 _ => Act {
                     terminal: self.terminal(),
@@ -187,7 +187,7 @@ impl Planner {
 
     /// A payment into a payee's own data: what is due there, and for the utility a reading of the meter. Now and then
     /// nobody there knows the account.
-    fn into_own_data(&mut self) -> Payment {
+    fn payment_into_own_data(&mut self) -> Payment {
         let payees = [UTILITY, FINES, HOUSING, INBOX];
         let payees = if self.has_inbox { &payees[..] } else { &payees[..3] };
         let payee = people::one_of(&mut self.rng, payees);

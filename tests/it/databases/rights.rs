@@ -134,8 +134,11 @@ impl Site {
             reaches(&self.store, id, "delivered").await;
         }
         self.becomes("0", "SELECT count(*)::text FROM event").await;
-        self.becomes("2", "SELECT count(DISTINCT kind)::text FROM notice WHERE kind LIKE 'payee.%'")
-            .await;
+        self.becomes(
+            "2",
+            "SELECT count(DISTINCT kind)::text FROM notice WHERE kind LIKE 'payee.%'",
+        )
+        .await;
     }
 }
 

@@ -22,7 +22,7 @@ const PAGES_MAX: u32 = 1_000_000;
 
 /// Who asks, by the payee's gateway.
 enum Asking {
-    Protocol(Caller),
+    Protocol(Box<Caller>),
     Data(Box<Lister>),
 }
 
@@ -30,14 +30,15 @@ impl Asking {
     fn of(online: &Online) -> anyhow::Result<Self> {
         Ok(match online.payee.gateway {
             Gateway::Databases => Self::Data(Box::new(Lister::of(&online.payee)?)),
-            _ => Self::Protocol(Caller::new()?),
+            _ => Self::Protocol(Box::new(Caller::new()?)),
         })
     }
 
     async fn page(&self, operator: &Operator, online: &Online, page: &List) -> Result<ListAnswer, ListError> {
         match self {
             Self::Protocol(caller) => unikassa::list(&operator.store, caller, &online.payee, page).await,
-            Self::Data(lister) => lister.page(&operator.store, page).await,
+            // Large: it holds the conversation with any of the databases.
+            Self::Data(lister) => Box::pin(lister.page(&operator.store, page)).await,
         }
     }
 }
