@@ -13,11 +13,16 @@ async fn killed_at(world: &World, point: &str, arguments: &[&str]) {
     assert_eq!(killed.code, None, "{point}: {killed:?}");
 }
 
-/// Every key and every card opens here, and is indexed as it should be.
+/// Every key and every card opens here, and is indexed as it should be. All that is told of is keys that a worker has yet to
+/// wrap for the vault's present version.
 async fn everything_opens(world: &World, cards: usize) {
-    let verified = done(world, &["cards", "vault", "verify", "--all"]).await;
-    let told = format!("{cards} cards looked at; 0 do not fit");
+    let behind = behind(world).await;
+    let verified = unigate(world, &["cards", "vault", "verify", "--all"]).await;
+    assert_eq!(verified.code, Some(i32::from(behind != "0")), "{verified:?}");
+    let told = format!("{cards} cards looked at; {behind} do not fit");
     assert!(verified.stderr.contains(&told), "{verified:?}");
+    let yet_to_be_wrapped = verified.stdout.matches("a worker does it within a minute").count();
+    assert_eq!(yet_to_be_wrapped.to_string(), behind, "{verified:?}");
 }
 
 async fn version(world: &World) -> String {

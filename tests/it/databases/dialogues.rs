@@ -124,7 +124,7 @@ async fn is_held(backend: Backend) {
     assert_eq!(in_short(&turn), "ask [Холодная вода, было 123] ");
     // In the middle it may turn out that there is nothing to be paid.
     let turn = asked("1002", json!({"cold": "7"})).await;
-    refused(&turn, "no_hot_water", "");
+    refused(&turn, "refused_by_payee", "");
     assert_eq!(turn["detail"], "Горячей воды по этому счёту нет");
     let fields = json!({"cold": "131", "hot": "42", "plan": "нет"});
     let told = payment(&payment_id, "vodokanal", "1001", &fields);

@@ -12,7 +12,7 @@ const POSTGRES_ROLE: &str = "select case when rolsuper then 'superuser' when rol
       and (rolsuper or rolcreatedb or rolcreaterole)";
 /// The tables it may change.
 const POSTGRES_TABLES: &str = "select distinct table_name::text as name from information_schema.table_privileges
-      where privilege_type in ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE')
+      where privilege_type in ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE') and table_schema not in ('pg_catalog', 'information_schema')
         and (grantee = 'PUBLIC' or pg_has_role(current_user, grantee, 'usage')) order by 1";
 /// What an account of MySQL may do everywhere.
 const MYSQL_EVERYWHERE: &str = "select lower(privilege_type) as excess from information_schema.user_privileges
