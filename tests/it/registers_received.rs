@@ -168,7 +168,7 @@ async fn a_file_that_disagrees_with_itself_is_refused_whole() {
     .await;
     failed(&told, 1, "2 payments should be in it");
     let told = unigate(&world, &[&IMPORT[..], &["--format", "1c", &lanbilling]].concat()).await;
-    failed(&told, 1, "a file of this format is not read");
+    failed(&told, 1, "header: is not as the layout has it");
     assert_eq!(payments(&world).await, "0");
     let denied = world
         .value("SELECT count(*) FROM audit WHERE act = 'payments import' AND NOT allowed")
