@@ -1,7 +1,12 @@
 //! Transactions that send statements ahead: what fails on its way behind another one leaves nothing, and says so.
 
+use domain::declaration::Gateway;
+use domain::ids::{PayeeId, PaymentId, TerminalId};
+use domain::money::{Amount, Currency, Fee};
+use domain::text::{Account, Fields};
 use store::declarations;
 use store::events::{self, Event};
+use store::payments::{self, Acceptance, NewPayment, Numbers};
 use store::{StoreError, Tx};
 use testkit::stand::Stand;
 use uuid::Uuid;
@@ -65,4 +70,51 @@ async fn who_decided_by_old_declarations_is_told_to_read_them_again() {
     let error = tx.commit().await.unwrap_err();
     assert!(matches!(error, StoreError::Outdated) && error.is_retryable(), "{error}");
     assert_eq!(events::backlog(&stand.store()).await.unwrap().0, 0);
+}
+
+/// Whether this payment is stored now, by a transaction that looks for its id first or one that does not.
+async fn accept(stand: &Stand, numbers: &Numbers, id: PaymentId, looks: bool) -> Result<Acceptance, StoreError> {
+    let (terminal, payee) = (TerminalId::parse("T-1").unwrap(), PayeeId::parse("isp").unwrap());
+    let account = Account::new("1001").unwrap();
+    let new = NewPayment {
+        payment_id: id,
+        fingerprint: [7; 32],
+        payee: &payee,
+        payee_version: 1,
+        gateway: Gateway::Unikassa,
+        terminal: &terminal,
+        account: &account,
+        amount: Amount::new(100).unwrap(),
+        fee: Fee::new(0).unwrap(),
+        currency: Currency::parse("RUB").unwrap(),
+        fields: &Fields::default(),
+        receipt_number: None,
+        paid_at: domain::clock::now(),
+        series: "",
+        give_up_hours: Some(24),
+        traceparent: None,
+        numbered_at_check: false,
+    };
+    let tx = stand.store().begin().await?;
+    let tx = if looks { tx } else { tx.expecting_new() };
+    let accepted = payments::accept(&tx, numbers, &[new]).await?;
+    tx.commit().await?;
+    Ok(accepted[0])
+}
+
+#[tokio::test]
+async fn a_payment_taken_for_a_new_one_is_stored_once_and_whoever_looks_finds_it() {
+    let (stand, numbers) = (Stand::new().await, Numbers::default());
+    let id = PaymentId::from_uuid(Uuid::now_v7());
+    let first = accept(&stand, &numbers, id, false).await.unwrap();
+    let Acceptance::Accepted(number) = first else {
+        panic!("{first:?}")
+    };
+    let error = accept(&stand, &numbers, id, false).await.unwrap_err();
+    assert!(matches!(error, StoreError::Repeated) && error.is_retryable(), "{error}");
+    assert_eq!(
+        accept(&stand, &numbers, id, true).await.unwrap(),
+        Acceptance::Already(number)
+    );
+    assert_eq!(payments::count_identities(&stand.store()).await.unwrap(), 1);
 }
