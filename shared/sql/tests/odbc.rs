@@ -218,17 +218,11 @@ async fn values_go_in_and_come_back(books: &Books) {
         .unwrap();
     assert_eq!(done.touched, 1);
     tx.run(&books.statement(INSERT), &payment(2, None)).await.unwrap();
-    let changed = tx.run(
-        &books.statement("update payments set note = :note where number > 99"),
-        &payment(1, None),
-    );
-    assert_eq!(changed.await.unwrap().touched, 0);
+    let none = books.statement("update payments set note = :note where number > 99");
+    assert_eq!(tx.run(&none, &payment(1, None)).await.unwrap().touched, 0);
     tx.commit().await.unwrap();
-    let found = books.ask(
-        "select number, amount, paid_at, note from payments order by number",
-        &Values::default(),
-    );
-    let rows = found.await.rows;
+    let kept = "select number, amount, paid_at, note from payments order by number";
+    let rows = books.ask(kept, &Values::default()).await.rows;
     assert_eq!(rows[0].text("note").as_deref(), Some(hostile));
     assert_eq!(
         (rows[0].integer("number"), rows[1].get("note")),
@@ -246,9 +240,8 @@ async fn values_go_in_and_come_back(books: &Books) {
         "{rows:?}"
     );
     let mut described = books.database.begin(Access::Read).await.unwrap();
-    let columns =
-        described.describe(&books.statement("select number as N, note from payments where account = :account"));
-    assert_eq!(columns.await.unwrap(), ["n", "note"]);
+    let asked = books.statement("select number as N, note from payments where account = :account");
+    assert_eq!(described.describe(&asked).await.unwrap(), ["n", "note"]);
     described.rollback().await.unwrap();
 }
 
