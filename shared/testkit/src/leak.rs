@@ -18,6 +18,8 @@ use crate::lock;
 
 /// In every secret of letters.
 const MARK: &str = "8231-secret-";
+/// Before every secret of digits.
+const DIGITS_MARK: &str = "823144";
 /// Six of the twelve digits of every secret of digits, in groups or not.
 const DIGITS: &str = "8231[ -]?44[0-9][0-9][ -]?[0-9]{4}([^0-9a-f]|$)";
 /// The same in hexadecimal.
@@ -30,7 +32,7 @@ pub fn pin(n: usize) -> String {
 
 /// A secret of twelve digits, for `n` below a million; other products may have letters before it.
 pub fn digits(n: usize) -> String {
-    format!("823144{n:06}")
+    format!("{DIGITS_MARK}{n:06}")
 }
 
 /// The shape of all secrets, as a regular expression that the database understands as well.
@@ -38,16 +40,17 @@ fn shape() -> &'static str {
     static SHAPE: LazyLock<String> = LazyLock::new(|| {
         let hex: String = MARK.bytes().map(|byte| format!("{byte:02x}")).collect();
         let mut ways = vec![MARK.to_owned(), DIGITS.to_owned(), hex, HEX_DIGITS.to_owned()];
-        ways.extend((0..3).map(in_base64));
+        ways.extend((0..3).map(|before| in_base64(MARK, before)));
+        ways.extend((0..3).map(|before| in_base64(DIGITS_MARK, before)));
         ways.join("|")
     });
     &SHAPE
 }
 
-/// What is always there of the mark in base64 when so many bytes of another triple come before it.
-fn in_base64(before: usize) -> String {
+/// What is always there of a mark in base64 when so many bytes of another triple come before it.
+fn in_base64(mark: &str, before: usize) -> String {
     let mut bytes = vec![0; before];
-    bytes.extend(MARK.bytes());
+    bytes.extend(mark.bytes());
     let text = STANDARD_NO_PAD.encode(&bytes);
     // The first characters mix in what comes before, the last one what comes after.
     let certain = bytes.len() * 8 / 6;

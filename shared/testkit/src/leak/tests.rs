@@ -16,8 +16,10 @@ fn every_form_of_a_secret_is_found_and_nothing_else() {
         assert!(is_in([b"\x00\xff", secret.as_bytes(), b"\xfe"].concat().as_slice()));
     }
     for before in ["", "a", "ab", "abc", "\u{fffd}"] {
-        let text = STANDARD_NO_PAD.encode(format!("{before}{}", pin(3)));
-        assert!(is_in(text.as_bytes()), "{text}");
+        for secret in [pin(3), digits(3)] {
+            let text = STANDARD_NO_PAD.encode(format!("{before}{secret}"));
+            assert!(is_in(text.as_bytes()), "{text}");
+        }
     }
     for text in [
         "8231 4400 0017",
