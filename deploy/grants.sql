@@ -115,6 +115,7 @@ grant select, delete on card_import_chunk to unigate_cards;
 -- Cards of a file are gathered, numbered and compared in a table of the transaction before any of them is in stock.
 grant temporary on database :"DBNAME" to unigate_cards;
 grant usage on sequence card_card_id_seq to unigate_cards;
+grant execute on function analyze_cards() to unigate_cards;
 -- A card that does not open is faulty.
 grant select, insert on card_fault to unigate_cards;
 -- A terminal that has a limit is locked while it is counted.
@@ -249,7 +250,7 @@ grant select (batch_id, product_id, created_at) on card_batch to unigate_operato
 -- After the sale: faulty cards, cases, and a card of the stock given in place of another. That is a sale; it leaves an audit row
 -- and a case that names it.
 grant select, insert on card_fault to unigate_operator;
-grant insert (case_id, kind, reservation_id, card_id, opened_by) on card_case to unigate_operator;
+grant insert (case_id, kind, reservation_id, card_id, opened_by, replacement_reservation_id) on card_case to unigate_operator;
 grant update (resolution, resolved_at, resolved_by, note, replacement_reservation_id, refund_amount, refund_method,
               refund_reference) on card_case to unigate_operator;
 grant update (exposed, reservation_id) on card to unigate_operator;
@@ -260,7 +261,9 @@ grant select on notice, notice_mail to unigate_operator, unigate_readonly;
 grant select on disclosure, disclosure_card, disclosure_chunk to unigate_operator;
 grant insert (disclosure_id, kind, product_id, recipients, pgp_keys, reason, asked, requested_by, cards, total, currency)
     on disclosure to unigate_operator;
-grant update (state, refusal, finished_at, bytes, collected_at, cleared_at) on disclosure to unigate_operator;
+-- And asking for a return again, also for another issuer.
+grant update (state, refusal, finished_at, bytes, collected_at, cleared_at, recipients, pgp_keys)
+    on disclosure to unigate_operator;
 grant insert on disclosure_card to unigate_operator;
 -- Every act leaves a row, and no row can be changed or taken away.
 grant select, insert on audit to unigate_operator;
