@@ -15,7 +15,7 @@ use jiff::civil::Date;
 use openpgp::PublicKey;
 use serde_json::json;
 use store::audit::Act;
-use store::disclosures::{self, Disclosure, Return, Show};
+use store::disclosures::{self, Disclosure, Issuer, Return, Show};
 use uuid::Uuid;
 
 use crate::ending::{Ending, Outcome};
@@ -71,9 +71,10 @@ pub(crate) struct ReturnArgs {
     /// Why; for the audit log
     #[arg(long, value_name = "TEXT", value_parser = reason, required_unless_present = "again")]
     reason: Option<String>,
-    /// Fetch the file of this earlier return once more, with the same cards; nothing is withdrawn
-    #[arg(long, value_name = "ID", 
-        conflicts_with_all = ["product", "to", "pgp_key", "expiring_before", "count", "fresh_only", "reason"])]
+    /// Fetch the file of this earlier return once more, with the same cards, also one that was refused; nothing is withdrawn.
+    /// With --to or --pgp-key it is for those
+    #[arg(long, value_name = "ID",
+        conflicts_with_all = ["product", "expiring_before", "count", "fresh_only", "reason"])]
     again: Option<Uuid>,
     /// How long to wait for a cards worker
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
@@ -166,7 +167,7 @@ pub(super) async fn return_cards(args: ReturnArgs) -> Outcome {
     let operator = Operator::new()?;
     must_be_new(&args.file)?;
     let id = match args.again {
-        Some(id) => once_more(&operator, id).await?,
+        Some(id) => once_more(&operator, id, &args).await?,
         None => ask_return(&operator, &args).await?,
     };
     let Some(answered) = wait_for(&operator, id, args.wait).await? else {
@@ -178,7 +179,10 @@ pub(super) async fn return_cards(args: ReturnArgs) -> Outcome {
         return Ok(Ending::Failed);
     };
     if let Some(why) = &answered.refusal {
-        note(&format!("return {id}: {why}"));
+        note(&format!(
+            "return {id}: {why}. Its cards are withdrawn; once that is mended: `unigate cards return --again {id} FILE`, for \
+             another issuer with --to or --pgp-key"
+        ));
         return Ok(Ending::Failed);
     }
     write_file(&operator, &answered, &args.file).await?;
@@ -260,10 +264,19 @@ fn issuer(args: &ReturnArgs) -> anyhow::Result<(Vec<String>, Vec<String>)> {
     Ok((names, keys.into_iter().flatten().collect()))
 }
 
-async fn once_more(operator: &Operator, id: Uuid) -> anyhow::Result<Uuid> {
+async fn once_more(operator: &Operator, id: Uuid, args: &ReturnArgs) -> anyhow::Result<Uuid> {
+    let (recipients, pgp_keys) = issuer(args)?;
+    let issuer = (!recipients.is_empty()).then_some(Issuer {
+        recipients: &recipients,
+        pgp_keys: &pgp_keys,
+    });
+    disclosures::ask_again(&operator.store, id, issuer, &operator.who).await?;
     match disclosures::find(&operator.store, id).await? {
         Some(found) if found.kind == "return" => {
-            disclosures::ask_again(&operator.store, id).await?;
+            if issuer.is_some() && found.recipients != recipients {
+                let others = found.recipients.join(", ");
+                bail!("{id}: a worker is just writing the file for {others}: ask again once it is there");
+            }
             Ok(id)
         }
         _ => bail!("{id}: there is no return of this name; `unigate cards disclosures` lists them"),

@@ -104,7 +104,8 @@ pub async fn ask_show(store: &Store, show: &Show<'_>) -> Result<Asked, StoreErro
 }
 
 /// Withdraws unsold cards, those that expire first to begin with, and asks for their file, in one transaction. Asked for
-/// with the same words while the file was not fetched, it is the same return with the same cards.
+/// with the same words while the file was not fetched, it is the same return with the same cards, and is worked off again
+/// where it was refused or its file is gone.
 pub async fn ask_return(store: &Store, wanted: &Return<'_>) -> Result<Asked, StoreError> {
     let asked = json!({
         "expiring_before": wanted.expiring_before, "count": wanted.count, "fresh_only": wanted.fresh_only,
@@ -120,14 +121,20 @@ pub async fn ask_return(store: &Store, wanted: &Return<'_>) -> Result<Asked, Sto
         .query_opt(
             "SELECT disclosure_id FROM disclosure
              WHERE kind = 'return' AND product_id = $1 AND recipients = $2 AND reason = $3 AND asked = $4
-               AND state <> 'refused' AND collected_at IS NULL ORDER BY requested_at DESC LIMIT 1",
+               AND collected_at IS NULL ORDER BY requested_at DESC LIMIT 1",
             &[&wanted.product.as_str(), &wanted.recipients, &wanted.reason, &asked],
         )
         .await?;
     if let Some(before) = before {
+        let disclosure_id = before.get(0);
+        let issuer = Issuer {
+            recipients: wanted.recipients,
+            pgp_keys: wanted.pgp_keys,
+        };
+        again(&tx, disclosure_id, Some(issuer), wanted.who).await?;
         tx.commit().await?;
         return Ok(Asked {
-            disclosure_id: before.get(0),
+            disclosure_id,
             again: true,
         });
     }
@@ -239,16 +246,52 @@ async fn insert(tx: &Tx, new: &New<'_>) -> Result<(i64, String), StoreError> {
     Ok((row.get(0), row.get(1)))
 }
 
-/// A return whose file was cleared away is worked off once more, with the same cards.
-pub async fn ask_again(store: &Store, id: Uuid) -> Result<bool, StoreError> {
-    let again = store
-        .execute(
-            "UPDATE disclosure SET state = 'waiting', finished_at = NULL, bytes = NULL, collected_at = NULL, cleared_at = NULL
-             WHERE disclosure_id = $1 AND kind = 'return' AND state = 'done' AND cleared_at IS NOT NULL",
-            &[&id],
+/// Who can open the file of a return.
+#[derive(Clone, Copy, Debug)]
+pub struct Issuer<'a> {
+    /// By name, as in [`Return::recipients`].
+    pub recipients: &'a [String],
+    /// Their keys, as in [`Return::pgp_keys`].
+    pub pgp_keys: &'a [String],
+}
+
+/// A return that was refused, whose file was cleared away, or whose file is for another issuer than this one, is worked off
+/// once more, with the same cards. False: there is nothing to do, or a worker is at it.
+pub async fn ask_again(store: &Store, id: Uuid, issuer: Option<Issuer<'_>>, who: &str) -> Result<bool, StoreError> {
+    let tx = store.begin().await?;
+    let again = again(&tx, id, issuer, who).await?;
+    tx.commit().await?;
+    Ok(again)
+}
+
+async fn again(tx: &Tx, id: Uuid, issuer: Option<Issuer<'_>>, who: &str) -> Result<bool, StoreError> {
+    let asked = tx
+        .query_opt(
+            "UPDATE disclosure SET state = 'waiting', finished_at = NULL, refusal = NULL, bytes = NULL, collected_at = NULL,
+                    cleared_at = NULL, recipients = coalesce($2, recipients), pgp_keys = coalesce($3, pgp_keys)
+             WHERE disclosure_id = $1 AND kind = 'return'
+               AND (state = 'refused' OR cleared_at IS NOT NULL
+                    OR state IN ('done', 'waiting') AND recipients <> coalesce($2, recipients))
+             RETURNING reason, recipients",
+            &[
+                &id,
+                &issuer.map(|issuer| issuer.recipients),
+                &issuer.map(|issuer| issuer.pgp_keys),
+            ],
         )
         .await?;
-    Ok(again == 1)
+    let Some(asked) = asked else { return Ok(false) };
+    let act = Act {
+        who,
+        act: "cards return --again",
+        subject_kind: "disclosure",
+        subject: &id.to_string(),
+        reason: asked.get(0),
+        before: None,
+        after: Some(json!({ "recipients": asked.get::<_, Vec<String>>(1) })),
+    };
+    audit::record(tx, &act).await?;
+    Ok(true)
 }
 
 /// Nobody waits for it any more, and nobody has begun to answer. False: it was taken up after all.

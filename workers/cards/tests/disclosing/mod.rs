@@ -1,5 +1,6 @@
 //! Secrets shown outside of a sale: to whom, for what reason, and what is left of it.
 
+mod again;
 mod issuer;
 mod replaced;
 
@@ -41,6 +42,10 @@ impl Stand {
         };
         change(&mut wanted);
         disclosures::ask_return(&self.store, &wanted).await
+    }
+
+    async fn ask_again(&self, id: Uuid) -> bool {
+        disclosures::ask_again(&self.store, id, None, "tester").await.unwrap()
     }
 
     async fn answer_all(&self) -> Vec<Answered> {
@@ -195,8 +200,8 @@ async fn unsold_cards_are_withdrawn_and_returned_once() {
         .await;
     disclosures::clear_old(&stand.store, 30).await.unwrap();
     assert!(stand.file(first.disclosure_id).await.is_empty());
-    assert!(disclosures::ask_again(&stand.store, first.disclosure_id).await.unwrap());
-    assert!(!disclosures::ask_again(&stand.store, first.disclosure_id).await.unwrap());
+    assert!(stand.ask_again(first.disclosure_id).await);
+    assert!(!stand.ask_again(first.disclosure_id).await);
     assert_eq!(stand.answer_all().await, [Answered::Done]);
     assert_eq!(plain(stand.file(first.disclosure_id).await), file);
     // What is gone cannot be sold or returned, but paid beats it still.

@@ -1,0 +1,94 @@
+//! A return asked for again: whatever became of it, its cards are not lost.
+
+use age::x25519::Identity;
+use cards::disclosure::Answered;
+use serde_json::json;
+use store::disclosures::{self, Issuer};
+use uuid::Uuid;
+
+use crate::stand::Stand;
+
+impl Stand {
+    async fn ask_again_for(&self, id: Uuid, to: &Identity) -> bool {
+        let recipients = [to.to_public().to_string()];
+        let issuer = Issuer {
+            recipients: &recipients,
+            pgp_keys: &[],
+        };
+        disclosures::ask_again(&self.store, id, Some(issuer), "tester")
+            .await
+            .unwrap()
+    }
+
+    /// Whether the file of this return opens for who has the identity, and has all cards.
+    async fn is_for(&self, id: Uuid, issuer: &Identity) -> bool {
+        let file = self.file(id).await;
+        age::decrypt(issuer, &file).is_ok_and(|text| String::from_utf8(text).unwrap().lines().count() == 4)
+    }
+}
+
+#[tokio::test]
+async fn a_refused_return_is_asked_for_again_with_the_same_cards() {
+    let stand = Stand::new().await;
+    stand.product("p", json!({})).await;
+    stand.stock("p", 3).await;
+    let issuer = Identity::generate();
+    let asked = stand
+        .ask_return(&issuer, |wanted| {
+            wanted.pgp_keys = std::slice::from_ref(&wanted.recipients[0])
+        })
+        .await
+        .unwrap();
+    assert!(matches!(&stand.answer_all().await[..], [Answered::Refused(_)]));
+    // The same words are the same return, now as they should have been.
+    let again = stand.ask_return(&issuer, |_| {}).await.unwrap();
+    assert!(again.again && again.disclosure_id == asked.disclosure_id);
+    assert_eq!(stand.answer_all().await, [Answered::Done]);
+    let found = stand.found(asked.disclosure_id).await;
+    assert_eq!((found.cards, found.refusal), (3, None));
+    assert!(stand.is_for(asked.disclosure_id, &issuer).await);
+    stand.end().await;
+}
+
+#[tokio::test]
+async fn a_return_that_was_cleared_away_before_anybody_came_is_made_again() {
+    let stand = Stand::new().await;
+    stand.product("p", json!({})).await;
+    stand.stock("p", 3).await;
+    let issuer = Identity::generate();
+    let asked = stand.ask_return(&issuer, |_| {}).await.unwrap().disclosure_id;
+    assert_eq!(stand.answer_all().await, [Answered::Done]);
+    assert!(!stand.ask_again(asked).await, "its file is there");
+    stand
+        .sql("UPDATE disclosure SET finished_at = finished_at - interval '31 days'")
+        .await;
+    disclosures::clear_old(&stand.store, 30).await.unwrap();
+    assert!(!stand.is_for(asked, &issuer).await);
+    let again = stand.ask_return(&issuer, |_| {}).await.unwrap();
+    assert!(again.again && again.disclosure_id == asked);
+    assert_eq!(stand.answer_all().await, [Answered::Done]);
+    assert!(stand.is_for(asked, &issuer).await);
+    stand.end().await;
+}
+
+#[tokio::test]
+async fn a_return_is_made_again_for_another_issuer() {
+    let stand = Stand::new().await;
+    stand.product("p", json!({})).await;
+    stand.stock("p", 3).await;
+    let (first, second, third) = (Identity::generate(), Identity::generate(), Identity::generate());
+    let asked = stand.ask_return(&first, |_| {}).await.unwrap().disclosure_id;
+    assert!(stand.ask_again_for(asked, &second).await, "nobody has begun to answer");
+    assert_eq!(stand.answer_all().await, [Answered::Done]);
+    assert!(stand.is_for(asked, &second).await && !stand.is_for(asked, &first).await);
+    assert!(!stand.ask_again_for(asked, &second).await, "it is for them");
+    assert!(stand.ask_again_for(asked, &third).await);
+    assert_eq!(stand.answer_all().await, [Answered::Done]);
+    assert!(stand.is_for(asked, &third).await && !stand.is_for(asked, &second).await);
+    let told = "SELECT after->'recipients'->>0 FROM audit WHERE act = 'cards return --again' ORDER BY audit_id";
+    assert_eq!(
+        stand.sql(told).await,
+        [second.to_public().to_string(), third.to_public().to_string()]
+    );
+    stand.end().await;
+}
