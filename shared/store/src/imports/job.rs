@@ -250,9 +250,9 @@ pub async fn own(tx: &Tx, claimed: &Claimed) -> Result<(), StoreError> {
 }
 
 /// When a file with one of these hashes (one per version of the key) was entered before, the latest time.
-pub async fn entered_before(store: &Store, hashes: &[[u8; 32]]) -> Result<Option<(Uuid, Timestamp)>, StoreError> {
+pub async fn entered_before(tx: &Tx, hashes: &[[u8; 32]]) -> Result<Option<(Uuid, Timestamp)>, StoreError> {
     let hashes: Vec<&[u8]> = hashes.iter().map(|hash| &hash[..]).collect();
-    let row = store
+    let row = tx
         .query_opt(
             "SELECT import_id, finished_at FROM card_import WHERE file_hash = ANY($1) AND state = 'done'
              ORDER BY finished_at DESC LIMIT 1",
@@ -260,6 +260,17 @@ pub async fn entered_before(store: &Store, hashes: &[[u8; 32]]) -> Result<Option
         )
         .await?;
     Ok(row.map(|row| (row.get(0), row.get(1))))
+}
+
+/// Whether a file waits or is being worked on.
+pub async fn any_open(store: &Store) -> Result<bool, StoreError> {
+    let row = store
+        .query_one(
+            "SELECT EXISTS (SELECT FROM card_import WHERE state IN ('waiting', 'working'))",
+            &[],
+        )
+        .await?;
+    Ok(row.get(0))
 }
 
 /// Ends an import. The file itself is forgotten.

@@ -13,8 +13,8 @@ use uuid::Uuid;
 use crate::{Store, StoreError};
 
 pub use job::{
-    CHUNK_BYTES, Claimed, Ending, HandIn, LEASE_SECONDS, Options, add_chunk, cancel, chunk, claim, deal_positions,
-    entered_before, finish, give_back, handed_in, own, renew, submit, today,
+    CHUNK_BYTES, Claimed, Ending, HandIn, LEASE_SECONDS, Options, add_chunk, any_open, cancel, chunk, claim,
+    deal_positions, entered_before, finish, give_back, handed_in, own, renew, submit, today,
 };
 pub use stage::{
     Duplicate, Duplicates, KnownCard, NewCard, Twin, add_batch, begin_staging, drop_duplicates, enter_alone,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::civil::Date;
 use serde_json::{Map, Value};
-use store::imports::{self, Duplicate, Ending, NewCard, Twin};
+use store::imports::{self, Claimed, Duplicate, Duplicates, Ending, NewCard, Twin};
 use store::{StoreError, Tx};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -27,8 +27,8 @@ const MANY: u64 = 1_000;
 pub(super) struct Entering<'e> {
     pub(super) source: &'e Source,
     pub(super) today: Date,
-    /// Recognises it, under the latest index key.
-    pub(super) file_hash: [u8; 32],
+    /// Recognise it, one under each index key; the last one is that of the latest.
+    pub(super) hashes: &'e [[u8; 32]],
     /// The vault's version that everything is worked out under.
     pub(super) vault_version: i32,
 }
@@ -38,9 +38,10 @@ pub(super) async fn enter(entering: &Entering<'_>, owned: &AtomicBool) -> Result
     let Entering {
         source,
         today,
-        file_hash,
+        hashes,
         vault_version,
     } = *entering;
+    let file_hash = hashes.last().copied().unwrap_or_default();
     let claimed = &source.claimed;
     let index = source.vault.index_key();
     let index_version = index.version();
@@ -57,7 +58,7 @@ pub(super) async fn enter(entering: &Entering<'_>, owned: &AtomicBool) -> Result
     };
     let options = claimed.options;
     let left_out = |report: &Report| options.strict && !(report.expired.is_empty() && report.duplicates.is_empty());
-    if (!report.refused.is_empty() && !options.good_rows) || left_out(&report) || report.rows == 0 {
+    if (!report.refused.is_empty() && !options.good_rows) || left_out(&report) || has_no_good_row(&report) {
         tx.rollback().await?;
         return Ok(Verdict::Refused(report.or_empty(), Some(file_hash)));
     }
@@ -67,13 +68,14 @@ pub(super) async fn enter(entering: &Entering<'_>, owned: &AtomicBool) -> Result
     // Nobody changes the vault from here to the commit. That somebody did since the file was begun is seen, and it is begun
     // again: a change need not wait for a long file.
     source.vault.hold(&tx, vault_version).await?;
-    let duplicates = imports::drop_duplicates(&tx, &claimed.product, most).await?;
-    report.duplicates_in_file = unsigned(duplicates.in_file);
-    report.duplicates_known = unsigned(duplicates.known);
-    report.duplicates.total = report.duplicates_in_file + report.duplicates_known;
-    for duplicate in &duplicates.first {
-        report.duplicates.name(unsigned(duplicate.line), reason_of(duplicate));
+    if let Some(why) = entered_before(&tx, claimed, hashes).await? {
+        tx.rollback().await?;
+        return Ok(Verdict::Refused(Report::of_whole_file(&why), None));
     }
+    tell_duplicates(
+        &mut report,
+        &imports::drop_duplicates(&tx, &claimed.product, most).await?,
+    );
     if left_out(&report) {
         tx.rollback().await?;
         return Ok(Verdict::Refused(report, Some(file_hash)));
@@ -92,6 +94,34 @@ pub(super) async fn enter(entering: &Entering<'_>, owned: &AtomicBool) -> Result
         tracing::debug!(%error, "left to autovacuum");
     }
     Ok(Verdict::Done(report))
+}
+
+/// Why a file that was entered before is not entered again, where its operator has not asked for that.
+pub(super) async fn entered_before(
+    tx: &Tx,
+    claimed: &Claimed,
+    hashes: &[[u8; 32]],
+) -> Result<Option<String>, StoreError> {
+    if claimed.options.again {
+        return Ok(None);
+    }
+    let before = imports::entered_before(tx, hashes).await?;
+    Ok(before.map(|(import_id, at)| format!("this file was imported before: {import_id}, {at}")))
+}
+
+/// Whether every row was refused, or some were and the others are past their day: nothing was asked for that could be taken.
+fn has_no_good_row(report: &Report) -> bool {
+    let refused = report.refused.total;
+    report.rows == 0 || (refused > 0 && refused + report.expired.total == report.rows)
+}
+
+fn tell_duplicates(report: &mut Report, found: &Duplicates) {
+    report.duplicates_in_file = unsigned(found.in_file);
+    report.duplicates_known = unsigned(found.known);
+    report.duplicates.total = report.duplicates_in_file + report.duplicates_known;
+    for duplicate in &found.first {
+        report.duplicates.name(unsigned(duplicate.line), reason_of(duplicate));
+    }
 }
 
 /// What is stored of how an import ended.

@@ -152,17 +152,17 @@ async fn work(store: &Store, vault: &Arc<Vault>, keys: &Keys, claimed: &Arc<Clai
             Err(why) => return Ok(Verdict::Refused(Report::of_whole_file(&why), None)),
         };
         source.progress.total.store(rows, Ordering::Relaxed);
-        if !claimed.options.again
-            && let Some((import_id, at)) = imports::entered_before(store, &hashes).await?
-        {
-            let why = format!("this file was imported before: {import_id}, {at}");
+        // Before the work; and once more when no other file is being entered.
+        let tx = store.begin().await?;
+        let before = enter::entered_before(&tx, claimed, &hashes).await?;
+        tx.commit().await?;
+        if let Some(why) = before {
             return Ok(Verdict::Refused(Report::of_whole_file(&why), None));
         }
         let entering = enter::Entering {
             source: &source,
             today,
-            // The last one is that of the latest key.
-            file_hash: hashes.last().copied().unwrap_or_default(),
+            hashes: &hashes,
             vault_version,
         };
         enter::enter(&entering, &owned).await

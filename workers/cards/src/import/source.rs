@@ -73,7 +73,12 @@ impl Source {
     fn open(&self, stored: Stored, take: &mut dyn FnMut(Table<'_>) -> Result<(), String>) -> Result<(), String> {
         let sealed = std::io::BufReader::with_capacity(128 * 1024, stored);
         let decryptor = age::Decryptor::new_buffered(sealed).map_err(|error| error.to_string())?;
-        let mut file = self.vault.decrypt(decryptor).map_err(|error| error.to_string())?;
+        let mut file = self.vault.decrypt(decryptor).map_err(|error| match error {
+            age::DecryptError::NoMatchingKeys => {
+                "it was sealed to an identity that the workers have not got (any more): hand it in again".to_owned()
+            }
+            other => other.to_string(),
+        })?;
         let bytes = std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0)).map_err(|error| told(&error))?;
         std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(0)).map_err(|error| told(&error))?;
         let profile = self.product.card_file.as_ref();

@@ -130,6 +130,7 @@ pub async fn change(
     runtime::checkpoint("cards.vault", "identity_added");
     // Read again: a rotation may have added one.
     let row = row_for(before.version + 1, names, &index, &source.read()?)?;
+    provable_by_workers(&source, &row)?;
     store::vault::insert(&tx, &row).await?;
     audit_change(&tx, who, change.act(), Some(reason), Some(&before), &row).await?;
     runtime::checkpoint("cards.vault", "before_commit");
@@ -173,6 +174,21 @@ async fn next(
     })
 }
 
+/// Workers open only what was written with one of their identities: without one of those here nobody would open this version.
+fn provable_by_workers(source: &IdentitySource, row: &VaultRow) -> Result<(), VaultError> {
+    let names = &row.recipients;
+    if row.proofs.keys().any(|one| !names.escrow.contains(one)) {
+        return Ok(());
+    }
+    let theirs = names.all.iter().filter(|one| !names.escrow.contains(one));
+    Err(NotNow(format!(
+        "no identity of the workers is here to write this version with, so none of them would open it: put that of {} beside \
+         what is in {source} first",
+        theirs.map(String::as_str).collect::<Vec<_>>().join(" or ")
+    ))
+    .into())
+}
+
 /// The recipients of all versions there were.
 async fn ever(store: &Store) -> Result<Vec<String>, VaultError> {
     let history = store::vault::history(store).await?;
@@ -208,6 +224,13 @@ async fn all_is_ready(store: &Store, keyring: &Keyring) -> Result<(), VaultError
     {
         return Err(NotNow(
             "not every key is wrapped for the new identity yet: run `unigate cards vault rotate` again, then finish"
+                .to_owned(),
+        )
+        .into());
+    }
+    if store::imports::any_open(store).await? {
+        return Err(NotNow(
+            "card files wait that may be sealed to the old identity alone: let a worker enter them, or cancel them, first"
                 .to_owned(),
         )
         .into());

@@ -9,7 +9,7 @@ use store::imports;
 use crate::stand::{Stand, id, reserve, sell, with};
 
 /// Hands in a file of the product `p`, with what is asked for, and works it off.
-async fn import_as(stand: &Stand, bytes: impl AsRef<[u8]>, options: Options) -> import::Finished {
+pub(super) async fn import_as(stand: &Stand, bytes: impl AsRef<[u8]>, options: Options) -> import::Finished {
     let recipients = vault::recipients(&stand.store).await.unwrap();
     let file = File {
         source: std::io::Cursor::new(bytes.as_ref().to_vec()),
@@ -79,12 +79,7 @@ async fn what_a_file_says_of_a_card_is_answered_held_and_charged() {
         stand.one(with(sell(first), "amount", 19050)).await,
         json!({"outcome": "sold", "reservation_id": first})
     );
-    let sales = store::cards::report(
-        &stand.store,
-        "2020-01-01T00:00:00Z".parse().unwrap(),
-        "2999-01-01T00:00:00Z".parse().unwrap(),
-    );
-    let sales = sales.await.unwrap();
+    let sales = stand.sales().await;
     assert_eq!(
         (sales[0].price, sales[0].face_value, sales[0].amount),
         (19050, 20000, 19050)

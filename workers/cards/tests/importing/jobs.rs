@@ -164,3 +164,84 @@ async fn two_files_with_the_same_cards_at_once_enter_each_card_once() {
     assert_eq!(first.duplicates.lines.len() + second.duplicates.lines.len(), 1_000);
     stand.end().await;
 }
+
+#[tokio::test]
+async fn the_same_file_for_two_products_at_once_is_entered_for_one_and_refused_in_words() {
+    let stand = Stand::new().await;
+    stand.product("p", json!({})).await;
+    stand.product("q", json!({})).await;
+    let text = "serial,pin\ns-1,823144000001\ns-2,823144000002\n";
+    let (first, second) = (stand.submit("p", text).await, stand.submit("q", text).await);
+    // Both have looked whether it was entered before, and wait to enter it.
+    let gate = stand.store.begin().await.unwrap();
+    imports::enter_alone(&gate).await.unwrap();
+    let open = async {
+        stand
+            .until(
+                "SELECT count(*) = 2 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+                    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+            )
+            .await;
+        gate.commit().await.unwrap();
+    };
+    let (first, second, ()) = tokio::join!(
+        import::work_one(&stand.store, &stand.vault, Some(first)),
+        import::work_one(&stand.store, &stand.vault, Some(second)),
+        open,
+    );
+    let (first, second) = (first.unwrap().unwrap(), second.unwrap().unwrap());
+    let (entered, refused) = if first.entered {
+        (first, second)
+    } else {
+        (second, first)
+    };
+    assert!(entered.entered && !refused.entered);
+    assert_eq!(entered.report.added, 2);
+    let why = serde_json::to_string(&refused.report).unwrap();
+    assert!(
+        why.contains(&format!("this file was imported before: {}", entered.import_id)),
+        "{why}"
+    );
+    stand.end().await;
+}
+
+#[tokio::test]
+async fn a_file_without_a_good_row_is_refused_whatever_was_asked_for() {
+    let stand = Stand::new().await;
+    stand.product("p", json!({})).await;
+    let good_rows = imports::Options {
+        good_rows: true,
+        ..Default::default()
+    };
+    let (bad, past) = (",823144000001,\n", "s-2,823144000002,2020-01-01\n");
+    for (rows, entered) in [
+        (bad.to_owned(), false),
+        (format!("{bad}{past}"), false),
+        (past.to_owned(), true),
+        (format!("{bad}s-3,823144000003,\n"), true),
+    ] {
+        let text = format!("serial,pin,expires_on\n{rows}");
+        let finished = super::files::import_as(&stand, text.into_bytes(), good_rows).await;
+        assert_eq!(finished.entered, entered, "{:?}", finished.report);
+    }
+    assert_eq!(stand.counts("p").await, [1, 0, 0, 0, 0]);
+    stand.end().await;
+}
+
+#[tokio::test]
+async fn a_file_sealed_to_an_identity_that_is_gone_says_so() {
+    let stand = Stand::new().await;
+    stand.product("p", json!({})).await;
+    let (gone, product) = (
+        age::x25519::Identity::generate().to_public(),
+        domain::ids::ProductId::parse("p").unwrap(),
+    );
+    let text = b"serial,pin\ns-1,823144000001\n";
+    let id = import::submit(&stand.store, &[gone], &product, "cards.csv", text, "test")
+        .await
+        .unwrap();
+    let finished = import::work_one(&stand.store, &stand.vault, Some(id)).await.unwrap();
+    let why = serde_json::to_string(&finished.unwrap().report).unwrap();
+    assert!(why.contains("hand it in again"), "{why}");
+    stand.end().await;
+}

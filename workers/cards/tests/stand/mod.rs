@@ -12,6 +12,7 @@ use domain::ids::ProductId;
 use runtime::Outcome;
 use runtime::batch::{BatchWorker, Item};
 use serde_json::{Value, json};
+use store::cards::{SaleFilter, SaleRow};
 use store::declarations::{self, Declarations};
 use store::{Store, StoreSettings, Tx};
 use uuid::Uuid;
@@ -64,6 +65,17 @@ impl Stand {
     pub(crate) async fn sql(&self, sql: &str) -> Vec<String> {
         let rows = store::scratch::sql(&self.store, sql).await.unwrap();
         rows.into_iter().map(|row| row[0].clone().unwrap_or_default()).collect()
+    }
+
+    /// Asks again and again until the answer is yes; the test runner ends a test that waits for ever.
+    pub(crate) async fn until(&self, question: &str) {
+        while self
+            .sql(&format!("SELECT CASE WHEN ({question}) THEN 'yes' ELSE 'no' END"))
+            .await
+            != ["yes"]
+        {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// A product whose hold of one second is over at once: no test waits for a time to pass.
@@ -176,6 +188,15 @@ impl Stand {
         cards::expiry::sweep_once(&self.store, &self.declared().await)
             .await
             .unwrap()
+    }
+
+    /// The first page of all sales there were.
+    pub(crate) async fn sales(&self) -> Vec<SaleRow> {
+        let tx = self.store.begin_report().await.unwrap();
+        let ever = ["1970-01-01T00:00:00Z", "2999-01-01T00:00:00Z"].map(|time| time.parse().unwrap());
+        let page = store::cards::sales_page(&tx, &SaleFilter::period(ever[0], ever[1]), None).await;
+        tx.commit().await.unwrap();
+        page.unwrap()
     }
 
     /// fresh, returned, held, lapsed, sold

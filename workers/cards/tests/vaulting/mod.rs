@@ -2,6 +2,7 @@
 //! open or that comes in twice.
 
 mod index;
+mod refused;
 mod rotation;
 
 use std::path::PathBuf;
