@@ -56,6 +56,7 @@ mod registers_sealed;
 mod registers_series;
 mod restarts;
 mod rights;
+mod rights_cards;
 mod transactions;
 mod unikassa;
 mod unikassa_down;

@@ -16,13 +16,13 @@ use crate::registers::every;
 use crate::world::{PATIENCE, World};
 
 /// A user in one of the roles, for this test only. Roles are the server's: it is dropped with the test.
-struct User {
+pub(crate) struct User {
     name: String,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl User {
-    async fn of(world: &World, role: &str) -> Self {
+    pub(crate) async fn of(world: &World, role: &str) -> Self {
         let name = format!("unigate_test_{}", Uuid::new_v4().simple());
         let password = Uuid::new_v4().simple().to_string();
         world
@@ -36,7 +36,7 @@ impl User {
         Self { name, url: url.into() }
     }
 
-    fn environment(&self, world: &World, mail: &str) -> Vec<(String, String)> {
+    pub(crate) fn environment(&self, world: &World, mail: &str) -> Vec<(String, String)> {
         environment(
             world,
             &[
@@ -47,9 +47,14 @@ impl User {
             ],
         )
     }
+
+    /// The server is as it was.
+    pub(crate) async fn end(self, world: &World) {
+        world.sql(&format!("DROP ROLE {}", self.name)).await;
+    }
 }
 
-async fn grant(world: &World) {
+pub(crate) async fn grant(world: &World) {
     let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/grants.sql");
     let granted = Command::new("psql")
         .arg(world.stand.settings().store.url.expose_secret())
@@ -182,6 +187,6 @@ async fn registers_are_imported_built_mailed_and_sent_again_with_the_rights_of_e
     assert!(build.end().await.success());
     assert!(send.end().await.success());
     for user in [operator, builder, mailer] {
-        world.sql(&format!("DROP ROLE {}", user.name)).await;
+        user.end(&world).await;
     }
 }

@@ -132,6 +132,17 @@ pub async fn payee_version(store: &Store, payee: &PayeeId, version: i32) -> Resu
     Ok(serde_json::from_value(row.get(0))?)
 }
 
+/// A product as it is declared now.
+pub async fn product(tx: &Tx, product: &ProductId) -> Result<Product, StoreError> {
+    let row = tx
+        .query_one(
+            "SELECT declaration FROM product WHERE product_id = $1",
+            &[&product.as_str()],
+        )
+        .await?;
+    Ok(serde_json::from_value(row.get(0))?)
+}
+
 /// Declares a payee: a new version if anything changed. Its series and lane follow.
 ///
 /// The caller closes the open range of a register payee first (`registers::close_before_change`).

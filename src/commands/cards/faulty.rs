@@ -3,7 +3,7 @@
 
 use anyhow::bail;
 use clap::Subcommand;
-use domain::card::Wanted;
+use domain::card::{CardState, Wanted};
 use domain::ids::ProductId;
 use jiff::tz::TimeZone;
 use serde_json::json;
@@ -101,7 +101,7 @@ async fn report(
     }
     let noted = act(operator, product, serial, reason);
     let after = match &reported {
-        Reported::SetAside(before) => json!({ "state": "faulty", "was": before.as_str() }),
+        Reported::SetAside { was, is } => json!({ "state": is.as_str(), "was": was.as_str() }),
         Reported::Sold { case_id } => json!({ "state": "sold", "case_id": case_id }),
     };
     let done = Act {
@@ -110,11 +110,20 @@ async fn report(
     };
     audit::record(&tx, &done).await?;
     tx.commit().await?;
-    let Reported::Sold { case_id } = reported else {
-        say(format!(
-            "card {serial} of product {product} is faulty, and out of stock"
-        ))?;
-        return Ok(Ending::Done);
+    let case_id = match reported {
+        Reported::Sold { case_id } => case_id,
+        Reported::SetAside { is, .. } => {
+            let state = is.as_str();
+            let stays = if is == CardState::Faulty {
+                "and"
+            } else {
+                "noted as not working, and"
+            };
+            say(format!(
+                "card {serial} of product {product} is {state}, {stays} out of stock"
+            ))?;
+            return Ok(Ending::Done);
+        }
     };
     say(format!(
         "card {serial} of product {product} is faulty; it was sold: case {case_id}"

@@ -8,6 +8,7 @@ use contract::answer::{Availability, CardAvailabilityAnswer};
 use contract::message::CardAvailability;
 use domain::declaration::{Product, Reissue};
 use domain::ids::ProductId;
+use store::cards::Available;
 use store::declarations::Declarations;
 use store::{StoreError, Tx};
 
@@ -92,15 +93,20 @@ async fn count(
     let mut large = desk.counts.0.lock().unwrap_or_else(PoisonError::into_inner);
     for found in counted {
         let declared = declarations.products.get(&found.product);
-        let returned_too = declared.is_some_and(|product| product.value.reissue_exposed != Reissue::Never);
-        let total = found.fresh + if returned_too { found.returned } else { 0 };
-        let total = u64::try_from(total).unwrap_or(0);
+        let total = sellable(declared.map(|declared| &*declared.value), &found);
         if total > LARGE {
             large.insert(found.product.clone(), (Instant::now(), total));
         }
         counts.insert(found.product, total);
     }
     Ok(counts)
+}
+
+/// How many of the counted cards can be sold: those that came back only where the product allows it.
+pub(crate) fn sellable(product: Option<&Product>, counted: &Available) -> u64 {
+    let returned_too = product.is_some_and(|product| product.reissue_exposed != Reissue::Never);
+    let total = counted.fresh + if returned_too { counted.returned } else { 0 };
+    u64::try_from(total).unwrap_or(0)
 }
 
 fn recent(counts: &Counts, products: &BTreeSet<&ProductId>) -> HashMap<ProductId, u64> {

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use contract::answer::{CardDetails, CardInHand, Offer};
-use domain::declaration::{Product, Reissue, TerminalLimits};
+use domain::declaration::{Product, TerminalLimits};
 use domain::ids::{ProductId, TerminalId};
 use domain::money::{Amount, Currency};
 use jiff::Timestamp;
@@ -151,17 +151,6 @@ pub(crate) struct Showing<'a> {
 
 /// Cards that were taken, by product; the next to give is last.
 pub(crate) type Taken = HashMap<ProductId, Vec<(Card, Details)>>;
-
-/// What is wanted of a product as declared.
-pub(crate) fn want(product: &Product, count: usize) -> Want {
-    Want {
-        product: product.id.clone(),
-        count,
-        returned_too: product.reissue_exposed != Reissue::Never,
-        expiring_first: product.issue_expiring_first,
-        days_left: product.withdraw_days_before_expiry,
-    }
-}
 
 /// What is offered for a card: what its file says it is worth and costs, else what the product says.
 pub(crate) fn offer_for(product: &Product, card: &Card) -> Result<Offer, StoreError> {

@@ -14,13 +14,13 @@ use domain::card::{ReserveVerdict, resolve_reserve, shorten_hold};
 use domain::declaration::Product;
 use domain::ids::{ProductId, ReservationId};
 use jiff::Timestamp;
-use store::cards::Card;
+use store::cards::{Card, Want};
 use store::declarations::Declarations;
 use store::reservations::{self, Locked, NewHold, Reservation};
 use store::{StoreError, Tx};
 
 use crate::batch::Batch;
-use crate::desk::{Desk, Showing, offer_for, offer_of, want};
+use crate::desk::{Desk, Showing, offer_for, offer_of};
 use crate::limits::Room;
 use crate::vault::Details;
 
@@ -301,7 +301,10 @@ async fn give<'a>(
     for (_, product) in &fresh {
         wanted.entry(&product.id).or_insert((product, 0)).1 += 1;
     }
-    let wants: Vec<_> = wanted.values().map(|(product, count)| want(product, *count)).collect();
+    let wants: Vec<_> = wanted
+        .values()
+        .map(|(product, count)| Want::of(product, *count))
+        .collect();
     let mut taken = desk.take_opened(tx, &wants).await?;
     let (mut given, mut short) = (Vec::with_capacity(fresh.len()), Vec::new());
     for (asked, product) in fresh {

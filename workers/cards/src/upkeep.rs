@@ -16,6 +16,7 @@ use store::declarations::Declarations;
 use store::notices::NewNotice;
 use store::{Store, StoreError};
 
+use crate::availability::sellable;
 use crate::import::{self, Keys};
 use crate::vault::Vault;
 
@@ -72,12 +73,14 @@ pub async fn tell_low_stock(store: &Store, declarations: &Declarations) -> Resul
     };
     let ids: Vec<ProductId> = products.iter().map(|product| product.id.clone()).collect();
     let tx = store.begin().await?;
+    // Counted behind the lock: a count from before another one's crossing would undo it, and it would be told again.
+    store::cards::lock_stock(&tx, &ids).await?;
     // Above the highest threshold nobody cares how much there is, so nothing is counted further.
     let counted = store::cards::available(&tx, &ids, i64::try_from(most).unwrap_or(i64::MAX)).await?;
     let mut events = Events::new(domain::clock::now());
     let mut told = 0;
     for (product, count) in products.iter().zip(counted) {
-        let available = u64::try_from(count.fresh + count.returned).unwrap_or(0);
+        let available = sellable(Some(product), &count);
         let low = available < product.low_stock;
         if store::cards::low_crossing(&tx, &product.id, low).await? {
             let item = StockItem {

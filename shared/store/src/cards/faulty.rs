@@ -12,7 +12,12 @@ use crate::{Store, StoreError, Tx, cases};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reported {
     /// It was not sold: nobody will be sold it any more, unless its terminal has shown it already.
-    SetAside(CardState),
+    SetAside {
+        /// Where it was.
+        was: CardState,
+        /// Where it is now: faulty, or withdrawn still.
+        is: CardState,
+    },
     /// It was sold: a case was opened about the sale, or there was one.
     Sold {
         /// The case.
@@ -46,15 +51,17 @@ pub async fn report_faulty(
         let case_id = opened.ok_or_else(|| StoreError::Changed("there is a case about it".into()))?;
         return Ok(Reported::Sold { case_id });
     }
-    // One that was withdrawn stays so: it is out of stock either way.
+    // One that was withdrawn stays so: it is out of stock either way, and if it is paid after all its case says faulty.
+    let mut is = before;
     if before.may_become(CardState::Faulty) {
+        is = CardState::Faulty;
         tx.execute(
             "UPDATE card SET state = 'faulty', updated_at = clock_timestamp() WHERE card_id = $1",
             &[&card_id],
         )
         .await?;
     }
-    Ok(Reported::SetAside(before))
+    Ok(Reported::SetAside { was: before, is })
 }
 
 /// Notes cards as faulty. False = one of them was noted before.

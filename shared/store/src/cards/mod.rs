@@ -19,8 +19,10 @@ use crate::{Store, StoreError, Tx};
 
 pub use expiring::{ExpiryRule, Withdrawn, withdraw_expiring};
 pub use faulty::{FaultyFilter, FaultyRow, Reported, list_faulty, report_faulty};
-pub use sales::{SaleFilter, SaleRow, SaleSum, Section, SerialRow, SumBy, report, sale_sums, sales_page, serials_page};
-pub use stock::{Available, RATE_DAYS, Stock, available, low_crossing, settle_sold, shred, stock, stock_at_rate};
+pub use sales::{SaleFilter, SaleRow, SaleSum, Section, SerialRow, SumBy, sale_sums, sales_page, serials_page};
+pub use stock::{
+    Available, RATE_DAYS, Stock, available, lock_stock, low_crossing, settle_sold, shred, stock, stock_at_rate,
+};
 pub use take::{Want, Watermarks, take};
 
 /// A card as stored: everything but the details is in the open.

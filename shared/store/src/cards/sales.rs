@@ -12,7 +12,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use crate::{Store, StoreError, Tx};
+use crate::{StoreError, Tx};
 
 pub use serials::{Section, SerialRow, serials_page};
 pub use sums::{SaleSum, SumBy, sale_sums};
@@ -157,18 +157,4 @@ fn sale_of(row: &Row) -> Result<SaleRow, StoreError> {
         group: row.get(13),
         surplus: row.get(14),
     })
-}
-
-/// What was sold from `from` (included) to `to` (not included), in the order of the sales, all of it at once.
-pub async fn report(store: &Store, from: Timestamp, to: Timestamp) -> Result<Vec<SaleRow>, StoreError> {
-    let (tx, filter) = (store.begin_report().await?, SaleFilter::period(from, to));
-    let mut rows: Vec<SaleRow> = Vec::new();
-    loop {
-        let page = sales_page(&tx, &filter, rows.last()).await?;
-        if page.is_empty() {
-            tx.commit().await?;
-            return Ok(rows);
-        }
-        rows.extend(page);
-    }
 }

@@ -178,6 +178,17 @@ pub async fn available(tx: &Tx, products: &[ProductId], most: i64) -> Result<Vec
         .collect()
 }
 
+/// Locks what is kept of the stock of these products: whoever counts it then says what was so after everybody before. Goes out
+/// with the next statement.
+pub async fn lock_stock(tx: &Tx, products: &[ProductId]) -> Result<(), StoreError> {
+    let ids: Vec<&str> = products.iter().map(ProductId::as_str).collect();
+    tx.execute_later(
+        "SELECT FROM product_stock WHERE product_id = ANY($1) ORDER BY product_id FOR NO KEY UPDATE",
+        &[&ids],
+    )
+    .await
+}
+
 /// Notes whether a product's stock is low, once it ever had any. True when it has just become so.
 pub async fn low_crossing(tx: &Tx, product: &ProductId, low: bool) -> Result<bool, StoreError> {
     let changed = tx

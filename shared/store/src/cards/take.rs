@@ -13,6 +13,7 @@ mod marks;
 
 use std::collections::HashMap;
 
+use domain::declaration::{Product, Reissue};
 use domain::ids::ProductId;
 use jiff::civil::Date;
 use tokio_postgres::Row;
@@ -36,6 +37,23 @@ pub struct Want {
     pub expiring_first: bool,
     /// How many days a card must have left, its last one not counted.
     pub days_left: u32,
+}
+
+impl Want {
+    /// What is wanted of a product as declared.
+    pub fn of(product: &Product, count: usize) -> Self {
+        Self {
+            product: product.id.clone(),
+            count,
+            returned_too: product.reissue_exposed != Reissue::Never,
+            expiring_first: product.issue_expiring_first,
+            days_left: product.withdraw_days_before_expiry,
+        }
+    }
+
+    pub(crate) fn days_left(&self) -> i32 {
+        i32::try_from(self.days_left).unwrap_or(i32::MAX)
+    }
 }
 
 type Taken = HashMap<ProductId, Vec<Card>>;
@@ -153,7 +171,7 @@ async fn look_up(tx: &Tx, looks: &[Look<'_>], round: List) -> Result<Vec<Row>, S
         .iter()
         .map(|look| i64::try_from(look.most).unwrap_or(i64::MAX))
         .collect();
-    let days: Vec<i32> = looks.iter().map(|look| days_left(look.want)).collect();
+    let days: Vec<i32> = looks.iter().map(|look| look.want.days_left()).collect();
     if round == List::Expiring {
         let after_days: Vec<Date> = looks.iter().map(|look| look.after.day).collect();
         return tx
@@ -204,7 +222,7 @@ async fn add_returned(tx: &Tx, wants: &[Want], taken: &mut Taken) -> Result<(), 
         .iter()
         .map(|want| i64::try_from(want.count - found(taken, want)).unwrap_or(i64::MAX))
         .collect();
-    let days: Vec<i32> = short.iter().map(|want| days_left(want)).collect();
+    let days: Vec<i32> = short.iter().map(|want| want.days_left()).collect();
     let sql = format!(
         "SELECT taken.* FROM UNNEST($1::text[], $2::bigint[], $3::int[]) AS want (product_id, most, days_left)
          CROSS JOIN LATERAL (
@@ -220,8 +238,4 @@ async fn add_returned(tx: &Tx, wants: &[Want], taken: &mut Taken) -> Result<(), 
         taken.entry(card.product.clone()).or_default().push(card);
     }
     Ok(())
-}
-
-fn days_left(want: &Want) -> i32 {
-    i32::try_from(want.days_left).unwrap_or(i32::MAX)
 }

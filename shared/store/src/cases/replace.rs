@@ -3,11 +3,13 @@
 
 use std::collections::HashMap;
 
+use domain::declaration::Product;
 use domain::ids::{ProductId, ReservationId, TerminalId};
 use uuid::Uuid;
 
-use crate::reservations::uuids;
-use crate::{StoreError, Tx};
+use crate::cards::{BY_SERIAL, Want};
+use crate::reservations::{sell_instead, uuids};
+use crate::{StoreError, Tx, declarations};
 
 /// A card that was given in place of another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,66 +38,79 @@ pub(super) async fn give(
     product: &ProductId,
     serial: Option<&str>,
 ) -> Result<Given, StoreError> {
-    let taken = match take(tx, product, serial, "fresh").await? {
-        Some(taken) => Some(taken),
-        None => take(tx, product, serial, "returned").await?,
-    };
+    let declared = declarations::product(tx, product).await?;
     let missing = || {
         StoreError::Changed(match serial {
-            Some(serial) => format!("card {serial} of product {product} is not in stock"),
-            None => format!("no card of product {product} is left"),
+            Some(serial) => format!("card {serial} of product {product} is not in stock, or is worth another amount"),
+            None => format!("no card of product {product} is left that is worth the same"),
         })
     };
-    let (card_id, serial) = taken.ok_or_else(missing)?;
-    let id = Uuid::now_v7();
-    let row = tx
-        .query_one(
-            "INSERT INTO reservation (reservation_id, product_id, terminal_id, fingerprint, card_id, state, created_at,
-                                      held_until, grace_until, price, face_value, currency, ended_at, ended_by,
-                                      sale_fingerprint, paid_at, amount, receipt_number, late, surplus, gratis)
-             SELECT $1, o.product_id, o.terminal_id, o.fingerprint, $2, 'sold', t.now, t.now, t.now, o.price, o.face_value,
-                    o.currency, t.now, 'replacement', o.sale_fingerprint, o.paid_at, o.amount, o.receipt_number, false, 0,
-                    o.state = 'sold'
-             FROM reservation o, (SELECT clock_timestamp() AS now OFFSET 0) t WHERE o.reservation_id = $3
-             RETURNING terminal_id, CASE WHEN gratis THEN NULL ELSE amount END, currency",
-            &[&id, &card_id, &instead_of],
-        )
-        .await?;
-    tx.execute(
-        "UPDATE card SET state = 'sold', exposed = true, reservation_id = $2, updated_at = clock_timestamp()
-         WHERE card_id = $1",
-        &[&card_id, &id],
-    )
-    .await?;
+    let (card_id, serial) = take(tx, &declared, serial, instead_of).await?.ok_or_else(missing)?;
+    let reservation_id = ReservationId::from_uuid(Uuid::now_v7());
+    let instead_of = ReservationId::from_uuid(instead_of);
+    let sold = sell_instead(tx, reservation_id, instead_of, card_id, None).await?;
     Ok(Given {
-        reservation_id: ReservationId::from_uuid(id),
-        instead_of: ReservationId::from_uuid(instead_of),
+        reservation_id,
+        instead_of,
         product: product.clone(),
         serial,
-        terminal: TerminalId::parse(row.get(0))?,
-        amount: row.get(1),
-        currency: row.get(2),
+        terminal: sold.terminal,
+        amount: sold.amount,
+        currency: sold.currency,
     })
 }
 
-/// Locks one card that could be reserved now. Columns are named: operators may not read sealed details, not even to skip.
+/// The lists of a product's cards, in the order in which they are sold: which cards, and their order.
+fn lists(want: &Want) -> Vec<(&'static str, &'static str)> {
+    let mut lists = match want.expiring_first {
+        true => vec![
+            (
+                "card.pool = 'fresh' AND card.expires_on IS NOT NULL",
+                "card.expires_on, card.pos",
+            ),
+            ("card.pool = 'fresh' AND card.expires_on IS NULL", "card.pos"),
+        ],
+        false => vec![("card.pool = 'fresh'", "card.pos")],
+    };
+    if want.returned_too {
+        lists.push((
+            "card.pool = 'returned' AND card.offer_after <= statement_timestamp()",
+            "card.offer_after, card.pos",
+        ));
+    }
+    lists
+}
+
+/// Locks one card that could be reserved now and is worth what the sale's was. Columns are named: operators may not read
+/// sealed details, not even to skip.
 async fn take(
     tx: &Tx,
-    product: &ProductId,
+    product: &Product,
     serial: Option<&str>,
-    pool: &str,
+    instead_of: Uuid,
 ) -> Result<Option<(i64, String)>, StoreError> {
-    let row = tx
-        .query_opt(
-            "SELECT card_id, serial FROM card
-             WHERE product_id = $1 AND state = 'available' AND pool = $3 AND offer_after <= statement_timestamp()
-               AND (expires_on IS NULL OR expires_on >= current_date)
-               AND ($2::text IS NULL OR card_id = (SELECT card_id FROM card_identity WHERE product_id = $1 AND serial = $2))
-             ORDER BY pos LIMIT 1 FOR UPDATE SKIP LOCKED",
-            &[&product.as_str(), &serial, &pool],
-        )
-        .await?;
-    Ok(row.map(|row| (row.get(0), row.get(1))))
+    let want = Want::of(product, 1);
+    let worth = product.face_value.minor();
+    for (which, order) in lists(&want) {
+        let sql = format!(
+            "SELECT card.card_id, card.serial FROM card
+             WHERE card.product_id = $1 AND card.state = 'available' AND {which}
+               AND (card.expires_on IS NULL OR card.expires_on >= current_date + $3::int)
+               AND coalesce(card.face_value, $4::bigint) = (SELECT face_value FROM reservation WHERE reservation_id = $5)
+               AND ($2::text IS NULL OR card.card_id = {BY_SERIAL})
+             ORDER BY {order} LIMIT 1 FOR UPDATE OF card SKIP LOCKED"
+        );
+        let row = tx
+            .query_opt(
+                &sql,
+                &[&product.id.as_str(), &serial, &want.days_left(), &worth, &instead_of],
+            )
+            .await?;
+        if let Some(row) = row {
+            return Ok(Some((row.get(0), row.get(1))));
+        }
+    }
+    Ok(None)
 }
 
 /// For each sale after which another card was given: the reservation of the last one given, also in place of one given.

@@ -6,6 +6,7 @@
 
 mod expiry;
 mod hold;
+mod replacement;
 mod usage;
 mod write;
 
@@ -22,8 +23,9 @@ use crate::{StoreError, Tx};
 
 pub use expiry::{Ended, GraceRule, end_grace, expire, expire_due, next_due};
 pub use hold::{NewHold, Release, hold};
+pub use replacement::{SoldInstead, replacements, sell_instead};
 pub use usage::{Unsold, lock_usage, unsold};
-pub use write::{CardChange, Case, Written, insert_sold, replacements, write};
+pub use write::{CardChange, Case, Written, write, write_cases};
 
 /// A reservation as stored.
 #[derive(Clone, Debug)]

@@ -1,12 +1,11 @@
 //! Writing what a batch of sales and releases came to: one statement per table.
 
 use domain::card::{CardState, CaseKind, ReservationState};
-use domain::ids::{ReservationId, TerminalId};
+use domain::ids::ReservationId;
 use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{Reservation, SaleTold};
-use crate::cards::Card;
 use crate::{StoreError, Tx};
 
 /// A card that changed.
@@ -42,8 +41,6 @@ pub struct Written<'a> {
     pub reservations: Vec<&'a Reservation>,
     /// Cards that changed, as they are now.
     pub cards: Vec<CardChange>,
-    /// New cases.
-    pub cases: Vec<Case>,
 }
 
 /// Writes what a batch came to. The caller holds the locks on all of it.
@@ -58,9 +55,6 @@ pub async fn write(tx: &Tx, written: &Written<'_>) -> Result<(), StoreError> {
     }
     if !written.cards.is_empty() {
         update_cards(tx, &written.cards).await?;
-    }
-    if !written.cases.is_empty() {
-        insert_cases(tx, &written.cases).await?;
     }
     Ok(())
 }
@@ -130,7 +124,11 @@ async fn update_cards(tx: &Tx, changed: &[CardChange]) -> Result<(), StoreError>
     .await
 }
 
-async fn insert_cases(tx: &Tx, cases: &[Case]) -> Result<(), StoreError> {
+/// Opens cases, after the reservations that they name. A card withdrawn and known not to work is faulty for its payer.
+pub async fn write_cases(tx: &Tx, cases: &[Case]) -> Result<(), StoreError> {
+    if cases.is_empty() {
+        return Ok(());
+    }
     let ids: Vec<Uuid> = cases.iter().map(|_| Uuid::now_v7()).collect();
     let kinds: Vec<&str> = cases.iter().map(|case| case.kind.as_str()).collect();
     let reservations: Vec<Uuid> = cases.iter().map(|case| case.reservation_id.as_uuid()).collect();
@@ -141,63 +139,12 @@ async fn insert_cases(tx: &Tx, cases: &[Case]) -> Result<(), StoreError> {
         .collect();
     tx.execute_later(
         "INSERT INTO card_case (case_id, kind, reservation_id, card_id, replacement_reservation_id)
-         SELECT * FROM UNNEST($1::uuid[], $2::text[], $3::uuid[], $4::bigint[], $5::uuid[])
+         SELECT u.id, CASE WHEN u.kind = 'withdrawn' AND EXISTS (SELECT FROM card_fault f WHERE f.card_id = u.card_id)
+                           THEN 'faulty' ELSE u.kind END, u.reservation_id, u.card_id, u.instead
+         FROM UNNEST($1::uuid[], $2::text[], $3::uuid[], $4::bigint[], $5::uuid[])
+              AS u (id, kind, reservation_id, card_id, instead)
          ON CONFLICT (kind, reservation_id) DO NOTHING",
         &[&ids, &kinds, &reservations, &cards, &instead],
     )
     .await
-}
-
-/// Sells a card that this transaction has taken to the payer of a conflict, under a reservation of its own.
-pub async fn insert_sold(tx: &Tx, id: ReservationId, instead_of: &Reservation, card: &Card) -> Result<(), StoreError> {
-    let terminal: &TerminalId = &instead_of.terminal;
-    tx.execute(
-        "INSERT INTO reservation (reservation_id, product_id, terminal_id, fingerprint, card_id, state, created_at,
-                                  held_until, grace_until, price, face_value, currency, ended_at, ended_by,
-                                  sale_fingerprint, paid_at, amount, receipt_number, late, surplus)
-         SELECT $1, $2, $3, o.fingerprint, $4, 'sold', $7, $7, $7, o.price, o.face_value, o.currency, $7, 'replacement',
-                $6, $8, $9, $10, true, $11
-         FROM reservation o WHERE o.reservation_id = $5",
-        &[
-            &id.as_uuid(),
-            &card.product.as_str(),
-            &terminal.as_str(),
-            &card.card_id,
-            &instead_of.reservation_id.as_uuid(),
-            &instead_of.sale.as_ref().map(|sale| sale.fingerprint.as_slice()),
-            &instead_of.ended_at,
-            &instead_of.sale.as_ref().and_then(|sale| sale.paid_at),
-            &instead_of.sale.as_ref().and_then(|sale| sale.amount),
-            &instead_of.sale.as_ref().and_then(|sale| sale.receipt_number.as_deref()),
-            &instead_of.sale.as_ref().map(|sale| sale.surplus),
-        ],
-    )
-    .await?;
-    tx.execute(
-        "UPDATE card SET state = 'sold', exposed = true, reservation_id = $2, updated_at = clock_timestamp()
-         WHERE card_id = $1",
-        &[&card.card_id, &id.as_uuid()],
-    )
-    .await
-    .map(drop)
-}
-
-/// The replacements given in these conflicts: the conflict's reservation and the one of its replacement.
-pub async fn replacements(tx: &Tx, ids: &[ReservationId]) -> Result<Vec<(ReservationId, ReservationId)>, StoreError> {
-    let rows = tx
-        .query(
-            "SELECT reservation_id, replacement_reservation_id FROM card_case
-             WHERE kind = 'conflict' AND reservation_id = ANY($1) AND replacement_reservation_id IS NOT NULL",
-            &[&super::uuids(ids)],
-        )
-        .await?;
-    Ok(rows
-        .iter()
-        .map(|row| {
-            (
-                ReservationId::from_uuid(row.get(0)),
-                ReservationId::from_uuid(row.get(1)),
-            )
-        })
-        .collect())
 }

@@ -55,8 +55,10 @@ impl BatchWorker for Facts {
                 _ => batch.refuse(place, Reason::InvalidRequest, "routing key: is not a fact about cards"),
             }
         }
-        replace::answer_conflicts(&self.0, tx, &mut model, &mut batch).await?;
+        // First what the batch has come to: a card that it sold is in nobody's stock to be given for another.
         reservations::write(tx, &model.written()).await?;
+        replace::answer_conflicts(&self.0, tx, &mut model, &mut batch).await?;
+        reservations::write_cases(tx, &model.cases).await?;
         batch
             .finish(tx, items.iter().find_map(|item| item.traceparent.as_deref()))
             .await

@@ -43,7 +43,7 @@ impl<'d> Model<'d> {
         }
     }
 
-    /// What the batch has come to.
+    /// What the batch has come to, but for its cases: those name what is given after this was written.
     pub(super) fn written(&self) -> Written<'_> {
         let card = |(card_id, offer_after): (&i64, &Option<Timestamp>)| {
             let card = self.locked.cards.get(card_id)?;
@@ -61,7 +61,6 @@ impl<'d> Model<'d> {
                 .filter_map(|id| self.locked.reservations.get(id))
                 .collect(),
             cards: self.changed_cards.iter().filter_map(card).collect(),
-            cases: self.cases.clone(),
         }
     }
 

@@ -8,13 +8,13 @@ use contract::event::{CardEvent, CardItem};
 use domain::declaration::Product;
 use domain::ids::{ProductId, ReservationId};
 use domain::money::{Amount, Currency};
-use store::cards::Card;
+use store::cards::{Card, Want};
 use store::reservations::{self, Reservation};
 use store::{StoreError, Tx};
 
 use super::model::Model;
 use crate::batch::Batch;
-use crate::desk::{Desk, Showing, offer_of, want};
+use crate::desk::{Desk, Showing, offer_of};
 use crate::vault::Details;
 
 /// Another card, given to the payer of a conflict.
@@ -126,7 +126,7 @@ async fn give(
     }
     let wants: Vec<_> = wanted
         .iter()
-        .filter_map(|(product, count)| Some(want(&model.declarations.products.get(*product)?.value, *count)))
+        .filter_map(|(product, count)| Some(Want::of(&model.declarations.products.get(*product)?.value, *count)))
         .collect();
     if wants.is_empty() {
         return Ok(());
@@ -139,15 +139,16 @@ async fn give(
         let Some(reservation) = model.locked.reservations.get(&conflict) else {
             continue;
         };
+        let Some(declared) = model.declarations.products.get(&product) else {
+            continue;
+        };
         // A card of another value is no replacement; this one stays in stock, and the case with the operator.
-        if card
-            .face_value
-            .is_some_and(|worth| reservation.face_value != Some(worth))
-        {
+        let worth = card.face_value.unwrap_or(declared.value.face_value.minor());
+        if reservation.face_value != Some(worth) {
             continue;
         }
         let id = ReservationId::random();
-        reservations::insert_sold(tx, id, reservation, &card).await?;
+        reservations::sell_instead(tx, id, conflict, card.card_id, reservation.ended_at).await?;
         batch.tell(CardEvent::Sold, &told(id, reservation, &card));
         model
             .cases

@@ -1,0 +1,107 @@
+//! The rights of `deploy/grants.sql` are enough for the cards worker, and for whoever settles cases and returns cards.
+
+use age::x25519::Identity;
+use serde_json::json;
+use store::{Store, StoreSettings};
+use testkit::process::{Process, run};
+
+use crate::cli::Files;
+use crate::faults::bare;
+use crate::fixtures::{MTS, about, new_id, reservation, sale};
+use crate::rights::{User, grant};
+use crate::world::{World, with};
+
+/// Nothing is mailed here.
+const NO_MAIL: &str = "smtp://127.0.0.1:1?tls=none";
+
+/// A conflict that was paid 50 above the price, without a card left to give.
+async fn conflict(world: &World) {
+    let (first, second) = (new_id(), new_id());
+    world.ask("card.reserve", &reservation(&first)).await;
+    world.tell("card.release", &about("reservation_id", &first)).await;
+    world.ask("card.reserve", &reservation(&second)).await;
+    world.tell("card.sell", &sale(&second)).await;
+    let paid = world
+        .tell("card.sell", &with(sale(&first), "amount", json!(10_050)))
+        .await;
+    assert_eq!(paid["outcome"], "conflict", "{paid}");
+}
+
+#[tokio::test]
+async fn cards_are_sold_given_instead_and_returned_with_the_rights_of_each_role() {
+    let world = bare().await;
+    world.product(MTS).await;
+    world.cards("mts-100", 1, 1).await;
+    grant(&world).await;
+    let operator = User::of(&world, "unigate_operator").await;
+    let seller = User::of(&world, "unigate_cards").await;
+    let worker = Process::start_ready(&seller.environment(&world, NO_MAIL), &["run", "cards"]).await;
+    let by_hand = operator.environment(&world, NO_MAIL);
+    let done = async |arguments: &[&str]| {
+        let done = run(&by_hand, arguments).await;
+        assert_eq!(done.code, Some(0), "{arguments:?}: {done:?}");
+        done.stdout
+    };
+
+    conflict(&world).await;
+    world.cards("mts-100", 2, 4).await;
+    let case = world.value("SELECT case_id FROM card_case").await;
+    let given = done(&["cards", "cases", "resolve", &case, "--as", "replaced"]).await;
+    assert!(given.contains("card 0002"), "{given}");
+    let open = "SELECT kind || ' ' || surplus FROM card_case JOIN reservation USING (reservation_id)
+                WHERE resolution IS NULL";
+    assert_eq!(world.value(open).await, "surplus 50");
+    let faulty = [
+        "cards",
+        "faulty",
+        "0002",
+        "--product",
+        "mts-100",
+        "--reason",
+        "does not work",
+        "--replace",
+    ];
+    assert!(done(&faulty).await.contains("card 0003"));
+
+    // Back to the issuer, once more, and to another one.
+    let (issuer, other, files) = (Identity::generate(), Identity::generate(), Files::new());
+    let [to_issuer, to_other] = [&issuer, &other].map(|identity| identity.to_public().to_string());
+    let [first, second] = ["first.age", "second.age"].map(|name| files.path().join(name).display().to_string());
+    let back = [
+        "cards",
+        "return",
+        "--product",
+        "mts-100",
+        "--reason",
+        "over",
+        "--to",
+        &to_issuer,
+        &first,
+    ];
+    done(&back).await;
+    let id = world.value("SELECT disclosure_id FROM disclosure").await;
+    done(&["cards", "return", "--again", &id, "--to", &to_other, &second]).await;
+    let [first, second] = [first, second].map(|file| std::fs::read(file).unwrap());
+    assert_eq!(
+        age::decrypt(&issuer, &first).unwrap(),
+        age::decrypt(&other, &second).unwrap()
+    );
+    assert!(age::decrypt(&issuer, &second).is_err());
+
+    // The worker owns no table, and the planner hears of new cards all the same.
+    let known = "SELECT reltuples::bigint FROM pg_class WHERE oid = 'card'::regclass";
+    assert_eq!(world.value(known).await, "-1");
+    let settings = StoreSettings {
+        url: seller.url.clone().into(),
+        ..world.stand.settings().store
+    };
+    let store = Store::connect(&settings).unwrap();
+    store::imports::refresh_statistics(&store).await.unwrap();
+    assert_eq!(world.value(known).await, "5");
+    drop(store);
+
+    assert!(worker.end().await.success());
+    for user in [operator, seller] {
+        user.end(&world).await;
+    }
+}
