@@ -13,15 +13,17 @@ async fn told(stand: &Stand) -> usize {
 #[tokio::test]
 async fn a_card_that_may_not_be_sold_again_is_no_stock() {
     let stand = Stand::new().await;
-    stand
-        .product("p", json!({"low_stock": 1, "reissue_exposed": false}))
-        .await;
+    stand.product("p", json!({"low_stock": 1})).await;
     stand.stock("p", 1).await;
     assert_eq!(told(&stand).await, 0);
     let seen = id();
     stand.one(reserve(seen, "p")).await;
     stand.one(release(seen)).await;
     assert_eq!(stand.counts("p").await, [0, 1, 0, 0, 0]);
+    assert_eq!(told(&stand).await, 0);
+    // It came back while that was allowed, and now it is not.
+    let never = json!({"low_stock": 1, "reissue_exposed": false});
+    stand.product("p", never).await;
     assert_eq!(told(&stand).await, 1);
     assert_eq!(stand.events("stock.low").await[0]["available"], 0);
     stand.end().await;
