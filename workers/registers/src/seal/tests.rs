@@ -60,6 +60,13 @@ fn stages(declared: &str) -> Vec<SealStage> {
 
 /// Seals `data`, written in pieces, under the name `gvk.csv`.
 pub(super) fn sealed(declared: &str, data: &[u8]) -> Result<Vec<u8>, BuildError> {
+    let (sealed, file) = tried(declared, data);
+    assert_eq!(sealed?.bytes, file.len() as i64);
+    Ok(file)
+}
+
+/// The same, with what came out before it failed.
+pub(super) fn tried(declared: &str, data: &[u8]) -> (Result<Finished, BuildError>, Vec<u8>) {
     let stages = stages(declared);
     let dated = "2026-11-24T00:00:00+03:00[Europe/Moscow]".parse::<Zoned>().unwrap();
     let (chunks_in, mut chunks) = tokio::sync::mpsc::channel::<Bytes>(1);
@@ -85,10 +92,7 @@ pub(super) fn sealed(declared: &str, data: &[u8]) -> Result<Vec<u8>, BuildError>
             }
             out.finish()
         })();
-        let finished = written.map_err(|error| trouble.or(error))?;
-        let file = file.join().unwrap();
-        assert_eq!(finished.bytes, file.len() as i64);
-        Ok(file)
+        (written.map_err(|error| trouble.or(error)), file.join().unwrap())
     })
 }
 

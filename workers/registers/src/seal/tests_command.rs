@@ -4,7 +4,7 @@
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::tests::{Scratch, reads, refused, sealed, text};
+use super::tests::{Scratch, reads, refused, sealed, text, tried};
 
 const OPENSSL: &str = "/usr/bin/openssl";
 
@@ -167,6 +167,24 @@ fn a_program_that_fails_fails_the_build_and_tells_nobody_what_it_was_given() {
     assert!(why.contains("argv: /usr/bin/no-such: No such file"), "{why}");
     let why = refused("[[seal]]\nwith = \"command\"\nargv = [\"/etc/hostname\"]", data);
     assert!(why.contains("/etc/hostname cannot be run"), "{why}");
+}
+
+#[test]
+fn what_is_given_back_gets_nowhere() {
+    // Several chunks.
+    let data = text(100_000);
+    for lines in ["cat", "cat <{in}", "cat >{out}", "cat <{in} >{out}"] {
+        let (sealed, stored) = tried(&script(lines, ""), &data);
+        let why = sealed.unwrap_err().to_string();
+        assert_eq!(
+            why, "seal, stage 1 (command): /bin/sh gave back what it was given",
+            "{lines}"
+        );
+        assert_eq!(stored.len(), 0, "{lines}");
+    }
+    // What only begins alike is something else.
+    let other = "head -c 60; echo; cat";
+    assert_eq!(sealed(&script(other, ""), &data).unwrap().len(), data.len() + 1);
 }
 
 #[test]

@@ -1,19 +1,51 @@
 //! What a program was given, as far as has to be remembered of it: how it began, and which words were in it. A program that
 //! fails may repeat what it choked on; an operator is to read why it failed, and nobody what a payer has entered.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 /// Bits of the set of words. When a large file has filled it, more is masked, never less.
 const BITS: usize = 1 << 20;
 /// Shorter words tell nobody anything.
 const WORD_MIN: usize = 3;
-/// How much of the beginning is remembered.
-const HEAD_BYTES: usize = 64;
+/// How much of the beginning is compared: as much as begins no two things alike by chance.
+pub(super) const HEAD_BYTES: usize = 64;
 /// The longest message that is kept.
 const MESSAGE_CHARS_MAX: usize = 300;
 /// What stands for a word that was given.
 const MASK: &str = "***";
 
+/// How what a program is given begins; shared with whoever looks at what comes out.
+#[derive(Clone, Default)]
+pub(super) struct Head(Arc<Mutex<Vec<u8>>>);
+
+impl Head {
+    /// Remembers what is given from this place on, as far as it is of the beginning.
+    fn offer(&self, at: usize, data: &[u8]) {
+        if at < HEAD_BYTES {
+            let mut head = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            // What was offered and not taken is offered again.
+            head.truncate(at);
+            let missing = HEAD_BYTES - head.len();
+            head.extend_from_slice(&data[..missing.min(data.len())]);
+        }
+    }
+
+    /// Whether what came out begins as what went in.
+    pub(super) fn begins_like(&self, came: &[u8]) -> bool {
+        let head = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let both = head.len().min(came.len());
+        both > 0 && head[..both] == came[..both]
+    }
+
+    /// Whether it is known to be the whole beginning of what went in: more may still come of what is shorter.
+    pub(super) fn is_whole(&self, came: &[u8]) -> bool {
+        came.len() == HEAD_BYTES && *self.0.lock().unwrap_or_else(PoisonError::into_inner) == came
+    }
+}
+
 pub(super) struct Given {
-    head: Vec<u8>,
+    head: Head,
+    taken: usize,
     words: Vec<u64>,
     word: Word,
 }
@@ -50,7 +82,8 @@ impl Word {
 impl Default for Given {
     fn default() -> Self {
         Self {
-            head: Vec::new(),
+            head: Head::default(),
+            taken: 0,
             words: vec![0; BITS / 64],
             word: Word::default(),
         }
@@ -63,9 +96,19 @@ fn is_of_word(byte: u8) -> bool {
 }
 
 impl Given {
+    /// How it begins.
+    pub(super) fn head(&self) -> Head {
+        self.head.clone()
+    }
+
+    /// What is about to be given: the program may answer before [`Given::take`].
+    pub(super) fn offer(&self, data: &[u8]) {
+        self.head.offer(self.taken, data);
+    }
+
+    /// What was given of what was offered.
     pub(super) fn take(&mut self, data: &[u8]) {
-        let missing = HEAD_BYTES - self.head.len();
-        self.head.extend_from_slice(&data[..missing.min(data.len())]);
+        self.taken += data.len();
         for byte in data {
             if is_of_word(*byte) {
                 self.word.add(*byte);
@@ -89,12 +132,6 @@ impl Given {
         word.iter().for_each(|byte| hashed.add(*byte));
         let is_set = |bit: usize| self.words[bit / 64] & (1 << (bit % 64)) != 0;
         hashed.length >= WORD_MIN && (hashed.bits().into_iter().all(is_set) || hashed.hash == self.word.hash)
-    }
-
-    /// Whether what came out begins as what went in.
-    pub(super) fn begins_like(&self, head: &[u8]) -> bool {
-        let both = self.head.len().min(head.len());
-        both > 0 && self.head[..both] == head[..both]
     }
 
     /// What a program said, on one line, without the words it was given.
@@ -139,9 +176,19 @@ mod tests {
     #[test]
     fn what_comes_back_as_it_went_is_seen() {
         let mut given = Given::default();
-        assert!(!given.begins_like(b""), "nothing went in");
-        given.take(b"number;accepted_at");
-        assert!(given.begins_like(b"number;accepted_at;paid_at") && given.begins_like(b"number"));
-        assert!(!given.begins_like(b"\x30\x82\x01") && !given.begins_like(b""));
+        let head = given.head();
+        assert!(!head.begins_like(b""), "nothing went in");
+        given.offer(b"number;accepted_at");
+        assert!(head.begins_like(b"number;accepted_at;paid_at") && head.begins_like(b"number"));
+        assert!(!head.begins_like(b"\x30\x82\x01") && !head.begins_like(b""));
+        // A part of it is taken, and the rest offered again.
+        given.take(b"number;");
+        let rest = [b'x'; HEAD_BYTES];
+        given.offer(&rest);
+        let whole = [&b"number;"[..], &rest].concat();
+        assert!(head.is_whole(&whole[..HEAD_BYTES]) && !head.is_whole(&whole[..HEAD_BYTES - 1]));
+        given.take(&rest);
+        given.offer(b"y");
+        assert!(head.is_whole(&whole[..HEAD_BYTES]));
     }
 }

@@ -53,8 +53,9 @@ enum Output {
 
 pub(super) fn begin(place: Place, program: Program, out: Out) -> Result<Out, BuildError> {
     let file = |stands_for: &str| program.argv_names(stands_for).then(MemoryFile::new).transpose();
+    let given = Given::default();
     let begun = (|| {
-        let sink = Sink::begin(out, &program)?;
+        let sink = Sink::begin(out, &program, given.head())?;
         let output = match file(OUTPUT).map_err(|error| error.to_string())? {
             Some(file) => Output::Kept(file, sink),
             None => Output::Awaited(sink),
@@ -67,7 +68,7 @@ pub(super) fn begin(place: Place, program: Program, out: Out) -> Result<Out, Bui
     let (input, output) = begun.map_err(|why: String| place.error(why))?;
     Ok(Box::new(Command {
         program,
-        given: Given::default(),
+        given,
         input,
         output: Some(output),
         place,
@@ -104,7 +105,7 @@ fn end(process: &mut Process, output: Option<Output>, program: &Program, given: 
         Some(Output::Streamed(reading)) => reading.end()?,
         Some(Output::Kept(mut file, mut sink)) if refused.is_none() => {
             let copied = file.rewind().and_then(|()| io::copy(&mut file, &mut sink));
-            copied.map_err(|error| error.to_string())?;
+            copied.map_err(|error| sink.refusal().unwrap_or_else(|| error.to_string()))?;
             sink
         }
         Some(Output::Kept(_, sink) | Output::Awaited(sink)) => sink,
@@ -115,6 +116,7 @@ fn end(process: &mut Process, output: Option<Output>, program: &Program, given: 
 
 impl Write for Command {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.given.offer(data);
         let why = match &mut self.input {
             Input::Fed(process) => match process.write(data) {
                 Ok(taken) => {

@@ -5,7 +5,7 @@ use std::process::ChildStdout;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
-use super::given::Given;
+use super::given::{Given, HEAD_BYTES, Head};
 use super::memory::MemoryFile;
 use super::process::{Process, Stream};
 use super::program::Program;
@@ -13,15 +13,19 @@ use crate::seal::Out;
 
 /// Read from a program at a time.
 const BLOCK_BYTES: usize = 64 * 1024;
-/// How much of the beginning is kept.
-const HEAD_BYTES: usize = 64;
 /// How long what a program has written may take to be read once it has ended. The database may be slow; a process that has
 /// left the group and holds the output open is not waited for longer.
 const DRAIN: Duration = Duration::from_secs(120);
 
 pub(super) struct Sink {
     out: Out,
+    /// How what went in begins.
+    given: Head,
+    /// How what came out begins. It goes on when there is enough of it to see that it is not what went in.
     head: Vec<u8>,
+    program: String,
+    /// It was what went in.
+    echoes: bool,
     judge: Judge,
 }
 
@@ -33,7 +37,7 @@ enum Judge {
 }
 
 impl Sink {
-    pub(super) fn begin(out: Out, program: &Program) -> Result<Self, String> {
+    pub(super) fn begin(out: Out, program: &Program, given: Head) -> Result<Self, String> {
         let argv = program.verify(None);
         let judge = if argv.is_empty() {
             Judge::Nobody
@@ -44,18 +48,50 @@ impl Sink {
         };
         Ok(Self {
             out,
+            given,
             head: Vec::new(),
+            program: program.to_string(),
+            echoes: false,
             judge,
         })
     }
 
+    /// Why it takes no more, if that is its own doing.
+    pub(super) fn refusal(&self) -> Option<String> {
+        self.echoes
+            .then(|| format!("{} gave back what it was given", self.program))
+    }
+
+    /// Hands on what has been looked at.
+    fn pass_on(&mut self, data: &[u8]) -> io::Result<()> {
+        match &mut self.judge {
+            Judge::Nobody => {}
+            // One that does not want to read to the end says by its exit code whether that was because all is well.
+            Judge::Fed(judge) => drop(judge.write_all(data)),
+            Judge::Kept(file) => file.write_all(data)?,
+        }
+        self.out.write_all(data)
+    }
+
+    fn refuse(&mut self) -> io::Error {
+        self.echoes = true;
+        io::ErrorKind::InvalidData.into()
+    }
+
     /// Checks what came out and hands the next stage on.
-    pub(super) fn end(self, program: &Program, given: &Given) -> Result<Out, String> {
+    pub(super) fn end(mut self, program: &Program, given: &Given) -> Result<Out, String> {
         if self.head.is_empty() {
             return Err(format!("{program} made nothing"));
         }
-        if given.begins_like(&self.head) {
-            return Err(format!("{program} gave back what it was given"));
+        if self.given.begins_like(&self.head) {
+            self.echoes = true;
+        }
+        if let Some(why) = self.refusal() {
+            return Err(why);
+        }
+        if self.head.len() < HEAD_BYTES {
+            let head = std::mem::take(&mut self.head);
+            self.pass_on(&head).map_err(|error| passed_on(&error))?;
         }
         let judged = match self.judge {
             Judge::Nobody => None,
@@ -74,16 +110,20 @@ impl Sink {
 
 impl Write for Sink {
     fn write(&mut self, data: &[u8]) -> io::Result<usize> {
-        let missing = HEAD_BYTES - self.head.len();
-        self.head.extend_from_slice(&data[..missing.min(data.len())]);
-        match &mut self.judge {
-            Judge::Nobody => {}
-            // One that does not want to read to the end says by its exit code whether that was because all is well.
-            Judge::Fed(judge) => drop(judge.write_all(data)),
-            Judge::Kept(file) => file.write_all(data)?,
+        if self.head.len() == HEAD_BYTES {
+            self.pass_on(data)?;
+            return Ok(data.len());
         }
-        self.out.write_all(data)?;
-        Ok(data.len())
+        let taken = data.len().min(HEAD_BYTES - self.head.len());
+        self.head.extend_from_slice(&data[..taken]);
+        if self.head.len() == HEAD_BYTES {
+            if self.given.is_whole(&self.head) {
+                return Err(self.refuse());
+            }
+            let head = self.head.clone();
+            self.pass_on(&head)?;
+        }
+        Ok(taken)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -92,13 +132,15 @@ impl Write for Sink {
 }
 
 /// A thread that reads a program's standard output into the sink.
-pub(super) struct Reading(Receiver<io::Result<Sink>>);
+pub(super) struct Reading(Receiver<Result<Sink, String>>);
 
 impl Reading {
     pub(super) fn begin(mut stdout: ChildStdout, mut sink: Sink) -> io::Result<Self> {
         let (done, reading) = sync_channel(1);
         std::thread::Builder::new().name("seal-read".into()).spawn(move || {
-            let _ = done.send(drain(&mut stdout, &mut sink).map(|()| sink));
+            let drained = drain(&mut stdout, &mut sink);
+            let drained = drained.map_err(|error| sink.refusal().unwrap_or_else(|| passed_on(&error)));
+            let _ = done.send(drained.map(|()| sink));
         })?;
         Ok(Self(reading))
     }
@@ -106,12 +148,15 @@ impl Reading {
     /// The sink, once all has been read. To be asked when the program has ended.
     pub(super) fn end(self) -> Result<Sink, String> {
         match self.0.recv_timeout(DRAIN) {
-            Ok(Ok(sink)) => Ok(sink),
-            Ok(Err(error)) => Err(format!("what it made cannot be passed on: {error}")),
+            Ok(drained) => drained,
             Err(RecvTimeoutError::Timeout) => Err("something it started holds its output open".to_owned()),
             Err(RecvTimeoutError::Disconnected) => Err("the reading thread died".to_owned()),
         }
     }
+}
+
+fn passed_on(error: &io::Error) -> String {
+    format!("what it made cannot be passed on: {error}")
 }
 
 fn drain(stdout: &mut ChildStdout, sink: &mut Sink) -> io::Result<()> {
