@@ -1,5 +1,5 @@
-//! A file being written, chunk by chunk. Small ones are held in memory and stored together with their name; larger ones go
-//! out as they come.
+//! A file being written, chunk by chunk. Small ones are held in memory and stored together with their name, unless there
+//! are many of them to one name; larger ones go out as they come.
 
 use bytes::Bytes;
 use object_store::{MultipartUpload, PutPayload};
@@ -20,6 +20,7 @@ pub struct Draft {
     outside: Option<Outside>,
     lease: Uuid,
     id: Uuid,
+    holds: bool,
     going: Going,
 }
 
@@ -45,11 +46,19 @@ impl Draft {
             outside,
             lease,
             id: Uuid::now_v7(),
+            holds: true,
             going: Going::Held {
                 chunks: Vec::new(),
                 bytes: 0,
             },
         }
+    }
+
+    /// Whether it may be held in memory until it is named, should it be small: it is unless this says otherwise. Files of
+    /// which any number is named together are not.
+    #[must_use]
+    pub fn holding(self, holds: bool) -> Self {
+        Self { holds, ..self }
     }
 
     /// Takes the next bytes, at most a chunk of them ([`artifacts::CHUNK_BYTES`]).
@@ -60,11 +69,7 @@ impl Draft {
                 chunks.push(chunk);
                 let outside = self.outside.as_ref();
                 if *bytes > outside.map_or(ArtifactSettings::ABOVE_DEFAULT, |outside| outside.above_bytes) {
-                    let held = std::mem::take(chunks);
-                    self.begin().await?;
-                    for chunk in held {
-                        self.send(chunk).await?;
-                    }
+                    self.let_go(true).await?;
                 }
                 Ok(())
             }
@@ -72,16 +77,24 @@ impl Draft {
         }
     }
 
-    /// The row comes first: a sweep knows what has one.
-    async fn begin(&mut self) -> Result<(), ArtifactError> {
+    /// Sends what is held to where it will lie: the database or, if it is `large`, outside.
+    async fn let_go(&mut self, large: bool) -> Result<(), ArtifactError> {
+        let Going::Held { chunks, .. } = &mut self.going else {
+            return Ok(());
+        };
+        let held = std::mem::take(chunks);
+        // The row comes first: a sweep knows what has one.
         artifacts::begin(&self.store, self.id, self.lease).await?;
         self.going = Going::InChunks { next: 0 };
-        if let Some(outside) = &self.outside {
+        if let Some(outside) = self.outside.as_ref().filter(|_| large) {
             self.going = Going::Outside {
                 upload: outside.begin(self.id).await?,
                 waiting: Vec::new(),
                 bytes: 0,
             };
+        }
+        for chunk in held {
+            self.send(chunk).await?;
         }
         Ok(())
     }
@@ -115,6 +128,9 @@ impl Draft {
 
     /// Ends the file, which is whole and on the disk then, or held to be. It has no name before it is recorded.
     pub async fn finish(mut self, finished: Finished) -> Result<Artifact, ArtifactError> {
+        if !self.holds {
+            self.let_go(false).await?;
+        }
         self.upload().await?;
         let lies = match (self.going, &self.outside) {
             (Going::Held { chunks, .. }, _) => Lies::Held(chunks),

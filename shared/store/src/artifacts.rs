@@ -1,6 +1,7 @@
 //! Built files, named by what they hold. A file is either whole under its SHA-256 or somebody's unfinished work that no
 //! reader can see. Whole ones lie here in chunks, or outside of the database at a place that the crate `artifacts` reaches.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +13,10 @@ use crate::{Store, StoreError, Tx};
 
 /// The size of every chunk but the last.
 pub const CHUNK_BYTES: usize = 1024 * 1024;
+/// The first key of the advisory locks under which files that were begun get their names ("name" in ASCII), and how many
+/// there are. A file's is told by its hash.
+const NAME_LOCK: i32 = 0x6e61_6d65;
+const NAME_LOCKS: u8 = 32;
 
 /// What a finished file turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +85,7 @@ pub async fn add_chunk(store: &Store, artifact: Uuid, n: i32, data: &[u8]) -> Re
 /// Names files by what they hold, in the transaction that refers to them. The same bytes stored before are used again.
 pub async fn name(tx: &Tx, artifacts: &[&Artifact]) -> Result<(), StoreError> {
     insert_held(tx, artifacts).await?;
+    lock_begun(tx, artifacts).await?;
     for artifact in artifacts {
         match &artifact.lies {
             Lies::Held(_) => {}
@@ -122,15 +128,31 @@ async fn insert_held(tx: &Tx, artifacts: &[&Artifact]) -> Result<(), StoreError>
     .map(drop)
 }
 
+/// Two builds of the same bytes at once (a copy asked for twice): the later one sees the earlier one's files. However many
+/// files there are, there are few locks, of which the server has a limited number, and they are always taken in the same
+/// order.
+async fn lock_begun(tx: &Tx, artifacts: &[&Artifact]) -> Result<(), StoreError> {
+    let begun = artifacts
+        .iter()
+        .filter(|artifact| !matches!(artifact.lies, Lies::Held(_)));
+    let locks: BTreeSet<i32> = begun
+        .map(|artifact| i32::from(artifact.finished.sha256[0] % NAME_LOCKS))
+        .collect();
+    if locks.is_empty() {
+        return Ok(());
+    }
+    let locks: Vec<i32> = locks.into_iter().collect();
+    tx.execute(
+        "SELECT pg_advisory_xact_lock($1, lock) FROM UNNEST($2::int4[]) AS l (lock)",
+        &[&NAME_LOCK, &locks],
+    )
+    .await
+    .map(drop)
+}
+
 async fn name_begun(tx: &Tx, artifact: &Artifact, place: Option<&str>) -> Result<(), StoreError> {
     let Finished { sha256, bytes } = &artifact.finished;
     let sha256 = &sha256[..];
-    // Two builds of the same bytes at once (a copy asked for twice): the later one sees the earlier one's file.
-    tx.execute(
-        "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))",
-        &[&hex::encode(sha256)],
-    )
-    .await?;
     let named = tx
         .execute(
             "UPDATE artifact SET sha256 = $2, bytes = $3, place = $4, lease = NULL

@@ -114,7 +114,8 @@ impl Writing<'_> {
     }
 
     async fn stream(&self, planned: &Planned, range: &Range) -> Result<(Written, Artifact, Option<Place>), BuildError> {
-        let mut draft = self.artifacts.draft(self.build.token);
+        // Of many small parts none stays in memory until the last is written.
+        let mut draft = self.artifacts.draft(self.build.token).holding(planned.part.parts == 1);
         let streamed = self.unless_lost(self.stream_into(&mut draft, planned, range)).await;
         match streamed {
             Ok((written, finished, last)) => Ok((written, draft.finish(finished).await?, last)),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use store::artifacts::{CHUNK_BYTES, Lies};
 use uuid::Uuid;
 
-use crate::stand::{HOUR, LARGE, noise, on_stand, read, write};
+use crate::stand::{HOUR, LARGE, noise, on_stand, read, write, write_into};
 
 /// A directory that is taken away at the end.
 struct Directory(PathBuf);
@@ -74,6 +74,36 @@ async fn the_database_keeps_files_of_any_size() {
         assert_eq!(stand.sql("SELECT count(*) FROM artifact").await, "3");
         assert!(read(&artifacts, &small[0].finished.sha256).await.unwrap() == a);
         assert!(read(&artifacts, &small[1].finished.sha256).await.unwrap() == b);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_many_files_none_is_held_until_all_are_named() {
+    on_stand(|stand| async move {
+        let directory = Directory::new();
+        let artifacts = stand.artifacts(&directory.settings());
+        let mut all = Vec::new();
+        for nth in 0..100 {
+            let draft = artifacts.draft(Uuid::now_v7()).holding(false);
+            all.push(write_into(draft, &noise(nth, 10)).await.unwrap());
+        }
+        assert!(all.iter().all(|one| one.lies == Lies::InChunks), "small ones stay here");
+        assert_eq!(stand.sql("SELECT count(*) FROM artifact_chunk").await, "100");
+        let tx = stand.store.begin().await.unwrap();
+        store::artifacts::name(&tx, &all.iter().collect::<Vec<_>>())
+            .await
+            .unwrap();
+        // The server has a limited number of locks, for everybody together.
+        let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        let held: i32 = stand.sql(locks).await.parse().unwrap();
+        assert!((1..=32).contains(&held), "{held}");
+        tx.commit().await.unwrap();
+        assert!(read(&artifacts, &all[99].finished.sha256).await.unwrap() == noise(99, 10));
+        // What is large goes out as ever.
+        let large = write_into(artifacts.draft(Uuid::now_v7()).holding(false), &noise(1, LARGE)).await;
+        assert_eq!(large.unwrap().lies, Lies::Outside(directory.url()));
     })
     .await;
 }

@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use artifacts::{ArtifactError, ArtifactSettings, Artifacts};
+use artifacts::{ArtifactError, ArtifactSettings, Artifacts, Draft};
 use bytes::Bytes;
 use futures::{FutureExt, TryStreamExt};
 use secrecy::SecretString;
@@ -107,7 +107,10 @@ impl Stand {
 
 /// Writes a file in chunks, as a build does.
 pub(crate) async fn write(artifacts: &Artifacts, file: &[u8]) -> Result<Artifact, ArtifactError> {
-    let mut draft = artifacts.draft(Uuid::now_v7());
+    write_into(artifacts.draft(Uuid::now_v7()), file).await
+}
+
+pub(crate) async fn write_into(mut draft: Draft, file: &[u8]) -> Result<Artifact, ArtifactError> {
     for chunk in file.chunks(CHUNK_BYTES) {
         if let Err(error) = draft.add(Bytes::copy_from_slice(chunk)).await {
             draft.discard().await;
