@@ -67,4 +67,4 @@ fn write_rows<W: Write>(spec: &FileSpec, pages: &mut Receiver<Page>, out: W) -> 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

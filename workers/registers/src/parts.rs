@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::io::{self, Write};
 use std::rc::Rc;
 
-use formats::{Head, Layout, Row, Writer};
+use formats::{Head, Layout, Row, Tally, Writer};
 use jiff::Timestamp;
 use store::registers::{Build, Part};
 use tokio::sync::mpsc::Receiver;
@@ -17,6 +17,8 @@ use crate::pack::Page;
 
 /// A register of more parts than this is a mistake in its limits.
 const PARTS_MAX: i32 = 9999;
+/// More than the fees of any register come to, in minor units.
+const FEES_MOST: i64 = 9_007_199_254_740_991;
 
 /// What a payee takes in one file.
 #[derive(Clone, Copy, Debug)]
@@ -145,11 +147,14 @@ struct Scale<'s> {
 impl<'s> Scale<'s> {
     fn of(spec: &'s FileSpec) -> Result<Self, BuildError> {
         let empty = Counted::default();
-        let none = Head {
-            count: 0,
-            ..spec.head.clone()
+        // No part says more of itself than the whole register would, in its header and in its trailer.
+        let Head { count, total, .. } = spec.head;
+        let most = Tally {
+            count,
+            total,
+            fees: FEES_MOST,
         };
-        spec.layout.begin(&none, empty.clone())?.finish()?;
+        spec.layout.begin(&spec.head, empty.clone())?.finish_as(most)?;
         let counted = Counted::default();
         let register = spec.layout.begin(&spec.head, counted.clone())?;
         Ok(Self {
@@ -186,3 +191,6 @@ impl Write for Counted {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

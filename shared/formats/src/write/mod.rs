@@ -78,10 +78,16 @@ impl<'l, W: Write + 'l> Writer<'l, W> {
     }
 
     /// Ends the file. Without it the file is not whole, and is not to be used.
-    pub fn finish(mut self) -> Result<(W, Written), FormatError> {
-        let out = self.format.finish(&self.tally, &mut self.report)?;
+    pub fn finish(self) -> Result<(W, Written), FormatError> {
+        let tally = self.tally;
+        self.finish_as(tally)
+    }
+
+    /// Ends it as if so much had been written: to measure what files have besides their rows.
+    pub fn finish_as(mut self, tally: Tally) -> Result<(W, Written), FormatError> {
+        let out = self.format.finish(&tally, &mut self.report)?;
         let written = Written {
-            tally: self.tally,
+            tally,
             report: self.report,
         };
         Ok((out, written))

@@ -8,18 +8,28 @@ use domain::declaration::{AgeSeal, SealStage, ZipSeal};
 use domain::{Currency, Number, PaymentId};
 use formats::{Head, Layout, Row, Tally};
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::*;
 
 fn spec(stages: Vec<SealStage>) -> FileSpec {
-    let payee = serde_json::from_value(json!({
+    let plain = spec_of(json!({}));
+    FileSpec { stages, ..plain }
+}
+
+/// The file of a payee whose `[register]` says this besides.
+pub(crate) fn spec_of(register: Value) -> FileSpec {
+    let mut declared = json!({
         "id": "gvk", "name": "Gorvodokanal", "gateway": "registers", "currency": "RUB",
         "account": { "pattern": ".*" }, "amount": { "min": 1, "max": 1_000_000 },
         "field": [{ "name": "meter_cold", "label": "Meter" }, { "name": "payer", "label": "Payer" }],
         "register": { "every_payments": 1, "time_zone": "Europe/Moscow" },
-    }));
+    });
+    for (key, value) in register.as_object().unwrap() {
+        declared["register"][key] = value.clone();
+    }
+    let payee = serde_json::from_value(declared);
     let at = "2026-11-23T21:00:00Z".parse().unwrap();
     let head = Head {
         series: "main".to_owned(),
@@ -41,13 +51,13 @@ fn spec(stages: Vec<SealStage>) -> FileSpec {
         name: String::new(),
         layout: Layout::of(&payee.unwrap()).unwrap(),
         head,
-        stages,
+        stages: Vec::new(),
         dated: "2026-11-24T00:00:00+03:00[Europe/Moscow]".parse().unwrap(),
     }
 }
 
 /// Payments of these numbers.
-struct Payments(Vec<i64>);
+pub(crate) struct Payments(pub(crate) Vec<i64>);
 
 impl Rows for Payments {
     fn each(&self, take: &mut dyn FnMut(&Row<'_>) -> Result<(), BuildError>) -> Result<(), BuildError> {
