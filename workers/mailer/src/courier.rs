@@ -5,6 +5,7 @@
 
 mod record;
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -102,8 +103,12 @@ impl MailCourier {
     }
 
     async fn file(&self, mailing: &Mailing) -> Result<Vec<u8>, Report> {
-        let chunks: Result<Vec<_>, _> = self.artifacts.read(&mailing.sha256).try_collect().await;
-        let file = chunks.map_err(unread)?.concat();
+        // Only once in memory, as it is counted there.
+        let mut file = Vec::with_capacity(usize::try_from(mailing.bytes).unwrap_or(0));
+        let mut chunks = pin!(self.artifacts.read(&mailing.sha256));
+        while let Some(chunk) = chunks.try_next().await.map_err(unread)? {
+            file.extend_from_slice(&chunk);
+        }
         if i64::try_from(file.len()) == Ok(mailing.bytes) {
             return Ok(file);
         }

@@ -90,7 +90,11 @@ pub async fn requeue(store: &Store, wanted: &Requeue<'_>) -> Result<u64, StoreEr
     let requeued = tx
         .execute(
             "UPDATE mailing SET state = 'waiting', due_at = clock_timestamp(), attempts = 0,
-                 recipient = coalesce($3, recipient), give_up_at = clock_timestamp() + interval '4 days'
+                 recipient = coalesce($3, recipient), give_up_at = clock_timestamp() + interval '4 days',
+                 lane = CASE WHEN $3::text IS NULL THEN lane ELSE (
+                     SELECT mailing_lane($3, y.declaration, s.name)
+                     FROM register r JOIN series s USING (series_id) JOIN payee y ON y.payee_id = r.payee_id
+                     WHERE r.register_id = $1) END
              WHERE register_id = $1 AND state = 'failed' AND ($2::text IS NULL OR recipient = $2)",
             &[&register.as_uuid(), &wanted.recipient, &wanted.instead],
         )

@@ -25,12 +25,13 @@ pub async fn record_sent(tx: &Tx, mailing: &Mailing) -> Result<bool, StoreError>
         &[&register_id],
     )
     .await?;
-    // Taken is taken, also when the lease has run out meanwhile.
+    // Taken is taken, also when the lease has run out meanwhile; but another mail to this recipient, or one to another in
+    // its place, is not.
     tx.execute(
         "UPDATE mailing SET state = 'sent', sent_at = clock_timestamp(), due_at = NULL, lease_token = NULL,
              lease_until = NULL, last_error = NULL
-         WHERE mailing_id = $1 AND state <> 'sent'",
-        &[&mailing.mailing_id],
+         WHERE mailing_id = $1 AND message_id = $2 AND recipient = $3 AND state <> 'sent'",
+        &[&mailing.mailing_id, &mailing.message_id, &mailing.recipient],
     )
     .await?;
     mailed_if_all_are(tx, register_id).await

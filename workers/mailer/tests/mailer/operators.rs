@@ -1,10 +1,12 @@
 //! What an operator does about a recipient that does not get a register.
 
 use mailer::Report;
+use runtime::courier::{Courier, Done};
+use serde_json::json;
 use store::StoreError;
 use store::mailings::{self, Forgone};
 
-use crate::stand::{LONG, Stand, assert_same, carry, on_stand};
+use crate::stand::{LONG, Stand, assert_same, carry, on_stand, wanted, with_register};
 
 async fn forgo(stand: &Stand, recipient: &str) -> Result<bool, StoreError> {
     let tx = stand.store.begin().await.unwrap();
@@ -78,6 +80,55 @@ async fn one_of_three_refused_for_good_is_seen_replaced_and_the_register_mailed(
             );
         },
     )
+    .await;
+}
+
+#[tokio::test]
+async fn who_takes_a_directorys_place_is_mailed_to() {
+    let register = json!({ "mail_to": ["a@example.org"], "directory": { "path": "/proc/no/such/place" } });
+    with_register(register, LONG, |stand| async move {
+        let directory = "directory:/proc/no/such/place";
+        stand
+            .sql("UPDATE mailing SET state = 'failed', due_at = NULL WHERE recipient LIKE 'directory:%'")
+            .await;
+        let instead = stand.requeue(Some(directory), Some("new@example.org")).await;
+        assert_eq!(instead.unwrap(), 1);
+        let lane = "SELECT lane FROM mailing WHERE recipient = 'new@example.org'";
+        assert_eq!(stand.value(lane).await, "", "no longer the directory's");
+        assert!(matches!(stand.round_of_all().await[..], [Report::Sent, Report::Sent]));
+        assert_eq!(stand.server.inbox().len(), 2);
+        assert_eq!(stand.register_state().await, "mailed at");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_sent_late_ends_no_other_mail() {
+    on_stand(&["gone@example.org", "b@example.org"], LONG, |stand| async move {
+        // A mailer that hangs after it has sent, for longer than its lease.
+        stand.all_due().await;
+        let jobs = stand.courier.claim(&wanted(&[""])).await.unwrap().jobs;
+        assert_eq!(jobs.len(), 2);
+        stand.sql("UPDATE mailing SET state = 'failed', lease_token = NULL, lease_until = NULL").await;
+        stand
+            .requeue(Some("gone@example.org"), Some("new@example.org"))
+            .await
+            .unwrap();
+        let done: Vec<_> = jobs
+            .into_iter()
+            .map(|job| Done {
+                job,
+                report: Report::Sent,
+            })
+            .collect();
+        stand.courier.record(&done).await.unwrap();
+        let states = "SELECT string_agg(recipient || ' ' || state, ', ' ORDER BY recipient) FROM mailing";
+        assert_eq!(stand.value(states).await, "b@example.org sent, new@example.org waiting");
+        // Nor one that goes out again on demand, as another mail.
+        stand.sql("UPDATE mailing SET message_id = '<again@example.org>', state = 'waiting', due_at = now(), sent_at = NULL").await;
+        stand.courier.record(&done).await.unwrap();
+        assert_eq!(stand.value(states).await, "b@example.org waiting, new@example.org waiting");
+    })
     .await;
 }
 
