@@ -5,7 +5,7 @@ use domain::letter::{self, Letter as About, Part};
 use domain::{Currency, Invalid};
 use store::mailings::{Letter, Mailing};
 
-use crate::message::{MessageError, RegisterMail};
+use crate::message::{MessageError, RegisterMail, mailbox};
 
 /// Why a mail cannot be written. None of these passes by itself.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +51,9 @@ pub(crate) fn write(mailing: &Mailing, usual_from: &str) -> Result<Letter, Lette
         tracing::warn!(payee = %about.payee, %error, "a template of mails failed; the ready text stands in for it");
         metrics::counter!("unigate_mail_templates_failed_total").increment(1);
     }
-    let mut to: Vec<String> = mailing.to.iter().filter(|to| is_address(to)).cloned().collect();
+    // Another recipient's address that no mail can have keeps the register from nobody but that one.
+    let writable = |to: &&String| is_address(to) && (**to == mailing.recipient || mailbox(to).is_ok());
+    let mut to: Vec<String> = mailing.to.iter().filter(writable).cloned().collect();
     if !to.contains(&mailing.recipient) {
         // Sent on demand to somebody else, or to somebody in another's place.
         to.push(mailing.recipient.clone());

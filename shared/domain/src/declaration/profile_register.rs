@@ -28,6 +28,9 @@ use crate::register::upcoming;
 const EVERY_HOURS_MAX: u32 = 8_784;
 /// The longest mail address, in bytes.
 const ADDRESS_MAX_BYTES: usize = 254;
+/// The longest part of one before the `@`, and the longest label of a host (RFC 5321, 4.5.3.1; RFC 1035, 2.3.4), in bytes.
+const USER_MAX_BYTES: usize = 64;
+const LABEL_MAX_BYTES: usize = 63;
 
 /// The least that a file may be limited to, in bytes: a header and one payment have to fit.
 const MAX_BYTES_LEAST: u64 = 10_000;
@@ -240,17 +243,30 @@ pub fn parse_mail_address(address: &str) -> Result<String, Invalid> {
     check_address("address", address).map(|()| address.to_owned())
 }
 
-/// Something a mail server can make sense of: the rest is between it and the recipient's server.
+/// An address without quotes, comments or a literal, as RFC 5321 (4.1.2) has one, letters of any script included: what the
+/// mailer can write into a mail. Whether there is such a box is between it and the recipient's server.
 pub(super) fn check_address(field: &str, address: &str) -> Result<(), Invalid> {
-    let hostile = |c: char| c.is_control() || c.is_whitespace() || "<>()[],;:\\\"".contains(c);
     let looks_right = address.len() <= ADDRESS_MAX_BYTES
-        && !address.contains(hostile)
         && address.split_once('@').is_some_and(|(user, host)| {
-            !user.is_empty() && !host.contains('@') && host.split('.').all(|label| !label.is_empty())
+            user.len() <= USER_MAX_BYTES && user.split('.').all(is_atom) && host.split('.').all(is_label)
         });
     if looks_right {
         Ok(())
     } else {
         Err(Invalid::new(field, "must be one mail address, such as buh@example.org"))
     }
+}
+
+fn is_atom(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .chars()
+            .all(|c| c.is_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c))
+}
+
+fn is_label(text: &str) -> bool {
+    (1..=LABEL_MAX_BYTES).contains(&text.len())
+        && text.chars().all(|c| c.is_alphanumeric() || c == '-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
 }

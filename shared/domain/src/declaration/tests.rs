@@ -166,6 +166,11 @@ fn refusals_name_the_field_by_its_path() {
         ),
         (
             "\"buh@example.org\"",
+            "\"buh.@example.org\"",
+            "register.mail_to[0]: must be one mail address",
+        ),
+        (
+            "\"buh@example.org\"",
             "\"a@b.org\\nBcc: x@y.z\"",
             "register.mail_to[0]: must be one mail address",
         ),

@@ -50,6 +50,38 @@ async fn a_register_is_mailed_to_everybody_and_then_it_is_mailed() {
 }
 
 #[tokio::test]
+async fn an_address_that_no_mail_can_have_keeps_the_register_from_nobody_else() {
+    on_stand(&["bad@example.org", "good@example.org"], LONG, |stand| async move {
+        // As an earlier program took it.
+        stand
+            .sql(
+                "UPDATE register SET mail_to = array_replace(mail_to, 'bad@example.org', 'bad.@example.org');
+                 UPDATE mailing SET recipient = 'bad.@example.org' WHERE recipient = 'bad@example.org'",
+            )
+            .await;
+        let reports = stand.round().await;
+        assert!(
+            matches!(
+                reports[..],
+                [Report::Refused(_), Report::Sent] | [Report::Sent, Report::Refused(_)]
+            ),
+            "{reports:?}"
+        );
+        let mails = stand.server.inbox();
+        assert_eq!(
+            (mails.len(), &mails[0].to[..]),
+            (1, &["good@example.org".to_owned()][..])
+        );
+        assert_eq!(mails[0].header("To"), Some("good@example.org"));
+        assert_eq!(
+            stand.value("SELECT last_error FROM register").await,
+            "bad.@example.org: \"bad.@example.org\" is no mail address"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_may_have_been_sent_is_sent_again_the_same() {
     on_stand(&["a@example.org"], Duration::from_secs(1), |stand| async move {
         stand.server.script([

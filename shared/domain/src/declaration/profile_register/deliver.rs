@@ -275,6 +275,48 @@ mod tests {
     }
 
     #[test]
+    fn an_address_is_one_that_a_mail_can_have() {
+        let (user, label) = ("a".repeat(64), "b".repeat(63));
+        let longest = format!("{user}@{label}.example");
+        for right in [
+            "o'brien+x@example.org",
+            "бухгалтер@пример.рф",
+            "a@localhost",
+            "1@1-2.3",
+            &longest,
+        ] {
+            assert_eq!(check_address("mail_to", right), Ok(()), "{right}");
+        }
+        let (user, label) = (format!("a{longest}"), format!("a@b{label}.example"));
+        for wrong in [
+            "",
+            "a",
+            "@",
+            "a@",
+            "@b",
+            ".a@b",
+            "a.@b",
+            "a..b@c",
+            "a b@c",
+            "a@b c",
+            "a@b.",
+            "a@b..c",
+            "a@-b",
+            "a@b-.c",
+            "a@b_c",
+            "a@b@c",
+            "a@[::1]",
+            "\"a\"@b",
+            "a@b\r\nBcc: c@d",
+            "A <a@b>",
+            &user,
+            &label,
+        ] {
+            assert!(check_address("mail_to", wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn recipients_are_told_apart() {
         let toml = "schedule = \"0 0 * * *\"\nmail_to = [\"a@example.org\"]\n[directory]\npath = \"/srv/gvk\"";
         let profile: RegisterProfile = toml::from_str(toml).unwrap();
