@@ -247,6 +247,12 @@ async fn exit_codes_tell_what_kind_of_trouble_it_is() {
         let named = if name == "UNIGATE_CONFIG" { value } else { name };
         failed(&done, 64, named);
     }
+    let nobody = environment(&world, &[("UNIGATE_MAIL_FROM", "nobody")]);
+    failed(
+        &run(&nobody, &["run", "mailer"]).await,
+        64,
+        "UNIGATE_MAIL_FROM: \"nobody\" is no mail address",
+    );
     let away = [("UNIGATE_DATABASE_URL", "postgres://postgres@127.0.0.1:9/nothing")];
     assert_eq!(
         run(&environment(&world, &away), &["payments", "list"]).await.code,
@@ -264,6 +270,9 @@ async fn the_doctor_looks_at_everything_and_says_what_to_do() {
     world.product(&format!("{MTS}\nlow_stock = 3")).await;
     let untold = unigate(&world, &["doctor"]).await;
     assert!(untold.stdout.contains("low stock of mts-100"), "{untold:?}");
+    let nobody = run(&environment(&world, &[("UNIGATE_MAIL_FROM", "nobody")]), &["doctor"]).await;
+    assert_eq!(nobody.code, Some(1), "{nobody:?}");
+    assert!(nobody.stdout.contains("UNIGATE_MAIL_FROM"), "{nobody:?}");
     bus::topology::delete(world.stand.bus()).await.unwrap();
     let ill = unigate(&world, &["doctor"]).await;
     assert_eq!(ill.code, Some(1), "{ill:?}");

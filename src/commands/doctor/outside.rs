@@ -19,8 +19,11 @@ const MAIL_TIMEOUT: Duration = Duration::from_secs(10);
 /// So is a place for files.
 const ARTIFACTS_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Connects and logs in, and sends nothing.
+/// Looks at the sender; connects to the relay and logs in, and sends nothing.
 pub(super) async fn look_at_mail(settings: &Settings, findings: &mut Findings) {
+    if let Err(error) = mailer::check_from(settings) {
+        findings.fail("mail", error.to_string(), "write an address, or a name and <address>");
+    }
     match mailer::relay_of(settings) {
         Ok(Some(relay)) => {
             let checked = try_relay(relay).await;

@@ -24,15 +24,19 @@ use runtime::{Context, Nudge, Settings, sweep};
 
 pub use courier::{Away, Job, MailCourier, Report};
 pub use lanes::own_relay;
+use message::MessageError;
 pub use notices::NoticeCourier;
 use relay::Relay;
 
 /// How often somebody looks for payments that wait for a register for too long.
 const LATE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Why the installation's relay cannot be used as it is set.
+/// Why the installation cannot send mail as it is set.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The sender, in which every mail would fail.
+    #[error("UNIGATE_MAIL_FROM: {0}")]
+    From(#[source] MessageError),
     /// Its URL.
     #[error("UNIGATE_SMTP_URL: {0}")]
     Url(#[from] RelayUrlError),
@@ -44,6 +48,13 @@ pub enum StartError {
         /// Why it cannot be read.
         source: std::io::Error,
     },
+}
+
+/// Whether mails can have the installation's sender.
+pub fn check_from(settings: &Settings) -> Result<(), StartError> {
+    message::mailbox(&settings.mail_from)
+        .map(drop)
+        .map_err(StartError::From)
 }
 
 /// The installation's relay, connected to nothing yet; `None` where there is none.
@@ -58,9 +69,11 @@ pub fn relay_of(settings: &Settings) -> Result<Option<Relay>, StartError> {
     Ok(Some(Relay::from_url(url)?.with_ca(ca.transpose()?)))
 }
 
-/// Starts the worker. Refuses settings of the relay that cannot be used; without one it says so once, and mails wait.
+/// Starts the worker. Refuses a sender or settings of the relay that cannot be used; without a relay it says so once, and
+/// mails wait.
 pub fn start(context: &Context) -> Result<(), StartError> {
     let settings = &context.settings;
+    check_from(settings)?;
     sweep::on_wake_up(context, Queue::MailerWake, Nudge::Mails);
     let courier = MailCourier::new(
         context.store.clone(),
