@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use store::registers;
 
 use crate::cli::{Files, done, failed, unigate};
+use crate::fixtures::{new_ids, utility_payment};
 use crate::registers::{every, pay_some, register_becomes, utility};
 use crate::world::{PATIENCE, World};
 
@@ -157,6 +158,70 @@ async fn a_file_that_comes_back_is_found_and_compared() {
             Some(1),
             &json!("no register has these bytes, this name or these payments")
         )
+    );
+}
+
+/// The same for one who says whose it is.
+async fn looked_at(world: &World, file: &str, payee: &str) -> (Option<i32>, Value) {
+    let verify = ["registers", "verify", file, "--payee", payee, "--format", "json"];
+    let looked = unigate(world, &verify).await;
+    (looked.code, serde_json::from_str(&looked.stdout).unwrap())
+}
+
+#[tokio::test]
+async fn a_file_that_comes_back_is_judged_by_its_own_payees_register_and_part() {
+    let declared = every(3)
+        .replace("zip = true", "max_rows = 2\nfile_name = \"register-{{ sequence }}\"")
+        .replace("\"RUB\"", "\"KWD\"");
+    let (world, server) = utility(&declared).await;
+    world.payee(&declared.replace("\"gorvodokanal\"", "\"other\"")).await;
+    // Two files each, called the same.
+    for (payee, files) in [("gorvodokanal", 2), ("other", 4)] {
+        for id in new_ids(3) {
+            let mut payment = utility_payment(&id);
+            (payment["payee"], payment["currency"], payment["amount"]) = (json!(payee), json!("KWD"), json!(15_001));
+            assert_eq!(world.tell("payment.accepted", &payment).await["outcome"], "accepted");
+        }
+        server.wait_for_mails(files, PATIENCE).await;
+    }
+    let first = &server.inbox()[..2];
+    let mut sent = first.iter().map(|mail| &mail.attachments[0]);
+    let second = sent.find(|file| file.file_name == "register-1-2of2.csv").unwrap();
+    let files = Files::new();
+    let own = files.write_bytes("back.csv", &second.bytes);
+    for (code, told) in [
+        verify(&world, &own).await,
+        looked_at(&world, &own, "gorvodokanal").await,
+    ] {
+        assert_eq!((code, &told["found_by"]), (Some(0), &json!("bytes")), "{told}");
+    }
+    let (code, told) = looked_at(&world, &own, "other").await;
+    assert_eq!((code, &told["register_id"]), (Some(1), &Value::Null), "{told}");
+
+    // With other bytes and a name that is not ours: 15.001 of a currency with three digits.
+    let changed = String::from_utf8(second.bytes.to_vec()).unwrap() + "\r\n";
+    let renamed = files.write("changed.csv", &changed);
+    for (code, told) in [
+        verify(&world, &renamed).await,
+        looked_at(&world, &renamed, "gorvodokanal").await,
+    ] {
+        assert_eq!(
+            (code, &told["found_by"], &told["part"], &told["count"]),
+            (Some(0), &json!("payments"), &json!("2 of 2"), &json!(1)),
+            "{told}"
+        );
+    }
+    // With a name that the other's latest register has, too.
+    let (code, told) = looked_at(&world, &files.write(&second.file_name, &changed), "gorvodokanal").await;
+    assert_eq!(
+        (code, &told["found_by"], &told["payee"], &told["part"]),
+        (Some(1), &json!("name"), &json!("gorvodokanal"), &json!("2 of 2")),
+        "{told}"
+    );
+    let differs = told["differs"].as_array().unwrap();
+    assert!(
+        differs.len() == 1 && differs[0].as_str().unwrap().starts_with("the file that was built has"),
+        "{told}"
     );
 }
 

@@ -14,7 +14,7 @@ use registers::{Contents, contents};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use store::declarations;
-use store::registers::{self as ledger, Found, Listed, ListedPart};
+use store::registers::{self as ledger, Found, Listed, ListedPart, Part};
 
 use crate::ending::{Ending, Outcome};
 use crate::operator::Operator;
@@ -45,7 +45,7 @@ pub(super) async fn run(operator: &Operator, args: Args) -> Outcome {
     let sha256 = Sha256::digest(&bytes).to_vec();
     let mut told = json!({ "file": place, "bytes": bytes.len(), "sha256": hex::encode(&sha256) });
     let mut differs = Vec::new();
-    let like = ledger::files_like(&operator.store, &sha256, &name).await?;
+    let like = ledger::files_like(&operator.store, &sha256, &name, args.payee.as_ref()).await?;
     match find(operator, &bytes, args.payee.as_ref(), like).await? {
         Some((id, file)) => {
             let register = super::find(operator, id).await?;
@@ -79,30 +79,31 @@ async fn find(
     if let Some(found) = like.into_iter().next() {
         return Ok(Some((found.register, Some(found))));
     }
-    // Amounts do not matter yet; any currency reads the numbers.
-    let layout = match payee {
+    let (layout, currency) = match payee {
         Some(payee) => declared(operator, payee).await?,
-        None => None,
+        // Amounts do not matter yet: one of three digits reads those of any other, too.
+        None => (None, Currency::parse("KWD")?),
     };
-    let Contents::Payments(payments) = contents(bytes, layout.as_ref(), Currency::parse("RUB")?) else {
+    let Contents::Payments(payments) = contents(bytes, layout.as_ref(), currency) else {
         return Ok(None);
     };
     for number in payments.keys().take(NAMED_MAX) {
-        if let Some(id) = ledger::register_of(&operator.store, Number::new(*number)?).await? {
+        if let Some(id) = ledger::register_of(&operator.store, Number::new(*number)?, payee).await? {
             return Ok(Some((id, None)));
         }
     }
     Ok(None)
 }
 
-/// The layout that a payee's registers have now.
-async fn declared(operator: &Operator, payee: &PayeeId) -> anyhow::Result<Option<Layout>> {
+/// The layout that a payee's registers have now, and the payee's currency.
+async fn declared(operator: &Operator, payee: &PayeeId) -> anyhow::Result<(Option<Layout>, Currency)> {
     let all = declarations::load(&operator.store).await?;
     let Some(found) = all.payees.get(payee) else {
         bail!("no payee {payee} is declared")
     };
     let registers = found.value.register.is_some();
-    Ok(registers.then(|| Layout::of(&found.value)).transpose()?)
+    let layout = registers.then(|| Layout::of(&found.value)).transpose()?;
+    Ok((layout, found.value.currency))
 }
 
 async fn compare(
@@ -116,29 +117,22 @@ async fn compare(
 ) -> anyhow::Result<()> {
     let about = &register.summary;
     let same_bytes = file.is_some_and(|file| file.sha256 == sha256);
+    let payments = ledger::payments_of(&operator.store, about.register_id).await?;
+    let layout = ledger::look_at(&operator.store, about.register_id).await?;
+    let layout = layout.map(|build| Layout::of(&build.payee)).transpose()?;
+    let held = contents(bytes, layout.as_ref(), Currency::parse(&about.currency)?);
+    let slices = slices(&payments, &ledger::parts_of(&operator.store, about.register_id).await?);
+    let slice = match (file, &held) {
+        (Some(file), _) => slices.iter().find(|(part, _)| part.part == file.part.part),
+        (None, Contents::Payments(found)) => holding(&slices, found),
+        (None, Contents::Closed(_)) => None,
+    };
     told["found_by"] = json!(match (file, same_bytes) {
         (Some(_), true) => "bytes",
         (Some(_), false) => "name",
         (None, _) => "payments",
     });
-    for (name, value) in [
-        ("register_id", json!(about.register_id)),
-        ("payee", json!(about.payee)),
-        ("series", json!(about.series)),
-        ("sequence", json!(about.sequence)),
-        ("kind", json!(about.kind())),
-        ("state", json!(register.state)),
-        (
-            "part",
-            json!(file.map(|file| format!("{} of {}", file.part.part, file.part.parts))),
-        ),
-        ("count", json!(file.map_or(about.count, |file| file.part.count))),
-        ("total", json!(file.map_or(about.total, |file| file.part.total))),
-        ("currency", json!(about.currency)),
-    ] {
-        told[name] = value;
-    }
-    let payments = ledger::payments_of(&operator.store, about.register_id).await?;
+    tell_register(register, slice.map(|(part, _)| *part), told);
     let total: i64 = payments.iter().map(|(_, amount)| amount).sum();
     if (i64::try_from(payments.len())?, total) != (about.count, about.total) {
         differs.push(format!(
@@ -161,14 +155,11 @@ async fn compare(
             ));
         }
     }
-    let layout = ledger::look_at(&operator.store, about.register_id).await?;
-    let layout = layout.map(|build| Layout::of(&build.payee)).transpose()?;
-    match contents(bytes, layout.as_ref(), Currency::parse(&about.currency)?) {
+    match held {
         Contents::Payments(found) => {
-            let parts = ledger::parts_of(&operator.store, about.register_id).await?;
-            let expected = of_part(&payments, file, &parts);
+            let expected = slice.map_or(&*payments, |(_, slice)| slice);
             told["contents"] = json!(format!("{} payments", found.len()));
-            differs.extend(differences(&expected, &found));
+            differs.extend(differences(expected, &found));
         }
         Contents::Closed(why) => {
             told["contents"] = json!(why);
@@ -180,26 +171,60 @@ async fn compare(
     Ok(())
 }
 
-/// What of a register's payments is in the file.
-fn of_part(payments: &[(Number, i64)], file: Option<&Found>, parts: &[ListedPart]) -> BTreeMap<i64, i64> {
-    let expected = match file {
-        // Parts follow each other.
-        Some(file) if file.part.parts > 1 => {
-            let before = parts.iter().filter(|other| other.part.part < file.part.part);
-            let before: i64 = before.map(|other| other.part.count).sum();
-            let count = |count: i64| usize::try_from(count).unwrap_or(usize::MAX);
-            let rest = payments.get(count(before)..).unwrap_or_default();
-            &rest[..rest.len().min(count(file.part.count))]
-        }
-        _ => payments,
-    };
-    expected
-        .iter()
-        .map(|(number, amount)| (number.get(), *amount))
-        .collect()
+fn tell_register(register: &Listed, part: Option<Part>, told: &mut Value) {
+    let about = &register.summary;
+    for (name, value) in [
+        ("register_id", json!(about.register_id)),
+        ("payee", json!(about.payee)),
+        ("series", json!(about.series)),
+        ("sequence", json!(about.sequence)),
+        ("kind", json!(about.kind())),
+        ("state", json!(register.state)),
+        (
+            "part",
+            json!(part.map(|part| format!("{} of {}", part.part, part.parts))),
+        ),
+        ("count", json!(part.map_or(about.count, |part| part.count))),
+        ("total", json!(part.map_or(about.total, |part| part.total))),
+        ("currency", json!(about.currency)),
+    ] {
+        told[name] = value;
+    }
 }
 
-fn differences(expected: &BTreeMap<i64, i64>, found: &BTreeMap<i64, i64>) -> Vec<String> {
+/// What of a register's payments is in which of its files: parts follow each other, and the last has all that is left.
+fn slices<'p>(payments: &'p [(Number, i64)], parts: &[ListedPart]) -> Vec<(Part, &'p [(Number, i64)])> {
+    let mut rest = payments;
+    let mut slices = Vec::with_capacity(parts.len());
+    for ListedPart { part, .. } in parts {
+        let own = if part.part == part.parts {
+            rest.len()
+        } else {
+            usize::try_from(part.count).unwrap_or(0).min(rest.len())
+        };
+        let (slice, after) = rest.split_at(own);
+        slices.push((*part, slice));
+        rest = after;
+    }
+    slices
+}
+
+/// Of these, the one with the first of the file's payments that any of them has.
+fn holding<'s, 'p>(
+    slices: &'s [(Part, &'p [(Number, i64)])],
+    found: &BTreeMap<i64, i64>,
+) -> Option<&'s (Part, &'p [(Number, i64)])> {
+    found.keys().find_map(|number| {
+        let has = |(_, slice): &&(Part, &[(Number, i64)])| slice.iter().any(|(known, _)| known.get() == *number);
+        slices.iter().find(has)
+    })
+}
+
+fn differences(expected: &[(Number, i64)], found: &BTreeMap<i64, i64>) -> Vec<String> {
+    let expected: BTreeMap<i64, i64> = expected
+        .iter()
+        .map(|(number, amount)| (number.get(), *amount))
+        .collect();
     let missing = expected.keys().filter(|number| !found.contains_key(number));
     let strange = found.keys().filter(|number| !expected.contains_key(number));
     let other = expected.iter().filter_map(|(number, amount)| {

@@ -1,6 +1,6 @@
 //! What is known of a file that somebody brings back: which register it is of, and what the ledger says that it holds.
 
-use domain::{Number, RegisterId};
+use domain::{Number, PayeeId, RegisterId};
 use jiff::Timestamp;
 
 use super::Part;
@@ -22,16 +22,22 @@ pub struct Found {
 }
 
 /// Files that hold these bytes, or have this name, or had it before they were sealed (`a.csv` of `a.csv.zip`). Regular
-/// registers first, the latest first.
-pub async fn files_like(store: &Store, sha256: &[u8], name: &str) -> Result<Vec<Found>, StoreError> {
+/// registers first, the latest first. Of this payee, where one is named: two payees' files may be called the same.
+pub async fn files_like(
+    store: &Store,
+    sha256: &[u8],
+    name: &str,
+    payee: Option<&PayeeId>,
+) -> Result<Vec<Found>, StoreError> {
     let rows = store
         .query(
             "SELECT p.register_id, p.part, (SELECT count(*) FROM register_part o WHERE o.register_id = p.register_id)::int4,
                     p.payment_count, p.total, p.file_name, p.sha256, a.bytes
              FROM register_part p JOIN artifact a USING (sha256) JOIN register r USING (register_id)
-             WHERE p.sha256 = $1 OR p.file_name = $2 OR starts_with(p.file_name, $2 || '.')
+             WHERE (p.sha256 = $1 OR p.file_name = $2 OR starts_with(p.file_name, $2 || '.'))
+               AND ($3::text IS NULL OR r.payee_id = $3)
              ORDER BY p.sha256 = $1 DESC, r.kind DESC, r.closed_at DESC LIMIT 16",
-            &[&sha256, &name],
+            &[&sha256, &name, &payee.map(PayeeId::as_str)],
         )
         .await?;
     let found = rows.iter().map(|row| Found {
@@ -49,12 +55,17 @@ pub async fn files_like(store: &Store, sha256: &[u8], name: &str) -> Result<Vec<
     Ok(found.collect())
 }
 
-/// The regular register that a payment is in.
-pub async fn register_of(store: &Store, number: Number) -> Result<Option<RegisterId>, StoreError> {
+/// The regular register that a payment is in; of this payee, where one is named.
+pub async fn register_of(
+    store: &Store,
+    number: Number,
+    payee: Option<&PayeeId>,
+) -> Result<Option<RegisterId>, StoreError> {
     let row = store
         .query_opt(
-            "SELECT register_id FROM payment_view WHERE number = $1 AND register_id IS NOT NULL",
-            &[&number.get()],
+            "SELECT register_id FROM payment_view
+             WHERE number = $1 AND register_id IS NOT NULL AND ($2::text IS NULL OR payee_id = $2)",
+            &[&number.get(), &payee.map(PayeeId::as_str)],
         )
         .await?;
     Ok(row.map(|row| RegisterId::from_uuid(row.get(0))))
