@@ -48,7 +48,8 @@ async fn a_recipient_that_does_not_get_it_is_shown_replaced_and_forgone() {
     let smtp = format!("smtp://{}?tls=none", server.addr);
     let settings = environment(&world, &[("UNIGATE_SMTP_URL", &smtp)]);
     let process = Process::start_ready(&settings, &["run", "intake", "registers", "mailer"]).await;
-    world.tell("payment.accepted", &utility_payment(&new_id())).await;
+    let payment = new_id();
+    world.tell("payment.accepted", &utility_payment(&payment)).await;
     let register = wait_for("everybody to be tried", PATIENCE, async || {
         let listed = rows(&world, &["registers", "list"]).await;
         let id = listed.first()?["register_id"].as_str()?.to_owned();
@@ -101,6 +102,13 @@ async fn a_recipient_that_does_not_get_it_is_shown_replaced_and_forgone() {
         (shown(&world, id).await["state"] == "mailed").then_some(())
     })
     .await;
+    let explained = rows(&world, &["registers", "explain", &payment]).await.remove(0);
+    let to = format!("to buh@example.org, {in_directory}, new@example.org.");
+    assert!(explained["why"].as_str().unwrap().contains(&to), "{explained}");
+    assert_eq!(
+        explained["register"]["recipients"][0]["state"], "forgone",
+        "{explained}"
+    );
     let acts = shown(&world, id).await["audit"].to_string();
     assert!(
         acts.contains("registers forgo") && acts.contains("left") && acts.contains("new@example.org"),

@@ -168,11 +168,8 @@ fn why_closed(found: &Membership, closed: &Closed, counts_from: Timestamp, zone:
 
 fn sent(closed: &Closed, zone: &TimeZone) -> String {
     if let Some(at) = closed.listed.mailed_at {
-        let to: Vec<&str> = closed
-            .recipients
-            .iter()
-            .map(|recipient| recipient.address.as_str())
-            .collect();
+        let taken = closed.recipients.iter().filter(|recipient| recipient.state == "sent");
+        let to: Vec<&str> = taken.map(|recipient| recipient.address.as_str()).collect();
         return format!("It was mailed at {} to {}.", local(at, zone), to.join(", "));
     }
     let error = closed.listed.last_error.as_ref().map(|error| format!(": {error}"));

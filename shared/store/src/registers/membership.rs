@@ -49,7 +49,7 @@ pub struct Closed {
 pub struct Recipient {
     /// The address.
     pub address: String,
-    /// `waiting`, `sending`, `sent` or `failed`.
+    /// `waiting`, `sending`, `sent`, `failed`, or `forgone`: an operator said that nothing more goes there.
     pub state: String,
     /// When its server took the mail.
     pub sent_at: Option<Timestamp>,
@@ -137,7 +137,8 @@ async fn recipients(store: &Store, register: RegisterId) -> Result<Vec<Recipient
         .query(
             "SELECT recipient,
                     CASE WHEN bool_or(state = 'failed') THEN 'failed' WHEN bool_or(state = 'sending') THEN 'sending'
-                         WHEN bool_or(state = 'waiting') THEN 'waiting' ELSE 'sent' END,
+                         WHEN bool_or(state = 'waiting') THEN 'waiting' WHEN bool_or(state = 'forgone') THEN 'forgone'
+                         ELSE 'sent' END,
                     CASE WHEN bool_and(state = 'sent') THEN max(sent_at) END, max(last_error)
              FROM mailing WHERE register_id = $1 GROUP BY recipient ORDER BY recipient",
             &[&register.as_uuid()],
