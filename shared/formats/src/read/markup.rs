@@ -1,8 +1,9 @@
 //! XML and JSON Lines: payments by the names of their columns. Nothing is expanded but what every XML has.
 
+use domain::Currency;
 use quick_xml::Reader;
 use quick_xml::escape::resolve_xml_entity;
-use quick_xml::events::Event;
+use quick_xml::events::{BytesStart, Event};
 use serde_json::{Map, Value};
 
 use super::text::decoded;
@@ -70,17 +71,7 @@ pub(super) fn xml(reading: &Reading<'_>, bytes: &[u8]) -> Result<Received, ReadE
                 has_root = true;
                 let name = String::from_utf8_lossy(start.local_name().as_ref()).into_owned();
                 if path.is_empty() {
-                    for attribute in start.attributes().flatten() {
-                        let value = String::from_utf8_lossy(&attribute.value).into_owned();
-                        match attribute.key.as_ref() {
-                            b"count" => received.told_count = value.parse().ok(),
-                            b"total" => {
-                                let total = domain::money::parse_major(&value, reading.currency);
-                                received.told_total = total.map(domain::Amount::minor);
-                            }
-                            _ => {}
-                        }
-                    }
+                    read_root(&start, reading.currency, &mut received);
                 }
                 if path.len() == 8 {
                     return Err(broken("nests deeper than 8"));
@@ -112,6 +103,21 @@ pub(super) fn xml(reading: &Reading<'_>, bytes: &[u8]) -> Result<Received, ReadE
             Event::Eof => return Err(broken("ends too early")),
             Event::Empty(_) => has_root = true,
             Event::Comment(_) | Event::Decl(_) | Event::PI(_) => {}
+        }
+    }
+}
+
+/// What the root tells of all payments.
+fn read_root(start: &BytesStart<'_>, currency: Currency, received: &mut Received) {
+    for attribute in start.attributes().flatten() {
+        let value = String::from_utf8_lossy(&attribute.value).into_owned();
+        match attribute.key.as_ref() {
+            b"count" => received.told_count = value.parse().ok(),
+            b"total" => {
+                let total = domain::money::parse_major(&value, currency);
+                received.told_total = total.map(domain::Amount::minor);
+            }
+            _ => {}
         }
     }
 }
