@@ -60,10 +60,9 @@ impl Layout {
         Self::with(payee, profile)
     }
 
-    /// The same in another format than declared; what the payee's own layout says is of its own format, and is left out.
+    /// The same in another format than declared ([`RegisterProfile::in_format`]).
     pub fn in_format(payee: &Payee, format: RegisterFormat) -> Result<Self, FormatError> {
         match &payee.register {
-            Some(declared) if declared.format == format => Self::with(payee, declared),
             Some(declared) => Self::with(payee, &declared.in_format(format)),
             None => Self::with(payee, &RegisterProfile::plain(format)),
         }
@@ -205,17 +204,10 @@ impl Layout {
 
 /// The contract's columns: the usual ones of every format.
 fn usual_columns(fields: &[String], delivered: bool) -> Vec<Column> {
-    let at = if delivered { "delivered_at" } else { "accepted_at" };
-    let facts = [
-        (Fact::Number, "number"),
-        (Fact::AcceptedAt, at),
-        (Fact::PaidAt, "paid_at"),
-        (Fact::Account, "account"),
-        (Fact::Amount, "amount"),
-        (Fact::Currency, "currency"),
-        (Fact::ReceiptNumber, "receipt_number"),
-    ];
-    let own = facts.map(|(fact, name)| Column::plain(fact, name));
+    let own = Fact::USUAL.map(|fact| {
+        let name = fact.usual_name(delivered).to_owned();
+        Column::plain(fact, &name)
+    });
     let entered = fields
         .iter()
         .map(|field| Column::plain(Fact::Field(field.clone()), field));

@@ -206,6 +206,7 @@ async fn declare_series(tx: &Tx, payee: &Payee, profile: &RegisterProfile) -> Re
             payee.id
         )));
     }
+    check_zone(tx, payee, profile).await?;
     // What an online payee gets registers of is what was delivered to it.
     let (names, holds): (Vec<&str>, _) = match payee.gateway {
         Gateway::Registers => (profile.series_names().collect(), "accepted"),
@@ -218,6 +219,22 @@ async fn declare_series(tx: &Tx, payee: &Payee, profile: &RegisterProfile) -> Re
     )
     .await
     .map(drop)
+}
+
+/// Registers are numbered within days of the payee's zone, by the database: a zone that only the program knows would stop
+/// the building of everybody's registers.
+async fn check_zone(tx: &Tx, payee: &Payee, profile: &RegisterProfile) -> Result<(), StoreError> {
+    let zone = profile.time_zone.name();
+    let known = tx
+        .query_one("SELECT date_trunc('day', clock_timestamp(), $1)", &[&zone])
+        .await;
+    known.map(drop).map_err(|error| match error {
+        StoreError::Data(_) => StoreError::Changed(format!(
+            "payee {}: register.time_zone: the database does not know `{zone}`",
+            payee.id
+        )),
+        other => other,
+    })
 }
 
 /// Declares a product.

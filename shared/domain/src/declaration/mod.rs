@@ -166,6 +166,8 @@ mod tests_card_file;
 #[cfg(test)]
 mod tests_dialects;
 #[cfg(test)]
+mod tests_look;
+#[cfg(test)]
 mod tests_rules;
 #[cfg(test)]
 mod tests_series;

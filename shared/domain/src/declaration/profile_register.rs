@@ -120,13 +120,17 @@ impl RegisterProfile {
         }
     }
 
-    /// The same in another format, as that stands.
+    /// The same in another format, as that stands: layout and encoding are of its own format, and left out. Whatever else
+    /// is declared is kept, also what files are called, limited to and wrapped in.
     #[must_use]
     pub fn in_format(&self, format: RegisterFormat) -> Self {
+        if self.format == format {
+            return self.clone();
+        }
         Self {
             format,
             encoding: None,
-            file_name: None,
+            unmappable: Unmappable::default(),
             layout: LayoutProfile::default(),
             ..self.clone()
         }

@@ -4,7 +4,7 @@
 //! that are in none yet. It is rendered, and sealed, as the payee is declared now, whatever versions its payments were
 //! accepted under: whoever asks for a copy may have lost the key of the old encryption.
 
-use domain::declaration::{Payee, RegisterProfile};
+use domain::declaration::{Payee, RegisterFormat, RegisterProfile};
 use domain::{PayeeId, RegisterId};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -100,18 +100,13 @@ async fn freeze_all(tx: &Tx, request: &CopyRequest) -> Result<Vec<Summary>, Stor
 /// The payee as a copy in this format shows it. What the declaration says about its own format is not for another.
 pub(super) fn in_format(payee: Payee, format: Option<&str>) -> Result<Payee, StoreError> {
     let Some(format) = format else { return Ok(payee) };
-    let mut declared = serde_json::to_value(&payee)?;
-    if let Some(register) = declared.get_mut("register").and_then(Value::as_object_mut) {
+    let format: RegisterFormat = serde_json::from_value(Value::from(format))?;
+    let register = payee.register.map(|declared| RegisterProfile {
         // The series that it is of was put in already.
-        register.remove("series");
-        if register.get("format").and_then(Value::as_str) != Some(format) {
-            register.insert("format".to_owned(), Value::from(format));
-            for own in ["layout", "encoding", "unmappable"] {
-                register.remove(own);
-            }
-        }
-    }
-    Ok(serde_json::from_value(declared)?)
+        series: Vec::new(),
+        ..declared.in_format(format)
+    });
+    Ok(Payee { register, ..payee })
 }
 
 /// The same, checked: a format that cannot be, or not of this payee, makes no copy.

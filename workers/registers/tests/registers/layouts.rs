@@ -55,6 +55,24 @@ async fn names_count_within_the_day_and_the_year_and_stay_when_built_again() {
 }
 
 #[tokio::test]
+async fn a_zone_that_the_database_does_not_know_is_refused_before_it_stops_everybody() {
+    on_stand(|stand| async move {
+        // The program knows it for times whose zone nobody knows.
+        let declared = payee(json!({ "time_zone": "Etc/Unknown" }));
+        let tx = stand.store.begin().await.unwrap();
+        let refused = store::declarations::apply_payee(&tx, &declared, "test")
+            .await
+            .unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "payee gvk: register.time_zone: the database does not know `Etc/Unknown`"
+        );
+        assert!(matches!(refused, store::StoreError::Changed(_)), "{refused:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_preset_is_built_and_what_its_encoding_lacks_is_told() {
     on_stand(|stand| async move {
         let register = json!({ "format": "sberbank", "layout": { "columns": [

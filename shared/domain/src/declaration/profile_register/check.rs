@@ -113,6 +113,13 @@ impl RegisterProfile {
         check_text(kind, &layout, &mut inner);
         found.within("layout", inner);
         self.check_name(&mut found);
+        for rule in fields.iter().filter(|rule| hides_usual(kind, &layout, &rule.name)) {
+            let why = format!(
+                "calls its columns by name, and the [[field]] `{}` has that of a usual one: say layout.columns",
+                rule.name
+            );
+            found.refuse_if(true, "format", &why);
+        }
         let encoding = self.full_encoding();
         let has_its_own = matches!(kind, FormatKind::Xlsx | FormatKind::Jsonl);
         found.refuse_if(
@@ -190,6 +197,22 @@ fn escape_of(layout: &LayoutProfile) -> Escape {
 
 fn is_declared(fields: &[FieldRule], name: &str) -> bool {
     fields.iter().any(|rule| rule.name == name)
+}
+
+/// Whether one name would stand over two columns, or a member of an object be there twice. The names in a DBF are made
+/// different.
+fn hides_usual(kind: FormatKind, layout: &LayoutProfile, field: &str) -> bool {
+    let named = match kind {
+        FormatKind::Delimited => layout.names != Some(false),
+        FormatKind::Xlsx | FormatKind::Xml | FormatKind::Jsonl => true,
+        FormatKind::Fixed | FormatKind::Text | FormatKind::Dbf => false,
+    };
+    let is_usual = |fact: &Fact| {
+        [false, true]
+            .map(|delivered| fact.usual_name(delivered))
+            .contains(&field)
+    };
+    named && layout.columns.is_empty() && Fact::USUAL.iter().any(is_usual)
 }
 
 fn check_columns(kind: FormatKind, layout: &LayoutProfile, fields: &[FieldRule], found: &mut Findings) {

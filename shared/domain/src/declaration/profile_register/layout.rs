@@ -258,6 +258,25 @@ impl Fact {
         ("sequence", Self::Sequence),
     ];
 
+    /// What a file shows of a payment where its layout names no columns; the fields follow.
+    pub const USUAL: [Self; 7] = [
+        Self::Number,
+        Self::AcceptedAt,
+        Self::PaidAt,
+        Self::Account,
+        Self::Amount,
+        Self::Currency,
+        Self::ReceiptNumber,
+    ];
+
+    /// The name of a usual column. Of what is listed by its delivery, `accepted_at` says so.
+    pub fn usual_name(&self, delivered: bool) -> &str {
+        match self {
+            Self::AcceptedAt if delivered => "delivered_at",
+            usual => usual.word(),
+        }
+    }
+
     /// Reads `number` or `fields.meter_cold`.
     pub fn parse(word: &str) -> Result<Self, Invalid> {
         if let Some(field) = word.strip_prefix("fields.").filter(|field| is_field_key(field)) {

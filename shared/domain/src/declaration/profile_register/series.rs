@@ -22,6 +22,8 @@ const SERIES_MAX: usize = 100;
 const NAME_MAX: usize = 32;
 /// What says when a range ends. A series that says any of it says all of it.
 const CLOSING: [&str; 4] = ["schedule", "every_payments", "every_seconds", "every_hours"];
+/// What is judged together of what the file looks like.
+const LOOK: [&str; 4] = ["format", "layout", "encoding", "max_bytes"];
 /// What all series of a payee have in common.
 const SHARED: [&str; 2] = ["series", "time_zone"];
 
@@ -174,11 +176,14 @@ impl RegisterProfile {
         }
         match self.with(series) {
             Ok(whole) => {
-                let closing = CLOSING.iter().any(|key| series.own.contains_key(*key));
+                let has_own = |keys: &[&str]| keys.iter().any(|key| series.own.contains_key(*key));
+                let (closing, look) = (has_own(&CLOSING), has_own(&LOOK));
                 // What it has from `[register]` is refused there.
                 let is_own = |field: &str| {
                     let root = field.split(['.', '[']).next().unwrap_or_default();
-                    series.own.contains_key(root) || (closing && CLOSING.contains(&root))
+                    series.own.contains_key(root)
+                        || (closing && CLOSING.contains(&root))
+                        || (look && LOOK.contains(&root))
                 };
                 let all = whole.check().0.into_iter().chain(whole.check_file(fields).0);
                 found.0.extend(all.filter(|refused| is_own(&refused.field)));
