@@ -119,6 +119,8 @@ impl Statement {
         for piece in Scanner::new(text, dialect) {
             let piece = piece.map_err(|why| refused(why.to_owned()))?;
             match piece {
+                // The first word says what a statement is: nothing may stand in front of it.
+                Piece::Comment(_) if first_word.is_none() => sql.push(' '),
                 Piece::Comment(comment) => sql.push_str(comment),
                 Piece::Space(space) => sql.push_str(space),
                 Piece::Semicolon => ended = true,
@@ -209,5 +211,41 @@ fn placeholder(dialect: Dialect, number: usize, kind: Kind) -> String {
         }
         // As many digits in front as the largest amount has.
         (Dialect::Mysql, Kind::Decimal { digits }) => format!("cast(? as decimal({}, {digits}))", 16 + digits),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Number;
+
+    impl Vocabulary for Number {
+        fn kind_of(&self, name: &str) -> Option<Kind> {
+            (name == "number").then_some(Kind::Integer)
+        }
+
+        fn names(&self) -> String {
+            ":number".to_owned()
+        }
+    }
+
+    #[test]
+    fn what_stands_before_the_first_word_hides_no_call() {
+        for dialect in [Dialect::Mysql, Dialect::Odbc] {
+            let compiled = |text: &str| Statement::compile("pay", text, dialect, &Number).unwrap();
+            for call in [
+                "call post(:number)",
+                "/* billing */ CALL post(:number)",
+                "-- ours\n/* twice */\n call post(:number) /* behind */",
+                " { call post(:number) }",
+                "/* a */{/* b */call post(:number)}",
+            ] {
+                assert!(compiled(call).is_call(), "{call}");
+            }
+            let other = compiled("/* call */ select 1 as one /* call */");
+            assert!(!other.is_call());
+            assert_eq!(&*other.sql, "  select 1 as one /* call */");
+        }
     }
 }

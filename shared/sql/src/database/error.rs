@@ -108,6 +108,22 @@ impl DatabaseError {
         reported.kind() == ErrorKind::UniqueViolation
     }
 
+    /// Of what kind it is, and the database's code for it: nothing that could quote a row or a value, so for everybody.
+    pub fn in_short(&self) -> String {
+        let (text, source) = match self {
+            Self::Away(source) | Self::Contended(source) => (self.to_string(), source),
+            Self::Refused(source @ sqlx::Error::Database(_)) => ("the statement was refused".to_owned(), source),
+            Self::Refused(_) => return "what was given or returned cannot be read".to_owned(),
+            Self::Column { .. } | Self::TooMany | Self::Url(_) => return self.to_string(),
+        };
+        let code = source.as_database_error().and_then(Reported::code).unwrap_or_default();
+        if code.is_empty() {
+            text
+        } else {
+            format!("{text} ({code})")
+        }
+    }
+
     /// It, its cause and what the server said besides, in one line for an operator.
     pub fn in_full(&self) -> String {
         let (Self::Away(source) | Self::Contended(source) | Self::Refused(source)) = self else {

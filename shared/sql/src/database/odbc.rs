@@ -42,7 +42,8 @@ struct Pool {
 pub struct OdbcTransaction {
     session: Session,
     pool: Arc<Pool>,
-    _place: OwnedSemaphorePermit,
+    /// Taken for as long as the driver works, also when nobody waits for it any more.
+    place: Arc<OwnedSemaphorePermit>,
 }
 
 impl Odbc {
@@ -73,7 +74,7 @@ impl Odbc {
             Ok(OdbcTransaction {
                 session,
                 pool: pool.clone(),
-                _place: place,
+                place: Arc::new(place),
             })
         };
         tokio::time::timeout(patience, taken)
@@ -145,7 +146,8 @@ impl OdbcTransaction {
     }
 
     pub(super) async fn commit(self) -> Result<(), DatabaseError> {
-        self.call(|connection| connection.commit().map_err(of_driver)).await?;
+        let committed = self.call(|connection| connection.commit().map_err(of_driver)).await;
+        committed.map_err(fault::of_commit)?;
         self.pool.give_back(self.session);
         Ok(())
     }
@@ -161,6 +163,11 @@ impl OdbcTransaction {
         &self,
         act: impl FnOnce(&session::Connection) -> Result<T, DatabaseError> + Send + 'static,
     ) -> Result<T, DatabaseError> {
+        let place = self.place.clone();
+        let act = move |connection: &session::Connection| {
+            let _place = place;
+            act(connection)
+        };
         let done = self.session.call(act).await;
         if matches!(done, Err(DatabaseError::Away(_))) {
             self.pool.forget();

@@ -93,7 +93,7 @@ impl Sqlite {
 
 impl SqliteTransaction {
     pub(super) async fn run(&mut self, statement: &Statement, values: &Values) -> Result<Outcome, DatabaseError> {
-        let before = self.total_changes().await?;
+        let (before, _) = self.changes().await?;
         let mut query = sqlx::query(AssertSqlSafe(Arc::clone(&statement.sql))).persistent(false);
         for parameter in &statement.parameters {
             query = match values.get(parameter) {
@@ -102,8 +102,10 @@ impl SqliteTransaction {
             };
         }
         let mut outcome = collect((&mut *self.inner).fetch_many(query), |_| 0, read_row).await?;
-        // The driver's count of a statement that changes nothing is that of the statement before it.
-        let changed = self.total_changes().await?.saturating_sub(before);
+        // The count of a statement that changes nothing is that of the statement before it; only the total, in which are the
+        // rows of triggers too, says that there was one. What a view's triggers changed is counted there alone.
+        let (total, direct) = self.changes().await?;
+        let changed = if total == before { 0 } else { direct.max(1) };
         outcome.touched = changed.max(outcome.rows.len() as u64);
         Ok(outcome)
     }
@@ -127,11 +129,12 @@ impl SqliteTransaction {
         Ok(self.inner.rollback().await?)
     }
 
-    async fn total_changes(&mut self) -> Result<u64, DatabaseError> {
-        let changes: i64 = sqlx::query_scalar("select total_changes()")
+    /// Rows that were changed since the connection was opened, and those by the last statement that changed any.
+    async fn changes(&mut self) -> Result<(u64, u64), DatabaseError> {
+        let (total, direct): (i64, i64) = sqlx::query_as("select total_changes(), changes()")
             .fetch_one(&mut *self.inner)
             .await?;
-        Ok(changes.unsigned_abs())
+        Ok((total.unsigned_abs(), direct.unsigned_abs()))
     }
 }
 

@@ -86,6 +86,21 @@ impl Reported for OdbcError {
     }
 }
 
+/// What a failed commit means: undone, where the database says that another transaction or a constraint was in the way. Of
+/// anything else (25S01 is that the driver does not know) nobody has said that it was not done.
+pub(super) fn of_commit(error: DatabaseError) -> DatabaseError {
+    match error {
+        DatabaseError::Refused(error) => {
+            let state = error.as_database_error().and_then(Reported::code).unwrap_or_default();
+            match state.starts_with("23") {
+                true => DatabaseError::Refused(error),
+                false => DatabaseError::Away(error),
+            }
+        }
+        other => other,
+    }
+}
+
 /// What a driver, or what stands before it, had to say.
 pub(super) fn of_driver(error: odbc_api::Error) -> DatabaseError {
     match error {
