@@ -20,7 +20,7 @@ async fn behind(books: &Books, more: &str) -> (World, FaultProxy) {
     (world, proxy)
 }
 
-async fn endings(world: &World, id: &str) -> Vec<String> {
+pub(super) async fn endings(world: &World, id: &str) -> Vec<String> {
     let attempts = deliveries::attempts(world.store(), domain::PaymentId::parse(id).unwrap())
         .await
         .unwrap();
@@ -64,32 +64,48 @@ async fn a_commit_whose_answer_was_lost_is_a_maybe_and_is_entered_once() {
     world.stop().await;
 }
 
-async fn cut_off_before_the_commit(backend: Backend) {
+/// The answer to a statement in the middle is lost, on a connection that was used before.
+async fn cut_off_before_the_commit(backend: Backend, [pause, pausing]: [&str; 2]) {
     let books = Books::utility(backend).await;
-    let (world, proxy) = behind(&books, "").await;
-    // The first answer that comes back is lost: whatever it was to, nothing was committed.
-    proxy.reset_answers_after(0);
-    let id = pay(&world, "vodokanal", "1001").await;
-    world.reaches(&id, "delivered").await;
-    assert!(!endings(&world, &id).await.contains(&"pay maybe".to_owned()));
-    assert_eq!(books.count("select count(*) from payments").await, 1);
-    assert_eq!(
-        books
-            .count("select count(*) from accounts where account = '1001' and debt = 1100.40")
-            .await,
-        1
+    let (world, proxy) = (
+        World::start(&WORKERS).await,
+        FaultProxy::start(books.server()).await.unwrap(),
     );
+    let pause = format!("[[databases.pay.statement]]\nsql = \"{pause}\"\n[[databases.status.statement]]");
+    let scenario = utility("vodokanal", books.by_way_of(&proxy.addr).as_str(), "");
+    world
+        .payee(&scenario.replace("[[databases.status.statement]]", &pause))
+        .await;
+    let first = pay(&world, "vodokanal", "1001").await;
+    world.reaches(&first, "delivered").await;
+    let id = pay(&world, "vodokanal", "1001").await;
+    wait_for("its statements are on their way", PATIENCE, async || {
+        (books.count(pausing).await == 1).then_some(())
+    })
+    .await;
+    proxy.reset_answers_after(0);
+    world.reaches(&id, "delivered").await;
+    let endings = endings(&world, &id).await;
+    assert_eq!(endings[0], "pay not_sent", "{endings:?}");
+    assert_eq!(endings.last().unwrap(), "pay answered", "{endings:?}");
+    assert_eq!(books.count("select count(*) from payments").await, 2);
+    let debt = "select count(*) from accounts where account = '1001' and debt = 950.40";
+    assert_eq!(books.count(debt).await, 1);
     world.stop().await;
 }
 
 #[tokio::test]
 async fn what_breaks_before_the_commit_was_never_done_on_postgres() {
-    cut_off_before_the_commit(Backend::Postgres).await;
+    let pausing = "select count(*) from pg_stat_activity where datname = current_database()
+        and query like '%pg_sleep%' and state = 'active' and pid <> pg_backend_pid()";
+    cut_off_before_the_commit(Backend::Postgres, ["select 1 as waited from pg_sleep(1.5)", pausing]).await;
 }
 
 #[tokio::test]
 async fn what_breaks_before_the_commit_was_never_done_on_mariadb() {
-    cut_off_before_the_commit(Backend::Mariadb).await;
+    let pausing = "select count(*) from information_schema.processlist where db = database()
+        and info like '%sleep(1.5)%' and id <> connection_id()";
+    cut_off_before_the_commit(Backend::Mariadb, ["select sleep(1.5) as waited", pausing]).await;
 }
 
 #[tokio::test]
