@@ -40,6 +40,7 @@ const LOOK_UP: &str = "select name, debt as amount_due from accounts where accou
 const ENTER: &str =
     "insert into entered (number, account, amount, paid_at) values (:number, :account, :amount, :paid_at)";
 const LOWER: &str = "update accounts set debt = debt - :amount where account = :account";
+const FIND: &str = "select amount from entered where number = :number";
 const TABLES: &str = "create table accounts (account text primary key, name text not null, debt bigint not null);
     insert into accounts select 'user-' || n, 'Иванов И. И.', 125040 from generate_series(1, 1000000) n;
     create table entered (number bigint primary key, account text not null, amount bigint not null, paid_at timestamptz not null);
@@ -189,6 +190,8 @@ impl Books {
             [[databases.pay.statement]]
             sql = "{LOWER}"
             none = "go_on"
+            [[databases.status.statement]]
+            sql = "{FIND}"
             "#
         );
         toml::from_str(&text).context("the benchmark's payees")

@@ -148,11 +148,14 @@ async fn try_step(args: TryArgs) -> Outcome {
     };
     let due = sample(&payee, &args.account, amount.unwrap_or(payee.amount.min), &fields)?;
     match trying::try_payment(&payee, kind, &due).await {
-        Ok(lines) => {
-            for line in lines {
+        Ok(tried) => {
+            for line in tried.lines {
                 say(&line)?;
             }
-            note("nothing of it was kept");
+            note(match tried.undone {
+                true => "nothing of it was kept",
+                false => "whether a procedure has kept what it did cannot be known by way of ODBC: look there",
+            });
             Ok(Ending::Done)
         }
         Err(why) => {

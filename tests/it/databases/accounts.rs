@@ -45,6 +45,23 @@ async fn is_judged(backend: Backend, [create, grant, revoke, drop]: [&str; 4], d
 }
 
 #[tokio::test]
+async fn an_account_of_mariadb_that_may_change_a_whole_database_is_found() {
+    let books = Books::utility(Backend::Mariadb).await;
+    let (world, files) = (bare().await, Files::new());
+    let database = books.url.path().trim_start_matches('/').to_owned();
+    let name = format!("unigate_test_{}", &uuid::Uuid::new_v4().simple().to_string()[..12]);
+    books.script(&format!("create user {name}@'%'")).await;
+    books.script(&format!("grant all on {database}.* to {name}@'%'")).await;
+    let mut url = books.url.clone();
+    url.set_username(&name).unwrap();
+    let own = files.write("own.toml", &utility("vodokanal", url.as_str(), ""));
+    let warnings = found(&world, &own, "warning").await;
+    books.script(&format!("drop user {name}@'%'")).await;
+    let beyond = format!("databases.url: this account may change {database}.*, which the scenario does not need");
+    assert_eq!(warnings, [beyond]);
+}
+
+#[tokio::test]
 async fn an_account_of_postgres_is_judged_by_its_rights() {
     let steps = [
         "create role NAME login",

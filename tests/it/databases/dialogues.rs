@@ -57,6 +57,8 @@ fn scenario(url: &str) -> String {
         sql = "update houses set last_cold = :cold where account = :account and last_cold <= :cold"
         [[databases.pay.statement]]
         sql = "update hot set last_hot = :hot where account = :account and last_hot <= :hot"
+        [[databases.status.statement]]
+        sql = "select amount from payments where number = :number"
         "#
     )
 }

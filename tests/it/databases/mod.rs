@@ -10,6 +10,7 @@ mod faults;
 mod injections;
 mod kills;
 mod lists;
+mod mysql;
 mod outgoing;
 mod rights;
 

@@ -9,7 +9,7 @@ use domain::money::{Amount, Currency};
 use domain::scenario::Known;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
-use sql::{AmountAs, Kind, Statement, Values, Vocabulary};
+use sql::{AmountAs, Kind, Statement, Values, Vocabulary, Zone};
 use store::deliveries::Due;
 use uuid::Uuid;
 
@@ -76,7 +76,6 @@ fn own(kind: StepKind, name: &str, amount: Kind) -> Option<Kind> {
         "number" if known => Some(Kind::Integer),
         "fee" if known => Some(amount),
         "paid_at" if known => Some(Kind::Moment),
-        "provider_reference" if matches!(kind, StepKind::Status | StepKind::Cancel) => Some(Kind::Text),
         "reason" if kind == StepKind::Cancel => Some(Kind::Text),
         _ => None,
     }
@@ -123,10 +122,12 @@ pub(crate) struct Brought {
     own: Values,
     kind: StepKind,
     amount: Kind,
+    /// Of dates and times that say none, in the session that the statements run in.
+    zone: Zone,
 }
 
 impl Brought {
-    pub(crate) fn by_check(asked: &PaymentCheck, currency: Currency, amount_as: AmountAs) -> Self {
+    pub(crate) fn by_check(asked: &PaymentCheck, currency: Currency, amount_as: AmountAs, zone: &Zone) -> Self {
         let mut own = Values::default();
         own.text("payment_id", asked.payment_id.to_string());
         own.text("account", asked.account.as_str());
@@ -141,6 +142,7 @@ impl Brought {
             own,
             kind: StepKind::Check,
             amount,
+            zone: zone.clone(),
         }
     }
 
@@ -150,6 +152,7 @@ impl Brought {
         kind: StepKind,
         currency: Currency,
         amount_as: AmountAs,
+        zone: &Zone,
     ) -> Result<Self, String> {
         let mut own = Values::default();
         own.integer("number", due.number.get());
@@ -166,7 +169,12 @@ impl Brought {
             AmountAs::Decimal => own.text("fee", domain::money::format_minor(due.fee, currency)),
         }
         let amount = amount_as.kind(currency.digits());
-        Ok(Self { own, kind, amount })
+        Ok(Self {
+            own,
+            kind,
+            amount,
+            zone: zone.clone(),
+        })
     }
 
     /// The values of one statement: the payment's own, and what is known by now. An error names the parameter whose value is
@@ -181,32 +189,33 @@ impl Brought {
             // An empty field is one that was not entered: to anything but text it is nothing.
             let given = given.filter(|text| parameter.kind == Kind::Text || !text.is_empty());
             if let Some(text) = given {
-                give(&mut values, &parameter.name, parameter.kind, text)
+                self.give(&mut values, &parameter.name, parameter.kind, text)
                     .map_err(|why| format!("{}: {why}", parameter.name))?;
             }
         }
         Ok(values)
     }
-}
 
-fn give(values: &mut Values, name: &str, kind: Kind, text: &str) -> Result<(), &'static str> {
-    let trimmed = text.trim();
-    match kind {
-        Kind::Integer => values.integer(name, trimmed.parse().map_err(|_| "is no integer")?),
-        Kind::Text => values.text(name, text),
-        Kind::Uuid => values.text(name, trimmed.parse::<Uuid>().map_err(|_| "is no UUID")?.to_string()),
-        Kind::Decimal { .. } => {
-            let point = trimmed.replace(',', ".");
-            if !domain::scenario::is_decimal(&point) {
-                return Err("is no decimal number");
+    fn give(&self, values: &mut Values, name: &str, kind: Kind, text: &str) -> Result<(), &'static str> {
+        let trimmed = text.trim();
+        match kind {
+            Kind::Integer => values.integer(name, trimmed.parse().map_err(|_| "is no integer")?),
+            Kind::Text => values.text(name, text),
+            Kind::Uuid => values.text(name, trimmed.parse::<Uuid>().map_err(|_| "is no UUID")?.to_string()),
+            Kind::Decimal { .. } => {
+                let point = trimmed.replace(',', ".");
+                if !domain::scenario::is_decimal(&point) {
+                    return Err("is no decimal number");
+                }
+                values.text(name, point);
             }
-            values.text(name, point);
+            Kind::Moment | Kind::Utc => {
+                // What a row told by the session's clock is bound as the moment that it was.
+                let local = || self.zone.moment(trimmed.parse::<DateTime>().ok()?);
+                let moment = trimmed.parse::<Timestamp>().ok().or_else(local);
+                values.text(name, moment.ok_or("is no date and time")?.to_string());
+            }
         }
-        Kind::Moment | Kind::Utc => {
-            let moment = trimmed.parse::<Timestamp>().map(|moment| moment.to_string());
-            let local = || trimmed.parse::<DateTime>().map(|local| local.to_string());
-            values.text(name, moment.or_else(|_| local()).map_err(|_| "is no date and time")?);
-        }
+        Ok(())
     }
-    Ok(())
 }

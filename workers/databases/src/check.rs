@@ -63,7 +63,7 @@ async fn once(source: &Source, asked: &PaymentCheck) -> Result<Checked, Unanswer
         Place::Database(server) => on(source, asked, &server.read, &server.compiled).await,
         Place::File(listed) => {
             let table = listed.table().await.map_err(Unanswered::NoFile)?;
-            on(source, asked, &table.database, &table.compiled).await
+            on(source, asked, &table.database, &listed.compiled).await
         }
     }
 }
@@ -74,7 +74,7 @@ async fn on(
     database: &sql::Database,
     compiled: &Compiled,
 ) -> Result<Checked, Unanswered> {
-    let brought = Brought::by_check(asked, source.currency(), amount_as(&source.profile));
+    let brought = Brought::by_check(asked, source.currency(), amount_as(&source.profile), &source.zone);
     if compiled.of(StepKind::Check).len() == 1 {
         return Dialogue::of(source, asked, compiled, &brought)
             .go(&mut On::Alone(database))

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use domain::declaration::SecretRef;
 use runtime::secret::fetch;
-use sql::{Access, Database, Dialect, Limits, Statement, Values, Zone};
+use sql::{Database, Dialect, Limits, Zone};
+
+use crate::catalogue;
 
 /// How long the schema may take to be read.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -81,19 +83,7 @@ pub async fn schema(url: &SecretRef) -> Result<Vec<Table>, String> {
              from sqlite_master m join pragma_table_info(m.name) p where m.type = 'table' order by m.name, p.cid"
         }
     };
-    let statement = Statement {
-        place: "schema".to_owned(),
-        sql: sql.into(),
-        parameters: Vec::new(),
-        optional: true,
-    };
-    let looked = async {
-        let mut tx = database.begin(Access::Read).await?;
-        let found = tx.run(&statement, &Values::default()).await?;
-        tx.rollback().await?;
-        Ok::<_, sql::DatabaseError>(found.rows)
-    };
-    let rows = tokio::time::timeout(TIMEOUT, looked)
+    let rows = tokio::time::timeout(TIMEOUT, catalogue::rows(&database, sql))
         .await
         .map_err(|_| "the database does not answer in time")?;
     let mut tables: Vec<Table> = Vec::new();

@@ -14,6 +14,7 @@ use store::deliveries::Due;
 
 use crate::breaker::{Breakers, Door};
 use crate::check::{self, Unanswered};
+use crate::file::UNUSABLE;
 use crate::source::{Place, Source, Sources};
 use crate::{pay, settle};
 
@@ -73,15 +74,22 @@ fn not_answered(source: &Source, unanswered: Unanswered) -> (Told, Result<CheckA
         }
         Unanswered::NoFile(why) => {
             tracing::error!(%payee, why, "the payee's file cannot be used");
-            (Told::not_sent(why), words("unavailable", down))
+            (Told::not_sent(UNUSABLE.to_owned()), words("unavailable", down))
         }
         Unanswered::Trouble(trouble) if trouble.is_away() => {
-            tracing::warn!(%payee, %trouble, "the payee's database cannot be used");
+            tracing::warn!(%payee, trouble = trouble.in_full(), "the payee's database cannot be used");
             (Told::not_sent(trouble.to_string()), words("unavailable", down))
+        }
+        Unanswered::Trouble(trouble) if trouble.is_contention() => {
+            tracing::warn!(%payee, %trouble, "a check found others in the way twice");
+            (
+                Told::present(),
+                words("retry", "the payee cannot say now: try again later"),
+            )
         }
         Unanswered::Trouble(trouble) => {
             tracing::error!(%payee, "the payee's scenario does not fit its data: see `unigate databases check-config {payee}`");
-            tracing::debug!(%payee, %trouble, "in detail");
+            tracing::debug!(%payee, trouble = trouble.in_full(), "in detail");
             (Told::present(), words("unavailable", down))
         }
     }
@@ -114,8 +122,13 @@ impl Gateway for Databases {
                 let asked = settle::ask(&source, server, due);
                 match tokio::time::timeout(source.timeout(), asked).await {
                     Ok(Ok(asked)) => asked,
-                    Ok(Err(trouble)) if trouble.is_away() => (Told::not_sent(trouble.to_string()), Vec::new()),
-                    Ok(Err(trouble)) => (settle::of_trouble(&trouble), Vec::new()),
+                    Ok(Err(trouble)) => {
+                        let told = match trouble.is_away() {
+                            true => Told::not_sent(trouble.to_string()),
+                            false => settle::of_trouble(&trouble),
+                        };
+                        (told, vec![trouble.in_full()])
+                    }
                     Err(_) => (Told::maybe("status was not answered in time".to_owned()), Vec::new()),
                 }
             }
@@ -169,14 +182,14 @@ impl Gateway for Databases {
         };
         let greeted = async {
             match &source.place {
-                Place::File(listed) => listed.table().await.map(drop),
+                Place::File(listed) => listed.table().await.map(drop).map_err(|_| UNUSABLE.to_owned()),
                 Place::Database(server) => {
                     let tx = server
                         .write
                         .begin(Access::Read)
                         .await
-                        .map_err(|error| error.in_full())?;
-                    tx.rollback().await.map_err(|error| error.in_full())
+                        .map_err(|error| error.in_short())?;
+                    tx.rollback().await.map_err(|error| error.in_short())
                 }
             }
         };

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::declaration::{DatabasesProfile, ValueType};
+use domain::declaration::{DatabasesProfile, StepKind, ValueType};
 use domain::money::Currency;
 use domain::scenario::{AMOUNTS, Known};
 use sql::{Cell, Row};
@@ -34,11 +34,20 @@ impl Told {
         }
     }
 
-    /// Takes a row over; a later column of a name counts. An error names a column that cannot be read.
-    pub(crate) fn take(&mut self, row: &Row, profile: &DatabasesProfile, currency: Currency) -> Result<(), String> {
+    /// Takes a row of a step over; a later column of a name counts. An error names a column that cannot be read.
+    pub(crate) fn take(
+        &mut self,
+        row: &Row,
+        kind: StepKind,
+        profile: &DatabasesProfile,
+        currency: Currency,
+    ) -> Result<(), String> {
         let first = columns(row)?;
         for name in first.keys() {
-            let is_money = AMOUNTS.contains(&name.as_str()) || profile.types.get(name) == Some(&ValueType::Money);
+            // What a payment was entered with is held against what was paid.
+            let echoed = kind == StepKind::Status && name == "amount";
+            let declared = profile.types.get(name) == Some(&ValueType::Money);
+            let is_money = echoed || declared || AMOUNTS.contains(&name.as_str());
             let minor = match is_money {
                 true => row.amount(name, amount_as(profile), currency.digits())?,
                 false => None,

@@ -6,6 +6,7 @@
 
 mod bind;
 mod breaker;
+mod catalogue;
 mod check;
 mod file;
 pub mod first;
@@ -16,6 +17,8 @@ mod pay;
 mod settle;
 mod source;
 mod steps;
+#[cfg(test)]
+mod tests;
 pub mod trying;
 mod watch;
 

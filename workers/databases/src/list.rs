@@ -7,7 +7,7 @@ use couriers::{ListError, Told};
 use domain::declaration::{Payee, StepKind};
 use domain::ids::Number;
 use domain::money::{Amount, Currency};
-use sql::{Access, ROWS_MAX, Row, Values, Zone};
+use sql::{Access, ROWS_MAX, Row, Values};
 use store::Store;
 
 use crate::bind::amount_as;
@@ -56,9 +56,9 @@ impl Lister {
         match asked.await? {
             Ok(Ok(Ok(answer))) => Ok(answer),
             Ok(Ok(Err(trouble))) if trouble.is_away() || trouble.is_contention() => {
-                Err(ListError::Unavailable(trouble.to_string()))
+                Err(ListError::Unavailable(trouble.in_full()))
             }
-            Ok(Ok(Err(trouble))) => Err(ListError::NotOffered(trouble.to_string())),
+            Ok(Ok(Err(trouble))) => Err(ListError::NotOffered(trouble.in_full())),
             Ok(Err(_)) => Err(ListError::Unavailable(format!(
                 "not answered within {} s",
                 timeout.as_secs()
@@ -84,7 +84,7 @@ async fn ask(source: &Source, server: &Server, page: &List) -> Result<ListAnswer
     let mut tx = server.write.begin(Access::Read).await.map_err(at)?;
     let found = tx.run(statement, &values(page, after)).await.map_err(at)?;
     tx.rollback().await.map_err(at)?;
-    let items = found.rows.iter().map(|row| item(source, &server.zone, row));
+    let items = found.rows.iter().map(|row| item(source, row));
     cut(items.collect::<Result<_, _>>().map_err(refused)?, after).map_err(refused)
 }
 
@@ -98,7 +98,7 @@ fn values(page: &List, after: i64) -> Values {
     values
 }
 
-fn item(source: &Source, zone: &Zone, row: &Row) -> Result<ListItem, String> {
+fn item(source: &Source, row: &Row) -> Result<ListItem, String> {
     let number = row.integer("number").map(Number::new);
     let number = number.and_then(Result::ok).ok_or("column number is none of ours")?;
     let of_it = |why: String| format!("number {number}: {why}");
@@ -110,7 +110,7 @@ fn item(source: &Source, zone: &Zone, row: &Row) -> Result<ListItem, String> {
         number,
         amount: amount.ok_or_else(|| of_it("column amount is no amount".to_owned()))?,
         currency: currency.map_err(|wrong| of_it(wrong.to_string()))?,
-        credited_at: row.moment("credited_at", zone).map_err(of_it)?,
+        credited_at: row.moment("credited_at", &source.clock).map_err(of_it)?,
         provider_reference: row.text("provider_reference").map(|text| known::shortened(&text)),
     })
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use couriers::Told;
 use domain::declaration::{End, StepKind};
 use domain::delivery::{Ending, Verdict};
-use sql::{Access, DatabaseError, Transaction};
+use sql::{Access, DatabaseError, Dialect, Transaction};
 use store::deliveries::Due;
 
 use crate::known;
@@ -26,7 +26,13 @@ pub(crate) struct Entered {
 /// Enters a payment. Never takes longer than a step may.
 pub(crate) async fn pay(source: &Source, due: &Due) -> Entered {
     match &source.place {
-        Place::File(listed) => listed.pay(source, due).await,
+        Place::File(listed) => {
+            let entered = tokio::time::timeout(source.timeout(), listed.pay(source, due)).await;
+            entered.unwrap_or_else(|_| Entered {
+                told: Told::not_sent(not_in_time(source)),
+                trace: Vec::new(),
+            })
+        }
         Place::Database(server) => {
             let mut entry = Entry {
                 source,
@@ -42,6 +48,10 @@ pub(crate) async fn pay(source: &Source, due: &Due) -> Entered {
             }
         }
     }
+}
+
+fn not_in_time(source: &Source) -> String {
+    format!("not done within {} s", source.timeout().as_secs())
 }
 
 /// How the statements of a payment came out, before the commit.
@@ -68,13 +78,10 @@ impl Entry<'_> {
         let timeout = self.source.timeout();
         match tokio::time::timeout(timeout, self.patiently()).await {
             Ok(told) => told,
-            Err(_) => {
-                let why = format!("not done within {} s", timeout.as_secs());
-                Told {
-                    lost: true,
-                    ..self.broken(why)
-                }
-            }
+            Err(_) => Told {
+                lost: true,
+                ..self.broken(not_in_time(self.source))
+            },
         }
     }
 
@@ -94,7 +101,7 @@ impl Entry<'_> {
         for _ in 1..TRIES {
             match self.once().await {
                 Err(trouble) if trouble.is_contention() && !self.may_be_done.load(Ordering::Relaxed) => {
-                    self.trace.push(format!("once more: {trouble}"));
+                    self.trace.push(format!("once more: {}", trouble.in_full()));
                 }
                 ended => return ended.unwrap_or_else(|trouble| self.of_trouble(&trouble)),
             }
@@ -103,9 +110,12 @@ impl Entry<'_> {
         ended.unwrap_or_else(|trouble| self.of_trouble(&trouble))
     }
 
-    fn of_trouble(&self, trouble: &Trouble) -> Told {
+    fn of_trouble(&mut self, trouble: &Trouble) -> Told {
+        self.trace.push(trouble.in_full());
         match trouble {
-            _ if trouble.is_away() || self.may_be_done.load(Ordering::Relaxed) => self.broken(trouble.to_string()),
+            _ if trouble.is_away() => self.broken(trouble.to_string()),
+            // It has answered: nothing of it is under way any more.
+            _ if self.may_be_done.load(Ordering::Relaxed) => Told::maybe(trouble.to_string()),
             _ => of_trouble(trouble),
         }
     }
@@ -118,11 +128,7 @@ impl Entry<'_> {
             .await
             .map_err(|error| at("pay", error))?;
         match self.statements(&mut tx).await? {
-            Statements::Undone(told) => {
-                // However it ends, nothing is kept.
-                let _ = tx.rollback().await;
-                Ok(told)
-            }
+            Statements::Undone(told) => self.undone(tx, told).await,
             Statements::Duplicate => {
                 let _ = tx.rollback().await;
                 self.entered_before().await
@@ -135,10 +141,13 @@ impl Entry<'_> {
                         provider_reference: reference,
                         ..told(if pending { Verdict::Pending } else { Verdict::Accepted })
                     }),
-                    Err(DatabaseError::Away(error)) => Ok(Told {
-                        lost: true,
-                        ..Told::maybe(format!("the answer to the commit was lost: {error}"))
-                    }),
+                    Err(lost @ DatabaseError::Away(_)) => {
+                        self.trace.push(format!("databases.pay.commit: {}", lost.in_full()));
+                        Ok(Told {
+                            lost: true,
+                            ..Told::maybe(format!("the answer to the commit was lost: {}", lost.in_short()))
+                        })
+                    }
                     Err(refused) => {
                         // The database has answered: it was undone.
                         self.may_be_done.store(false, Ordering::Relaxed);
@@ -149,9 +158,38 @@ impl Entry<'_> {
         }
     }
 
+    /// Nothing of it is to be kept. Where a procedure has kept it all the same, what the rows said is not how it ended.
+    async fn undone(&mut self, mut tx: Transaction, told: Told) -> Result<Told, Trouble> {
+        let called = self.may_be_done.load(Ordering::Relaxed);
+        if !called || told.ending == Ending::Answered(Verdict::AlreadyAccepted) {
+            // However it ends, nothing is kept.
+            let _ = tx.rollback().await;
+            return Ok(told);
+        }
+        tx.still_open().await.map_err(|error| self.ended_by_itself(error))?;
+        let _ = tx.rollback().await;
+        if self.server.write.dialect() == Dialect::Odbc {
+            return self.kept_by_a_call(told).await;
+        }
+        Ok(told)
+    }
+
+    /// By way of ODBC nobody says whether a procedure has ended the transaction: what is there now does.
+    async fn kept_by_a_call(&mut self, told: Told) -> Result<Told, Trouble> {
+        let (asked, trace) = settle::ask(self.source, self.server, self.due).await?;
+        self.trace.extend(trace);
+        Ok(match asked.ending {
+            Ending::Answered(Verdict::NotFound) => told,
+            Ending::Answered(Verdict::Accepted) => asked,
+            _ => Told::maybe("a procedure was called, and status does not say what it did".to_owned()),
+        })
+    }
+
     /// A statement has ended the transaction (a procedure of MySQL can): what it did before is there to stay.
     fn ended_by_itself(&self, error: DatabaseError) -> Trouble {
-        self.may_be_done.store(true, Ordering::Relaxed);
+        if !matches!(error, DatabaseError::Away(_)) {
+            self.may_be_done.store(true, Ordering::Relaxed);
+        }
         at("pay: a statement ended the transaction", error)
     }
 
@@ -166,12 +204,7 @@ impl Entry<'_> {
         if self.server.write.dialect().calls_may_commit() {
             tx.mark().await.map_err(|error| at("pay", error))?;
             // What a procedure does may last, whatever becomes of the transaction.
-            let calls = self
-                .server
-                .compiled
-                .of(StepKind::Pay)
-                .iter()
-                .any(|statement| statement.is_call());
+            let calls = self.server.compiled.calls(StepKind::Pay);
             self.may_be_done.store(calls, Ordering::Relaxed);
         }
         let brought = settle::brought(self.source, self.due, StepKind::Pay)?;
@@ -214,11 +247,8 @@ impl Entry<'_> {
         })
     }
 
-    /// The unique key says that it was; where the payee can be asked, it says how it stands.
+    /// The unique key says that it was, if it is the key of the number; `status` says whether, and how it stands.
     async fn entered_before(&mut self) -> Result<Told, Trouble> {
-        if self.source.profile.status.is_none() {
-            return Ok(told(Verdict::AlreadyAccepted));
-        }
         let asked = settle::ask(self.source, self.server, self.due).await?;
         self.trace.extend(asked.1);
         Ok(match asked.0.ending {

@@ -4,7 +4,7 @@
 use couriers::Told;
 use domain::declaration::{End, StepKind};
 use domain::delivery::{Ending, Flag, Verdict};
-use sql::{Access, DatabaseError, Transaction};
+use sql::{Access, DatabaseError, Dialect, Transaction};
 use store::deliveries::Due;
 
 use crate::bind::{Brought, amount_as};
@@ -58,9 +58,11 @@ pub(crate) fn of_trouble(trouble: &Trouble) -> Told {
 
 /// What a payment brings to a step.
 pub(crate) fn brought(source: &Source, due: &Due, kind: StepKind) -> Result<Brought, Trouble> {
-    Brought::by_payment(due, kind, source.currency(), amount_as(&source.profile)).map_err(|why| Trouble::Value {
-        place: format!("databases.{}", kind.as_str()),
-        why,
+    Brought::by_payment(due, kind, source.currency(), amount_as(&source.profile), &source.zone).map_err(|why| {
+        Trouble::Value {
+            place: format!("databases.{}", kind.as_str()),
+            why,
+        }
     })
 }
 
@@ -121,8 +123,13 @@ pub(crate) async fn cancel(source: &Source, server: &Server, due: &Due) -> (Told
     let taken = tokio::time::timeout(source.timeout(), take_back(source, server, due, &mut trace)).await;
     let told = match taken {
         Ok(Ok(told)) => told,
-        Ok(Err(trouble)) if trouble.is_away() => Told::maybe(trouble.to_string()),
-        Ok(Err(trouble)) => of_trouble(&trouble),
+        Ok(Err(trouble)) => {
+            trace.push(trouble.in_full());
+            match trouble.is_away() {
+                true => Told::maybe(trouble.to_string()),
+                false => of_trouble(&trouble),
+            }
+        }
         Err(_) => Told {
             lost: true,
             ..Told::maybe(format!("not done within {} s", source.timeout().as_secs()))
@@ -137,7 +144,8 @@ async fn take_back(source: &Source, server: &Server, due: &Due, trace: &mut Vec<
         source: error,
     };
     let mut tx = server.write.begin(Access::Write).await.map_err(at)?;
-    if server.write.dialect().calls_may_commit() {
+    let dialect = server.write.dialect();
+    if dialect.calls_may_commit() {
         tx.mark().await.map_err(at)?;
     }
     let brought = brought(source, due, StepKind::Cancel)?;
@@ -151,11 +159,31 @@ async fn take_back(source: &Source, server: &Server, due: &Due, trace: &mut Vec<
         End::Refused(reason) => (false, refused(&reason)),
         _ => (false, told(Verdict::TryLater)),
     };
-    if !keep {
-        let _ = tx.rollback().await;
+    // What a procedure has kept is kept, whatever its rows say; that it was taken back before is so either way.
+    let called = dialect.calls_may_commit() && server.compiled.calls(StepKind::Cancel);
+    let called = called && told.ending != Ending::Answered(Verdict::Cancelled);
+    if (keep || called)
+        && let Err(error) = tx.still_open().await
+    {
+        let place = "databases.cancel: a statement ended the transaction".to_owned();
+        let trouble = Trouble::Database { place, source: error };
+        trace.push(trouble.in_full());
+        return Ok(Told::maybe(trouble.to_string()));
+    }
+    if keep {
+        tx.commit().await.map_err(at)?;
         return Ok(told);
     }
-    tx.still_open().await.map_err(at)?;
-    tx.commit().await.map_err(at)?;
-    Ok(told)
+    let _ = tx.rollback().await;
+    if !called || dialect != Dialect::Odbc {
+        return Ok(told);
+    }
+    // By way of ODBC nobody says whether a procedure has ended the transaction: what is there now does.
+    let (asked, seen) = ask(source, server, due).await?;
+    trace.extend(seen);
+    Ok(match asked.ending {
+        Ending::Answered(Verdict::Cancelled) => asked,
+        Ending::Answered(Verdict::Accepted | Verdict::NotFound) => told,
+        _ => Told::maybe("a procedure was called, and status does not say what it did".to_owned()),
+    })
 }

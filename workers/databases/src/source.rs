@@ -32,6 +32,10 @@ pub(crate) struct Source {
     pub(crate) payee: Payee,
     pub(crate) profile: DatabasesProfile,
     pub(crate) place: Place,
+    /// Of dates and times that say none, by the payee's clocks.
+    pub(crate) clock: Zone,
+    /// The same as the sessions have it: what they convert, they convert by this.
+    pub(crate) zone: Zone,
     checks: Semaphore,
     in_line: AtomicUsize,
 }
@@ -49,8 +53,6 @@ pub(crate) struct Server {
     /// To look accounts up with.
     pub(crate) read: Database,
     pub(crate) compiled: Compiled,
-    /// Of dates and times that say none.
-    pub(crate) zone: Zone,
 }
 
 /// The statements of a scenario, made ready for one kind of database.
@@ -83,6 +85,11 @@ impl Compiled {
     pub(crate) fn of(&self, kind: StepKind) -> &[Statement] {
         &self.0[kind as usize]
     }
+
+    /// Whether a step calls procedures.
+    pub(crate) fn calls(&self, kind: StepKind) -> bool {
+        self.of(kind).iter().any(Statement::is_call)
+    }
 }
 
 impl Sources {
@@ -90,14 +97,18 @@ impl Sources {
     pub(crate) fn of(&self, payee: &Payee) -> Result<Arc<Source>, String> {
         let profile = profile_of(payee)?;
         let mut sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(source) = sources.get(payee.id.as_str())
+        let before = sources.get(payee.id.as_str());
+        if let Some(source) = before
             && source.profile == *profile
             && source.payee == *payee
         {
             return Ok(source.clone());
         }
-        // The one before is closed when its last call has ended.
         let source = Arc::new(Source::open(payee, profile)?);
+        if let (Place::File(listed), Some(Place::File(listed_before))) = (&source.place, before.map(|one| &one.place)) {
+            listed.take_over(listed_before);
+        }
+        // The one before is closed when its last call has ended.
         sources.insert(payee.id.to_string(), source.clone());
         Ok(source)
     }
@@ -115,14 +126,20 @@ impl Source {
     }
 
     fn open(payee: &Payee, profile: &DatabasesProfile) -> Result<Self, String> {
-        let place = match &profile.file {
-            Some(file) => Place::File(Arc::new(Listed::new(payee, profile, file))),
-            None => Place::Database(Box::new(Server::open(payee, profile)?)),
+        let clock = Zone::parse(profile.time_zone.name()).unwrap_or_default();
+        let (place, zone) = match &profile.file {
+            Some(file) => (Place::File(Arc::new(Listed::new(payee, profile, file)?)), clock.clone()),
+            None => {
+                let (server, zone) = Server::open(payee, profile)?;
+                (Place::Database(Box::new(server)), zone)
+            }
         };
         Ok(Self {
             payee: payee.clone(),
             profile: profile.clone(),
             place,
+            clock,
+            zone,
             checks: Semaphore::new(profile.check_connections as usize),
             in_line: AtomicUsize::new(0),
         })
@@ -160,14 +177,15 @@ impl Drop for InLine<'_> {
 }
 
 impl Server {
-    fn open(payee: &Payee, profile: &DatabasesProfile) -> Result<Self, String> {
+    /// With the zone of its sessions.
+    fn open(payee: &Payee, profile: &DatabasesProfile) -> Result<(Self, Zone), String> {
         let url = profile.url.as_ref().ok_or("databases.url: is missing")?;
-        let write = open("url", url, profile, limits(profile, profile.concurrency, false))?;
+        let (write, session) = open("url", url, profile, limits(profile, profile.concurrency, false))?;
         let (field, read_url) = match &profile.read_url {
             Some(read_url) => ("read_url", read_url),
             None => ("url", url),
         };
-        let read = open(
+        let (read, _) = open(
             field,
             read_url,
             profile,
@@ -176,31 +194,21 @@ impl Server {
         if read.dialect() != write.dialect() {
             return Err("databases.read_url: is another kind of database than url".to_owned());
         }
-        if write.dialect() == sql::Dialect::Odbc && profile.status.is_none() {
-            return Err(
-                "databases.status: is needed by way of ODBC, whose drivers do not always say which key was in the way"
-                    .to_owned(),
-            );
-        }
         let compiled = Compiled::of_payee(payee, profile, write.dialect())?;
-        let zone = Zone::parse(profile.time_zone.name()).unwrap_or_default();
-        Ok(Self {
-            write,
-            read,
-            compiled,
-            zone,
-        })
+        let server = Self { write, read, compiled };
+        Ok((server, session))
     }
 }
 
-fn open(field: &str, url: &SecretRef, profile: &DatabasesProfile, limits: Limits) -> Result<Database, String> {
+fn open(field: &str, url: &SecretRef, profile: &DatabasesProfile, limits: Limits) -> Result<(Database, Zone), String> {
     let wrong = |why: String| format!("databases.{field}: {why}");
     let url: SecretString = fetch(url).map_err(wrong)?;
     let limits = Limits {
         zone: zone(profile, url.expose_secret()).map_err(|why| format!("databases.time_zone: {why}"))?,
         ..limits
     };
-    Database::open(&url, &limits).map_err(|error: DatabaseError| wrong(error.to_string()))
+    let database = Database::open(&url, &limits).map_err(|error: DatabaseError| wrong(error.to_string()))?;
+    Ok((database, limits.zone))
 }
 
 /// The zone of a session. MySQL knows zones by their names only where somebody has loaded them; one that will not change its

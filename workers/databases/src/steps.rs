@@ -10,11 +10,12 @@ use crate::bind::Brought;
 use crate::known::{Told, columns};
 use crate::source::Compiled;
 
-/// Why a step came to no end of its own.
+/// Why a step came to no end of its own. As it is displayed it can be told to anybody: where, of what kind and by which code;
+/// what the database said besides may quote a payer's row, and is for the operator ([`Trouble::in_full`]).
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Trouble {
     /// The database did not do what was asked.
-    #[error("{place}: {}", .source.in_full())]
+    #[error("{place}: {}", .source.in_short())]
     Database { place: String, source: DatabaseError },
     /// A value is not of its parameter's type; nothing was asked.
     #[error("{place}: {why}")]
@@ -25,6 +26,14 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
+    /// With everything that the database said.
+    pub(crate) fn in_full(&self) -> String {
+        match self {
+            Self::Database { place, source } => format!("{place}: {}", source.in_full()),
+            Self::Value { .. } | Self::Rows { .. } => self.to_string(),
+        }
+    }
+
     /// The database itself is in trouble, not the statement.
     pub(crate) fn is_away(&self) -> bool {
         matches!(
@@ -129,7 +138,8 @@ impl<'a> Run<'a> {
         let unreadable = |why| Trouble::Rows { place: place(), why };
         let first = match outcome.rows.first() {
             Some(row) => {
-                self.told.take(row, self.profile, self.currency).map_err(unreadable)?;
+                let taken = self.told.take(row, kind, self.profile, self.currency);
+                taken.map_err(unreadable)?;
                 columns(row).map_err(unreadable)?
             }
             None => Default::default(),

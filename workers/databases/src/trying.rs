@@ -6,7 +6,7 @@ mod rights;
 use std::collections::BTreeSet;
 
 use contract::message::PaymentCheck;
-use domain::declaration::{DatabasesProfile, Payee, StepKind};
+use domain::declaration::{DatabasesProfile, End, Payee, StepKind};
 use domain::scenario;
 use sql::{Access, Database, DatabaseError, Dialect, Statement, Transaction};
 use store::deliveries::Due;
@@ -78,7 +78,7 @@ pub async fn check_config(payee: &Payee) -> Vec<Finding> {
                 look_at(
                     &source,
                     &table.database,
-                    &table.compiled,
+                    &listed.compiled,
                     &[StepKind::Check, StepKind::Pay],
                     &mut findings,
                 )
@@ -191,9 +191,13 @@ fn look_at_list(statement: &Statement, found: &[String], findings: &mut Findings
             findings.note(Severity::Error, &statement.place, text);
         }
     }
-    if !statement.parameters.iter().any(|parameter| parameter.name == "after") {
-        let text = "does not ask for what comes after a page: and number > :after order by number limit :limit";
-        findings.note(Severity::Error, &statement.place, text);
+    for needed in ["after", "limit"] {
+        if !statement.parameters.iter().any(|parameter| parameter.name == needed) {
+            let text = format!(
+                "does not ask page by page (:{needed} is missing): and number > :after order by number limit :limit"
+            );
+            findings.note(Severity::Error, &statement.place, text);
+        }
     }
 }
 
@@ -261,13 +265,22 @@ pub async fn try_check(
         Err(Unanswered::Later) => Err("the scenario says: retry".to_owned()),
         Err(Unanswered::Timeout) => Err(format!("not answered within {} s", source.timeout().as_secs())),
         Err(Unanswered::NoFile(why)) => Err(why),
-        Err(Unanswered::Trouble(trouble)) => Err(trouble.to_string()),
+        Err(Unanswered::Trouble(trouble)) => Err(trouble.in_full()),
     }
+}
+
+/// What was tried of a payment.
+#[derive(Debug)]
+pub struct Tried {
+    /// What the statements did, line by line.
+    pub lines: Vec<String>,
+    /// Nothing of it was kept. Of a procedure by way of ODBC nobody says so.
+    pub undone: bool,
 }
 
 /// What a step about a payment would come to, in a transaction that is rolled back: the payment is entered first where it is
 /// asked about or taken back. Where a unique key is what keeps it from being entered twice, that is tried.
-pub async fn try_payment(payee: &Payee, kind: StepKind, due: &Due) -> Result<Vec<String>, String> {
+pub async fn try_payment(payee: &Payee, kind: StepKind, due: &Due) -> Result<Tried, String> {
     let source = Source::of_payee(payee)?;
     let Place::Database(server) = &source.place else {
         return Err("payments for a file go to the payee in registers: there is nothing to try".to_owned());
@@ -283,10 +296,15 @@ pub async fn try_payment(payee: &Payee, kind: StepKind, due: &Due) -> Result<Vec
         tx.rollback().await.map_err(|error| error.in_full())?;
         tried
     });
-    tried
+    let ended = tried
         .await
-        .unwrap_or_else(|_| Err(format!("not done within {} s", source.timeout().as_secs())))
-        .map(|()| lines)
+        .unwrap_or_else(|_| Err(format!("not done within {} s", source.timeout().as_secs())));
+    ended?;
+    let calls = [StepKind::Pay, kind].iter().any(|step| server.compiled.calls(*step));
+    Ok(Tried {
+        lines,
+        undone: !calls || server.write.dialect() != Dialect::Odbc,
+    })
 }
 
 async fn try_within(
@@ -303,21 +321,32 @@ async fn try_within(
         StepKind::Status => &[StepKind::Pay, StepKind::Status],
         StepKind::Cancel => &[StepKind::Pay, StepKind::Cancel],
     };
+    let calls = server.write.dialect().calls_may_commit() && steps.iter().any(|step| server.compiled.calls(*step));
+    if calls {
+        tx.mark().await.map_err(|error| error.in_full())?;
+    }
     let mut told = Told::default();
+    let mut entered = false;
     for &step in steps {
-        let brought = settle::brought(source, due, step).map_err(|trouble| trouble.to_string())?;
+        let brought = settle::brought(source, due, step).map_err(|trouble| trouble.in_full())?;
         let mut run = Run::of_payment(&source.profile, source.currency(), &server.compiled, &brought, due);
         let ended = run.all(&mut On::Within(tx), step).await;
         lines.append(&mut run.trace);
         told = run.told;
-        let end = ended.map_err(|(_, trouble)| trouble.to_string())?;
+        let end = ended.map_err(|(_, trouble)| trouble.in_full())?;
         lines.push(format!("{} ends with: {end}", step.as_str()));
+        entered = matches!(end, End::Accepted | End::Pending);
+    }
+    if calls {
+        let kept = tx.still_open().await.map_err(|error| error.in_full());
+        kept.map_err(|why| format!("a procedure has ended the transaction, and what was tried is kept there: {why}"))?;
     }
     let statements = source.profile.statements(StepKind::Pay).iter();
     let unique = statements.enumerate().find(|(_, statement)| statement.unique);
-    if let Some((at, _)) = unique.filter(|_| kind == StepKind::Pay) {
+    // A step that ended before it has entered nothing that the key could keep out.
+    if let Some((at, _)) = unique.filter(|_| kind == StepKind::Pay && entered) {
         tx.mark().await.map_err(|error| error.in_full())?;
-        let brought = settle::brought(source, due, StepKind::Pay).map_err(|trouble| trouble.to_string())?;
+        let brought = settle::brought(source, due, StepKind::Pay).map_err(|trouble| trouble.in_full())?;
         let mut again = Run::of_payment(&source.profile, source.currency(), &server.compiled, &brought, due);
         again.told = told;
         let place = &server.compiled.of(StepKind::Pay)[at].place;
@@ -326,7 +355,7 @@ async fn try_within(
                 lines.push(format!("{place}: the same once more is kept out by the unique key"));
                 tx.undo().await.map_err(|error| error.in_full())?;
             }
-            Err(trouble) => return Err(trouble.to_string()),
+            Err(trouble) => return Err(trouble.in_full()),
             Ok(_) => {
                 return Err(format!(
                     "{place}: the same once more was done too: no unique key keeps a payment from being entered twice"

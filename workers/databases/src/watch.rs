@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use domain::declaration::Payee;
+use futures::future::join_all;
 use runtime::{Context, sweep};
 use store::StoreError;
 use store::notices::{self, NewNotice};
 
-use crate::file::{Listed, Looked};
+use crate::file::Looked;
 use crate::gateway::Databases;
 use crate::source::Place;
 
@@ -23,22 +24,23 @@ pub(crate) fn spawn(context: &Context, gateway: &Arc<Databases>) {
         let gateway = gateway.clone();
         async move {
             let declarations = context.declarations().await?;
-            for declared in declarations.payees.values() {
-                let payee = &declared.value;
-                let has_file = payee.databases.as_deref().is_some_and(|profile| profile.file.is_some());
-                if has_file
-                    && let Ok(source) = gateway.sources.of(payee)
-                    && let Place::File(listed) = &source.place
-                {
-                    look(&context, payee, listed).await?;
-                }
-            }
-            Ok(())
+            let payees = declarations.payees.values().map(|declared| &*declared.value);
+            // At once: one that hangs keeps no other waiting.
+            let looks = join_all(payees.map(|payee| look(&context, &gateway, payee))).await;
+            looks.into_iter().collect()
         }
     });
 }
 
-async fn look(context: &Context, payee: &Payee, listed: &Listed) -> Result<(), StoreError> {
+async fn look(context: &Context, gateway: &Databases, payee: &Payee) -> Result<(), StoreError> {
+    let has_file = payee.databases.as_deref().is_some_and(|profile| profile.file.is_some());
+    let source = has_file.then(|| gateway.sources.of(payee));
+    let Some(Ok(source)) = source else {
+        return Ok(());
+    };
+    let Place::File(listed) = &source.place else {
+        return Ok(());
+    };
     match listed.look().await {
         Looked::Same => Ok(()),
         Looked::Replaced(rows) => {

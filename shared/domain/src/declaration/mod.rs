@@ -164,6 +164,8 @@ mod tests_access;
 #[cfg(test)]
 mod tests_card_file;
 #[cfg(test)]
+mod tests_databases;
+#[cfg(test)]
 mod tests_dialects;
 #[cfg(test)]
 mod tests_look;

@@ -117,13 +117,11 @@ pub enum ValueType {
 }
 
 impl DatabasesProfile {
-    /// Whether a unique key keeps a payment from being entered twice. One that only asks `status` first is asked again after
-    /// a *maybe*, and not paid again before that.
+    /// Whether a unique key keeps a payment from being entered twice; a file is only looked into. One that only asks `status`
+    /// first is asked again after a *maybe*, and not paid again before that.
     pub fn idempotent(&self) -> bool {
-        match &self.pay {
-            Some(pay) => pay.statement.iter().any(|statement| statement.unique),
-            None => true,
-        }
+        let by_key = |pay: &PayStep| pay.statement.iter().any(|statement| statement.unique);
+        self.file.is_some() || self.pay.as_ref().is_none_or(by_key)
     }
 
     /// What it says about calls.

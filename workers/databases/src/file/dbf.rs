@@ -1,8 +1,8 @@
 //! dBase tables. Read here and not by a library, since those take numbers through binary fractions: an account is digits.
 
-use domain::declaration::TextEncoding;
+use domain::declaration::{FileSource, TextEncoding};
 
-use super::rows::{Line, decode, value};
+use super::rows::{Row, Rows, decode, value};
 
 /// Bytes of the table's head, and of the description of one field.
 const HEAD: usize = 32;
@@ -12,14 +12,19 @@ const END_OF_FIELDS: u8 = 0x0d;
 /// Marks a record that was deleted.
 const DELETED: u8 = b'*';
 
+/// Types of fields that are read: text, numbers as digits, dates, flags. Others keep binary numbers, or memos in another file.
+const READ: [u8; 5] = *b"CNFDL";
+
 struct Field {
     name: String,
     kind: u8,
+    /// Where it begins in a record.
+    begin: usize,
     length: usize,
 }
 
-/// The names of fields, and the records that are not deleted. A table that is shorter than its head says was cut off.
-pub(super) fn read(bytes: &[u8], encoding: TextEncoding) -> Result<(Vec<String>, Vec<Line>), String> {
+/// The records that are not deleted. A table that is shorter than its head says was cut off.
+pub(super) fn read(bytes: &[u8], file: &FileSource, encoding: TextEncoding) -> Result<Vec<Row>, String> {
     let head = bytes.get(..HEAD).ok_or("is no dBase table: it is too short")?;
     let word = |at: usize| usize::from(u16::from_le_bytes([head[at], head[at + 1]]));
     let count = u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
@@ -32,54 +37,63 @@ pub(super) fn read(bytes: &[u8], encoding: TextEncoding) -> Result<(Vec<String>,
     let end = count.checked_mul(length).and_then(|records| records.checked_add(begin));
     let records = end.and_then(|end| bytes.get(begin..end));
     let records = records.ok_or_else(|| format!("is cut off: it says that it has {count} records"))?;
-    let mut lines = Vec::with_capacity(count);
-    for (at, record) in records.chunks_exact(length).enumerate() {
-        if record[0] != DELETED {
-            let values = values(&fields, &record[1..], encoding);
-            lines.push((at + 1, values.map_err(|why| format!("record {}: {why}", at + 1))?));
+    let names: Vec<String> = fields.iter().map(|field| field.name.clone()).collect();
+    let mut rows = Rows::under(file, &names)?;
+    let declared = rows.places.iter().map(|place| &fields[*place]);
+    for field in declared {
+        if !READ.contains(&field.kind) {
+            let (name, kind) = (&field.name, char::from(field.kind));
+            return Err(format!(
+                "its column {name} is of type {kind}, which is not read: leave it out"
+            ));
         }
     }
-    Ok((fields.into_iter().map(|field| field.name).collect(), lines))
+    for (at, record) in records.chunks_exact(length).enumerate() {
+        if record[0] != DELETED {
+            let taken = rows.take(|place| one(&fields[place], record, encoding));
+            taken.map_err(|why| format!("record {}: {why}", at + 1))?;
+        }
+    }
+    Ok(rows.end())
 }
 
 fn fields(descriptions: &[u8]) -> Result<Vec<Field>, String> {
     let described = descriptions.chunks(FIELD).take_while(|field| field[0] != END_OF_FIELDS);
+    // The mark of deletion comes first.
+    let mut begin = 1;
     described
         .map(|field| {
             let field = field
                 .get(..FIELD)
                 .ok_or("is no dBase table: a field's description is cut off")?;
             let name = field[..11].split(|byte| *byte == 0).next().unwrap_or_default();
+            let length = usize::from(field[16]);
+            begin += length;
             Ok(Field {
                 name: String::from_utf8_lossy(name).trim().to_owned(),
                 kind: field[11],
-                length: usize::from(field[16]),
+                begin: begin - length,
+                length,
             })
         })
         .collect()
 }
 
-fn values(fields: &[Field], mut record: &[u8], encoding: TextEncoding) -> Result<Vec<Option<String>>, String> {
-    fields
-        .iter()
-        .map(|field| {
-            let (bytes, rest) = record.split_at(field.length);
-            record = rest;
-            let text = decode(bytes, encoding).map_err(|why| format!("{} {why}", field.name))?;
-            let text = text.trim_matches(['\0', ' ']);
-            match field.kind {
-                b'C' | b'N' | b'F' => Ok(value(text)),
-                b'D' => date(text).map_err(|why| format!("{} {why}", field.name)),
-                b'L' => Ok(match text {
-                    "T" | "t" | "Y" | "y" => Some("true".to_owned()),
-                    "F" | "f" | "N" | "n" => Some("false".to_owned()),
-                    _ => None,
-                }),
-                // A memo is in another file; what is not asked for is no matter.
-                _ => Ok(None),
-            }
-        })
-        .collect()
+/// The value of one field of a record.
+fn one(field: &Field, record: &[u8], encoding: TextEncoding) -> Result<Option<String>, String> {
+    let of_it = |why: &str| format!("{} {why}", field.name);
+    let bytes = &record[field.begin..][..field.length];
+    let text = decode(bytes, encoding).map_err(|why| of_it(&why))?;
+    let text = text.trim_matches(['\0', ' ']);
+    match field.kind {
+        b'D' => date(text).map_err(of_it),
+        b'L' => Ok(match text {
+            "T" | "t" | "Y" | "y" => Some("true".to_owned()),
+            "F" | "f" | "N" | "n" => Some("false".to_owned()),
+            _ => None,
+        }),
+        _ => Ok(value(text)),
+    }
 }
 
 /// `20261123` as `2026-11-23`.

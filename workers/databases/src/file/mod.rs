@@ -3,60 +3,61 @@
 
 mod dbf;
 mod rows;
+mod state;
 mod text;
 mod workbook;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use couriers::Told;
 use domain::declaration::{DatabasesProfile, End, FileSource, Payee, StepKind};
 use domain::delivery::Verdict;
 use secrecy::SecretString;
-use sql::{Database, Dialect, Limits, Zone};
+use sql::{Database, DatabaseError, Dialect, Limits, Zone};
 use store::deliveries::Due;
+use tokio::sync::OwnedMutexGuard;
 
 use crate::bind::Brought;
 use crate::pay::Entered;
 use crate::settle::{self, of_trouble, told};
 use crate::source::{Compiled, Source};
 use crate::steps::{On, Run};
+use state::{Stamp, State};
+
+pub(crate) use state::Looked;
 
 /// The largest file that is read.
 const BYTES_MAX: u64 = 256 * 1024 * 1024;
 
+/// How long a look at a file waits for what comes of it. It is gone on with after that, and told at a later look.
+const LOOK: Duration = Duration::from_secs(1);
+/// What is told of a file to those whom its path is no matter of.
+pub(crate) const UNUSABLE: &str = "the payee's file cannot be used now";
+
 /// A payee's file.
 pub(crate) struct Listed {
-    payee: Payee,
     profile: DatabasesProfile,
     file: FileSource,
+    pub(crate) compiled: Compiled,
     state: Mutex<State>,
-    /// Only one reads it at a time.
-    reading: tokio::sync::Mutex<()>,
+    /// Only one touches the file at a time, and holds this until it is done, also when nobody waits for it any more: a share
+    /// that hangs keeps one thread, however many ask.
+    reading: Arc<tokio::sync::Mutex<()>>,
 }
 
-#[derive(Default)]
-struct State {
-    table: Option<Arc<Table>>,
-    looked_at: Option<Instant>,
-    /// How it looked when it was last found changed: it is read when it looks the same once more.
-    changed: Option<Stamp>,
-    /// How it looked when it could not be used.
-    refused: Option<Stamp>,
-}
-
-/// How a file looks from outside.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp {
-    modified: SystemTime,
-    bytes: u64,
+/// Why a file cannot be used.
+pub(super) enum Wrong {
+    /// It is not what it should be, until it changes.
+    File(String),
+    /// Whatever it is may pass without a change of the file.
+    Passing(String),
 }
 
 /// A file's rows, ready to be asked. The embedded file goes with it.
 pub(crate) struct Table {
     pub(crate) database: Database,
-    pub(crate) compiled: Compiled,
     pub(crate) rows: usize,
     stamp: Stamp,
     _kept_in: Scratch,
@@ -72,124 +73,169 @@ impl Drop for Scratch {
     }
 }
 
-/// What came of a look at a file.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Looked {
-    /// Nothing is new.
-    Same,
-    /// So many rows took the place of those before.
-    Replaced(usize),
-    /// It cannot be used; what was there stays.
-    Refused(String),
-}
-
 impl Listed {
-    pub(crate) fn new(payee: &Payee, profile: &DatabasesProfile, file: &FileSource) -> Self {
-        Self {
-            payee: payee.clone(),
+    /// Nothing is read yet; an error is about a statement.
+    pub(crate) fn new(payee: &Payee, profile: &DatabasesProfile, file: &FileSource) -> Result<Self, String> {
+        Ok(Self {
             profile: profile.clone(),
             file: file.clone(),
+            compiled: Compiled::of_payee(payee, profile, Dialect::Sqlite)?,
             state: Mutex::default(),
-            reading: tokio::sync::Mutex::default(),
+            reading: Arc::default(),
+        })
+    }
+
+    /// A payee that is declared anew goes on with the table it had, where that is made in the same way.
+    pub(crate) fn take_over(&self, before: &Self) {
+        let made_of = |listed: &Self| {
+            let DatabasesProfile {
+                check_connections,
+                timeout_seconds,
+                ..
+            } = listed.profile;
+            (listed.file.clone(), check_connections, timeout_seconds)
+        };
+        if made_of(self) == made_of(before) {
+            let table = before.current();
+            self.with(|state| state.table = table);
         }
     }
 
     /// The table as it was last read; the first time it is read now.
-    pub(crate) async fn table(&self) -> Result<Arc<Table>, String> {
+    pub(crate) async fn table(self: &Arc<Self>) -> Result<Arc<Table>, String> {
         if let Some(table) = self.current() {
             return Ok(table);
         }
-        let _reading = self.reading.lock().await;
+        let reading = self.reading.clone().lock_owned().await;
+        let listed = self.clone();
+        let first = tokio::spawn(async move {
+            let _busy = Busy::with(&listed, reading);
+            listed.first().await
+        });
+        let first = first.await;
+        first.unwrap_or_else(|_| Err(format!("{}: its reader broke off", self.file.path.display())))
+    }
+
+    async fn first(&self) -> Result<Arc<Table>, String> {
         if let Some(table) = self.current() {
             return Ok(table);
         }
-        let table = Arc::new(self.read(self.stamp()?).await?);
-        self.with(|state| state.table = Some(table.clone()));
-        Ok(table)
+        let stamp = self.stamp().await?;
+        let before = self.with(|state| state.refused.clone());
+        if let Some((at, why)) = before
+            && at == Some(stamp)
+        {
+            return Err(why);
+        }
+        match self.read(stamp).await {
+            Ok(table) => Ok(self.keep(table)),
+            Err(wrong) => Err(self.blame(stamp, wrong)),
+        }
     }
 
     /// Looks whether the file has changed, if it is time to; reads it when it looked the same twice, so not while somebody
-    /// writes it.
-    pub(crate) async fn look(&self) -> Looked {
-        let _reading = self.reading.lock().await;
+    /// writes it. What it comes to is told once, now or at a later look.
+    pub(crate) async fn look(self: &Arc<Self>) -> Looked {
+        let Ok(reading) = self.reading.clone().try_lock_owned() else {
+            return self.with(|state| state.hangs(&self.file));
+        };
+        if let Some(news) = self.with(|state| state.news.take()) {
+            return news;
+        }
         let interval = Duration::from_secs(self.file.refresh_seconds.into());
         let is_time = self.with(|state| state.looked_at.is_none_or(|at| at.elapsed() >= interval));
         if !is_time {
             return Looked::Same;
         }
-        let stamp = match self.stamp() {
-            Ok(stamp) => stamp,
-            // It is being replaced, or gone: said once, until it looks like anything again.
-            Err(why) => {
-                let news = self.with(|state| {
-                    state.looked_at = Some(Instant::now());
-                    state.changed.take().is_some() || state.refused.replace(Stamp::NONE) != Some(Stamp::NONE)
-                });
-                return if news { Looked::Refused(why) } else { Looked::Same };
-            }
-        };
-        let known = self.with(|state| {
-            let same = state.table.as_ref().is_some_and(|table| table.stamp == stamp) || state.refused == Some(stamp);
-            let settled = state.changed == Some(stamp);
-            state.changed = (!same).then_some(stamp);
-            if same || !settled {
-                // A change is looked at again soon: it only has to stay as it is for a moment.
-                state.looked_at = same.then(Instant::now);
-            }
-            same || !settled
+        let listed = self.clone();
+        let look = tokio::spawn(async move {
+            let _busy = Busy::with(&listed, reading);
+            listed.look_at_it().await;
         });
-        if known {
-            return Looked::Same;
+        let _ = tokio::time::timeout(LOOK, look).await;
+        self.with(|state| state.news.take()).unwrap_or(Looked::Same)
+    }
+
+    async fn look_at_it(&self) {
+        let stamp = match self.stamp().await {
+            Ok(stamp) => stamp,
+            Err(why) => return self.with(|state| state.gone(why)),
+        };
+        if !self.with(|state| state.is_to_be_read(stamp)) {
+            return;
         }
         match self.read(stamp).await {
             Ok(table) => {
                 let rows = table.rows;
-                self.with(|state| {
-                    *state = State {
-                        table: Some(Arc::new(table)),
-                        looked_at: Some(Instant::now()),
-                        ..State::default()
-                    };
-                });
-                Looked::Replaced(rows)
+                self.keep(table);
+                self.with(|state| state.news = Some(Looked::Replaced(rows)));
             }
-            Err(why) => {
-                self.with(|state| {
-                    state.refused = Some(stamp);
-                    state.looked_at = Some(Instant::now());
-                });
-                Looked::Refused(why)
+            Err(wrong) => {
+                self.blame(stamp, wrong);
             }
         }
     }
 
+    fn keep(&self, table: Table) -> Arc<Table> {
+        let table = Arc::new(table);
+        self.with(|state| {
+            *state = State {
+                table: Some(table.clone()),
+                looked_at: Some(Instant::now()),
+                busy: state.busy,
+                ..State::default()
+            };
+        });
+        table
+    }
+
+    /// Remembers why it cannot be used, and returns that. A file that is wrong is not read again until it changes.
+    fn blame(&self, stamp: Stamp, wrong: Wrong) -> String {
+        self.with(|state| {
+            state.looked_at = Some(Instant::now());
+            match wrong {
+                Wrong::File(why) => {
+                    state.refused = Some((Some(stamp), why.clone()));
+                    state.news = Some(Looked::Refused(why.clone()));
+                    why
+                }
+                Wrong::Passing(why) => {
+                    if state.trouble.replace(why.clone()).as_ref() != Some(&why) {
+                        state.news = Some(Looked::Refused(why.clone()));
+                    }
+                    why
+                }
+            }
+        })
+    }
+
     /// A payment for a file is looked up once more where the scenario says so; then it waits for its register.
-    pub(crate) async fn pay(&self, source: &Source, due: &Due) -> Entered {
-        let nothing = |told: Told| Entered {
-            told,
-            trace: Vec::new(),
-        };
+    pub(crate) async fn pay(self: &Arc<Self>, source: &Source, due: &Due) -> Entered {
+        let entered = |told: Told, trace: Vec<String>| Entered { told, trace };
         if source.profile.statements(StepKind::Pay).is_empty() {
-            return nothing(told(Verdict::Accepted));
+            return entered(told(Verdict::Accepted), Vec::new());
         }
         let table = match self.table().await {
             Ok(table) => table,
-            Err(why) => return nothing(Told::not_sent(why)),
+            Err(why) => return entered(Told::not_sent(UNUSABLE.to_owned()), vec![why]),
         };
         let brought: Brought = match settle::brought(source, due, StepKind::Pay) {
             Ok(brought) => brought,
-            Err(trouble) => return nothing(of_trouble(&trouble)),
+            Err(trouble) => return entered(of_trouble(&trouble), vec![trouble.in_full()]),
         };
-        let mut run = Run::of_payment(&source.profile, source.currency(), &table.compiled, &brought, due);
+        let mut run = Run::of_payment(&source.profile, source.currency(), &self.compiled, &brought, due);
         let ended = run.all(&mut On::Alone(&table.database), StepKind::Pay).await;
         let told = match ended {
             Ok(End::Accepted | End::Pending) => told(Verdict::Accepted),
             Ok(End::AlreadyAccepted) => told(Verdict::AlreadyAccepted),
             Ok(End::Refused(reason)) => settle::refused(&reason),
             Ok(_) => told(Verdict::TryLater),
-            Err((_, trouble)) => of_trouble(&trouble),
+            Err((_, trouble)) => {
+                run.trace.push(trouble.in_full());
+                of_trouble(&trouble)
+            }
         };
-        Entered { told, trace: run.trace }
+        entered(told, run.trace)
     }
 
     fn current(&self) -> Option<Arc<Table>> {
@@ -200,26 +246,41 @@ impl Listed {
         on(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn stamp(&self) -> Result<Stamp, String> {
-        let at = |error| format!("{}: {error}", self.file.path.display());
-        let found = std::fs::metadata(&self.file.path).map_err(at)?;
-        Ok(Stamp {
-            modified: found.modified().map_err(at)?,
-            bytes: found.len(),
-        })
+    /// How it looks. A share that is away may keep who looks waiting for long.
+    async fn stamp(&self) -> Result<Stamp, String> {
+        let path = self.file.path.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            let found = std::fs::metadata(&path)?;
+            Ok(Stamp {
+                modified: found.modified()?,
+                bytes: found.len(),
+            })
+        });
+        let looked = looked.await.unwrap_or_else(|broken| Err(std::io::Error::other(broken)));
+        looked.map_err(|error| format!("{}: {error}", self.file.path.display()))
     }
 
-    async fn read(&self, stamp: Stamp) -> Result<Table, String> {
+    async fn read(&self, stamp: Stamp) -> Result<Table, Wrong> {
+        let at = |why: String| format!("{}: {why}", self.file.path.display());
         if stamp.bytes > BYTES_MAX {
-            return Err(format!("{}: is larger than 256 MiB", self.file.path.display()));
+            return Err(Wrong::File(at("is larger than 256 MiB".to_owned())));
         }
         let file = self.file.clone();
         let read = tokio::task::spawn_blocking(move || rows::read(&file)).await;
-        let rows = read.map_err(|_| "the file could not be read: the reader broke off".to_owned())?;
-        let rows = rows.map_err(|why| format!("{}: {why}", self.file.path.display()))?;
-        if self.stamp()? != stamp {
-            return Err(format!("{}: was changed while it was read", self.file.path.display()));
+        let read = read.map_err(|_| Wrong::File(at("could not be read: the reader broke off".to_owned())))?;
+        if self.stamp().await.map_err(Wrong::Passing)? != stamp {
+            return Err(Wrong::Passing(at("was changed while it was read".to_owned())));
         }
+        let rows = read.map_err(|wrong| match wrong {
+            Wrong::File(why) => Wrong::File(at(why)),
+            Wrong::Passing(why) => Wrong::Passing(at(why)),
+        })?;
+        self.table_of(stamp, &rows)
+            .await
+            .map_err(|error| Wrong::Passing(at(format!("no table could be made of it: {}", error.in_full()))))
+    }
+
+    async fn table_of(&self, stamp: Stamp, rows: &[rows::Row]) -> Result<Table, DatabaseError> {
         let path = std::env::temp_dir().join(format!("unigate-{}.sqlite", uuid::Uuid::new_v4().simple()));
         let kept_in = Scratch(path.clone());
         let columns = rows::columns(&self.file);
@@ -227,9 +288,9 @@ impl Listed {
             name: &self.file.table,
             columns: &columns,
             index: &self.file.index,
-            rows: &rows,
+            rows,
         };
-        sql::write_table(&path, table).await.map_err(|error| error.in_full())?;
+        sql::write_table(&path, table).await?;
         let limits = Limits {
             pool_size: self.profile.check_connections,
             timeout: Duration::from_secs(self.profile.timeout_seconds.into()),
@@ -241,8 +302,7 @@ impl Listed {
         };
         let url = SecretString::from(format!("sqlite:{}", path.display()));
         Ok(Table {
-            database: Database::open(&url, &limits).map_err(|error| error.in_full())?,
-            compiled: Compiled::of_payee(&self.payee, &self.profile, Dialect::Sqlite)?,
+            database: Database::open(&url, &limits)?,
             rows: rows.len(),
             stamp,
             _kept_in: kept_in,
@@ -250,13 +310,29 @@ impl Listed {
     }
 }
 
-impl Stamp {
-    /// Of a file that is not there.
-    const NONE: Self = Self {
-        modified: SystemTime::UNIX_EPOCH,
-        bytes: 0,
-    };
+/// Reads a file; who else wants to waits for the end of this.
+struct Busy<'a> {
+    listed: &'a Listed,
+    _reading: OwnedMutexGuard<()>,
+}
+
+impl<'a> Busy<'a> {
+    fn with(listed: &'a Listed, reading: OwnedMutexGuard<()>) -> Self {
+        listed.with(|state| state.busy = Some((Instant::now(), false)));
+        Self {
+            listed,
+            _reading: reading,
+        }
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.listed.with(|state| state.busy = None);
+    }
 }
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_trouble;

@@ -3,13 +3,13 @@
 
 use domain::declaration::{FileFormat, FileSource, TextEncoding};
 
-use super::{dbf, text, workbook};
+use super::{Wrong, dbf, text, workbook};
 
 /// A row: a value for each declared column, in the order of [`columns`].
 pub(super) type Row = Vec<Option<String>>;
 
-/// A line of a file: its number, and its values.
-pub(super) type Line = (usize, Vec<Option<String>>);
+/// What the rows that are kept of lines may come to, in bytes with their own weight: a line can be as short as its end.
+pub(super) const KEPT_MAX: usize = 512 * 1024 * 1024;
 
 /// The names of the table's columns.
 pub(super) fn columns(file: &FileSource) -> Vec<String> {
@@ -17,35 +17,57 @@ pub(super) fn columns(file: &FileSource) -> Vec<String> {
 }
 
 /// Reads a file whole. Errors name the line.
-pub(super) fn read(file: &FileSource) -> Result<Vec<Row>, String> {
-    let bytes = std::fs::read(&file.path).map_err(|error| error.to_string())?;
+pub(super) fn read(file: &FileSource) -> Result<Vec<Row>, Wrong> {
+    let bytes = std::fs::read(&file.path).map_err(|error| Wrong::Passing(error.to_string()))?;
     let encoding = file.encoding.unwrap_or(match file.format {
         FileFormat::Dbf => TextEncoding::Cp866,
         FileFormat::Csv | FileFormat::Xlsx | FileFormat::Xls => TextEncoding::Utf8,
     });
-    match file.format {
-        FileFormat::Csv => by_lines(
-            file,
-            text::read(&bytes, encoding, file.separator, file.header as usize)?,
-        ),
-        FileFormat::Dbf => by_lines(file, dbf::read(&bytes, encoding)?),
+    let rows = match file.format {
+        FileFormat::Csv => text::read(&bytes, file, encoding),
+        FileFormat::Dbf => dbf::read(&bytes, file, encoding),
         FileFormat::Xlsx => workbook::xlsx(&bytes, file),
         FileFormat::Xls => workbook::xls(&bytes, file),
-    }
+    };
+    rows.map_err(Wrong::File)
 }
 
-fn by_lines(file: &FileSource, (heading, lines): (Vec<String>, Vec<Line>)) -> Result<Vec<Row>, String> {
-    let places = places(file, &heading)?;
-    lines
-        .into_iter()
-        .map(|(number, values)| {
-            if values.len() != heading.len() {
-                let (given, wanted) = (values.len(), heading.len());
-                return Err(format!("line {number}: has {given} values instead of {wanted}"));
-            }
-            Ok(places.iter().map(|place| values[*place].clone()).collect())
+/// The rows of a file of lines: of each only what was declared is read and kept.
+pub(super) struct Rows {
+    /// Where each declared column stands.
+    pub(super) places: Vec<usize>,
+    rows: Vec<Row>,
+    pub(super) kept: usize,
+}
+
+impl Rows {
+    pub(super) fn under(file: &FileSource, heading: &[String]) -> Result<Self, String> {
+        Ok(Self {
+            places: places(file, heading)?,
+            rows: Vec::new(),
+            kept: 0,
         })
-        .collect()
+    }
+
+    /// Takes a line over, by the values at its places.
+    pub(super) fn take(&mut self, value: impl Fn(usize) -> Result<Option<String>, String>) -> Result<(), String> {
+        let row: Row = self
+            .places
+            .iter()
+            .map(|place| value(*place))
+            .collect::<Result<_, _>>()?;
+        let text: usize = row.iter().flatten().map(String::len).sum();
+        self.kept += text + size_of::<Row>() + row.len() * size_of::<Option<String>>();
+        if self.kept > KEPT_MAX {
+            return Err(format!("there is more in it than {KEPT_MAX} bytes"));
+        }
+        self.rows.push(row);
+        Ok(())
+    }
+
+    pub(super) fn end(self) -> Vec<Row> {
+        self.rows
+    }
 }
 
 /// Where each declared column stands in the heading.

@@ -8,16 +8,16 @@ use serde_json::json;
 use super::*;
 
 /// A directory of one test, gone with it.
-struct Place(PathBuf);
+pub(super) struct Place(pub(super) PathBuf);
 
 impl Place {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let path = std::env::temp_dir().join(format!("unigate-test-{}", uuid::Uuid::new_v4().simple()));
         std::fs::create_dir(&path).unwrap();
         Self(path)
     }
 
-    fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+    pub(super) fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let path = self.0.join(name);
         std::fs::write(&path, bytes).unwrap();
         path
@@ -30,23 +30,28 @@ impl Drop for Place {
     }
 }
 
-fn listed(path: &Path, file: serde_json::Value) -> Listed {
+/// A payee of fines with this file.
+pub(super) fn payee(path: &Path, file: serde_json::Value) -> Payee {
     let mut given = json!({"path": path, "refresh_seconds": 1});
     given.as_object_mut().unwrap().extend(file.as_object().unwrap().clone());
-    let payee: Payee = read(json!({
+    read(json!({
         "id": "fines", "name": "Fines", "gateway": "databases", "currency": "RUB",
         "account": {"pattern": "^.+$"}, "amount": {"min": 1, "max": 100_000_000},
         "register": {"schedule": "0 0 * * *", "mail_to": ["a@example.org"]},
         "databases": {"file": given, "check": {"statement": [{"sql": "select name, amount_due from list where account = :account"}]}}
     }))
-    .unwrap();
+    .unwrap()
+}
+
+pub(super) fn listed(path: &Path, file: serde_json::Value) -> Arc<Listed> {
+    let payee = payee(path, file);
     let profile = payee.databases.clone().unwrap();
-    Listed::new(&payee, &profile, profile.file.as_ref().unwrap())
+    Arc::new(Listed::new(&payee, &profile, profile.file.as_ref().unwrap()).unwrap())
 }
 
 const COLUMNS: [(&str, &str); 3] = [("Счёт", "account"), ("ФИО", "name"), ("Долг", "amount_due")];
 
-fn columns() -> serde_json::Value {
+pub(super) fn columns() -> serde_json::Value {
     COLUMNS
         .iter()
         .map(|(heading, name)| ((*heading).to_owned(), json!(name)))
@@ -54,7 +59,7 @@ fn columns() -> serde_json::Value {
         .into()
 }
 
-async fn rows(table: &Table) -> Vec<String> {
+pub(super) async fn rows(table: &Table) -> Vec<String> {
     let statement = sql::Statement {
         place: "test".to_owned(),
         sql: "select account, name, amount_due from list order by account".into(),
@@ -97,7 +102,7 @@ async fn separated_values_are_read_in_each_encoding_and_in_no_other() {
 }
 
 /// A dBase table of these fields (name, kind, length) and records.
-fn dbf(fields: &[(&str, u8, u8)], records: &[(u8, Vec<&str>)]) -> Vec<u8> {
+pub(super) fn dbf(fields: &[(&str, u8, u8)], records: &[(u8, Vec<&str>)]) -> Vec<u8> {
     let length: usize = 1 + fields.iter().map(|(_, _, length)| usize::from(*length)).sum::<usize>();
     let begin = 32 + 32 * fields.len() + 1;
     let mut bytes = vec![0x03, 126, 11, 23];
@@ -152,7 +157,7 @@ async fn a_dbase_table_keeps_every_digit_and_no_deleted_record() {
     }
 }
 
-fn workbook(rows: &[[&str; 3]]) -> Vec<u8> {
+pub(super) fn workbook(rows: &[[&str; 3]]) -> Vec<u8> {
     let mut book = rust_xlsxwriter::Workbook::new();
     let sheet = book.add_worksheet();
     sheet.write(0, 0, "Постановления").unwrap();
@@ -297,9 +302,9 @@ async fn a_workbook_that_would_fill_the_memory_is_refused_and_the_one_before_sta
 }
 
 /// Looks until something came of it.
-async fn looked(listed: &Listed) -> Looked {
+pub(super) async fn looked(listed: &Arc<Listed>) -> Looked {
     let mut found = Looked::Same;
-    for _ in 0..200 {
+    for _ in 0..2_000 {
         found = listed.look().await;
         if found != Looked::Same {
             break;

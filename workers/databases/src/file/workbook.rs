@@ -138,13 +138,19 @@ impl<'a> Reading<'a> {
     }
 }
 
+/// A number with its first 15 digits.
+fn shown(number: f64) -> f64 {
+    format!("{number:.14e}").parse().unwrap_or(number)
+}
+
 fn text(cell: &Data) -> Result<Option<String>, String> {
     Ok(match cell {
         Data::Empty => None,
         Data::String(text) | Data::DateTimeIso(text) | Data::DurationIso(text) => value(text),
         Data::Int(integer) => Some(integer.to_string()),
         Data::Float(number) if number.fract() == 0.0 && number.abs() < EXACT_MAX => Some(format!("{number:.0}")),
-        Data::Float(number) => Some(number.to_string()),
+        // As many digits as the program shows that saved it: the rest is what binary fractions make of a sum.
+        Data::Float(number) => Some(shown(*number).to_string()),
         Data::Bool(flag) => Some(flag.to_string()),
         Data::DateTime(moment) => {
             let (year, month, day, hour, minute, second, _) = moment.to_ymd_hms_milli();

@@ -1,29 +1,34 @@
 //! Whether the accounts that a payee's database gave us may do more than the scenario needs.
 
 use domain::declaration::StepKind;
-use sql::{Access, Database, DatabaseError, Dialect, Statement, Values};
+use sql::{Database, DatabaseError, Dialect};
 
 use super::{Findings, Severity};
+use crate::catalogue;
 use crate::source::{Server, Source};
 
 /// What an account of PostgreSQL may do beyond tables.
 const POSTGRES_ROLE: &str = "select case when rolsuper then 'superuser' when rolcreatedb then 'createdb'
       when rolcreaterole then 'createrole' end as excess from pg_roles where rolname = current_user
-      and (rolsuper or rolcreatedb or rolcreaterole)";
+      and (rolsuper or rolcreatedb or rolcreaterole) order by 1";
 /// The tables it may change.
 const POSTGRES_TABLES: &str = "select distinct table_name::text as name from information_schema.table_privileges
       where privilege_type in ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE') and table_schema not in ('pg_catalog', 'information_schema')
         and (grantee = 'PUBLIC' or pg_has_role(current_user, grantee, 'usage')) order by 1";
 /// What an account of MySQL may do everywhere.
 const MYSQL_EVERYWHERE: &str = "select lower(privilege_type) as excess from information_schema.user_privileges
-      where grantee = concat('''', replace(current_user(), '@', '''@'''), '''') and privilege_type <> 'USAGE' limit 1";
-/// The tables that it may change one by one, and the databases.
+      where grantee = concat('''', replace(current_user(), '@', '''@'''), '''') and privilege_type <> 'USAGE' order by 1";
+/// The tables that it may change one by one, and the databases of which it may change all.
 const MYSQL_TABLES: &str = "select distinct table_name as name from information_schema.table_privileges
-      where privilege_type in ('INSERT', 'UPDATE', 'DELETE') order by 1";
+      where privilege_type in ('INSERT', 'UPDATE', 'DELETE')
+      union select concat(table_schema, '.*') as name from information_schema.schema_privileges
+      where privilege_type in ('INSERT', 'UPDATE', 'DELETE')
+        and grantee = concat('''', replace(current_user(), '@', '''@'''), '''') order by 1";
 /// Tables whose changes stay, whatever becomes of the transaction: MySQL's older engines know none.
 const MYSQL_KEPT: &str = "select lower(t.table_name) as name from information_schema.tables t
       where t.table_schema = database() and t.table_type = 'BASE TABLE'
-        and not exists (select 1 from information_schema.engines e where e.engine = t.engine and e.transactions = 'YES')";
+        and not exists (select 1 from information_schema.engines e where e.engine = t.engine and e.transactions = 'YES')
+      order by 1";
 
 pub(super) async fn look(source: &Source, server: &Server, findings: &mut Findings) -> Result<(), DatabaseError> {
     let (role, tables) = match server.write.dialect() {
@@ -91,16 +96,8 @@ async fn look_at_engines(server: &Server, findings: &mut Findings) -> Result<(),
 }
 
 async fn ask(database: &Database, sql: &str, column: &str) -> Result<Vec<String>, DatabaseError> {
-    let statement = Statement {
-        place: "information_schema".to_owned(),
-        sql: sql.into(),
-        parameters: Vec::new(),
-        optional: true,
-    };
-    let mut tx = database.begin(Access::Read).await?;
-    let found = tx.run(&statement, &Values::default()).await?;
-    tx.rollback().await?;
-    Ok(found.rows.iter().filter_map(|row| row.text(column)).collect())
+    let rows = catalogue::rows(database, sql).await?;
+    Ok(rows.iter().filter_map(|row| row.text(column)).collect())
 }
 
 /// Whether a statement names a table, as a word of its own.

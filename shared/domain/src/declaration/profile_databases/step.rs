@@ -89,7 +89,7 @@ pub struct Statement {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub when: Vec<When>,
     /// For `pay`: a unique key keeps this one from being done twice. That the key is in the way means that the payment was
-    /// entered before.
+    /// entered before, if `status` knows it.
     #[serde(default, skip_serializing_if = "super::super::is_false")]
     pub unique: bool,
     /// For `check`: what the payer is asked once this statement has been run. Those after it are run when it is entered.
@@ -289,6 +289,11 @@ impl PayStep {
             self.ask_status_first && profile.status.is_none(),
             "ask_status_first",
             "needs [databases.status]: what is asked?",
+        );
+        found.refuse_if(
+            unique > 0 && profile.status.is_none(),
+            "statement",
+            "unique = true needs [databases.status]: a key that is taken may be taken by something else",
         );
         found
     }
