@@ -63,6 +63,11 @@ async fn is_set_up(backend: Backend) {
             ":tariff) /* ; */; delete from accounts",
             "holds more than one statement",
         ),
+        (
+            "limit :limit",
+            "limit 10",
+            "databases.list.statement[0]: does not ask page by page (:limit is missing)",
+        ),
     ] {
         let broken = scenario.replace(from, to);
         assert_ne!(broken, scenario, "{from}");

@@ -151,17 +151,21 @@ fn payee(databases: serde_json::Value) -> Result<Payee, Vec<String>> {
 
 #[test]
 fn a_scenario_that_could_enter_a_payment_twice_is_refused() {
+    let status = json!({"statement": [{"sql": "select"}]});
     let with_pay = |pay: serde_json::Value| payee(json!({"url": "env:DB", "pay": pay}));
     let wrong = with_pay(json!({"statement": [{"sql": "insert"}]})).unwrap_err();
     assert!(
         wrong[0].contains("databases.pay.statement: nothing keeps a payment from being entered twice"),
         "{wrong:?}"
     );
-    let unique = with_pay(json!({"statement": [{"sql": "insert", "unique": true}]})).unwrap();
+    let unique = json!({"statement": [{"sql": "insert", "unique": true}]});
+    let wrong = with_pay(unique.clone()).unwrap_err();
+    assert!(wrong[0].contains("unique = true needs [databases.status]"), "{wrong:?}");
+    let unique = payee(json!({"url": "env:DB", "status": status, "pay": unique})).unwrap();
     assert!(unique.online().unwrap().idempotent);
     let wrong = with_pay(json!({"ask_status_first": true, "statement": [{"sql": "insert"}]})).unwrap_err();
     assert!(wrong[0].contains("needs [databases.status]"), "{wrong:?}");
-    let asked = payee(json!({"url": "env:DB", "status": {"statement": [{"sql": "select"}]},
+    let asked = payee(json!({"url": "env:DB", "status": status,
         "pay": {"ask_status_first": true, "statement": [{"sql": "insert"}]}}))
     .unwrap();
     let online = asked.online().unwrap();
@@ -222,7 +226,8 @@ fn what_makes_no_sense_is_named_by_its_place() {
 fn an_address_with_a_password_is_not_shown() {
     use crate::declaration::Declaration as _;
     let pay = json!({"statement": [{"sql": "insert", "unique": true}]});
-    let payee = payee(json!({"url": "postgres://gate:hunter2@db/bill", "pay": pay})).unwrap();
+    let status = json!({"statement": [{"sql": "select"}]});
+    let payee = payee(json!({"url": "postgres://gate:hunter2@db/bill", "pay": pay, "status": status})).unwrap();
     let shown = payee.to_public_json().to_string() + &format!("{payee:?}");
     assert!(!shown.contains("hunter2"), "{shown}");
 }
