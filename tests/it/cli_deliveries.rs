@@ -29,6 +29,11 @@ async fn refused(count: usize) -> (World, Payee, Vec<String>) {
     })
     .await;
     assert!(workers.end().await.success());
+    // Who listens from now on hears only of what comes after.
+    wait_for("all to be told", PATIENCE, async || {
+        (world.value("SELECT count(*) FROM event").await == "0").then_some(())
+    })
+    .await;
     (world, payee, ids)
 }
 
