@@ -117,8 +117,8 @@ struct IntakeArgs {
     /// Pairs of measurements per figure
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=99))]
     pairs: u32,
-    /// Payments per measurement
-    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
+    /// Payments per measurement; the first second of a new database says little about the hours after it
+    #[arg(long, default_value_t = 60_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
     payments: u32,
     /// Only figures whose names begin so: drain, fed, answers, idle
     #[arg(long, default_value = "")]
