@@ -15,6 +15,7 @@ mod output;
 pub mod workers;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use runtime::settings::environment;
@@ -22,6 +23,9 @@ use runtime::telemetry;
 
 use crate::cli::{Cli, Command};
 use crate::ending::Ending;
+
+/// How long an ended process waits for threads that are still reading or writing a file.
+const STRAGGLERS: Duration = Duration::from_secs(2);
 
 /// Parses the arguments, runs the command and turns its end into an exit code: 0 done, 1 failed, 2 wrong usage, 64 bad
 /// configuration.
@@ -41,7 +45,10 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return ending::report(&error.into()),
     };
-    match runtime.block_on(Box::pin(commands::run(cli.command))) {
+    let ended = runtime.block_on(Box::pin(commands::run(cli.command)));
+    // All that was to be finished is: who is still away hangs, in a payee's file on a share that does not answer.
+    runtime.shutdown_timeout(STRAGGLERS);
+    match ended {
         Ok(Ending::Done) => ExitCode::SUCCESS,
         Ok(Ending::Failed) => ExitCode::from(ending::FAILED),
         Err(error) => ending::report(&error),
