@@ -261,7 +261,7 @@ grant select on notice, notice_mail to unigate_operator, unigate_readonly;
 grant select on disclosure, disclosure_card, disclosure_chunk to unigate_operator;
 grant insert (disclosure_id, kind, product_id, recipients, pgp_keys, reason, asked, requested_by, cards, total, currency)
     on disclosure to unigate_operator;
--- And asking for a return again, also for another issuer.
+-- And asking for a return again, also for another issuer; a trigger keeps the recipient of a card that is shown.
 grant update (state, refusal, finished_at, bytes, collected_at, cleared_at, recipients, pgp_keys)
     on disclosure to unigate_operator;
 grant insert on disclosure_card to unigate_operator;

@@ -84,6 +84,18 @@ create table disclosure (
     check ((state = 'refused') = (refusal is not null)),
     check (state = 'done' or (collected_at is null and cleared_at is null))
 );
+
+-- A return goes to another issuer if need be. A card is shown to nobody but who asked: rights cannot tell the two apart,
+-- and whoever may ask for returns again could have a colleague's answer sealed to a key of his own.
+create function disclosure_keeps_recipient() returns trigger language plpgsql as $$
+begin
+    raise exception 'a card is shown to nobody but who asked: the recipient of disclosure % stays', old.disclosure_id
+        using errcode = 'insufficient_privilege';
+end $$;
+create trigger disclosure_keeps_recipient before update on disclosure for each row
+    when (old.kind = 'show' and (old.recipients, old.kind) is distinct from (new.recipients, new.kind))
+    execute function disclosure_keeps_recipient();
+
 create index disclosure_open on disclosure (requested_at) where state in ('waiting', 'working');
 create index disclosure_kept on disclosure (finished_at) where state = 'done' and cleared_at is null;
 

@@ -2,7 +2,8 @@
 
 use age::x25519::Identity;
 use serde_json::json;
-use store::{Store, StoreSettings};
+use store::disclosures::{self, Show};
+use store::{Store, StoreSettings, scratch};
 use testkit::process::{Process, run};
 
 use crate::cli::Files;
@@ -102,6 +103,48 @@ async fn cards_are_sold_given_instead_and_returned_with_the_rights_of_each_role(
 
     assert!(worker.end().await.success());
     for user in [operator, seller] {
+        user.end(&world).await;
+    }
+}
+
+/// Whoever may send a return to another issuer could else have what a colleague asked for sealed to a key of his own.
+#[tokio::test]
+async fn what_a_colleague_asked_to_see_is_sealed_to_nobody_else() {
+    let world = bare().await;
+    world.product(MTS).await;
+    world.cards("mts-100", 1, 1).await;
+    grant(&world).await;
+    let (asks, peeps) = (
+        User::of(&world, "unigate_operator").await,
+        User::of(&world, "unigate_operator").await,
+    );
+    let [mine, other] = [(); 2].map(|()| Identity::generate().to_public().to_string());
+    let store = |user: &User| {
+        let settings = StoreSettings {
+            url: user.url.clone().into(),
+            ..world.stand.settings().store
+        };
+        Store::connect(&settings).unwrap()
+    };
+    let show = Show {
+        product: &"mts-100".parse().unwrap(),
+        serial: "0001",
+        recipient: &mine,
+        reason: "the payer cannot read it",
+        who: "tester",
+    };
+    let asked = disclosures::ask_show(&store(&asks), &show).await.unwrap();
+
+    let redirect = format!("UPDATE disclosure SET recipients = ARRAY['{other}']");
+    let refused = scratch::sql(&store(&peeps), &redirect).await.unwrap_err();
+    assert!(
+        refused.to_string().contains("shown to nobody but who asked"),
+        "{refused}"
+    );
+    let recipients = "SELECT recipients = ARRAY['{}'] FROM disclosure".replace("{}", &mine);
+    assert_eq!(world.value(&recipients).await, "t");
+    assert!(disclosures::give_up(&store(&peeps), asked.disclosure_id).await.unwrap());
+    for user in [asks, peeps] {
         user.end(&world).await;
     }
 }
