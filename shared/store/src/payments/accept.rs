@@ -196,9 +196,13 @@ async fn insert_history(tx: &Tx, fresh: &[&NewPayment<'_>], numbers: &[Number]) 
 /// Payments of online payees are due at once. Those of register payees have a place among themselves: their positions
 /// are dealt from the ledger row, which stays locked until the commit, so they rise in commit order, and the time of
 /// acceptance, stamped from the same row, never falls as they rise. The series is written with them, and never again.
+///
+/// `only_row` has the ledger's row found by its key. Read whole, it counts as forbidden to workers (`enable_seqscan`): a
+/// plan for a batch without registers does without, so the plan for any batch looks dearer than plans made for each, for
+/// ever, and every batch is planned anew.
 const INSERT_HISTORY: &str = "WITH dealt AS (
          UPDATE ledger SET last_position = last_position + $17::int8, clock = greatest(clock, clock_timestamp())
-         WHERE $17::int8 > 0 RETURNING last_position - $17::int8 AS before, clock)
+         WHERE only_row AND $17::int8 > 0 RETURNING last_position - $17::int8 AS before, clock)
      INSERT INTO payment (payment_id, number, payee_id, payee_version, gateway, terminal_id, account, amount, fee, currency,
                           fields, receipt_number, paid_at, traceparent, give_up_at, accepted_at, next_act, due_at,
                           series_id, position)
