@@ -16,6 +16,8 @@ create index payment_delivered on payment (payee_id, delivered_at, number) where
 
 -- Registers of online payees hold what was delivered between two cut-offs. They are series of their own, without positions.
 alter table series add column holds text not null default 'accepted' check (holds in ('accepted', 'delivered'));
+-- Looked for with every look at what is due, among all the others.
+create index series_delivered on series (series_id) where holds = 'delivered';
 alter table register
     drop constraint register_check,
     add constraint register_period check (kind <> 'copy' or (period_from is not null and period_to is not null));

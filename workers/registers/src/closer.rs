@@ -2,13 +2,15 @@
 
 use domain::RegisterId;
 use futures::StreamExt;
+use jiff::Timestamp;
 use store::registers;
 use store::{Store, StoreError};
 
-/// Series closed at a time: what it costs is flights to the database, and nobody else waits for them.
-const AT_ONCE: usize = 4;
+/// Series closed in one transaction, and such transactions at a time: what closing costs is flights to the database.
+const TOGETHER: usize = 16;
+const AT_ONCE: usize = 2;
 
-/// Closes everything that is due now and says which registers that made. Several closers at once take turns.
+/// Closes what is due now and says which registers that made; if any, there may be more. Several closers at once take turns.
 pub async fn close_all_due(store: &Store) -> Result<Vec<RegisterId>, StoreError> {
     let mut due = registers::series_due(store).await?;
     begin_anywhere(&mut due);
@@ -17,17 +19,38 @@ pub async fn close_all_due(store: &Store) -> Result<Vec<RegisterId>, StoreError>
     if !due.is_empty() {
         // Once for all: every cut-off up to here has passed by the ledger's clock.
         let until = registers::advance_clock(store).await?;
-        let close = |series| async move { (series, Box::pin(registers::close_due(store, series, until)).await) };
-        let mut closing = futures::stream::iter(due).map(close).buffer_unordered(AT_ONCE);
-        while let Some((series, closing)) = closing.next().await {
-            take(store, series, closing, &mut closed).await?;
-        }
+        closed = close_together(store, &due, until).await?;
     }
     for series in delivered {
-        let closing = Box::pin(registers::close_delivered(store, series)).await;
-        take(store, series, closing, &mut closed).await?;
+        closed.extend(kept(store, series, Box::pin(registers::close_delivered(store, series)).await).await?);
     }
     metrics::counter!("unigate_registers_closed_total").increment(closed.len() as u64);
+    Ok(closed)
+}
+
+/// Closes series, some at a time.
+async fn close_together(store: &Store, due: &[i64], until: Timestamp) -> Result<Vec<RegisterId>, StoreError> {
+    let close = |series: Vec<i64>| async move {
+        let closing = Box::pin(registers::close_due(store, &series, until)).await;
+        (series, closing)
+    };
+    let mut closing = futures::stream::iter(due.chunks(TOGETHER).map(<[i64]>::to_vec))
+        .map(close)
+        .buffer_unordered(AT_ONCE);
+    let mut closed = Vec::new();
+    while let Some((series, done)) = closing.next().await {
+        match done {
+            Ok(registers) => closed.extend(registers),
+            // One that cannot be closed keeps none of the others open.
+            Err(error) => {
+                tracing::debug!(?series, %error, "closed one by one instead");
+                for one in series {
+                    let alone = Box::pin(registers::close_due(store, &[one], until)).await;
+                    closed.extend(kept(store, one, alone).await?);
+                }
+            }
+        }
+    }
     Ok(closed)
 }
 
@@ -38,21 +61,21 @@ fn begin_anywhere(due: &mut [i64]) {
     due.rotate_left(usize::try_from(place).unwrap_or(0));
 }
 
-async fn take(
+/// What closing a series made. An error is told, and is one for the caller only if it is the database that is away.
+async fn kept(
     store: &Store,
     series: i64,
-    closing: Result<Vec<RegisterId>, StoreError>,
-    closed: &mut Vec<RegisterId>,
-) -> Result<(), StoreError> {
-    match closing {
-        Ok(registers) => closed.extend(registers),
-        // The database is away, for all of them.
-        Err(error) if error.is_retryable() && store.ping().await.is_err() => return Err(error),
+    closed: Result<Vec<RegisterId>, StoreError>,
+) -> Result<Vec<RegisterId>, StoreError> {
+    match closed {
+        Ok(registers) => Ok(registers),
+        // For all of them.
+        Err(error) if error.is_retryable() && store.ping().await.is_err() => Err(error),
         // One series that cannot be closed (or not in time, or not now) must not keep the others open.
         Err(error) => {
             tracing::error!(series, %error, "a series cannot be closed");
             metrics::counter!("unigate_registers_failed_total", "stage" => "close").increment(1);
+            Ok(Vec::new())
         }
     }
-    Ok(())
 }

@@ -12,7 +12,7 @@ use domain::{PayeeId, RegisterId};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::series::{SERIES, Series};
+use super::series::{MOST_AT_ONCE, SERIES, Series};
 use crate::audit::{self, Act};
 use crate::{Store, StoreError, Tx};
 
@@ -24,7 +24,7 @@ use crate::{Store, StoreError, Tx};
 pub async fn advance_clock(store: &Store) -> Result<Timestamp, StoreError> {
     let row = store
         .query_one(
-            "UPDATE ledger SET clock = greatest(clock + interval '1 microsecond', clock_timestamp()) RETURNING clock",
+            "UPDATE ledger SET clock = greatest(clock + interval '1 microsecond', clock_timestamp()) WHERE only_row RETURNING clock",
             &[],
         )
         .await?;
@@ -43,7 +43,7 @@ pub async fn series_due(store: &Store) -> Result<Vec<i64>, StoreError> {
                         SELECT FROM payment p
                         WHERE p.series_id = s.series_id AND p.position > s.last_hi AND p.state <> 'revoked'
                         ORDER BY p.position OFFSET s.every_payments - 1 LIMIT 1)))
-             ORDER BY s.next_cutoff NULLS LAST LIMIT 1024",
+             ORDER BY s.next_cutoff NULLS LAST LIMIT 4096",
             &[],
         )
         .await?;
@@ -66,29 +66,30 @@ pub(super) fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)
 }
 
-/// Closes what is due of a series by `until`, which [`advance_clock`] has returned. Nothing when another closer is at it, or was:
-/// several that find the same series due must not do the work twice.
-pub async fn close_due(store: &Store, series_id: i64, until: Timestamp) -> Result<Vec<RegisterId>, StoreError> {
+/// Closes what is due of these series by `until`, which [`advance_clock`] has returned, in one transaction: all of it or
+/// nothing. Those that another closer is at, or was, are left alone: several that find the same series due must not do the
+/// work twice. Of a long absence some may stay due.
+pub async fn close_due(store: &Store, series: &[i64], until: Timestamp) -> Result<Vec<RegisterId>, StoreError> {
     let tx = store.begin().await?;
     let still_due = format!(
-        "{SERIES} s WHERE series_id = $1
+        "{SERIES} s WHERE series_id = ANY($1)
              AND (next_cutoff <= clock_timestamp() OR every_payments IS NOT NULL
                  OR planned_version IS DISTINCT FROM (SELECT version FROM payee y WHERE y.payee_id = s.payee_id))
-         FOR NO KEY UPDATE SKIP LOCKED"
+         ORDER BY series_id FOR NO KEY UPDATE SKIP LOCKED"
     );
-    let locked = tx.query_opt(&still_due, &[&series_id]).await?;
-    let Some(row) = locked else {
+    let locked = tx.query(&still_due, &[&series]).await?;
+    if locked.is_empty() {
         tx.rollback().await?;
         return Ok(Vec::new());
-    };
-    let mut series = Series::read(&tx, &row).await?;
-    let closed = if series.payee.suspended {
-        Vec::new()
-    } else {
-        series.close_due(&tx, until).await?
-    };
+    }
+    let mut registers = Vec::new();
+    for mut series in Series::read_all(&tx, &locked).await? {
+        if !series.payee.suspended && registers.len() < MOST_AT_ONCE {
+            registers.extend(series.close_due(&tx, until).await?);
+        }
+    }
     tx.commit().await?;
-    Ok(closed)
+    Ok(registers)
 }
 
 /// Closes a payee's open range now, for an operator: first what was due, then the rest. No register when nothing is open.
@@ -156,9 +157,6 @@ pub async fn close_before_change(store: &Store, tx: &Tx, payees: &[Payee]) -> Re
 
 async fn lock_series_of(tx: &Tx, payees: &[&str]) -> Result<Vec<Series>, StoreError> {
     let sql = format!("{SERIES} WHERE payee_id = ANY($1) AND holds = 'accepted' ORDER BY series_id FOR NO KEY UPDATE");
-    let mut all = Vec::new();
-    for row in tx.query(&sql, &[&payees]).await? {
-        all.push(Series::read(tx, &row).await?);
-    }
-    Ok(all)
+    let locked = tx.query(&sql, &[&payees]).await?;
+    Series::read_all(tx, &locked).await
 }

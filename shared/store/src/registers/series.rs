@@ -1,14 +1,17 @@
 //! One series under its lock: where its open range ends next, and freezing it there.
 
+use std::collections::HashMap;
+
 use domain::RegisterId;
 use domain::declaration::{Payee, RegisterProfile};
 use domain::register::{cutoffs_due, upcoming};
 use jiff::Timestamp;
+use tokio_postgres::Row;
 
 use crate::{StoreError, Tx};
 
 /// Ranges closed in one transaction; more wait for the next one, so that a long absence does not make a long lock.
-const MOST_AT_ONCE: usize = 64;
+pub(super) const MOST_AT_ONCE: usize = 64;
 
 /// To be locked `FOR NO KEY UPDATE`: closers take turns and revocations wait, while payments, whose foreign key shares
 /// the row, may still be added behind the cut-off.
@@ -46,16 +49,24 @@ struct Open {
 }
 
 impl Series {
-    /// Reads the payee after the lock is held: whoever held it before may have changed the payee.
-    pub(super) async fn read(tx: &Tx, row: &tokio_postgres::Row) -> Result<Self, StoreError> {
-        let (payee_id, name): (&str, &str) = (row.get(1), row.get(5));
+    /// Reads the payees after the locks are held: whoever held one before may have changed its payee.
+    pub(super) async fn read_all(tx: &Tx, rows: &[Row]) -> Result<Vec<Self>, StoreError> {
+        let payees: Vec<&str> = rows.iter().map(|row| row.get(1)).collect();
         let declared = tx
-            .query_one(
-                "SELECT version, declaration, updated_at FROM payee WHERE payee_id = $1",
-                &[&payee_id],
+            .query(
+                "SELECT payee_id, version, declaration, updated_at FROM payee WHERE payee_id = ANY($1)",
+                &[&payees],
             )
             .await?;
-        let payee: Payee = serde_json::from_value(declared.get(1))?;
+        let declared: HashMap<&str, &Row> = declared.iter().map(|payee| (payee.get(0), payee)).collect();
+        rows.iter()
+            .map(|row| Self::of(row, declared[row.get::<_, &str>(1)]))
+            .collect()
+    }
+
+    fn of(row: &Row, declared: &Row) -> Result<Self, StoreError> {
+        let (payee_id, name): (&str, &str) = (row.get(1), row.get(5));
+        let payee: Payee = serde_json::from_value(declared.get(2))?;
         let base = payee.register.clone();
         let base =
             base.ok_or_else(|| StoreError::unreadable(format!("payee {payee_id} has a series but no [register]")))?;
@@ -65,8 +76,8 @@ impl Series {
             last_hi: row.get(2),
             last_sequence: row.get(3),
             last_cutoff: row.get(4),
-            payee_version: declared.get(0),
-            declared_at: declared.get(2),
+            payee_version: declared.get(1),
+            declared_at: declared.get(3),
             payee,
             declared: own.is_some(),
             profile: own.unwrap_or(base),
@@ -171,14 +182,14 @@ impl Series {
 
     /// The open payment after so many others.
     async fn open(&self, tx: &Tx, others: i64) -> Result<Option<Open>, StoreError> {
-        let row = tx
-            .query_opt(
-                "SELECT position, accepted_at FROM payment
-                 WHERE series_id = $1 AND position > $2 AND state <> 'revoked'
-                 ORDER BY position OFFSET $3 LIMIT 1",
-                &[&self.series_id, &self.last_hi, &others],
-            )
-            .await?;
+        const OPEN: &str = "SELECT position, accepted_at FROM payment
+             WHERE series_id = $1 AND position > $2 AND state <> 'revoked' ORDER BY position LIMIT 1";
+        // Not for the first: a plan for any number of others looks dearer than the one for none, which would be made each time.
+        let after = format!("{OPEN} OFFSET $3");
+        let row = match others {
+            0 => tx.query_opt(OPEN, &[&self.series_id, &self.last_hi]).await?,
+            _ => tx.query_opt(&after, &[&self.series_id, &self.last_hi, &others]).await?,
+        };
         Ok(row.map(|row| Open {
             position: row.get(0),
             accepted_at: row.get(1),

@@ -1,6 +1,7 @@
 //! Every payment lands in exactly one register, at the right cut-off, whoever closes and how late.
 
 use domain::RegisterId;
+use domain::declaration::Payee;
 use registers::close_all_due;
 use serde_json::json;
 use store::StoreError;
@@ -77,6 +78,28 @@ async fn closers_at_once_take_turns() {
 }
 
 #[tokio::test]
+async fn one_series_that_cannot_be_closed_keeps_no_other_open() {
+    on_stand(|stand| async move {
+        for id in ["gvk", "teplo", "gas"] {
+            let declared = Payee {
+                id: id.parse().unwrap(),
+                ..payee(json!({}))
+            };
+            stand.declare(&declared).await;
+        }
+        stand.back_in_2020().await;
+        stand.pay("2020-03-01T13:00:00Z", 1).await;
+        stand
+            .sql("UPDATE payee SET declaration = declaration - 'register' WHERE payee_id = 'teplo'")
+            .await;
+        assert_eq!(close_all_due(&stand.store).await.unwrap().len(), 1);
+        let planned = "SELECT string_agg(payee_id, ' ' ORDER BY payee_id) FROM series WHERE next_cutoff > now()";
+        assert_eq!(stand.value(planned).await, "gas gvk");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_another_closer_has_closed_is_not_worked_on_again() {
     on_stand(|stand| async move {
         stand.declare(&payee(json!({}))).await;
@@ -84,16 +107,16 @@ async fn what_another_closer_has_closed_is_not_worked_on_again() {
         stand.pay("2020-03-01T13:00:00Z", 2).await;
         let due = series_due(&stand.store).await.unwrap();
         let until = advance_clock(&stand.store).await.unwrap();
-        assert_eq!(close_due(&stand.store, due[0], until).await.unwrap().len(), 1);
+        assert_eq!(close_due(&stand.store, &due, until).await.unwrap().len(), 1);
         // Somebody who has found it due before that writes nothing any more.
         let version = "SELECT xmin::text FROM series";
         let closed = stand.value(version).await;
-        assert_eq!(close_due(&stand.store, due[0], until).await.unwrap(), []);
+        assert_eq!(close_due(&stand.store, &due, until).await.unwrap(), []);
         assert_eq!(stand.value(version).await, closed);
         // Due again, also while nobody has planned it.
         stand.pay("2020-03-01T13:00:00Z", 1).await;
         stand.sql("UPDATE series SET planned_version = NULL").await;
-        close_due(&stand.store, due[0], until).await.unwrap();
+        close_due(&stand.store, &due, until).await.unwrap();
         assert_ne!(stand.value(version).await, closed);
     })
     .await;

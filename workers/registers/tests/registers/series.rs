@@ -129,7 +129,9 @@ async fn a_cut_off_without_payments_makes_a_register_where_one_is_wanted() {
         stand.pay("2020-03-04T22:00:00Z", 1).await;
         let until = "2020-03-05T21:00:00Z".parse().unwrap();
         let series = stand.value("SELECT series_id FROM series").await.parse().unwrap();
-        store::registers::close_due(&stand.store, series, until).await.unwrap();
+        store::registers::close_due(&stand.store, &[series], until)
+            .await
+            .unwrap();
         assert_eq!(
             stand.ranges().await,
             [
