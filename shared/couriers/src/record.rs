@@ -85,8 +85,10 @@ async fn write(tx: &Tx, ended: &[(&Locked, &Ended<'_>)]) -> Result<(), StoreErro
     deliveries::apply(tx, &written).await?;
     let open = || ended.iter().filter(|(locked, _)| locked.open);
     // The lane before its slot, as claims do.
-    let told = open().map(|(locked, one)| (one.payee, asking(locked.act), one.told));
-    outage::note(tx, told, &mut events).await?;
+    if open().any(|(locked, one)| locked.lane_in_trouble || !one.told.is_alive()) {
+        let told = open().map(|(locked, one)| (one.payee, asking(locked.act), one.told));
+        outage::note(tx, told, &mut events).await?;
+    }
     let slots: Vec<_> = open().map(|(locked, one)| (&locked.slot, rest(locked, one))).collect();
     lanes::give_back(tx, &slots).await?;
     emit(tx, events, first.payment.traceparent.as_deref()).await

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use store::StoreError;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::time::{Instant, timeout_at};
 
 use crate::survive::survive;
 use crate::sweep::Swept;
@@ -100,6 +101,10 @@ const MOST_IN_HAND: usize = 2048;
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// While one transaction commits, the next one is made ready.
 const RECORDERS: usize = 2;
+/// Where many are called, so great a part of the calls in hand is recorded together (half), if it ends within a moment: a
+/// transaction for each few costs everybody more than the moment does, and the plans of its statements besides.
+const PART_RECORDED: usize = 2;
+const MOMENT: Duration = Duration::from_millis(10);
 
 /// A call that has ended, and its place among those in hand.
 type Ended<C> = (Done<<C as Courier>::Job, <C as Courier>::Report>, Permits);
@@ -113,11 +118,11 @@ pub fn spawn<C: Courier>(context: &Context, courier: C) -> Arc<C> {
     let (ended, waiting) = mpsc::channel(MOST_IN_HAND);
     let waiting = Arc::new(Mutex::new(waiting));
     for _ in 0..RECORDERS {
-        let (context, courier, waiting) = (context.clone(), courier.clone(), waiting.clone());
+        let (context, courier, room, waiting) = (context.clone(), courier.clone(), room.clone(), waiting.clone());
         context
             .tasks
             .clone()
-            .spawn(async move { record_all(&context, &*courier, &waiting).await });
+            .spawn(async move { record_all(&context, &*courier, &room, &waiting).await });
     }
     sweep::spawn(context, C::NAME, C::NUDGE, move |context| {
         let (courier, room, ended) = (courier.clone(), room.clone(), ended.clone());
@@ -144,6 +149,11 @@ impl Room {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || Arc::new(Semaphore::new(MOST_OF_A_LANE));
         lanes.entry(lane.to_owned()).or_insert_with(new).clone()
+    }
+
+    /// How many jobs are called or recorded.
+    fn in_hand(&self) -> usize {
+        MOST_IN_HAND.saturating_sub(self.all.available_permits())
     }
 
     /// How many jobs each of these lanes may be given.
@@ -224,10 +234,15 @@ fn start<C: Courier>(
 }
 
 /// Records calls as they end, as many together as have ended, until nobody is left who could make one.
-async fn record_all<C: Courier>(context: &Context, courier: &C, waiting: &Mutex<mpsc::Receiver<Ended<C>>>) {
+async fn record_all<C: Courier>(
+    context: &Context,
+    courier: &C,
+    room: &Room,
+    waiting: &Mutex<mpsc::Receiver<Ended<C>>>,
+) {
     loop {
-        let mut batch = Vec::new();
-        if waiting.lock().await.recv_many(&mut batch, C::TOGETHER).await == 0 {
+        let batch = gather::<C>(room, &mut *waiting.lock().await, MOMENT).await;
+        if batch.is_empty() {
             return;
         }
         let (done, permits): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
@@ -236,6 +251,21 @@ async fn record_all<C: Courier>(context: &Context, courier: &C, waiting: &Mutex<
         // Slots are free: somebody may be waiting for them.
         context.nudge(C::NUDGE);
     }
+}
+
+/// Waits for a call to end; then for more of a crowd, so long at most. None: nobody is left who could make one.
+async fn gather<C: Courier>(room: &Room, waiting: &mut mpsc::Receiver<Ended<C>>, at_most: Duration) -> Vec<Ended<C>> {
+    let mut batch = Vec::new();
+    waiting.recv_many(&mut batch, C::TOGETHER).await;
+    let until = Instant::now() + at_most;
+    let enough = (room.in_hand() / PART_RECORDED).min(C::TOGETHER);
+    while !batch.is_empty() && batch.len() < enough {
+        let more = waiting.recv_many(&mut batch, enough);
+        if !matches!(timeout_at(until, more).await, Ok(1..)) {
+            break;
+        }
+    }
+    batch
 }
 
 async fn record_surely<C: Courier>(context: &Context, courier: &C, done: &[Done<C::Job, C::Report>]) {
@@ -279,4 +309,85 @@ async fn record_patiently<C: Courier>(
 fn halves<T>(part: &[T]) -> [&[T]; 2] {
     let (first, second) = part.split_at(part.len() / 2);
     [first, second]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whose calls are only recorded here.
+    struct Nobody;
+
+    impl Courier for Nobody {
+        const NAME: &'static str = "nobody";
+        const NUDGE: Nudge = Nudge::Payments;
+        const TOGETHER: usize = 256;
+        type Job = u32;
+        type Report = ();
+
+        async fn lanes_due(&self) -> Result<Vec<LaneDue>, StoreError> {
+            Ok(Vec::new())
+        }
+
+        async fn claim(&self, _: &[Wanted]) -> Result<Claim<u32>, StoreError> {
+            Ok(Vec::new().into())
+        }
+
+        fn lane(_: &u32) -> &str {
+            "lane"
+        }
+
+        async fn call(&self, _: &u32) {}
+
+        async fn record(&self, _: &[Done<u32, ()>]) -> Result<(), StoreError> {
+            Ok(())
+        }
+    }
+
+    /// So many in hand, of which some end one after the other: which are recorded together, and after how long.
+    async fn gathered(in_hand: u32, ending: usize, at_most: Duration) -> (Vec<u32>, Duration) {
+        let room = Room::new();
+        let (ended, mut waiting) = mpsc::channel::<Ended<Nobody>>(MOST_IN_HAND);
+        let mut calls = Vec::new();
+        for job in 0..in_hand {
+            calls.push((Done { job, report: () }, room.take("lane").await.unwrap()));
+        }
+        let still_called = calls.split_off(ending);
+        let end = async {
+            for call in calls {
+                ended.send(call).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        };
+        let begun = Instant::now();
+        // In this order: who gathers looks after every end.
+        let (batch, ()) = futures::future::join(gather::<Nobody>(&room, &mut waiting, at_most), end).await;
+        let took = begun.elapsed();
+        drop(still_called);
+        (batch.into_iter().map(|(done, _)| done.job).collect(), took)
+    }
+
+    #[tokio::test]
+    async fn half_of_a_crowd_is_waited_for_and_whoever_comes_alone_for_nobody() {
+        const LONG: Duration = Duration::from_secs(3600);
+        assert_eq!(gathered(1, 1, LONG).await.0, [0]);
+        assert_eq!(gathered(3, 2, LONG).await.0, [0]);
+        assert_eq!(gathered(8, 7, LONG).await.0, [0, 1, 2, 3]);
+    }
+
+    #[tokio::test]
+    async fn a_crowd_that_goes_on_calling_is_waited_for_a_moment() {
+        let (batch, took) = gathered(100, 3, MOMENT).await;
+        assert!(
+            (1..=3).contains(&batch.len()) && took >= MOMENT,
+            "{batch:?} after {took:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn without_anybody_who_calls_there_is_nothing_to_record() {
+        let (ended, mut waiting) = mpsc::channel::<Ended<Nobody>>(1);
+        drop(ended);
+        assert!(gather::<Nobody>(&Room::new(), &mut waiting, MOMENT).await.is_empty());
+    }
 }

@@ -21,8 +21,6 @@ pub struct Claimed {
     pub act: Act,
     /// The slot it takes.
     pub slot: Slot,
-    /// Which of its lane's.
-    pub(super) place: i32,
     /// The payment.
     pub due: Due,
     /// When the call begins, by the database's clock.
@@ -143,9 +141,9 @@ async fn take_due_of(tx: &Tx, turns: &[&Turn<'_>], trials_pay: bool) -> Result<V
             act: Act::parse(row.get("next_act"))?,
             slot: Slot {
                 lane: due.payee.clone(),
+                place,
                 token: attempt_id.as_uuid(),
             },
-            place,
             started_at: turn.start(*nth),
             start_in: turn.start_in(*nth),
             due,
@@ -171,7 +169,7 @@ async fn open_attempts(tx: &Tx, turns: &[Turn<'_>], claimed: &[Claimed], worker:
     let ordinals: Vec<i32> = claimed.iter().map(|one| one.due.attempts + 1).collect();
     let acts: Vec<&str> = claimed.iter().map(|one| one.act.as_str()).collect();
     let lanes: Vec<&str> = claimed.iter().map(|one| one.slot.lane.as_str()).collect();
-    let places: Vec<i32> = claimed.iter().map(|one| one.place).collect();
+    let places: Vec<i32> = claimed.iter().map(|one| one.slot.place).collect();
     let starts: Vec<Timestamp> = claimed.iter().map(|one| one.started_at).collect();
     let seconds: Vec<f64> = lanes
         .iter()

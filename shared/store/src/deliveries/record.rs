@@ -28,6 +28,8 @@ pub struct Locked {
     pub slot: Slot,
     /// When it was claimed.
     pub started_at: Timestamp,
+    /// Whether calls on its lane have failed since one did not.
+    pub lane_in_trouble: bool,
     /// Whether a `pay` of an earlier attempt has left us.
     pub went_out_before: bool,
     /// The database's clock now.
@@ -80,7 +82,9 @@ pub async fn lock(tx: &Tx, attempt_ids: &[AttemptId]) -> Result<Vec<Locked>, Sto
     let ids: Vec<Uuid> = attempt_ids.iter().map(|id| id.as_uuid()).collect();
     let attempts = tx
         .query(
-            "SELECT attempt_id, payment_id, act, ending, lane_id, started_at,
+            "SELECT attempt_id, payment_id, act, ending, lane_id, slot, started_at,
+                    EXISTS (SELECT FROM lane WHERE lane.lane_id = attempt.lane_id
+                            AND (breaker <> 'closed' OR failures > 0 OR unpaid > 0)) AS in_trouble,
                     EXISTS (SELECT FROM attempt earlier WHERE earlier.payment_id = attempt.payment_id
                             AND earlier.ordinal < attempt.ordinal AND earlier.act = 'pay'
                             AND earlier.ending <> 'not_sent') AS went_out_before
@@ -119,9 +123,11 @@ fn locked(attempt: &Row, payment: Due, now: Timestamp) -> Result<Locked, StoreEr
         closed_as_maybe: ending == "maybe",
         slot: Slot {
             lane: attempt.get("lane_id"),
+            place: attempt.get("slot"),
             token: attempt_id.as_uuid(),
         },
         started_at: attempt.get("started_at"),
+        lane_in_trouble: attempt.get("in_trouble"),
         went_out_before: attempt.get("went_out_before"),
         now,
         payment,

@@ -29,6 +29,8 @@ pub const LEASE_MARGIN: Duration = Duration::from_secs(15);
 pub struct Slot {
     /// Whose.
     pub lane: String,
+    /// Which of its lane's.
+    pub(crate) place: i32,
     /// Fences its return.
     pub token: Uuid,
 }
@@ -36,6 +38,7 @@ pub struct Slot {
 /// Gives slots back. After a timeout one rests first: the payee may still be busy with the call.
 pub async fn give_back(tx: &Tx, slots: &[(&Slot, Option<Duration>)]) -> Result<(), StoreError> {
     let lanes: Vec<&str> = slots.iter().map(|(slot, _)| slot.lane.as_str()).collect();
+    let places: Vec<i32> = slots.iter().map(|(slot, _)| slot.place).collect();
     let tokens: Vec<Uuid> = slots.iter().map(|(slot, _)| slot.token).collect();
     let rests: Vec<_> = slots
         .iter()
@@ -44,9 +47,9 @@ pub async fn give_back(tx: &Tx, slots: &[(&Slot, Option<Duration>)]) -> Result<(
     tx.execute_later(
         "UPDATE lane_slot s SET token = NULL,
                 lease_until = coalesce(clock_timestamp() + make_interval(secs => u.rest), '-infinity')
-         FROM UNNEST($1::text[], $2::uuid[], $3::float8[]) AS u(lane_id, token, rest)
-         WHERE s.lane_id = u.lane_id AND s.token = u.token",
-        &[&lanes, &tokens, &rests],
+         FROM UNNEST($1::text[], $2::int4[], $3::uuid[], $4::float8[]) AS u(lane_id, slot, token, rest)
+         WHERE s.lane_id = u.lane_id AND s.slot = u.slot AND s.token = u.token",
+        &[&lanes, &places, &tokens, &rests],
     )
     .await
 }

@@ -286,7 +286,7 @@ async fn take_one(tx: &Tx, lane: &str, calls: &Calls<'_>, whichever: Whichever) 
     if let Some(until) = turn.quiet {
         return Ok(Asked::Quiet(until));
     }
-    let Some(slot) = turn.free.first() else {
+    let Some(&place) = turn.free.first() else {
         return Ok(Asked::Busy);
     };
     let token = Uuid::now_v7();
@@ -295,10 +295,10 @@ async fn take_one(tx: &Tx, lane: &str, calls: &Calls<'_>, whichever: Whichever) 
     tx.execute_later(
         "UPDATE lane_slot SET token = $3, lease_until = clock_timestamp() + make_interval(secs => $4)
          WHERE lane_id = $1 AND slot = $2",
-        &[&lane, slot, &token, &lease],
+        &[&lane, &place, &token, &lease],
     )
     .await?;
     turn.taken(tx, 1, turn.recovered_to).await?;
     let lane = lane.to_owned();
-    Ok(Asked::Go(Slot { lane, token }, start_in))
+    Ok(Asked::Go(Slot { lane, place, token }, start_in))
 }

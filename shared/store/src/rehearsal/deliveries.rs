@@ -26,6 +26,15 @@ pub async fn owe(store: &Store, lanes: u32, count: u32, state: &str, within: Dur
     Ok(())
 }
 
+/// How many rows a payee's table has.
+pub async fn count(store: &Store, table: &str) -> Result<u64, StoreError> {
+    let count: i64 = store
+        .query_one(&format!("SELECT count(*) FROM {table}"), &[])
+        .await?
+        .get(0);
+    Ok(u64::try_from(count).unwrap_or(0))
+}
+
 /// How many payments of payees other than `but` are in a state other than `state`.
 pub async fn count_not(store: &Store, state: &str, but: &str) -> Result<u64, StoreError> {
     let sql = "SELECT count(*) FROM payment WHERE state <> $1 AND payee_id <> $2";
