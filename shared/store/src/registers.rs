@@ -31,7 +31,7 @@ pub use again::{look_at_mail_again, mail_again};
 pub use building::{
     Build, BuildsDue, builds_due, claim_builds, record_build_failed, release_build, renew_builds, requeue_build,
 };
-pub use closing::{advance_clock, close_before_change, close_due, close_now, series_due, series_due_in};
+pub use closing::{Closing, advance_clock, close_before_change, close_due, close_now, series_due, series_due_in};
 pub use copies::{CopyRequest, look_at_resend, resend};
 pub use delivered::{close_delivered, deliveries_due, deliveries_due_in};
 pub use listing::{Listed, count_failed, find, list};

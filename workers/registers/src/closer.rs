@@ -1,7 +1,7 @@
 //! Closing what is due, of all series.
 
 use domain::RegisterId;
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 use store::registers;
 use store::{Store, StoreError};
@@ -28,25 +28,29 @@ pub async fn close_all_due(store: &Store) -> Result<Vec<RegisterId>, StoreError>
     Ok(closed)
 }
 
-/// Closes series, some at a time.
 async fn close_together(store: &Store, due: &[i64], until: Timestamp) -> Result<Vec<RegisterId>, StoreError> {
-    let close = |series: Vec<i64>| async move {
-        let closing = Box::pin(registers::close_due(store, &series, until)).await;
-        (series, closing)
-    };
-    let mut closing = futures::stream::iter(due.chunks(TOGETHER).map(<[i64]>::to_vec))
-        .map(close)
-        .buffer_unordered(AT_ONCE);
+    let closed: Vec<Vec<RegisterId>> = futures::stream::iter(due.chunks(TOGETHER).map(<[i64]>::to_vec))
+        .map(|series| close_some(store, series, until))
+        .buffer_unordered(AT_ONCE)
+        .try_collect()
+        .await?;
+    Ok(closed.concat())
+}
+
+/// Closes series in as few transactions as may be. One that cannot be closed keeps none of the others open.
+async fn close_some(store: &Store, mut series: Vec<i64>, until: Timestamp) -> Result<Vec<RegisterId>, StoreError> {
     let mut closed = Vec::new();
-    while let Some((series, done)) = closing.next().await {
-        match done {
-            Ok(registers) => closed.extend(registers),
-            // One that cannot be closed keeps none of the others open.
+    while !series.is_empty() {
+        match Box::pin(registers::close_due(store, &series, until)).await {
+            Ok(done) => {
+                closed.extend(done.registers);
+                series = done.left;
+            }
             Err(error) => {
                 tracing::debug!(?series, %error, "closed one by one instead");
-                for one in series {
+                for one in std::mem::take(&mut series) {
                     let alone = Box::pin(registers::close_due(store, &[one], until)).await;
-                    closed.extend(kept(store, one, alone).await?);
+                    closed.extend(kept(store, one, alone.map(|done| done.registers)).await?);
                 }
             }
         }

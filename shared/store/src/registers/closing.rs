@@ -5,7 +5,7 @@
 //! locked, which makes closers take turns and keeps revocations (which hold it `FOR SHARE`) out of the range being
 //! counted. A missed cut-off is closed at its own time, as if nobody had been late.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use domain::declaration::{Gateway, Payee};
 use domain::{PayeeId, RegisterId};
@@ -66,10 +66,23 @@ pub(super) fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)
 }
 
+/// What came of closing series together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Closing {
+    /// The registers that it made.
+    pub registers: Vec<RegisterId>,
+    /// Series that were not looked at: the transaction was long enough.
+    pub left: Vec<i64>,
+}
+
+/// From then on a transaction takes no more series: revocations wait for those it holds.
+const LONG_ENOUGH: Duration = Duration::from_millis(250);
+
 /// Closes what is due of these series by `until`, which [`advance_clock`] has returned, in one transaction: all of it or
-/// nothing. Those that another closer is at, or was, are left alone: several that find the same series due must not do the
+/// nothing. Those that another closer is at, or was, are passed over: several that find the same series due must not do the
 /// work twice. Of a long absence some may stay due.
-pub async fn close_due(store: &Store, series: &[i64], until: Timestamp) -> Result<Vec<RegisterId>, StoreError> {
+pub async fn close_due(store: &Store, series: &[i64], until: Timestamp) -> Result<Closing, StoreError> {
+    let begun = Instant::now();
     let tx = store.begin().await?;
     let still_due = format!(
         "{SERIES} s WHERE series_id = ANY($1)
@@ -80,16 +93,18 @@ pub async fn close_due(store: &Store, series: &[i64], until: Timestamp) -> Resul
     let locked = tx.query(&still_due, &[&series]).await?;
     if locked.is_empty() {
         tx.rollback().await?;
-        return Ok(Vec::new());
+        return Ok(Closing::default());
     }
-    let mut registers = Vec::new();
+    let mut closing = Closing::default();
     for mut series in Series::read_all(&tx, &locked).await? {
-        if !series.payee.suspended && registers.len() < MOST_AT_ONCE {
-            registers.extend(series.close_due(&tx, until).await?);
+        if closing.registers.len() >= MOST_AT_ONCE || begun.elapsed() > LONG_ENOUGH {
+            closing.left.push(series.series_id);
+        } else if !series.payee.suspended {
+            closing.registers.extend(series.close_due(&tx, until).await?);
         }
     }
     tx.commit().await?;
-    Ok(registers)
+    Ok(closing)
 }
 
 /// Closes a payee's open range now, for an operator: first what was due, then the rest. No register when nothing is open.

@@ -19,7 +19,7 @@ pub(super) const SERIES: &str = "SELECT series_id, payee_id, last_hi, last_seque
 
 /// A series, locked, with its payee as declared now.
 pub(super) struct Series {
-    series_id: i64,
+    pub(super) series_id: i64,
     last_hi: i64,
     last_sequence: i32,
     last_cutoff: Timestamp,

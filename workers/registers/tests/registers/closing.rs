@@ -5,9 +5,9 @@ use domain::declaration::Payee;
 use registers::close_all_due;
 use serde_json::json;
 use store::StoreError;
-use store::registers::{advance_clock, close_due, close_now, series_due};
+use store::registers::{Closing, advance_clock, close_due, close_now, series_due};
 
-use crate::stand::{gvk, on_stand, payee};
+use crate::stand::{Stand, gvk, on_stand, payee};
 
 #[tokio::test]
 async fn missed_cut_offs_are_closed_one_by_one_each_at_its_own_time() {
@@ -77,24 +77,49 @@ async fn closers_at_once_take_turns() {
     .await;
 }
 
+/// Three payees, of which the first is paid for.
+async fn three_payees(stand: &Stand) {
+    for id in ["gvk", "teplo", "gas"] {
+        let declared = Payee {
+            id: id.parse().unwrap(),
+            ..payee(json!({}))
+        };
+        stand.declare(&declared).await;
+    }
+    stand.back_in_2020().await;
+}
+
+const PLANNED: &str = "SELECT string_agg(payee_id, ' ' ORDER BY payee_id) FROM series WHERE next_cutoff > now()";
+
 #[tokio::test]
 async fn one_series_that_cannot_be_closed_keeps_no_other_open() {
     on_stand(|stand| async move {
-        for id in ["gvk", "teplo", "gas"] {
-            let declared = Payee {
-                id: id.parse().unwrap(),
-                ..payee(json!({}))
-            };
-            stand.declare(&declared).await;
-        }
-        stand.back_in_2020().await;
+        three_payees(&stand).await;
         stand.pay("2020-03-01T13:00:00Z", 1).await;
         stand
             .sql("UPDATE payee SET declaration = declaration - 'register' WHERE payee_id = 'teplo'")
             .await;
         assert_eq!(close_all_due(&stand.store).await.unwrap().len(), 1);
-        let planned = "SELECT string_agg(payee_id, ' ' ORDER BY payee_id) FROM series WHERE next_cutoff > now()";
-        assert_eq!(stand.value(planned).await, "gas gvk");
+        assert_eq!(stand.value(PLANNED).await, "gas gvk");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_series_that_was_away_for_long_makes_no_long_transaction_with_others() {
+    on_stand(|stand| async move {
+        three_payees(&stand).await;
+        let start: jiff::Timestamp = "2020-03-01T13:00:00Z".parse().unwrap();
+        for day in 0..70 {
+            let at = start + jiff::SignedDuration::from_hours(24 * day);
+            stand.pay(&at.to_string(), 1).await;
+        }
+        let due = series_due(&stand.store).await.unwrap();
+        let until = advance_clock(&stand.store).await.unwrap();
+        let closing = close_due(&stand.store, &due, until).await.unwrap();
+        assert_eq!((closing.registers.len(), closing.left.len()), (64, 2), "{closing:?}");
+        assert_eq!(close_all_due(&stand.store).await.unwrap().len(), 6);
+        assert_eq!(stand.value(PLANNED).await, "gas gvk teplo");
     })
     .await;
 }
@@ -107,11 +132,11 @@ async fn what_another_closer_has_closed_is_not_worked_on_again() {
         stand.pay("2020-03-01T13:00:00Z", 2).await;
         let due = series_due(&stand.store).await.unwrap();
         let until = advance_clock(&stand.store).await.unwrap();
-        assert_eq!(close_due(&stand.store, &due, until).await.unwrap().len(), 1);
+        assert_eq!(close_due(&stand.store, &due, until).await.unwrap().registers.len(), 1);
         // Somebody who has found it due before that writes nothing any more.
         let version = "SELECT xmin::text FROM series";
         let closed = stand.value(version).await;
-        assert_eq!(close_due(&stand.store, &due, until).await.unwrap(), []);
+        assert_eq!(close_due(&stand.store, &due, until).await.unwrap(), Closing::default());
         assert_eq!(stand.value(version).await, closed);
         // Due again, also while nobody has planned it.
         stand.pay("2020-03-01T13:00:00Z", 1).await;
