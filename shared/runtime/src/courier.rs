@@ -260,7 +260,8 @@ async fn gather<C: Courier>(room: &Room, waiting: &mut mpsc::Receiver<Ended<C>>,
     let until = Instant::now() + at_most;
     let enough = (room.in_hand() / PART_RECORDED).min(C::TOGETHER);
     while !batch.is_empty() && batch.len() < enough {
-        let more = waiting.recv_many(&mut batch, enough);
+        let left = C::TOGETHER - batch.len();
+        let more = waiting.recv_many(&mut batch, left);
         if !matches!(timeout_at(until, more).await, Ok(1..)) {
             break;
         }
@@ -321,7 +322,7 @@ mod tests {
     impl Courier for Nobody {
         const NAME: &'static str = "nobody";
         const NUDGE: Nudge = Nudge::Payments;
-        const TOGETHER: usize = 256;
+        const TOGETHER: usize = 4;
         type Job = u32;
         type Report = ();
 
@@ -344,7 +345,7 @@ mod tests {
         }
     }
 
-    /// So many in hand, of which some end one after the other: which are recorded together, and after how long.
+    /// So many in hand, of which one ends and then some at once: which are recorded together, and after how long.
     async fn gathered(in_hand: u32, ending: usize, at_most: Duration) -> (Vec<u32>, Duration) {
         let room = Room::new();
         let (ended, mut waiting) = mpsc::channel::<Ended<Nobody>>(MOST_IN_HAND);
@@ -354,13 +355,15 @@ mod tests {
         }
         let still_called = calls.split_off(ending);
         let end = async {
-            for call in calls {
+            for (nth, call) in calls.into_iter().enumerate() {
                 ended.send(call).await.unwrap();
-                tokio::task::yield_now().await;
+                if nth == 0 {
+                    tokio::task::yield_now().await;
+                }
             }
         };
         let begun = Instant::now();
-        // In this order: who gathers looks after every end.
+        // In this order: who gathers looks after the first end.
         let (batch, ()) = futures::future::join(gather::<Nobody>(&room, &mut waiting, at_most), end).await;
         let took = begun.elapsed();
         drop(still_called);
@@ -372,6 +375,7 @@ mod tests {
         const LONG: Duration = Duration::from_secs(3600);
         assert_eq!(gathered(1, 1, LONG).await.0, [0]);
         assert_eq!(gathered(3, 2, LONG).await.0, [0]);
+        // And no more than are recorded together, however many have ended.
         assert_eq!(gathered(8, 7, LONG).await.0, [0, 1, 2, 3]);
     }
 
