@@ -50,6 +50,7 @@ const TABLES: &str = "create table accounts (account text primary key, name text
 pub(super) async fn measure(settings: &Settings, pairs: u32, count: u32, only: &str) -> anyhow::Result<Vec<Figure>> {
     let mut figures = [
         ("check", "check/s", Goal::AtLeast(0.6)),
+        ("check_apart", "check/s", Goal::AtLeast(0.6)),
         ("pay", "pay/s", Goal::AtLeast(0.5)),
         ("hanging_p99", "ms", Goal::AtMost(2.0)),
     ]
@@ -64,10 +65,11 @@ pub(super) async fn measure(settings: &Settings, pairs: u32, count: u32, only: &
         for figure in figures.iter_mut().filter(|figure| figure.is_wanted(only)) {
             let books = Books::make(settings).await?;
             figure.pairs.push(match figure.name {
-                "check" => {
+                "check" | "check_apart" => {
                     let (echo, query) = (echo(settings, count).await?, books.queries(count).await?);
+                    let apart = figure.name == "check_apart";
                     (
-                        checked(settings, &books, count).await?,
+                        checked(settings, &books, count, apart).await?,
                         1.0 / (1.0 / echo + 1.0 / query),
                     )
                 }
@@ -263,16 +265,23 @@ async fn start(ground: &Ground) -> anyhow::Result<Context> {
     Ok(context)
 }
 
-/// Checks answered a second, from a terminal's message by way of intake to its answer.
-async fn checked(settings: &Settings, books: &Books, count: u32) -> anyhow::Result<f64> {
+/// Checks answered a second, from a terminal's message by way of intake to its answer: both workers in one process, where a
+/// question stays, or `apart`, as in two, where it goes through the broker twice.
+async fn checked(settings: &Settings, books: &Books, count: u32, apart: bool) -> anyhow::Result<f64> {
     let ground = Ground::bare(settings, "ours", None).await?;
     declare(&ground, &[books.payee("bench-000", AT_A_TIME, None)?]).await?;
     let context = start(&ground).await?;
-    intake::start(&context);
+    let other = match apart {
+        true => Some(Context::start(ground.settings.clone(), CancellationToken::new()).await?),
+        false => None,
+    };
+    intake::start(other.as_ref().unwrap_or(&context));
     let frontend = Frontend::connect(&ground.settings.bus).await?;
     let measured = asked(&frontend, count, "payment.check", Some(r#""outcome":"payable""#)).await;
     frontend.close().await;
-    finish(context).await;
+    for context in other.into_iter().chain([context]) {
+        finish(context).await;
+    }
     ground.clear().await?;
     measured
 }

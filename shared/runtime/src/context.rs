@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use artifacts::{ArtifactSettingsError, Artifacts};
-use bus::Bus;
+use bus::{Bus, Delivery, Queue};
 use store::{Store, StoreError};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::declarations::Cache;
+use crate::questions::Here;
 use crate::{Readiness, Settings, http, relay, telemetry};
 
 /// Work that can be woken inside this process. A nudge is a hint: what it misses, the sweep finds.
@@ -67,6 +68,7 @@ pub struct Context {
     /// Names this process in attempts and leases.
     pub worker: Arc<str>,
     pub(crate) declarations: Cache,
+    pub(crate) here: Here,
     nudges: Arc<[Notify; NUDGES]>,
 }
 
@@ -95,6 +97,7 @@ impl Context {
             readiness,
             http_address,
             declarations: Cache::default(),
+            here: Here::default(),
             nudges: Arc::new(std::array::from_fn(|_| Notify::new())),
         };
         tracing::info!(address = %http_address, worker = &*context.worker, "health and metrics are served");
@@ -111,6 +114,13 @@ impl Context {
             self.nudges[nudge as usize].notify_waiters();
         }
         self.nudges[nudge as usize].notify_one();
+    }
+
+    /// Passes a question on to who answers it: in this process where that can be, else by the queue. Never waits.
+    pub(crate) fn forward(&self, queue: Queue, question: &Delivery) {
+        if !self.here.take(queue, question) {
+            self.bus.forward(queue, question);
+        }
     }
 
     /// Waits to be woken.

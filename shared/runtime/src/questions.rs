@@ -1,12 +1,16 @@
 //! Questions that need a call to somebody else: each handled by itself, many at once, acknowledged when taken.
 //!
 //! A question carries no money: one lost with a killed worker is asked again by its terminal.
+//!
+//! Where the worker that forwards a question and the one that answers it are in one process, the question stays there
+//! ([`Here`]): a second way through the broker would cost as much as all the rest.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bus::{Delivery, Queue};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Context;
 use crate::incoming::{Incoming, Item};
@@ -26,12 +30,69 @@ pub trait Answerer: Send + Sync + 'static {
     fn answer(&self, item: &Item) -> impl Future<Output = Option<Reply>> + Send;
 }
 
+/// Who answers in this process, by the queue he takes questions from.
+#[derive(Clone, Default)]
+pub(crate) struct Here(Arc<RwLock<HashMap<Queue, Hand>>>);
+
+/// Takes a question if it has a hand free.
+type Hand = Arc<dyn Fn(&Delivery) -> bool + Send + Sync>;
+
+impl Here {
+    /// Whether somebody here took the question.
+    pub(crate) fn take(&self, queue: Queue, question: &Delivery) -> bool {
+        let hand = self
+            .0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&queue)
+            .cloned();
+        hand.is_some_and(|hand| hand(question))
+    }
+
+    fn open(&self, queue: Queue, hand: Hand) {
+        self.0
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(queue, hand);
+    }
+
+    fn close(&self, queue: Queue) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).remove(&queue);
+    }
+}
+
+impl std::fmt::Debug for Here {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let hands = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        f.debug_tuple("Here").field(&hands.keys()).finish()
+    }
+}
+
 /// Starts answering until shutdown; questions in hand are answered still.
 pub fn spawn<A: Answerer>(context: &Context, answerer: A) {
-    let context = context.clone();
-    let answerer = Arc::new(answerer);
-    let permits = Arc::new(Semaphore::new(AT_ONCE));
-    context.tasks.clone().spawn(async move {
+    let desk = Arc::new(Desk {
+        context: context.clone(),
+        answerer,
+        permits: Arc::new(Semaphore::new(AT_ONCE)),
+    });
+    context.tasks.spawn(async move {
+        let (here, mine) = (desk.context.here.clone(), desk.clone());
+        here.open(A::QUEUE, Arc::new(move |question| mine.take_now(question)));
+        desk.take_from_queue().await;
+        here.close(A::QUEUE);
+    });
+}
+
+/// One answerer with what it has in hand.
+struct Desk<A> {
+    context: Context,
+    answerer: A,
+    permits: Arc<Semaphore>,
+}
+
+impl<A: Answerer> Desk<A> {
+    async fn take_from_queue(self: &Arc<Self>) {
+        let context = &self.context;
         while !context.shutdown.is_cancelled() {
             let mut session = tokio::select! {
                 () = context.shutdown.cancelled() => return,
@@ -44,36 +105,41 @@ pub fn spawn<A: Answerer>(context: &Context, answerer: A) {
                 };
                 let Some(batch) = batch else { break };
                 let tags = bus::Tags::of(&batch);
-                for delivery in batch {
-                    start_one(&context, &answerer, &permits, delivery).await;
+                for question in batch {
+                    // The semaphore is never closed.
+                    if let Ok(permit) = self.permits.clone().acquire_owned().await {
+                        self.answer(permit, question);
+                    }
                 }
                 if session.ack_all(tags).await.is_err() {
                     break;
                 }
             }
         }
-    });
-}
+    }
 
-async fn start_one<A: Answerer>(context: &Context, answerer: &Arc<A>, permits: &Arc<Semaphore>, delivery: Delivery) {
-    // The semaphore is never closed.
-    let Ok(permit) = permits.clone().acquire_owned().await else {
-        return;
-    };
-    let (context, answerer) = (context.clone(), answerer.clone());
-    context.tasks.clone().spawn(async move {
-        let _permit = permit;
-        let message = Incoming::parse(delivery);
-        if message.is_overdue() {
-            return;
-        }
-        let answer = match &message.content {
-            Ok(item) => answerer.answer(item).await,
-            Err(refusal) => Some(Reply::refused(refusal)),
-        };
-        let Some(answer) = answer else { return };
-        metrics::counter!("unigate_messages_total", "worker" => A::NAME, "outcome" => answer.outcome().to_owned())
-            .increment(1);
-        context.bus.answer(&message.delivery, answer.body().to_vec());
-    });
+    /// What finds all hands full goes through the broker, where another process may take it.
+    fn take_now(self: &Arc<Self>, question: &Delivery) -> bool {
+        let permit = self.permits.clone().try_acquire_owned();
+        permit.map(|permit| self.answer(permit, question.clone())).is_ok()
+    }
+
+    fn answer(self: &Arc<Self>, permit: OwnedSemaphorePermit, question: Delivery) {
+        let desk = self.clone();
+        self.context.tasks.spawn(async move {
+            let _permit = permit;
+            let message = Incoming::parse(question);
+            if message.is_overdue() {
+                return;
+            }
+            let answer = match &message.content {
+                Ok(item) => desk.answerer.answer(item).await,
+                Err(refusal) => Some(Reply::refused(refusal)),
+            };
+            let Some(answer) = answer else { return };
+            metrics::counter!("unigate_messages_total", "worker" => A::NAME, "outcome" => answer.outcome().to_owned())
+                .increment(1);
+            desk.context.bus.answer(&message.delivery, answer.body().to_vec());
+        });
+    }
 }
