@@ -66,6 +66,10 @@ grant update (sequence) on event to :workers;
 grant select, insert on notice to :workers;
 grant update (title, lines, mail_to, times, last_at) on notice to :workers;
 
+-- Which installation this is: whoever keeps files outside of the database asks, and `doctor` does.
+grant select on installation to :all_roles;
+grant insert on installation to unigate_registers;
+
 -- Declarations, where messages or payees are judged by them.
 grant select on declaration_generation, payee, product, terminal, terminal_group
     to unigate_intake, unigate_cards, unigate_unikassa, unigate_databases;
@@ -96,7 +100,7 @@ grant update (series_id) on series to unigate_intake;
 grant select, insert on vault, vault_index_key, card_batch, card_case, card, card_identity, reservation, product_stock
     to unigate_cards;
 grant update (last_pos, low, sold_settled, settled_until) on product_stock to unigate_cards;
-grant update (state, pool, exposed, offer_after, reservation_id, sealed, out_of_date, updated_at) on card to unigate_cards;
+grant update (state, pool, exposed, came_back_at, reservation_id, sealed, out_of_date, updated_at) on card to unigate_cards;
 -- The vault: keys wrapped anew, cards indexed anew, keys forgotten, and who can open it.
 grant update (vault_version, wrapped_key, reindexed_to, reindexed_at) on vault_index_key to unigate_cards;
 grant update (vault_version, wrapped_key, forgotten_at) on card_batch to unigate_cards;
@@ -109,8 +113,8 @@ grant select, insert, delete on disclosure_chunk to unigate_cards;
 grant update (state, ended_at, ended_by, sale_fingerprint, paid_at, amount, receipt_number, late, surplus)
     on reservation to unigate_cards;
 grant select on card_import to unigate_cards;
-grant update (state, lease_token, lease_until, file_hash, rows_done, rows_total, added, duplicates, malformed, expired, report,
-              finished_at) on card_import to unigate_cards;
+grant update (state, lease_token, lease_until, attempts, file_hash, rows_done, rows_total, added, duplicates, malformed, expired,
+              report, finished_at) on card_import to unigate_cards;
 grant select, delete on card_import_chunk to unigate_cards;
 -- Cards of a file are gathered, numbered and compared in a table of the transaction before any of them is in stock.
 grant temporary on database :"DBNAME" to unigate_cards;
@@ -227,7 +231,7 @@ grant select on mailing, register_part, artifact, artifact_chunk to unigate_oper
 grant update (state, due_at, attempts, give_up_at) on mailing to unigate_operator;
 -- The identical file once more, also to somebody else.
 grant insert on mailing to unigate_operator;
-grant update (message_id, again, maybes, sent_at, last_error) on mailing to unigate_operator;
+grant update (message_id, again, maybes, sent_at, first_sent_at, last_error) on mailing to unigate_operator;
 -- A recipient replaced or forgone; a mail that nobody can have had, written anew; and the relay of a payee's declaration.
 grant update (recipient, lane, maybes) on mailing to unigate_operator;
 grant select (message_id), delete on letter to unigate_operator;
@@ -235,7 +239,7 @@ grant update (mailed_at, last_error) on register to unigate_operator;
 -- Cards: handing files in, sealed to the vault; counting; setting aside. Not even ciphertext of cards can be read.
 grant select on vault, vault_index_key, vault_holder, reservation, card_case, product_stock to unigate_operator;
 grant select (batch_id, product_id, import_id, vault_version, created_at, forgotten_at) on card_batch to unigate_operator;
-grant select (card_id, product_id, pos, batch_id, serial, expires_on, state, pool, exposed, offer_after, reservation_id,
+grant select (card_id, product_id, pos, batch_id, serial, expires_on, state, pool, exposed, came_back_at, reservation_id,
               out_of_date, updated_at, public_fields, face_value, price) on card to unigate_operator;
 grant select (product_id, serial, card_id, index_version) on card_identity to unigate_operator;
 grant update (state, updated_at) on card to unigate_operator;
@@ -278,7 +282,7 @@ grant select (payee_id, version, gateway, suspended, retired, updated_at) on pay
 grant select on product, terminal, terminal_group, disclosure to unigate_readonly;
 grant select (parked_id, parked_at, routing_key, payment_id, reservation_id, reason, detail, body, corrected_body,
               properties, state, resolved_at, resolved_by) on parked to unigate_readonly;
-grant select (card_id, product_id, pos, batch_id, serial, expires_on, state, pool, exposed, offer_after, reservation_id,
+grant select (card_id, product_id, pos, batch_id, serial, expires_on, state, pool, exposed, came_back_at, reservation_id,
               out_of_date, updated_at, public_fields, face_value, price) on card to unigate_readonly;
 grant select (import_id, product_id, file_name, state, bytes, good_rows, strict, again, rows_done, rows_total, requested_by,
               requested_at, finished_at, added, duplicates, malformed, expired, report) on card_import to unigate_readonly;

@@ -69,8 +69,9 @@ create table card (
                        check (state in ('available', 'reserved', 'lapsed', 'sold', 'faulty', 'withdrawn')),
     pool           text not null default 'fresh' check (pool in ('fresh', 'returned')),
     exposed        boolean not null default false,
-    -- A returned card may not be offered before this (product.reissue_exposed: days, or never = infinity).
-    offer_after    timestamptz not null default '-infinity',
+    -- When it last came back unsold. Whether it may be offered again by now is asked of its product (reissue_exposed) as
+    -- declared at the time: nothing has to be written anew when that changes.
+    came_back_at   timestamptz not null default '-infinity',
     reservation_id uuid,
     updated_at     timestamptz not null default clock_timestamp(),
     check (state not in ('reserved', 'lapsed', 'sold') or reservation_id is not null),
@@ -89,7 +90,7 @@ create table card_identity (
 );
 
 create index card_fresh on card (product_id, pos) where state = 'available' and pool = 'fresh';
-create index card_returned on card (product_id, offer_after, pos) where state = 'available' and pool = 'returned';
+create index card_returned on card (product_id, came_back_at, pos) where state = 'available' and pool = 'returned';
 create index card_by_state on card (product_id, state) where state <> 'available';
 -- Sold cards whose secrets are still there, by when they were sold.
 create index card_to_shred on card (product_id, updated_at) where state = 'sold' and sealed is not null;

@@ -28,6 +28,8 @@ alter table card_import
     add column malformed  bigint not null default 0,
     add column expired    bigint not null default 0,
     add column ended_by   text,
+    -- How often it was taken up and not given back: a file that kills its worker would kill them all, one after the other.
+    add column attempts   integer not null default 0,
     add check (state in ('waiting', 'working', 'done', 'refused', 'cancelled')),
     add check ((state in ('done', 'refused', 'cancelled')) = (finished_at is not null)),
     add check ((state = 'working') = (lease_token is not null)),

@@ -46,7 +46,7 @@ async fn a_reservation_holds_one_card_and_the_same_request_gets_it_again() {
     assert_eq!(first["card"]["serial"], "0001", "in the order of the file");
     assert_eq!(
         first["card"]["fields"],
-        json!({"pin": "8231-secret-0001", "activation": "*111*0001#"})
+        json!({"pin": "8231-secret-0001", "activation": "*111*823144000001#"})
     );
     assert_eq!(
         (&first["face_value"], &first["price"], &first["currency"]),

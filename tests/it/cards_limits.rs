@@ -59,11 +59,14 @@ async fn holds_at_once_are_limited_exactly_between_two_processes() {
 async fn so_many_sales_within_an_hour_and_no_sale_refused() {
     let world = shop("sales_per_hour = 2").await;
     let mut ids = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..2 {
         let (id, answer) = ask(&world).await;
         assert_eq!(answer["outcome"], "reserved", "{answer}");
         ids.push(id);
     }
+    refused(&ask(&world).await.1, "limit_reached", "sales_per_hour = 2");
+    // Declared lower while they are held.
+    world.terminal("id = \"T-0001\"\nlimits = { sales_per_hour = 1 }").await;
     for id in &ids {
         assert_eq!(
             world.tell("card.sell", &sale(id)).await["outcome"],
@@ -71,7 +74,7 @@ async fn so_many_sales_within_an_hour_and_no_sale_refused() {
             "money taken is never refused"
         );
     }
-    refused(&ask(&world).await.1, "limit_reached", "sales_per_hour = 2");
+    refused(&ask(&world).await.1, "limit_reached", "sales_per_hour = 1");
     world
         .sql("UPDATE reservation SET ended_at = ended_at - interval '1 hour' WHERE state = 'sold'")
         .await;

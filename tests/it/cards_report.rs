@@ -4,14 +4,20 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
+use domain::card::{CardState, ReservationState};
+use domain::ids::ReservationId;
+use jiff::SignedDuration;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
+use store::reservations::{self, CardChange, SaleTold, Written};
+use testkit::wait_for;
 
+use crate::cards::{reserve, shop};
 use crate::cli::{Files, done, failed, rows, unigate};
 use crate::faults::bare;
-use crate::fixtures::{MTS, UTILITY};
-use crate::world::World;
+use crate::fixtures::{MTS, UTILITY, new_id};
+use crate::world::{PATIENCE, World};
 
 const PERIOD: [&str; 6] = [
     "--from",
@@ -292,4 +298,47 @@ async fn a_spreadsheet_has_typed_cells_and_the_same_totals() {
         1,
         "none/october.xlsx",
     );
+}
+
+/// A sale bears a time of the period and is committed when the period is over.
+#[tokio::test]
+async fn a_report_of_a_period_that_has_just_ended_waits_for_its_last_sale() {
+    let world = shop(1).await;
+    let id = new_id();
+    reserve(&world, &id).await;
+    let id = ReservationId::parse(&id).unwrap();
+    let tx = world.store().begin().await.unwrap();
+    let (locked, _) = reservations::lock_with_cards(&tx, &[id], &[]).await.unwrap();
+    let mut sold = locked.reservations[&id].clone();
+    (sold.state, sold.ended_at, sold.ended_by) = (ReservationState::Sold, Some(locked.now), Some("sale".into()));
+    sold.sale = Some(SaleTold {
+        fingerprint: vec![1],
+        paid_at: Some(locked.now),
+        amount: Some(10_000),
+        receipt_number: None,
+        late: false,
+        surplus: 0,
+    });
+    let card = CardChange {
+        card_id: sold.card_id.unwrap(),
+        state: CardState::Sold,
+        reservation_id: Some(id),
+    };
+    let written = Written {
+        reservations: vec![&sold],
+        cards: vec![card],
+    };
+    reservations::write(&tx, &written).await.unwrap();
+    let to = (locked.now + SignedDuration::from_millis(1)).to_string();
+    let report = ["cards", "report", "--from", "2026-01-01", "--to", &to];
+    let (reported, ()) = tokio::join!(rows(&world, &report), async {
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+            AND query LIKE '%virtualtransaction%' AND pid <> pg_backend_pid()";
+        wait_for("the report to wait", PATIENCE, async || {
+            (world.value(waits).await != "0").then_some(())
+        })
+        .await;
+        tx.commit().await.unwrap();
+    });
+    assert_eq!(reported.len(), 1, "{reported:?}");
 }

@@ -1,11 +1,16 @@
 //! What is shown of a card, to whom, and how often: reprints, sealed answers, secrets kept, duplicates in a batch.
 
+use age::x25519::Identity;
 use bus::frontend::Message;
 use serde_json::{Value, json};
+use store::{Store, StoreSettings, scratch};
+use testkit::process::Process;
+use testkit::wait_for;
 
 use crate::cards::{parked, reserve, shop};
 use crate::fixtures::{MTS, about, new_id, reservation, sale};
-use crate::world::{refused, with};
+use crate::rights::Site;
+use crate::world::{PATIENCE, refused, with};
 
 #[tokio::test]
 async fn a_sold_card_is_printed_again_for_its_own_terminal_and_for_a_while() {
@@ -67,7 +72,7 @@ async fn a_terminal_with_a_key_gets_its_cards_sealed() {
         assert_eq!(opened["serial"], "0001");
         assert_eq!(
             opened["fields"],
-            json!({"pin": "8231-secret-0001", "activation": "*111*0001#"})
+            json!({"pin": "8231-secret-0001", "activation": "*111*823144000001#"})
         );
         assert!(opened["receipt"].as_str().unwrap().contains("8231-secret-0001"));
     }
@@ -160,7 +165,7 @@ async fn a_receipt_is_the_products_own_and_one_that_fails_costs_no_sale() {
     world.product(&format!("{MTS}\n{own}")).await;
     let id = new_id();
     let reserved = reserve(&world, &id).await;
-    let text = "MTS 100 0001\nPIN 8231-SECRET-0001\n*111*0001# for 100,00";
+    let text = "MTS 100 0001\nPIN 8231-SECRET-0001\n*111*823144000001# for 100,00";
     assert_eq!(reserved["receipt"], text, "{reserved}");
     assert_eq!(world.ask("card.reserve", &reservation(&id)).await, reserved);
 
@@ -170,10 +175,78 @@ async fn a_receipt_is_the_products_own_and_one_that_fails_costs_no_sale() {
             "{MTS}\nreceipt = \"Login {{{{ login }}}}, PIN {{{{ pin }}}}\""
         ))
         .await;
-    let plain = "MTS 100\nserial: 0002\npin: 8231-secret-0002\nactivation: *111*0002#\nprice: 100.00 RUB";
+    let plain = "MTS 100\nserial: 0002\npin: 8231-secret-0002\nactivation: *111*823144000002#\nprice: 100.00 RUB";
     let other = new_id();
     assert_eq!(reserve(&world, &other).await["receipt"], plain);
     assert_eq!(world.tell("card.sell", &sale(&other)).await["outcome"], "sold");
     let printed = world.ask("card.reprint", &about("reservation_id", &other)).await;
     assert_eq!(printed["receipt"], plain, "{printed}");
+}
+
+/// Whoever may ask for returns may write the list of their cards by hand, and could have cards copied that stay on sale.
+#[tokio::test]
+async fn a_return_of_cards_that_were_not_withdrawn_is_refused_as_a_whole() {
+    let site = Site::found().await;
+    let world = &site.world;
+    world.product(MTS).await;
+    world.product(&MTS.replace("mts-100", "other")).await;
+    world.cards("mts-100", 1, 4).await;
+    site.grant().await;
+    let operator = site.user("unigate_operator").await;
+    let seller = site.user("unigate_cards").await;
+    let worker = Process::start_ready(
+        &seller.environment(world, "smtp://127.0.0.1:1?tls=none"),
+        &["run", "cards"],
+    )
+    .await;
+    let settings = StoreSettings {
+        url: operator.url.clone().into(),
+        ..world.stand.settings().store
+    };
+    let by_hand = Store::connect(&settings).unwrap();
+    let sold = new_id();
+    reserve(world, &sold).await;
+    world.tell("card.sell", &sale(&sold)).await;
+    let to = Identity::generate().to_public();
+    let asked = async |product: &str, serials: &str, withdrawn: &str| {
+        let id = new_id();
+        let sql = format!(
+            "UPDATE card SET state = 'withdrawn' WHERE serial IN ({withdrawn});
+             WITH listed AS (
+                 INSERT INTO disclosure_card (disclosure_id, n, card_id, returned)
+                 SELECT '{id}', row_number() OVER (), card_id, true FROM card WHERE serial IN ({serials}) RETURNING card_id
+             )
+             INSERT INTO disclosure (disclosure_id, kind, product_id, recipients, reason, asked, requested_by, cards, total, currency)
+             SELECT '{id}', 'return', '{product}', ARRAY['{to}'], 'mine', '{{}}', 'nosy', count(*), 0, 'RUB' FROM listed"
+        );
+        scratch::sql(&by_hand, &sql).await.unwrap();
+        wait_for("an answer", PATIENCE, async || {
+            let ended = format!("SELECT coalesce(refusal, state) FROM disclosure WHERE disclosure_id = '{id}'");
+            Some(world.value(&ended).await).filter(|ended| ended != "waiting" && ended != "working")
+        })
+        .await
+    };
+    let why = "of its cards were not withdrawn for it: none is returned";
+    assert_eq!(asked("mts-100", "'0002'", "''").await, format!("1 {why}"), "on sale");
+    assert_eq!(
+        asked("mts-100", "'0001'", "''").await,
+        format!("1 {why}"),
+        "sold before"
+    );
+    assert_eq!(world.value("SELECT count(*) FROM disclosure_chunk").await, "0");
+    world.sql("DELETE FROM disclosure_card").await;
+    let mixed = asked("mts-100", "'0002', '0003'", "'0003'").await;
+    assert_eq!(mixed, format!("1 {why}"), "one of two");
+    world.sql("DELETE FROM disclosure_card").await;
+    assert_eq!(
+        asked("other", "'0003'", "''").await,
+        format!("1 {why}"),
+        "of another product"
+    );
+    assert_eq!(world.value("SELECT count(*) FROM disclosure_chunk").await, "0");
+    world.sql("DELETE FROM disclosure_card").await;
+    assert_eq!(asked("mts-100", "'0003', '0004'", "'0004'").await, "done");
+    let told = "SELECT count(*) FROM audit WHERE act = 'cards return (answered)' AND after ? 'refused'";
+    assert_eq!(world.value(told).await, "4");
+    assert!(worker.end().await.success());
 }

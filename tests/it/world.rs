@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use store::payments::{self, PaymentRow};
 use store::{Store, declarations, imports, scratch};
+use testkit::leak;
 use testkit::stand::Stand;
 use testkit::wait_for;
 use tokio_util::sync::CancellationToken;
@@ -37,9 +38,18 @@ impl World {
 
     /// The same with other settings.
     pub(crate) async fn start_with(workers: &[Worker], change: impl FnOnce(&mut Settings)) -> Self {
+        Self::put_on(Settings::load().unwrap(), workers, change).await
+    }
+
+    /// One without workers, on the services of these settings.
+    pub(crate) async fn on(services: Settings) -> Self {
+        Self::put_on(services, &[], |_| {}).await
+    }
+
+    async fn put_on(services: Settings, workers: &[Worker], change: impl FnOnce(&mut Settings)) -> Self {
         // Several tests of one process install it; the first one counts.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let stand = Stand::new().await;
+        let stand = Stand::on(services).await;
         let mut settings = stand.settings();
         change(&mut settings);
         let context = process(settings, workers).await;
@@ -82,7 +92,8 @@ impl World {
         tx.commit().await.unwrap();
     }
 
-    /// Puts so many cards in stock, `first` on: serial `0017`, PIN `8231-secret-0017`.
+    /// Puts so many cards in stock, `first` on: serial `0017`, PIN `8231-secret-0017`, activation
+    /// `*111*823144000017#`.
     pub(crate) async fn cards(&self, product: &str, first: usize, count: usize) {
         stock_up(self.store(), &self.stand.settings(), product, first, count).await;
     }
@@ -198,7 +209,7 @@ pub(crate) async fn declare_product(store: &Store, toml: &str) {
 pub(crate) async fn stock_up(store: &Store, settings: &Settings, product: &str, first: usize, count: usize) {
     let (vault, _) = cards::vault::open(store, &settings.vault_identity_file).await.unwrap();
     let vault = std::sync::Arc::new(vault);
-    let rows = (first..first + count).map(|n| format!("{n:04},{},*111*{n:04}#\n", testkit::leak::pin(n)));
+    let rows = (first..first + count).map(|n| format!("{n:04},{},*111*{}#\n", leak::pin(n), leak::digits(n)));
     let file = format!("serial,pin,activation\n{}", rows.collect::<String>());
     let product = ProductId::parse(product).unwrap();
     let import = cards::import::submit(

@@ -1,8 +1,8 @@
 //! Secrets of cards searched for wherever they must not be: in every table of a test's database, its queues and events, its
 //! metrics, its log, its mails, and what its processes and commands say. A stand does it when it is dropped, and the test that leaked fails.
 //!
-//! The secrets of tests are of a shape that comes up nowhere else ([`pin`], [`digits`]), so nobody has to say which are
-//! searched for. They are found as they stand, in groups of four, and in hexadecimal or base64. What a terminal is answered,
+//! The secrets of tests are of a shape that comes up nowhere else ([`pin`], [`digits`]), and so are identities of age, so nobody
+//! has to say which are searched for. They are found as they stand, in groups of four, and in hexadecimal or base64. What a terminal is answered,
 //! and what a test has in hand, is not looked at: that is where they belong.
 
 use std::io;
@@ -22,7 +22,9 @@ const MARK: &str = "8231-secret-";
 const DIGITS_MARK: &str = "823144";
 /// Six of the twelve digits of every secret of digits, in groups or not.
 const DIGITS: &str = "8231[ -]?44[0-9][0-9][ -]?[0-9]{4}([^0-9a-f]|$)";
-/// The same in hexadecimal.
+/// Before the data of every identity of age: whoever has the workers' opens all cards.
+const IDENTITY: &str = "AGE-SECRET-KEY-1";
+/// The digits in hexadecimal.
 const HEX_DIGITS: &str = "383233313434(3[0-9]){6}";
 
 /// A secret of letters and digits.
@@ -38,10 +40,14 @@ pub fn digits(n: usize) -> String {
 /// The shape of all secrets, as a regular expression that the database understands as well.
 fn shape() -> &'static str {
     static SHAPE: LazyLock<String> = LazyLock::new(|| {
-        let hex: String = MARK.bytes().map(|byte| format!("{byte:02x}")).collect();
-        let mut ways = vec![MARK.to_owned(), DIGITS.to_owned(), hex, HEX_DIGITS.to_owned()];
-        ways.extend((0..3).map(|before| in_base64(MARK, before)));
-        ways.extend((0..3).map(|before| in_base64(DIGITS_MARK, before)));
+        let hex = |text: &str| text.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let mut ways = vec![DIGITS.to_owned(), HEX_DIGITS.to_owned()];
+        for mark in [MARK, IDENTITY] {
+            ways.extend([mark.to_owned(), hex(mark)]);
+        }
+        for mark in [MARK, DIGITS_MARK, IDENTITY] {
+            ways.extend((0..3).map(|before| in_base64(mark, before)));
+        }
         ways.join("|")
     });
     &SHAPE

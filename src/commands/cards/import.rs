@@ -41,10 +41,10 @@ pub(crate) struct Args {
     dry_run: bool,
     /// Leave out rows that cannot be read; without it one of them refuses the file
     #[arg(long)]
-    pub(super) good_rows: bool,
+    good_rows: bool,
     /// Duplicates and expired cards refuse the file as well; without it they are left out
     #[arg(long, conflicts_with = "good_rows")]
-    pub(super) strict: bool,
+    strict: bool,
     /// Take a file that was imported before
     #[arg(long)]
     again: bool,
@@ -56,6 +56,17 @@ pub(crate) struct Args {
     /// As the product's [card_file] says; without one CSV with a header: `serial`, `expires_on` (optional); every other column
     /// is a secret field of that name. Zipped, age- or OpenPGP-encrypted or not
     pub(super) file: PathBuf,
+}
+
+impl Args {
+    /// What is asked for.
+    pub(super) fn options(&self) -> Options {
+        Options {
+            good_rows: self.good_rows,
+            strict: self.strict,
+            again: self.again,
+        }
+    }
 }
 
 fn password_reference(text: &str) -> Result<SecretRef, String> {
@@ -83,11 +94,7 @@ pub(super) async fn import(args: Args) -> Outcome {
         source,
         name: args.file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         password,
-        options: Options {
-            good_rows: args.good_rows,
-            strict: args.strict,
-            again: args.again,
-        },
+        options: args.options(),
     };
     let place = args.file.display();
     let id = submit_file(&operator.store, &recipients, &args.product, file, &operator.who)

@@ -45,15 +45,14 @@ pub(super) async fn dry_run(operator: &Operator, args: &Args, password: Option<S
         }
     }
     let counts = &found.report;
-    let rows_fit = counts.refused.is_empty() || args.good_rows;
-    let days_fit = counts.expired.is_empty() || !args.strict;
-    let taken = rows_fit && days_fit && counts.rows > counts.refused.total;
+    let taken = counts.is_taken(args.options());
     note(&format!(
-        "{place}: {} rows, {} of them malformed, {} expired; an import would {} (duplicates of what is in stock are not known \
-         here); nothing was handed in",
+        "{place}: {} rows, {} of them malformed, {} expired, {} duplicates in the file itself; an import would {} (duplicates of \
+         what is in stock are not known here); nothing was handed in",
         counts.rows,
         counts.refused.total,
         counts.expired.total,
+        counts.duplicates_in_file,
         if taken { "take it" } else { "refuse it" },
     ));
     Ok(Ending::done_if(taken))

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use sheet::{Cell, Column};
 use store::Tx;
-use store::cards::{SaleFilter, SaleRow, Section, SerialRow, sale_sums, sales_page, serials_page};
+use store::cards::{SaleFilter, SaleRow, Section, SerialRow, sale_sums, sales_page, serials_page, settled};
 
 use self::sums::{Sums, Totals};
 use crate::ending::{Ending, Outcome};
@@ -88,7 +88,14 @@ pub(super) async fn report(args: ReportArgs) -> Outcome {
     if filter.from >= filter.to {
         bail!("the period ends before it begins");
     }
-    let tx = Operator::new()?.store.begin_report().await?;
+    let store = Operator::new()?.store;
+    if !settled(&store, filter.to).await? {
+        bail!(
+            "the period has not settled: sales before {} are still being recorded; try again in a minute",
+            args.to
+        );
+    }
+    let tx = store.begin_report().await?;
     let begin = |title, columns| Sheet::begin(title, columns, args.format.format, args.xlsx.as_deref());
     let zone = &args.time_zone;
     if args.serials {

@@ -7,14 +7,12 @@ use std::time::Duration;
 
 use bus::Queue;
 use contract::event::{CardEvent, CardItem, Events};
-use domain::declaration::Reissue;
 use domain::ids::ReservationId;
 use jiff::Timestamp;
 use runtime::sweep::{self, Swept};
 use runtime::{Context, Nudge};
 use serde::{Deserialize, Serialize};
-use store::declarations::Declarations;
-use store::reservations::{self, Ended, GraceRule};
+use store::reservations::{self, Ended};
 use store::{Store, StoreError};
 
 /// The version of the message; another one is left to the sweep.
@@ -107,13 +105,13 @@ pub async fn expire(store: &Store, ids: &[ReservationId]) -> Result<usize, Store
 }
 
 /// Ends holds and graces that are due, whichever message was lost. Returns how many of each.
-pub async fn sweep_once(store: &Store, declarations: &Declarations) -> Result<(usize, usize), StoreError> {
+pub async fn sweep_once(store: &Store) -> Result<(usize, usize), StoreError> {
     let tx = store.begin().await?;
     let lapsed = reservations::expire_due(&tx, AT_ONCE).await?;
     tell(&tx, &lapsed).await?;
     tx.commit().await?;
     let tx = store.begin().await?;
-    let expired = reservations::end_grace(&tx, &rules(declarations), AT_ONCE).await?;
+    let expired = reservations::end_grace(&tx, AT_ONCE).await?;
     tx.commit().await?;
     count("lapsed", "sweep", lapsed.len());
     count("expired", "sweep", expired.len());
@@ -121,8 +119,7 @@ pub async fn sweep_once(store: &Store, declarations: &Declarations) -> Result<(u
 }
 
 async fn round(context: &Context) -> Result<Swept, StoreError> {
-    let declarations = context.declarations().await?;
-    let (lapsed, expired) = sweep_once(&context.store, &declarations).await?;
+    let (lapsed, expired) = sweep_once(&context.store).await?;
     if lapsed > 0 {
         context.nudge(Nudge::Events);
     }
@@ -135,21 +132,6 @@ async fn round(context: &Context) -> Result<Swept, StoreError> {
     tx.commit().await?;
     let wait = due.and_then(|due| Duration::try_from(due).ok());
     Ok(wait.map_or(Swept::Idle, |wait| Swept::Next(wait.max(SOON))))
-}
-
-/// When cards that come back may be offered again, for every product.
-fn rules(declarations: &Declarations) -> Vec<GraceRule> {
-    let products = declarations.products.values();
-    products
-        .map(|declared| GraceRule {
-            product: declared.value.id.clone(),
-            offer_after_days: match declared.value.reissue_exposed {
-                Reissue::Always => Some(0),
-                Reissue::AfterDays(days) => Some(days),
-                Reissue::Never => None,
-            },
-        })
-        .collect()
 }
 
 async fn tell(tx: &store::Tx, ended: &[Ended]) -> Result<(), StoreError> {

@@ -20,7 +20,7 @@ pub struct Usage {
 pub enum LimitReached {
     /// Cards held at once.
     Holds(u32),
-    /// Cards sold within an hour.
+    /// Cards sold within an hour, with those that it holds.
     SalesPerHour(u32),
     /// Cards seen within an hour and not sold.
     UnsoldPerHour(u32),
@@ -32,7 +32,7 @@ impl fmt::Display for LimitReached {
             Self::Holds(limit) => write!(f, "terminal: holds as many cards as it may at once (holds = {limit})"),
             Self::SalesPerHour(limit) => write!(
                 f,
-                "terminal: sold as many cards within the last hour as it may (sales_per_hour = {limit})"
+                "terminal: holds, or sold within the last hour, as many cards as it may sell (sales_per_hour = {limit})"
             ),
             Self::UnsoldPerHour(limit) => write!(
                 f,
@@ -48,10 +48,10 @@ pub fn one_more(limits: TerminalLimits, usage: Usage) -> Result<(), LimitReached
     if let Some(limit) = reached(limits.holds, usage.holds) {
         return Err(LimitReached::Holds(limit));
     }
-    if let Some(limit) = reached(limits.sales_per_hour, usage.sales) {
+    // What is held may be sold, or not: so the limits of an hour are exact, however many are held at once.
+    if let Some(limit) = reached(limits.sales_per_hour, usage.holds.saturating_add(usage.sales)) {
         return Err(LimitReached::SalesPerHour(limit));
     }
-    // What is held is not sold yet: so the limit is exact, however many are held at once.
     match reached(limits.unsold_per_hour, usage.holds.saturating_add(usage.unsold)) {
         Some(limit) => Err(LimitReached::UnsoldPerHour(limit)),
         None => Ok(()),
@@ -89,6 +89,14 @@ mod tests {
             Err(LimitReached::Holds(2))
         );
         assert_eq!(one_more(limits(Some(2), Some(3)), usage(0, 2)), Ok(()));
+        assert_eq!(one_more(limits(None, Some(3)), usage(1, 1)), Ok(()));
+        for (holds, sales) in [(3, 0), (1, 2), (u32::MAX, 1)] {
+            assert_eq!(
+                one_more(limits(None, Some(3)), usage(holds, sales)),
+                Err(LimitReached::SalesPerHour(3)),
+                "what is held may be sold"
+            );
+        }
         let told = LimitReached::SalesPerHour(3).to_string();
         assert!(told.starts_with("terminal: ") && told.contains("sales_per_hour = 3"));
         let seen = TerminalLimits {

@@ -16,8 +16,8 @@ pub struct TerminalLimits {
     /// Cards it may hold at once. A hold ends with its time, a sale or a release.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holds: Option<u32>,
-    /// Once it has sold so many within the last hour, nothing more is reserved. A sale itself is never refused for it: its
-    /// money was taken.
+    /// Cards it may sell within an hour: once it holds so many, with those that it sold within the last hour, nothing more is
+    /// reserved. A sale itself is never refused for it: its money was taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sales_per_hour: Option<u32>,
     /// Cards it may have seen within the last hour and not sold: those it holds, and those that it released or let run out.

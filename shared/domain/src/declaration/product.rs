@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::profile_register::check_address;
@@ -91,14 +91,12 @@ pub enum Reissue {
 }
 
 impl Reissue {
-    /// From when a card that came back may be offered; `None` = never.
-    pub fn offer_after(self, came_back: Timestamp) -> Option<Timestamp> {
+    /// So many days after it came back a card may be offered; `None` = never.
+    pub fn after_days(self) -> Option<u32> {
         match self {
-            Self::Always => Some(came_back),
+            Self::Always => Some(0),
             Self::Never => None,
-            Self::AfterDays(days) => came_back
-                .checked_add(SignedDuration::from_hours(24 * i64::from(days)))
-                .ok(),
+            Self::AfterDays(days) => Some(days),
         }
     }
 }

@@ -19,7 +19,9 @@ use crate::{Store, StoreError, Tx};
 
 pub use expiring::{ExpiryRule, Withdrawn, withdraw_expiring};
 pub use faulty::{FaultyFilter, FaultyRow, Reported, list_faulty, report_faulty};
-pub use sales::{SaleFilter, SaleRow, SaleSum, Section, SerialRow, SumBy, sale_sums, sales_page, serials_page};
+pub use sales::{
+    SaleFilter, SaleRow, SaleSum, Section, SerialRow, SumBy, sale_sums, sales_page, serials_page, settled,
+};
 pub use stock::{
     Available, RATE_DAYS, Stock, available, lock_stock, low_crossing, settle_sold, shred, stock, stock_at_rate,
 };

@@ -73,8 +73,6 @@ const COUNTS: &str = "
            (SELECT count(*) FROM card c WHERE c.product_id = p.product_id AND state = 'faulty'),
            (SELECT count(*) FROM card c WHERE c.product_id = p.product_id AND state = 'withdrawn'),
            (SELECT count(*) FROM card c WHERE c.product_id = p.product_id AND state = 'withdrawn' AND out_of_date),
-           (SELECT count(*) FROM card c WHERE c.product_id = p.product_id AND state = 'available' AND pool = 'returned'
-                AND offer_after < 'infinity'),
            coalesce(recent.sold, 0),
            (SELECT extract(epoch FROM statement_timestamp() - min(created_at))::float8 / 86400 FROM card_batch b
                 WHERE b.product_id = p.product_id),
@@ -118,10 +116,10 @@ fn stock_of(row: &Row, rate_days: u32) -> Result<Stock, StoreError> {
     let (withdrawn, out_of_date): (i64, i64) = (row.get(9), row.get(10));
     let fresh = row.get::<_, i64>(1) - fresh_near;
     let returned = row.get::<_, i64>(2) - returned_near;
-    let age_days = row.get::<_, Option<f64>>(13).unwrap_or(0.0);
-    let per_day = row.get::<_, i64>(12) as f64 / age_days.clamp(1.0, f64::from(rate_days));
-    let is_reissued: bool = row.get(15);
-    let sellable = fresh + if is_reissued { returned.min(row.get(11)) } else { 0 };
+    let age_days = row.get::<_, Option<f64>>(12).unwrap_or(0.0);
+    let per_day = row.get::<_, i64>(11) as f64 / age_days.clamp(1.0, f64::from(rate_days));
+    let is_reissued: bool = row.get(14);
+    let sellable = fresh + if is_reissued { returned } else { 0 };
     Ok(Stock {
         product: ProductId::parse(row.get(0))?,
         fresh,
@@ -134,7 +132,7 @@ fn stock_of(row: &Row, rate_days: u32) -> Result<Stock, StoreError> {
         withdrawn: withdrawn - out_of_date,
         per_day,
         days_left: (per_day > 0.0).then(|| sellable as f64 / per_day),
-        low_stock: row.get(14),
+        low_stock: row.get(13),
     })
 }
 
@@ -153,6 +151,7 @@ pub struct Available {
 pub async fn available(tx: &Tx, products: &[ProductId], most: i64) -> Result<Vec<Available>, StoreError> {
     let ids: Vec<&str> = products.iter().map(ProductId::as_str).collect();
     // The order keeps the planner on the indexes of what is left: unordered, a small `most` reads through all that was sold.
+    // After no days (never) is never.
     let rows = tx
         .query(
             "SELECT w.product_id,
@@ -160,10 +159,17 @@ pub async fn available(tx: &Tx, products: &[ProductId], most: i64) -> Result<Vec
                          AND pool = 'fresh' AND (expires_on IS NULL OR expires_on >= current_date)
                          ORDER BY pos LIMIT $2) fresh),
                     (SELECT count(*) FROM (SELECT FROM card c WHERE c.product_id = w.product_id AND state = 'available'
-                         AND pool = 'returned' AND offer_after <= statement_timestamp()
+                         AND pool = 'returned'
+                         AND came_back_at <= statement_timestamp() - reissue.after_days * interval '1 day'
                          AND (expires_on IS NULL OR expires_on >= current_date)
-                         ORDER BY offer_after, pos LIMIT $2) returned)
-             FROM UNNEST($1::text[]) WITH ORDINALITY AS w (product_id, place) ORDER BY w.place",
+                         ORDER BY came_back_at, pos LIMIT $2) returned)
+             FROM UNNEST($1::text[]) WITH ORDINALITY AS w (product_id, place)
+             LEFT JOIN product p USING (product_id)
+             CROSS JOIN LATERAL (
+                 SELECT CASE p.declaration ->> 'reissue_exposed' WHEN 'true' THEN 0 WHEN 'false' THEN NULL
+                             ELSE (p.declaration ->> 'reissue_exposed')::float8 END AS after_days OFFSET 0
+             ) reissue
+             ORDER BY w.place",
             &[&ids, &most],
         )
         .await?;

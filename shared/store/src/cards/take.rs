@@ -13,7 +13,7 @@ mod marks;
 
 use std::collections::HashMap;
 
-use domain::declaration::{Product, Reissue};
+use domain::declaration::Product;
 use domain::ids::ProductId;
 use jiff::civil::Date;
 use tokio_postgres::Row;
@@ -31,8 +31,8 @@ pub struct Want {
     pub product: ProductId,
     /// How many.
     pub count: usize,
-    /// Whether cards that came back may be given when no fresh one is left.
-    pub returned_too: bool,
+    /// Cards that came back so many days ago may be given when no fresh one is left; none = they may not.
+    pub returned_after_days: Option<u32>,
     /// Whether those that run out first are given first.
     pub expiring_first: bool,
     /// How many days a card must have left, its last one not counted.
@@ -45,7 +45,7 @@ impl Want {
         Self {
             product: product.id.clone(),
             count,
-            returned_too: product.reissue_exposed != Reissue::Never,
+            returned_after_days: product.reissue_exposed.after_days(),
             expiring_first: product.issue_expiring_first,
             days_left: product.withdraw_days_before_expiry,
         }
@@ -212,7 +212,7 @@ fn by_day() -> String {
 async fn add_returned(tx: &Tx, wants: &[Want], taken: &mut Taken) -> Result<(), StoreError> {
     let short: Vec<&Want> = wants
         .iter()
-        .filter(|want| want.returned_too && found(taken, want) < want.count)
+        .filter(|want| want.returned_after_days.is_some() && found(taken, want) < want.count)
         .collect();
     if short.is_empty() {
         return Ok(());
@@ -223,17 +223,22 @@ async fn add_returned(tx: &Tx, wants: &[Want], taken: &mut Taken) -> Result<(), 
         .map(|want| i64::try_from(want.count - found(taken, want)).unwrap_or(i64::MAX))
         .collect();
     let days: Vec<i32> = short.iter().map(|want| want.days_left()).collect();
+    let after: Vec<f64> = short
+        .iter()
+        .map(|want| f64::from(want.returned_after_days.unwrap_or_default()))
+        .collect();
     let sql = format!(
-        "SELECT taken.* FROM UNNEST($1::text[], $2::bigint[], $3::int[]) AS want (product_id, most, days_left)
+        "SELECT taken.* FROM UNNEST($1::text[], $2::bigint[], $3::int[], $4::float8[])
+              AS want (product_id, most, days_left, after_days)
          CROSS JOIN LATERAL (
              SELECT {COLUMNS} FROM card
              WHERE card.product_id = want.product_id AND state = 'available' AND pool = 'returned'
-               AND offer_after <= statement_timestamp()
+               AND came_back_at <= statement_timestamp() - want.after_days * interval '1 day'
                AND (expires_on IS NULL OR expires_on >= current_date + want.days_left)
-             ORDER BY offer_after, pos LIMIT want.most FOR UPDATE SKIP LOCKED
+             ORDER BY came_back_at, pos LIMIT want.most FOR UPDATE SKIP LOCKED
          ) taken"
     );
-    for row in &tx.query(&sql, &[&products, &counts, &days]).await? {
+    for row in &tx.query(&sql, &[&products, &counts, &days, &after]).await? {
         let card = card_of(row, 0)?;
         taken.entry(card.product.clone()).or_default().push(card);
     }

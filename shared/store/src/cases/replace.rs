@@ -61,21 +61,21 @@ pub(super) async fn give(
 }
 
 /// The lists of a product's cards, in the order in which they are sold: which cards, and their order.
-fn lists(want: &Want) -> Vec<(&'static str, &'static str)> {
+fn lists(want: &Want) -> Vec<(String, &'static str)> {
     let mut lists = match want.expiring_first {
         true => vec![
             (
-                "card.pool = 'fresh' AND card.expires_on IS NOT NULL",
+                "card.pool = 'fresh' AND card.expires_on IS NOT NULL".to_owned(),
                 "card.expires_on, card.pos",
             ),
-            ("card.pool = 'fresh' AND card.expires_on IS NULL", "card.pos"),
+            ("card.pool = 'fresh' AND card.expires_on IS NULL".to_owned(), "card.pos"),
         ],
-        false => vec![("card.pool = 'fresh'", "card.pos")],
+        false => vec![("card.pool = 'fresh'".to_owned(), "card.pos")],
     };
-    if want.returned_too {
+    if let Some(days) = want.returned_after_days {
         lists.push((
-            "card.pool = 'returned' AND card.offer_after <= statement_timestamp()",
-            "card.offer_after, card.pos",
+            format!("card.pool = 'returned' AND card.came_back_at <= statement_timestamp() - interval '{days} days'"),
+            "card.came_back_at, card.pos",
         ));
     }
     lists

@@ -113,6 +113,23 @@ pub async fn cards_after(tx: &Tx, claimed: &Claimed, after: i64, most: i64) -> R
         .collect()
 }
 
+/// How many cards of a return were not withdrawn for it. Who may ask may also write the list of its cards by hand; the details of
+/// a card that is still on sale, or of one sold before the return was asked for, are no issuer's business. One that was paid for
+/// after it was withdrawn is sold by now, and stays on the list.
+pub async fn not_withdrawn(tx: &Tx, claimed: &Claimed) -> Result<i64, StoreError> {
+    let row = tx
+        .query_one(
+            "SELECT count(*) FROM disclosure asked JOIN disclosure_card d USING (disclosure_id) JOIN card c USING (card_id)
+             LEFT JOIN reservation r ON c.state = 'sold' AND r.reservation_id = c.reservation_id
+             WHERE asked.disclosure_id = $1
+               AND NOT (d.returned AND c.product_id = asked.product_id
+                        AND (c.state = 'withdrawn' OR coalesce(r.ended_at > asked.requested_at, false)))",
+            &[&claimed.disclosure_id],
+        )
+        .await?;
+    Ok(row.get(0))
+}
+
 /// Adds a chunk of the sealed file, counted from 0.
 pub async fn add_chunk(tx: &Tx, claimed: &Claimed, n: i32, data: &[u8]) -> Result<(), StoreError> {
     tx.execute(

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{Store, StoreError};
 
-pub use answer::{AskedCard, Claimed, add_chunk, cards_after, claim, clear_old, finish, own, refuse};
+pub use answer::{AskedCard, Claimed, add_chunk, cards_after, claim, clear_old, finish, not_withdrawn, own, refuse};
 pub use ask::{Asked, Issuer, Return, Show, ask_again, ask_return, ask_show, collected, give_up};
 
 /// The size of every chunk of a file but the last, in bytes.

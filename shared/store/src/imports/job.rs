@@ -12,6 +12,8 @@ use crate::{Store, StoreError, Tx};
 
 /// How long a worker may be silent before its file is another's, in seconds.
 pub const LEASE_SECONDS: i32 = 30;
+/// How often a file is taken up whose worker fell silent each time.
+pub(super) const MOST_ATTEMPTS: i32 = 3;
 /// The size of every chunk of a sealed file but the last, so that a place in the file names its chunk.
 pub const CHUNK_BYTES: usize = 1024 * 1024;
 
@@ -158,23 +160,23 @@ pub async fn today(store: &Store) -> Result<Date, StoreError> {
     Ok(store.query_one("SELECT current_date", &[]).await?.get(0))
 }
 
-/// Takes up a file that waits, or one whose worker fell silent: `only`, or else the oldest. Files of one product are
+/// Takes up a file that waits, or one whose worker fell silent and which is not given up ([`super::give_up_deadly`]): `only`, or else the oldest. Files of one product are
 /// entered one after the other, so cards are sold in the order in which they were handed in.
 pub async fn claim(store: &Store, only: Option<Uuid>, lease_seconds: i32) -> Result<Option<Claimed>, StoreError> {
     let token = Uuid::new_v4();
     let row = store
         .query_opt(
             "UPDATE card_import SET state = 'working', lease_token = $2, rows_done = 0, rows_total = NULL,
-                    lease_until = clock_timestamp() + make_interval(secs => $3)
+                    attempts = attempts + 1, lease_until = clock_timestamp() + make_interval(secs => $3)
              WHERE import_id = (
                  SELECT import_id FROM card_import i
                  WHERE ($1::uuid IS NULL OR import_id = $1) AND state IN ('waiting', 'working')
-                   AND (state = 'waiting' OR lease_until < clock_timestamp())
+                   AND (state = 'waiting' OR (lease_until < clock_timestamp() AND attempts < $4))
                    AND NOT EXISTS (SELECT FROM card_import o WHERE o.product_id = i.product_id AND o.state = 'working'
                                    AND o.lease_until >= clock_timestamp())
                  ORDER BY requested_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)
              RETURNING import_id, product_id, file_name, coalesce(bytes, 0), good_rows, strict, again",
-            &[&only, &token, &f64::from(lease_seconds)],
+            &[&only, &token, &f64::from(lease_seconds), &MOST_ATTEMPTS],
         )
         .await?;
     row.map(|row| {
@@ -216,7 +218,7 @@ pub async fn renew(store: &Store, claimed: &Claimed, done: i64, total: Option<i6
 pub async fn give_back(store: &Store, claimed: &Claimed) -> Result<(), StoreError> {
     store
         .execute(
-            "UPDATE card_import SET state = 'waiting', lease_token = NULL, lease_until = NULL
+            "UPDATE card_import SET state = 'waiting', lease_token = NULL, lease_until = NULL, attempts = attempts - 1
              WHERE import_id = $1 AND lease_token = $2 AND state = 'working'",
             &[&claimed.import_id, &claimed.token],
         )
@@ -345,7 +347,7 @@ pub async fn cancel(store: &Store, import_id: Uuid, who: &str, reason: &str) -> 
     tx.commit().await
 }
 
-async fn forget(tx: &Tx, import_id: Uuid) -> Result<(), StoreError> {
+pub(super) async fn forget(tx: &Tx, import_id: Uuid) -> Result<(), StoreError> {
     tx.execute("DELETE FROM card_import_chunk WHERE import_id = $1", &[&import_id])
         .await
         .map(drop)

@@ -1,6 +1,7 @@
 //! Card files on their way in: handed in sealed, in chunks; taken up under a lease; entered all or nothing. Everything here
 //! is ciphertext, counts and reasons.
 
+mod given_up;
 mod job;
 mod stage;
 
@@ -12,6 +13,7 @@ use uuid::Uuid;
 
 use crate::{Store, StoreError};
 
+pub use given_up::{GivenUp, give_up_deadly};
 pub use job::{
     CHUNK_BYTES, Claimed, Ending, HandIn, LEASE_SECONDS, Options, add_chunk, any_open, cancel, chunk, claim,
     deal_positions, entered_before, finish, give_back, handed_in, own, renew, submit, today,

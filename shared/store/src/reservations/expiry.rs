@@ -1,5 +1,6 @@
-//! Ends of holds and of graces, judged by the database's clock and nothing else. A row that somebody else has locked is
-//! passed over: either it is being sold or released, or the next sweep finds it.
+//! Ends of holds and of graces, judged by the database's clock and nothing else. A reservation is passed over while
+//! somebody else has locked it or its card: either it is being sold or released, or the next sweep finds it. So a sweep
+//! waits for nobody, and nobody who waits for it is waited for.
 
 use domain::ids::{ProductId, ReservationId, TerminalId};
 use jiff::SignedDuration;
@@ -20,20 +21,11 @@ pub struct Ended {
     pub terminal: TerminalId,
 }
 
-/// When cards of a product that come back may be offered again.
-#[derive(Clone, Debug)]
-pub struct GraceRule {
-    /// Of what.
-    pub product: ProductId,
-    /// After so many days (0 = at once); none = never.
-    pub offer_after_days: Option<u32>,
-}
-
 /// Ends the holds among these that are due: `held` becomes `lapsed`, and the grace begins.
 pub async fn expire(tx: &Tx, ids: &[ReservationId]) -> Result<Vec<Ended>, StoreError> {
     let sql = lapse(
-        "reservation_id = ANY($1) AND state = 'held' AND held_until <= clock_timestamp()",
-        "reservation_id",
+        "r.reservation_id = ANY($1) AND r.state = 'held' AND held_until <= clock_timestamp()",
+        "r.reservation_id",
     );
     ended(tx.query(&sql, &[&uuids(ids)]).await?)
 }
@@ -41,7 +33,7 @@ pub async fn expire(tx: &Tx, ids: &[ReservationId]) -> Result<Vec<Ended>, StoreE
 /// Ends up to `most` holds that are due, the longest overdue first.
 pub async fn expire_due(tx: &Tx, most: i64) -> Result<Vec<Ended>, StoreError> {
     let sql = lapse(
-        "state = 'held' AND held_until <= statement_timestamp()",
+        "r.state = 'held' AND held_until <= statement_timestamp()",
         "held_until LIMIT $1",
     );
     ended(tx.query(&sql, &[&most]).await?)
@@ -49,7 +41,8 @@ pub async fn expire_due(tx: &Tx, most: i64) -> Result<Vec<Ended>, StoreError> {
 
 fn lapse(due: &str, order: &str) -> String {
     format!(
-        "WITH due AS (SELECT reservation_id FROM reservation WHERE {due} ORDER BY {order} FOR UPDATE SKIP LOCKED),
+        "WITH due AS (SELECT r.reservation_id FROM reservation r JOIN card USING (card_id) WHERE {due} ORDER BY {order}
+                      FOR UPDATE SKIP LOCKED),
          lapsed AS (
              UPDATE reservation r SET state = 'lapsed' WHERE r.reservation_id = ANY(ARRAY(SELECT reservation_id FROM due))
              RETURNING r.reservation_id, r.product_id, r.terminal_id, r.card_id
@@ -64,14 +57,13 @@ fn lapse(due: &str, order: &str) -> String {
 }
 
 /// Ends up to `most` graces that are due: `lapsed` becomes `expired`, and the card comes back.
-pub async fn end_grace(tx: &Tx, rules: &[GraceRule], most: i64) -> Result<Vec<Ended>, StoreError> {
-    let products: Vec<&str> = rules.iter().map(|rule| rule.product.as_str()).collect();
-    let days: Vec<Option<f64>> = rules.iter().map(|rule| rule.offer_after_days.map(f64::from)).collect();
+pub async fn end_grace(tx: &Tx, most: i64) -> Result<Vec<Ended>, StoreError> {
     let rows = tx
         .query(
             "WITH due AS (
-                 SELECT reservation_id FROM reservation WHERE state = 'lapsed' AND grace_until <= statement_timestamp()
-                 ORDER BY grace_until LIMIT $3 FOR UPDATE SKIP LOCKED
+                 SELECT r.reservation_id FROM reservation r JOIN card USING (card_id)
+                 WHERE r.state = 'lapsed' AND grace_until <= statement_timestamp()
+                 ORDER BY grace_until LIMIT $1 FOR UPDATE SKIP LOCKED
              ),
              ended AS (
                  UPDATE reservation r SET state = 'expired', ended_at = clock_timestamp(), ended_by = 'grace'
@@ -80,14 +72,12 @@ pub async fn end_grace(tx: &Tx, rules: &[GraceRule], most: i64) -> Result<Vec<En
              ),
              back AS (
                  UPDATE card SET state = 'available', pool = 'returned', reservation_id = NULL,
-                        updated_at = clock_timestamp(),
-                        offer_after = coalesce(clock_timestamp() + rule.days * interval '1 day', 'infinity')
-                 FROM ended LEFT JOIN UNNEST($1::text[], $2::float8[]) AS rule (product_id, days) USING (product_id)
-                 WHERE card.card_id = ended.card_id AND card.state IN ('reserved', 'lapsed')
+                        updated_at = clock_timestamp(), came_back_at = clock_timestamp()
+                 FROM ended WHERE card.card_id = ended.card_id AND card.state IN ('reserved', 'lapsed')
              )
              SELECT ended.reservation_id, ended.product_id, card.serial, ended.terminal_id
              FROM ended JOIN card USING (card_id)",
-            &[&products, &days, &most],
+            &[&most],
         )
         .await?;
     ended(rows)

@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::cards::{self, Card, card_of};
 use crate::{StoreError, Tx};
 
-pub use expiry::{Ended, GraceRule, end_grace, expire, expire_due, next_due};
+pub use expiry::{Ended, end_grace, expire, expire_due, next_due};
 pub use hold::{NewHold, Release, hold};
 pub use replacement::{SoldInstead, replacements, sell_instead};
 pub use usage::{Unsold, lock_usage, unsold};
@@ -132,7 +132,7 @@ fn reservation_of(row: &Row) -> Result<Reservation, StoreError> {
 
 /// Reads reservations and their cards without locking them: for answers that change nothing.
 pub async fn read(tx: &Tx, ids: &[ReservationId]) -> Result<Locked, StoreError> {
-    let (reservations, now) = select(tx, &uuids(ids), "").await?;
+    let (reservations, now) = select(tx, &uuids(ids)).await?;
     let cards = select_cards(tx, &reservations).await?;
     Ok(Locked {
         now: now.unwrap_or_default(),
@@ -141,55 +141,73 @@ pub async fn read(tx: &Tx, ids: &[ReservationId]) -> Result<Locked, StoreError> 
     })
 }
 
-/// Locks reservations, the live reservations of the same cards, and the cards. Releases of reservations never seen are
-/// remembered before anything is locked, so that a reservation arriving later is over; those are returned.
+/// Locks reservations, the live reservations of the same cards, and the cards; then releases of reservations never seen
+/// are remembered, so that a reservation arriving later is over. Those are returned.
 pub async fn lock_with_cards(
     tx: &Tx,
     ids: &[ReservationId],
     releases: &[Release<'_>],
 ) -> Result<(Locked, Vec<ReservationId>), StoreError> {
+    let mut remembered = Vec::new();
+    loop {
+        let (locked, released, unlocked) = lock_round(tx, &uuids(ids), releases).await?;
+        remembered.extend(released);
+        if !unlocked {
+            return Ok((locked, remembered));
+        }
+    }
+}
+
+/// Locks what there is, and tells whether something has come in between: somebody may have reserved one of the cards
+/// before it was locked, or one of the ids before its release was remembered. Then all is locked again. The order of locks
+/// is broken there, once in a great while; a deadlock is found by the server and the batch is done again.
+///
+/// Releases are remembered last. Whoever reserves has cards before he enters ids, and would wait for the release of his id
+/// by one who waits for his card.
+async fn lock_round(
+    tx: &Tx,
+    ids: &[Uuid],
+    releases: &[Release<'_>],
+) -> Result<(Locked, Vec<ReservationId>, bool), StoreError> {
     let (released, terminals, traces) = hold::columns_of(releases);
-    let ids = uuids(ids);
-    let locking = selection(LIVE_OF_SAME_CARDS, "FOR UPDATE OF r");
+    let locking = selection(LIVE_OF_SAME_CARDS, "FOR NO KEY UPDATE OF r");
     let cards = format!(
         "SELECT {} FROM card WHERE card_id = ANY({CARDS_OF_THESE}) ORDER BY card_id FOR UPDATE",
         cards::COLUMNS
     );
-    // Somebody may have reserved one of the cards between the two locks. The order of locks is broken here, once in a
-    // great while; a deadlock is found by the server and the batch is done again.
-    let live = format!(
-        "SELECT clock_timestamp(), ARRAY(SELECT reservation_id FROM reservation
-                                         WHERE card_id = ANY({CARDS_OF_THESE}) AND state IN ('held', 'lapsed'))"
-    );
-    let [remembered, locked, cards, looked] = tx
+    let present = format!("SELECT clock_timestamp(), ARRAY({})", present());
+    let [locked, cards, remembered, looked] = tx
         .query_each([
-            (hold::REMEMBER_RELEASED, &[&released, &terminals, &traces]),
             (&locking, &[&ids]),
             (&cards, &[&ids]),
-            (&live, &[&ids]),
+            (hold::REMEMBER_RELEASED, &[&released, &terminals, &traces]),
+            (&present, &[&ids]),
         ])
         .await?;
+    let looked = looked.first().ok_or_else(|| StoreError::unreadable("no clock"))?;
+    let locked = Locked {
+        now: looked.get(0),
+        reservations: reservations_of(&locked)?,
+        cards: cards_of(&cards)?,
+    };
+    let unlocked = looked
+        .get::<_, Vec<Uuid>>(1)
+        .into_iter()
+        .any(|id| !locked.reservations.contains_key(&ReservationId::from_uuid(id)));
     let remembered = remembered
         .iter()
         .map(|row| ReservationId::from_uuid(row.get(0)))
         .collect();
-    let mut reservations = reservations_of(&locked)?;
-    let cards = cards_of(&cards)?;
-    let looked = looked.first().ok_or_else(|| StoreError::unreadable("no clock"))?;
-    let mut now: Timestamp = looked.get(0);
-    let mut live: Vec<Uuid> = looked.get(1);
-    live.retain(|id| !reservations.contains_key(&ReservationId::from_uuid(*id)));
-    if !live.is_empty() {
-        let (found, later) = select(tx, &live, "FOR UPDATE OF r").await?;
-        reservations.extend(found);
-        now = later.unwrap_or(now);
-    }
-    let locked = Locked {
-        now,
-        reservations,
-        cards,
-    };
-    Ok((locked, remembered))
+    Ok((locked, remembered, unlocked))
+}
+
+/// What must be locked: the reservations asked for, and the live ones of their cards.
+fn present() -> String {
+    format!(
+        "SELECT reservation_id FROM reservation WHERE reservation_id = ANY($1)
+         UNION ALL
+         SELECT reservation_id FROM reservation WHERE card_id = ANY({CARDS_OF_THESE}) AND state IN ('held', 'lapsed')"
+    )
 }
 
 /// The cards of the reservations asked for, of which those locked with them have the same.
@@ -201,13 +219,12 @@ const LIVE_OF_SAME_CARDS: &str = "ARRAY(
     JOIN reservation live ON live.card_id = own.card_id AND live.state IN ('held', 'lapsed')
     WHERE own.reservation_id = ANY($1) AND live.reservation_id <> own.reservation_id)";
 
-/// Reservations with these ids, and the clock as it was once the last of them was locked; none = there are none.
+/// Reservations with these ids, and the clock; none = there are none.
 async fn select(
     tx: &Tx,
     ids: &[Uuid],
-    lock: &str,
 ) -> Result<(BTreeMap<ReservationId, Reservation>, Option<Timestamp>), StoreError> {
-    let rows = tx.query(&selection(NO_OTHERS, lock), &[&ids]).await?;
+    let rows = tx.query(&selection(NO_OTHERS, ""), &[&ids]).await?;
     let now = rows.last().map(|row| row.get(row.len() - 1));
     Ok((reservations_of(&rows)?, now))
 }

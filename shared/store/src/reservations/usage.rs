@@ -47,7 +47,7 @@ pub async fn lock_usage(
         "SELECT asked.id,
                     (SELECT count(*) FROM (SELECT FROM reservation r WHERE r.terminal_id = asked.id AND r.state = 'held'
                          AND r.held_until > statement_timestamp() ORDER BY r.held_until
-                         LIMIT greatest(asked.holds, asked.unsold)) held),
+                         LIMIT greatest(asked.holds, asked.sales, asked.unsold)) held),
                     (SELECT count(*) FROM (SELECT FROM reservation r WHERE r.terminal_id = asked.id AND r.state = 'sold'
                          AND r.ended_at > statement_timestamp() - interval '1 hour' AND NOT r.gratis
                          ORDER BY r.ended_at LIMIT asked.sales) sold),

@@ -17,8 +17,6 @@ pub struct CardChange {
     pub state: CardState,
     /// Whose it is now; an available card is nobody's.
     pub reservation_id: Option<ReservationId>,
-    /// For a card that came back: from when it may be offered again, none = never.
-    pub offer_after: Option<Timestamp>,
 }
 
 /// Something an operator has to settle.
@@ -111,15 +109,14 @@ async fn update_cards(tx: &Tx, changed: &[CardChange]) -> Result<(), StoreError>
         .iter()
         .map(|change| change.reservation_id.map(|id| id.as_uuid()))
         .collect();
-    let offers: Vec<Option<Timestamp>> = changed.iter().map(|change| change.offer_after).collect();
     // Whatever leaves a terminal unsold has been shown: it comes back to the second pool, never to the fresh one.
     tx.execute_later(
         "UPDATE card SET state = u.state, reservation_id = u.owner, updated_at = clock_timestamp(),
                 pool = CASE WHEN u.state = 'available' THEN 'returned' ELSE pool END,
-                offer_after = CASE WHEN u.state = 'available' THEN coalesce(u.offer, 'infinity') ELSE offer_after END
-         FROM UNNEST($1::bigint[], $2::text[], $3::uuid[], $4::timestamptz[]) AS u (id, state, owner, offer)
+                came_back_at = CASE WHEN u.state = 'available' THEN clock_timestamp() ELSE came_back_at END
+         FROM UNNEST($1::bigint[], $2::text[], $3::uuid[]) AS u (id, state, owner)
          WHERE card.card_id = u.id",
-        &[&ids, &states, &owners, &offers],
+        &[&ids, &states, &owners],
     )
     .await
 }

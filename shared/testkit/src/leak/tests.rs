@@ -9,14 +9,15 @@ use crate::stand::Stand;
 
 #[test]
 fn every_form_of_a_secret_is_found_and_nothing_else() {
-    for secret in [pin(17), digits(17)] {
+    let identity = format!("{IDENTITY}QQPQZ4");
+    for secret in [pin(17), digits(17), identity.clone()] {
         let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
         assert!(is_in(secret.as_bytes()) && is_in(format!("{{\"pin\":\"{secret}\"}}").as_bytes()));
         assert!(is_in(format!("\\x00{hex}ff").as_bytes()), "{hex}");
         assert!(is_in([b"\x00\xff", secret.as_bytes(), b"\xfe"].concat().as_slice()));
     }
     for before in ["", "a", "ab", "abc", "\u{fffd}"] {
-        for secret in [pin(3), digits(3)] {
+        for secret in [pin(3), digits(3), identity.clone()] {
             let text = STANDARD_NO_PAD.encode(format!("{before}{secret}"));
             assert!(is_in(text.as_bytes()), "{text}");
         }
@@ -35,6 +36,7 @@ fn every_form_of_a_secret_is_found_and_nothing_else() {
         "a1823144000017bc",
         "8231",
         "secret",
+        "age1qqpqz4",
     ] {
         assert!(!is_in(text.as_bytes()), "{text}");
     }

@@ -1,6 +1,6 @@
 //! Unsold cards on their way back to their issuer: a CSV file with the columns `serial`, `expires_on`, `shown` (`yes` for a card
 //! that a terminal has seen) and all fields of the cards. A card whose details are gone or do not open stands there without
-//! them, and is counted. Memory is bounded by two pages of cards and two chunks of the file, whatever their number.
+//! them, and is counted. A return that holds any card that was not withdrawn for it is refused as a whole. Memory is bounded by two pages of cards and two chunks of the file, whatever their number.
 
 use std::collections::HashMap;
 
@@ -28,6 +28,12 @@ pub(super) async fn return_cards(
     claimed: &Claimed,
     readers: Readers,
 ) -> Result<Answered, StoreError> {
+    let others = disclosures::not_withdrawn(tx, claimed).await?;
+    if others > 0 {
+        let why = format!("{others} of its cards were not withdrawn for it: none is returned");
+        disclosures::refuse(tx, claimed, None, &why).await?;
+        return Ok(Answered::Refused(why));
+    }
     let (names, missing) = columns_of(desk, tx, claimed).await?;
     let (pages_in, pages) = mpsc::channel(UNDER_WAY);
     let (chunks_in, chunks) = mpsc::channel(UNDER_WAY);

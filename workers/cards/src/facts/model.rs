@@ -1,10 +1,9 @@
 //! What a batch of facts touches, in memory under locks, and what it has come to so far.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use contract::event::CardItem;
 use domain::ids::ReservationId;
-use jiff::Timestamp;
 use store::declarations::Declarations;
 use store::reservations::{CardChange, Case, Locked, Reservation, Written};
 
@@ -15,8 +14,8 @@ pub(super) struct Model<'d> {
     /// Releases that were remembered in this very batch and not answered yet.
     pub(super) remembered: BTreeSet<ReservationId>,
     pub(super) changed: BTreeSet<ReservationId>,
-    /// Cards that changed; for one that came back, from when it may be offered again (none = never).
-    pub(super) changed_cards: BTreeMap<i64, Option<Timestamp>>,
+    /// Cards that changed.
+    pub(super) changed_cards: BTreeSet<i64>,
     pub(super) cases: Vec<Case>,
     /// Sales that met a card sold to another, at their places; the first of each reservation may get a replacement.
     pub(super) conflicts: Vec<Conflict>,
@@ -37,7 +36,7 @@ impl<'d> Model<'d> {
             locked,
             remembered: remembered.into_iter().collect(),
             changed: BTreeSet::new(),
-            changed_cards: BTreeMap::new(),
+            changed_cards: BTreeSet::new(),
             cases: Vec::new(),
             conflicts: Vec::new(),
         }
@@ -45,13 +44,12 @@ impl<'d> Model<'d> {
 
     /// What the batch has come to, but for its cases: those name what is given after this was written.
     pub(super) fn written(&self) -> Written<'_> {
-        let card = |(card_id, offer_after): (&i64, &Option<Timestamp>)| {
+        let card = |card_id: &i64| {
             let card = self.locked.cards.get(card_id)?;
             Some(CardChange {
                 card_id: *card_id,
                 state: card.state,
                 reservation_id: card.reservation_id,
-                offer_after: *offer_after,
             })
         };
         Written {

@@ -5,7 +5,6 @@ use contract::answer::{CardReleaseAnswer, Resolved};
 use contract::event::CardEvent;
 use contract::message::CardRelease;
 use domain::card::{CardState, ReleaseVerdict, ReservationState, resolve_release};
-use domain::declaration::Reissue;
 use domain::ids::ReservationId;
 
 use super::model::Model;
@@ -15,7 +14,7 @@ impl Model<'_> {
     pub(super) fn release(&mut self, place: usize, release: &CardRelease, batch: &mut Batch) {
         let id = release.reservation_id;
         let Some(reservation) = self.locked.reservations.get(&id) else {
-            // Unseen ones were remembered before the locks were taken.
+            // Unseen ones were remembered with the locks, and are among the locked.
             return batch.refuse(place, Reason::UnknownReservation, "reservation_id: was never seen");
         };
         if reservation.terminal != release.terminal {
@@ -61,9 +60,7 @@ impl Model<'_> {
         if matches!(card.state, CardState::Reserved | CardState::Lapsed) {
             card.state = CardState::Available;
             card.reservation_id = None;
-            let product = self.declarations.products.get(&card.product);
-            let reissue = product.map_or(Reissue::Never, |product| product.value.reissue_exposed);
-            self.changed_cards.insert(card.card_id, reissue.offer_after(now));
+            self.changed_cards.insert(card.card_id);
         }
     }
 }

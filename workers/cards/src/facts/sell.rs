@@ -97,7 +97,7 @@ impl Model<'_> {
         if let Some(card) = self.locked.cards.get_mut(&card_id) {
             card.state = CardState::Sold;
             card.reservation_id = Some(id);
-            self.changed_cards.insert(card_id, None);
+            self.changed_cards.insert(card_id);
         }
         let case = |kind| Case {
             kind,

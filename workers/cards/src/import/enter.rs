@@ -56,9 +56,7 @@ pub(super) async fn enter(entering: &Entering<'_>, owned: &AtomicBool) -> Result
             return Ok(Verdict::Refused(Report::of_whole_file(&why), None));
         }
     };
-    let options = claimed.options;
-    let left_out = |report: &Report| options.strict && !(report.expired.is_empty() && report.duplicates.is_empty());
-    if (!report.refused.is_empty() && !options.good_rows) || left_out(&report) || has_no_good_row(&report) {
+    if !report.is_taken(claimed.options) {
         tx.rollback().await?;
         return Ok(Verdict::Refused(report.or_empty(), Some(file_hash)));
     }
@@ -76,7 +74,7 @@ pub(super) async fn enter(entering: &Entering<'_>, owned: &AtomicBool) -> Result
         &mut report,
         &imports::drop_duplicates(&tx, &claimed.product, most).await?,
     );
-    if left_out(&report) {
+    if !report.is_taken(claimed.options) {
         tx.rollback().await?;
         return Ok(Verdict::Refused(report, Some(file_hash)));
     }
@@ -109,12 +107,6 @@ pub(super) async fn entered_before(
     Ok(before.map(|(import_id, at)| format!("this file was imported before: {import_id}, {at}")))
 }
 
-/// Whether every row was refused, or some were and the others are past their day: nothing was asked for that could be taken.
-fn has_no_good_row(report: &Report) -> bool {
-    let refused = report.refused.total;
-    report.rows == 0 || (refused > 0 && refused + report.expired.total == report.rows)
-}
-
 fn tell_duplicates(report: &mut Report, found: &Duplicates) {
     report.duplicates_in_file = unsigned(found.in_file);
     report.duplicates_known = unsigned(found.known);
@@ -138,7 +130,7 @@ pub(super) fn ending(report: &Report, entered: bool, file_hash: Option<[u8; 32]>
     })
 }
 
-fn reason_of(duplicate: &Duplicate) -> String {
+pub(super) fn reason_of(duplicate: &Duplicate) -> String {
     let what = if duplicate.by_serial {
         "serial"
     } else {

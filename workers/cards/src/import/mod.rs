@@ -24,6 +24,7 @@ use domain::ids::ProductId;
 use secrecy::SecretString;
 use serde_json::Value;
 use store::imports::{self, Claimed, LEASE_SECONDS};
+use store::notices::{self, NewNotice};
 use store::{Store, StoreError};
 use tokio::runtime::Handle;
 use uuid::Uuid;
@@ -42,6 +43,9 @@ pub type ImportId = Uuid;
 
 /// How often a worker says that it is there, and how far it has come.
 const TOLD_EVERY: Duration = Duration::from_millis(500);
+
+/// Why a file is refused that nobody could read to its end.
+const DEADLY: &str = "its worker died three times";
 
 /// What opens files besides the vault.
 #[derive(Clone, Debug, Default)]
@@ -99,6 +103,7 @@ pub async fn work_one_with(
 ) -> Result<Option<Finished>, StoreError> {
     // A file is entered for the vault as it is now; a worker that cannot open that leaves the file to another.
     vault.refresh(store).await?;
+    give_up_deadly(store).await?;
     let Some(claimed) = imports::claim(store, only, LEASE_SECONDS).await? else {
         return Ok(None);
     };
@@ -125,6 +130,34 @@ pub async fn work_one_with(
             tell(&claimed, &finished);
             Ok(Some(finished))
         }
+    }
+}
+
+/// A file whose worker died three times is not taken up a fourth time, and people are told: whatever is in it, the next
+/// worker would die of it too, and with it the selling.
+async fn give_up_deadly(store: &Store) -> Result<(), StoreError> {
+    loop {
+        let tx = store.begin().await?;
+        let report = json(&Report::of_whole_file(DEADLY))?;
+        let Some(given_up) = imports::give_up_deadly(&tx, &report).await? else {
+            return tx.rollback().await;
+        };
+        let subject = given_up.import_id.to_string();
+        let notice = NewNotice {
+            kind: "import.refused",
+            subject: &subject,
+            title: format!("A card file of {} was refused: {DEADLY}", given_up.product),
+            lines: vec![
+                format!("File: {}, handed in by {}", given_up.file_name, given_up.requested_by),
+                "No card of it was added. What the workers ran out of, or died of, is in their logs; handed in again, it is \
+                 tried again"
+                    .to_owned(),
+            ],
+            mail_to: &[],
+        };
+        notices::add(&tx, &notice).await?;
+        tx.commit().await?;
+        tracing::error!(import = %given_up.import_id, product = %given_up.product, "a card file was refused: {DEADLY}");
     }
 }
 

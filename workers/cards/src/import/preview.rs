@@ -1,17 +1,22 @@
 //! A look at a file before it is handed in, by whoever has it in hand: read as an import would read it, its first rows shown
-//! with every secret masked. Nothing is stored, and no key of the workers is needed or used; so duplicates of what is in
-//! stock are not known here, and what only a worker can open is not shown.
+//! with every secret masked. Nothing is stored, and no key of the workers is needed or used; so duplicates within the file are
+//! found and those of what is in stock are not, and what only a worker can open is not shown.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::io::{Read, Seek, SeekFrom};
 
 use domain::declaration::Product;
 use jiff::civil::Date;
 use secrecy::{ExposeSecret, SecretString};
+use store::imports::{Duplicate, Twin};
 
 use super::container::{Openers, open, told};
-use super::enter::is_expired;
+use super::enter::{is_expired, reason_of};
 use super::report::Report;
 use super::table::{self, Row};
+use crate::vault::IndexKey;
 
 /// The longest mask; beyond it the length is not shown.
 const MASK_MAX: usize = 32;
@@ -21,7 +26,7 @@ const MASK_MAX: usize = 32;
 pub struct Preview {
     /// The first good rows.
     pub rows: Vec<Masked>,
-    /// Counts and reasons; nothing is added, and duplicates are not looked for.
+    /// Counts and reasons; nothing is added, and duplicates are those within the file.
     pub report: Report,
 }
 
@@ -63,12 +68,12 @@ pub fn preview(
         bytes,
         ..Openers::default()
     };
-    let mut preview = Preview::default();
+    let (mut preview, mut seen) = (Preview::default(), Seen::new()?);
     open(source, &openers, &mut |found| {
         table::read(found, &profile, product.currency, &mut |row| {
             preview.report.rows += 1;
             match row {
-                Ok(row) => preview.take(&row, today, most),
+                Ok(row) => preview.take(&row, &mut seen, today, most),
                 Err(bad) => preview.report.refused.add(bad.line, bad.why),
             }
             Ok(())
@@ -78,11 +83,55 @@ pub fn preview(
     Ok(preview)
 }
 
+/// What the file had before, by hashes under a key of this look alone: some ten bytes a row, and nothing to guess a card from.
+struct Seen {
+    details: IndexKey,
+    hasher: RandomState,
+    lines: HashMap<u64, u64>,
+}
+
+impl Seen {
+    fn new() -> Result<Self, String> {
+        Ok(Self {
+            details: IndexKey::random().map_err(|error| error.to_string())?,
+            hasher: RandomState::new(),
+            lines: HashMap::new(),
+        })
+    }
+
+    /// The line on which the row's serial stood first, or else its details.
+    fn duplicate_of(&mut self, row: &Row) -> Option<Duplicate> {
+        let serial = self.first((true, &row.serial), row.line);
+        let details = self.first((false, self.details.of_card(&row.details)), row.line);
+        let duplicate = |first, by_serial| Duplicate {
+            line: i64::try_from(row.line).unwrap_or(i64::MAX),
+            of: Twin::Line(i64::try_from(first).unwrap_or(i64::MAX)),
+            by_serial,
+        };
+        serial
+            .map(|first| duplicate(first, true))
+            .or_else(|| details.map(|first| duplicate(first, false)))
+    }
+
+    fn first(&mut self, what: impl Hash, line: u64) -> Option<u64> {
+        match self.lines.entry(self.hasher.hash_one(what)) {
+            Entry::Occupied(first) => Some(*first.get()),
+            Entry::Vacant(place) => {
+                place.insert(line);
+                None
+            }
+        }
+    }
+}
+
 impl Preview {
-    fn take(&mut self, row: &Row, today: Date, most: usize) {
+    fn take(&mut self, row: &Row, seen: &mut Seen, today: Date, most: usize) {
         let expired = is_expired(row.expires_on, today);
         if expired {
             self.report.expired.add(row.line, "expires_on: is past");
+        } else if let Some(duplicate) = seen.duplicate_of(row) {
+            self.report.duplicates.add(row.line, reason_of(&duplicate));
+            self.report.duplicates_in_file += 1;
         }
         if self.rows.len() < most {
             let secret = row.details.iter();

@@ -2,6 +2,7 @@
 //! not even its serial: a column in the wrong place would turn it into a secret.
 
 use serde::Serialize;
+use store::imports::Options;
 
 /// The most lines that are named of a kind; the total counts them all.
 pub(crate) const NOTES_MAX: usize = 1000;
@@ -63,6 +64,21 @@ impl Notes {
 }
 
 impl Report {
+    /// Whether a file of which this was found is taken, as its operator asked for it. One and the same judgement for an import
+    /// and for a look before it.
+    pub fn is_taken(&self, options: Options) -> bool {
+        let rows_fit = self.refused.is_empty() || options.good_rows;
+        let is_whole = self.expired.is_empty() && self.duplicates.is_empty();
+        rows_fit && (is_whole || !options.strict) && self.has_a_good_row()
+    }
+
+    /// Not so where every row was refused, or some were and the others are past their day: nothing that was asked for could be
+    /// taken.
+    fn has_a_good_row(&self) -> bool {
+        let refused = self.refused.total;
+        self.rows > 0 && (refused == 0 || refused + self.expired.total < self.rows)
+    }
+
     /// A report that refuses the file as such.
     pub(crate) fn of_whole_file(why: &str) -> Self {
         let mut report = Self::default();

@@ -21,7 +21,7 @@ use super::{VaultError, key_of, random_key};
 pub struct IndexKey(SecretBox<[u8; 32]>);
 
 impl IndexKey {
-    pub(super) fn random() -> Result<Self, VaultError> {
+    pub(crate) fn random() -> Result<Self, VaultError> {
         random_key().map(Self)
     }
 

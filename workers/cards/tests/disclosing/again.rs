@@ -6,7 +6,7 @@ use serde_json::json;
 use store::disclosures::{self, Issuer};
 use uuid::Uuid;
 
-use crate::stand::Stand;
+use crate::stand::{Stand, id, release, reserve, sell};
 
 impl Stand {
     async fn ask_again_for(&self, id: Uuid, to: &Identity) -> bool {
@@ -90,5 +90,24 @@ async fn a_return_is_made_again_for_another_issuer() {
         stand.sql(told).await,
         [second.to_public().to_string(), third.to_public().to_string()]
     );
+    stand.end().await;
+}
+
+#[tokio::test]
+async fn a_return_keeps_a_card_that_was_paid_for_after_it_was_withdrawn() {
+    let stand = Stand::new().await;
+    stand.product("p", json!({})).await;
+    stand.stock("p", 3).await;
+    let (issuer, paid) = (Identity::generate(), id());
+    stand.one(reserve(paid, "p")).await;
+    stand.one(release(paid)).await;
+    let asked = stand.ask_return(&issuer, |_| {}).await.unwrap().disclosure_id;
+    assert_eq!(stand.one(sell(paid)).await["outcome"], "sold");
+    assert_eq!(
+        stand.answer_all().await,
+        [Answered::Done],
+        "one of its cards is sold by now"
+    );
+    assert!(stand.is_for(asked, &issuer).await);
     stand.end().await;
 }

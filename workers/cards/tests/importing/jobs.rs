@@ -147,6 +147,44 @@ async fn how_far_a_file_is_can_be_seen_and_a_silent_worker_is_replaced() {
 }
 
 #[tokio::test]
+async fn a_file_whose_worker_died_three_times_is_given_up_and_people_are_told() {
+    let stand = Stand::new().await;
+    stand.product("p", json!({})).await;
+    let deadly = stand.submit("p", "serial,pin\ns-1,823144000001\n").await;
+    let behind = stand.submit("p", "serial,pin\ns-2,823144000002\n").await;
+    let claim = async || imports::claim(&stand.store, Some(deadly), 0).await.unwrap();
+    let work = async |only| import::work_one(&stand.store, &stand.vault, only).await.unwrap();
+    // One that gives it back has not died of it.
+    for _ in 0..4 {
+        let living = claim().await.unwrap();
+        imports::give_back(&stand.store, &living).await.unwrap();
+    }
+    for _ in 0..3 {
+        assert!(claim().await.is_some());
+    }
+    assert!(claim().await.is_none(), "a fourth one would die as well");
+    let finished = work(None).await.unwrap();
+    assert_eq!(
+        (finished.import_id, finished.report.added),
+        (behind, 1),
+        "who waited behind it"
+    );
+    let refused = imports::find(&stand.store, deadly).await.unwrap().unwrap();
+    assert_eq!(refused.state, "refused");
+    let report = refused.report.unwrap();
+    assert_eq!(report["refused"]["lines"][0]["why"], "its worker died three times");
+    assert_eq!(imports::chunk(&stand.store, deadly, 0).await.unwrap(), None);
+    assert_eq!(
+        stand.sql("SELECT title FROM notice").await,
+        ["A card file of p was refused: its worker died three times"]
+    );
+    // Handed in again it is tried again.
+    let again = stand.import("p", "serial,pin\ns-1,823144000001\n").await;
+    assert!(again.entered, "{again:?}");
+    stand.end().await;
+}
+
+#[tokio::test]
 async fn two_files_with_the_same_cards_at_once_enter_each_card_once() {
     let stand = Stand::new().await;
     stand.product("p", json!({})).await;

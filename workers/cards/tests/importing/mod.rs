@@ -2,6 +2,7 @@
 
 mod files;
 mod jobs;
+mod looks;
 
 use std::sync::Arc;
 

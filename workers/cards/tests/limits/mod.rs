@@ -93,17 +93,34 @@ async fn sales_per_hour_stop_reservations_and_never_a_sale() {
     stand
         .terminal(json!({"id": "T-1", "limits": {"sales_per_hour": 2}}))
         .await;
+    // What is held may be sold: it counts before it is, in one batch and in several.
     let (a, b, c) = (id(), id(), id());
-    stand.batch(&[reserve(a, "p"), reserve(b, "p"), reserve(c, "p")]).await;
-    assert_eq!(
-        words(&stand.batch(&[sell(a), sell(b), sell(c)]).await),
-        ["sold", "sold", "sold"]
-    );
-    let refused = stand.one(reserve(id(), "p")).await;
-    assert_eq!(refused["reason"], "limit_reached");
+    let answers = stand.batch(&[reserve(a, "p"), reserve(b, "p"), reserve(c, "p")]).await;
+    assert_eq!(words(&answers), ["reserved", "reserved", "limit_reached"]);
     assert!(
-        refused["detail"].as_str().unwrap().contains("sales_per_hour = 2"),
-        "{refused}"
+        answers[2]["detail"].as_str().unwrap().contains("sales_per_hour = 2"),
+        "{answers:?}"
+    );
+    stand.one(sell(a)).await;
+    assert_eq!(stand.one(reserve(c, "p")).await["reason"], "limit_reached");
+    stand.one(release(b)).await;
+    assert_eq!(stand.one(reserve(c, "p")).await["outcome"], "reserved");
+    // However low the limit is by now, money that was taken is.
+    stand
+        .terminal(json!({"id": "T-1", "limits": {"sales_per_hour": 1}}))
+        .await;
+    assert_eq!(
+        words(&stand.batch(&[sell(b), sell(c)]).await),
+        ["sold", "sold"],
+        "also of a card that was released"
+    );
+    assert_eq!(stand.one(reserve(id(), "p")).await["reason"], "limit_reached");
+    stand
+        .sql("UPDATE reservation SET ended_at = ended_at - interval '1 hour' WHERE state = 'sold'")
+        .await;
+    assert_eq!(
+        words(&stand.batch(&[reserve(id(), "p"), reserve(id(), "p")]).await),
+        ["reserved", "limit_reached"]
     );
     stand.end().await;
 }

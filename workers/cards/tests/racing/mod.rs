@@ -107,6 +107,49 @@ async fn a_limit_on_holds_is_exact_between_workers() {
     stand.end().await;
 }
 
+/// One who releases waits for a card, while one who has that card enters the id of an early release.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_early_release_and_its_reservation_do_not_wait_for_each_other() {
+    let stand = Stand::new().await;
+    for product in ["p", "q"] {
+        stand.product(product, json!({})).await;
+        stand.stock(product, 1).await;
+    }
+    let [ended, again, early] = [id(), id(), id()];
+    stand.one(reserve(ended, "p")).await;
+    stand.one(release(ended)).await;
+    let tx = stand.store.begin().await.unwrap();
+    assert_eq!(
+        stand.handle(&tx, &[reserve(again, "p")]).await[0]["card"]["serial"],
+        "p-1"
+    );
+    let releases = [release(early), release(ended)];
+    let facts = async {
+        let tx = stand.store.begin().await.unwrap();
+        stand.handle(&tx, &releases).await;
+        tx.commit().await.unwrap();
+    };
+    let ((), reserved) = tokio::join!(facts, async {
+        stand
+            .until(
+                "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND pid IN (
+                     SELECT pid FROM pg_stat_activity WHERE datname = current_database())",
+            )
+            .await;
+        let reserved = stand.handle(&tx, &[reserve(early, "q")]).await.remove(0);
+        tx.commit().await.unwrap();
+        reserved
+    });
+    assert_eq!(reserved["card"]["serial"], "q-1");
+    assert_eq!(stand.counts("q").await, [0, 1, 0, 0, 0], "its release counted");
+    assert_eq!(
+        stand.counts("p").await,
+        [0, 0, 1, 0, 0],
+        "and that of another's card did not"
+    );
+    stand.end().await;
+}
+
 /// Random verbs from several workers at once, with sweeps between them; then everything is looked at.
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_the_interleaving_a_card_has_one_buyer() {
@@ -129,7 +172,6 @@ async fn whatever_the_interleaving_a_card_has_one_buyer() {
         let facts: Vec<Value> = (0..3)
             .map(|at| if at == 0 { sell(pick()) } else { release(pick()) })
             .collect();
-        // A deadlock is allowed to be found by the server; it must not leave anything half done.
         tokio::join!(stand.batch(&reserves), stand.batch(&facts), stand.sweep());
     }
     let tx = stand.store.begin().await.unwrap();

@@ -1,7 +1,9 @@
 //! The life of cards and reservations, in every order.
 
+mod faulty;
 mod instead;
 mod low;
+mod reissue;
 
 use serde_json::{Value, json};
 

@@ -14,7 +14,7 @@ use runtime::batch::{BatchWorker, Item};
 use serde_json::{Value, json};
 use store::cards::{SaleFilter, SaleRow};
 use store::declarations::{self, Declarations};
-use store::{Store, StoreSettings, Tx};
+use store::{Store, StoreError, StoreSettings, Tx};
 use uuid::Uuid;
 
 /// A database and a vault of one's own.
@@ -29,11 +29,10 @@ pub(crate) struct Stand {
 impl Stand {
     pub(crate) async fn new() -> Self {
         let name = Uuid::new_v4().simple().to_string();
+        let server = runtime::Settings::load().unwrap().store;
         let settings = StoreSettings {
-            url: format!("postgres://postgres@127.0.0.1:5432/unigate_test_{name}").into(),
             pool_size: 32,
-            ca_file: None,
-            application_name: "cards tests".into(),
+            ..testkit::stand::with_database(&server, &format!("unigate_test_{name}"))
         };
         testkit::leak::watch_log();
         store::create_from_template(&settings).await.unwrap();
@@ -130,33 +129,37 @@ impl Stand {
         assert_eq!(finished.report.added, count as u64);
     }
 
-    /// Handles messages as one batch and commits it.
+    /// Handles messages as one batch and commits it; again, as the worker does, when the server has ended it for a deadlock.
     pub(crate) async fn batch(&self, messages: &[Value]) -> Vec<Value> {
-        let tx = self.store.begin().await.unwrap();
-        let answers = self.handle(&tx, messages).await;
-        tx.commit().await.unwrap();
-        answers
+        loop {
+            let tx = self.store.begin().await.unwrap();
+            match self.try_handle(&tx, messages).await {
+                Ok(answers) => {
+                    tx.commit().await.unwrap();
+                    return answers;
+                }
+                Err(error) => assert!(error.to_string().contains("deadlock detected"), "{error}"),
+            }
+        }
     }
 
     /// Handles messages in a transaction that is still open.
     pub(crate) async fn handle(&self, tx: &Tx, messages: &[Value]) -> Vec<Value> {
+        self.try_handle(tx, messages).await.unwrap()
+    }
+
+    async fn try_handle(&self, tx: &Tx, messages: &[Value]) -> Result<Vec<Value>, StoreError> {
         let items: Vec<Item> = messages.iter().map(item).collect();
         let items: Vec<&Item> = items.iter().collect();
         let declared = self.declared().await;
         let is_fact = items[0].message.routing_key().is_fact();
         let handled = if is_fact {
-            Facts::new(self.desk.clone())
-                .handle(tx, &declared, &items)
-                .await
-                .unwrap()
+            Facts::new(self.desk.clone()).handle(tx, &declared, &items).await?
         } else {
-            Questions::new(self.desk.clone())
-                .handle(tx, &declared, &items)
-                .await
-                .unwrap()
+            Questions::new(self.desk.clone()).handle(tx, &declared, &items).await?
         };
         assert!(!format!("{handled:?}").contains("823144"), "an outcome prints a secret");
-        handled.outcomes.iter().map(answer_of).collect()
+        Ok(handled.outcomes.iter().map(answer_of).collect())
     }
 
     pub(crate) async fn one(&self, message: Value) -> Value {
@@ -185,9 +188,7 @@ impl Stand {
     }
 
     pub(crate) async fn sweep(&self) -> (usize, usize) {
-        cards::expiry::sweep_once(&self.store, &self.declared().await)
-            .await
-            .unwrap()
+        cards::expiry::sweep_once(&self.store).await.unwrap()
     }
 
     /// The first page of all sales there were.

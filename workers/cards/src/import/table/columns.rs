@@ -1,6 +1,7 @@
 //! Which column of a table is what, and a row made into a card. Reasons name fields and never repeat values.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use contract::answer::SecretFields;
 use domain::date_format::DateFormat;
@@ -9,10 +10,14 @@ use domain::limits::{FIELD_VALUE_MAX, FIELDS_MAX, SERIAL_MAX};
 use domain::money::{Amount, Currency, parse_major};
 use domain::text::is_field_key;
 use jiff::civil::Date;
+use regex::Regex;
 use secrecy::SecretString;
 
 /// From this on a number of a sheet may have been rounded.
 const EXACT_BELOW: f64 = 1e15;
+
+/// What a file of UTF-8 may begin with.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// One card of a file.
 pub(in crate::import) struct Row {
@@ -162,7 +167,7 @@ impl Columns {
                 header.len()
             ));
         }
-        let text = |cell: &Cell<'_>, name: &String| matches!(cell, Cell::Text(text) if text.trim() == name);
+        let text = |cell: &Cell<'_>, name: &String| matches!(cell, Cell::Text(text) if bare(text) == name);
         if cells.len() == header.len() && cells.iter().zip(header).all(|(cell, name)| text(cell, name)) {
             return Err("is the header once more: are there two files in this one?".into());
         }
@@ -307,7 +312,20 @@ fn self_named(names: &[String]) -> Result<Vec<(usize, Role)>, String> {
     Ok(roles)
 }
 
-/// The text of a cell, held to a length and free of control characters.
+/// The text of a cell without the mark that a file begins with: where files were put together, one stands before each header.
+fn bare(text: &str) -> &str {
+    let text = text.trim();
+    text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text).trim()
+}
+
+/// Characters that format text and are not seen: zero-width ones, marks of direction, the byte order mark, the soft hyphen. A
+/// payer who types in what is printed cannot type one in.
+fn is_formatted(text: &str) -> bool {
+    static UNSEEN: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\p{Cf}").expect("it is a regular expression"));
+    !text.is_ascii() && UNSEEN.is_match(text)
+}
+
+/// The text of a cell, held to a length and free of characters that are not seen.
 fn value<'c>(cell: &'c Cell<'_>, numbers: bool, most: usize) -> Result<Cow<'c, str>, String> {
     let value = match cell {
         Cell::Text(text) => Cow::Borrowed(text.trim()),
@@ -325,6 +343,9 @@ fn value<'c>(cell: &'c Cell<'_>, numbers: bool, most: usize) -> Result<Cow<'c, s
     };
     if value.chars().any(char::is_control) {
         return Err("holds a control character".into());
+    }
+    if is_formatted(&value) {
+        return Err("holds a character that is not seen, such as a zero-width space or a byte order mark".into());
     }
     if value.len() > most && value.chars().count() > most {
         return Err(format!("is longer than {most} characters"));

@@ -114,6 +114,56 @@ fn bad_rows_are_named_by_their_line_and_not_repeated() {
 }
 
 #[test]
+fn files_put_together_are_seen_by_their_marks() {
+    for second in ["\u{feff}serial,pin", "\u{feff} serial , pin ", "\u{feff}\"serial\",pin"] {
+        let text = format!("\u{feff}serial,pin\r\n1,p1\r\n{second}\r\n2,p2\r\n");
+        let found = cards(&text).unwrap();
+        assert_eq!((&found[0], &found[2]), (&good(2, "1 pin=p1"), &good(4, "2 pin=p2")));
+        let (line, why) = found[1].as_ref().unwrap_err();
+        let quoted = second.contains('"');
+        let said = if quoted {
+            "serial: holds a character that is not seen"
+        } else {
+            "is the header once more"
+        };
+        assert!(*line == 3 && why.starts_with(said), "{line}: {why}");
+    }
+    // The first one does not end its last line.
+    let joined = "serial,pin\n1,p1\u{feff}serial,pin\n2,p2\n";
+    assert_eq!(wrong(cards(joined).unwrap()).len(), 1);
+    // Without headers a card would have the mark in its serial.
+    let places = json!({"serial": 1, "secret": {"pin": 2}, "header": false});
+    let found = text_as(places, "\u{feff}1,p1\n\u{feff}2,p2\n").unwrap();
+    assert_eq!(found[0], good(1, "1 pin=p1"));
+    assert!(
+        found[1]
+            .as_ref()
+            .unwrap_err()
+            .1
+            .starts_with("serial: holds a character that is not seen")
+    );
+}
+
+#[test]
+fn what_is_not_seen_is_in_no_card() {
+    let mapped = json!({"serial": "serial", "secret": {"pin": "pin"}, "public": {"plan": "plan"}});
+    for unseen in [
+        "\u{feff}", "\u{200b}", "\u{200d}", "\u{200e}", "\u{202e}", "\u{2060}", "\u{ad}", "\u{61c}",
+    ] {
+        for (cells, which) in [
+            (format!("1{unseen},8231,x"), "serial"),
+            (format!("1,82{unseen}31,x"), "pin"),
+            (format!("1,8231,x{unseen}"), "plan"),
+        ] {
+            let found = wrong(text_as(mapped.clone(), format!("serial,pin,plan\n{cells}\n2,8232,Лето\n")).unwrap());
+            let why =
+                format!("{which}: holds a character that is not seen, such as a zero-width space or a byte order mark");
+            assert_eq!(found, [(2, why)], "{unseen:?}");
+        }
+    }
+}
+
+#[test]
 fn a_line_of_a_hundred_megabytes_spoils_itself_alone() {
     let head: &[u8] = b"serial,pin\n1,2\n3,\"";
     let tail: &[u8] = b"\n5,6\n";

@@ -1,0 +1,55 @@
+//! When the sales of a period are all there. A sale bears the time at which it was judged, and can be seen once its transaction is
+//! committed: a report begun in between would lack it, and so would the report of the next period.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::{Store, StoreError};
+
+/// A period that ended longer ago has settled: no session's timeouts let a sale take so long.
+const SETTLES_WITHIN: Duration = Duration::from_secs(60);
+/// How often whoever records sales is looked at, and how many times at most.
+const PAUSE: Duration = Duration::from_millis(100);
+const LOOKS: u32 = 100;
+
+/// Waits until every sale that was recorded before `to` can be seen. A moment that is not there by the database's clock is waited
+/// for where it is near: clocks differ. False: somebody has not committed after ten seconds. Of a period that is far from over
+/// everybody knows that more will come, and nothing is waited for.
+pub async fn settled(store: &Store, to: Timestamp) -> Result<bool, StoreError> {
+    let row = store
+        .query_one(
+            "SELECT extract(epoch FROM $1::timestamptz - clock_timestamp())::float8",
+            &[&to],
+        )
+        .await?;
+    let ahead: f64 = row.get(0);
+    if ahead.abs() > SETTLES_WITHIN.as_secs_f64() {
+        return Ok(true);
+    }
+    tokio::time::sleep(Duration::from_secs_f64(ahead.max(0.0))).await;
+    let mut open = recording(store).await?;
+    for _ in 0..LOOKS {
+        if open.is_empty() {
+            return Ok(true);
+        }
+        tokio::time::sleep(PAUSE).await;
+        let still = recording(store).await?;
+        open.retain(|transaction| still.contains(transaction));
+    }
+    Ok(open.is_empty())
+}
+
+/// The transactions that may be recording sales now: a reservation is locked before the clock is read.
+async fn recording(store: &Store) -> Result<Vec<String>, StoreError> {
+    let rows = store
+        .query(
+            "SELECT DISTINCT virtualtransaction FROM pg_locks
+             WHERE locktype = 'relation' AND relation = 'reservation'::regclass AND granted
+               AND mode IN ('RowShareLock', 'RowExclusiveLock')
+               AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+            &[],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
