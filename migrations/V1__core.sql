@@ -9,6 +9,15 @@ create table declaration_generation (
 );
 insert into declaration_generation default values;
 
+-- Which installation this database is, so that a directory or bucket in which another one keeps its files is told from ours.
+-- The row is made when somebody first asks: copies of an empty database are installations of their own. A copy of one that
+-- has worked is the same one; if it is to work beside it, its row has to go.
+create table installation (
+    only_row        boolean primary key default true check (only_row),
+    installation_id uuid not null default gen_random_uuid(),
+    made_at         timestamptz not null default clock_timestamp()
+);
+
 -- A batch decides by the declarations it has in memory and has this said in the same flight as its first statement: one
 -- that began after an `apply` has committed is sent back to read them again (UG001, StoreError::Outdated).
 create function declarations_are(expected bigint) returns void language plpgsql as $$

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use runtime::Settings;
-use secrecy::ExposeSecret;
+use testkit::process::keep_apart;
+use testkit::stand::services_of;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
@@ -28,11 +29,10 @@ pub(super) async fn measure(settings: &Settings) -> anyhow::Result<Vec<Figure>> 
     let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.to_string();
     let identity = std::env::temp_dir().join(format!("{}.identity", ground.settings.bus.namespace));
     let begun = Instant::now();
-    let mut child = Command::new(std::env::current_exe()?)
+    let mut command = Command::new(std::env::current_exe()?);
+    let mut child = keep_apart(&mut command)
         .arg("run")
-        .env("UNIGATE_DATABASE_URL", ground.settings.store.url.expose_secret())
-        .env("UNIGATE_BROKER_URL", ground.settings.bus.url.expose_secret())
-        .env("UNIGATE_BROKER_NAMESPACE", &ground.settings.bus.namespace)
+        .envs(services_of(&ground.settings))
         .env("UNIGATE_HTTP_ADDRESS", &address)
         .env("UNIGATE_VAULT_IDENTITY_FILE", &identity)
         .env("UNIGATE_LOG", "error")

@@ -67,7 +67,7 @@ pub(crate) struct DemoArgs {
     /// Where mails, register files and the log are put, in a directory per demo
     #[arg(long, value_name = "DIR", default_value = ".data/demo")]
     out: PathBuf,
-    /// Take away a demo that was kept
+    /// Take away a demo that was kept, with its files
     #[arg(long, value_name = "NAME", conflicts_with_all = ["keep", "seed"])]
     remove: Option<String>,
 }
@@ -76,11 +76,12 @@ pub(crate) struct DemoArgs {
 pub(crate) async fn run(args: DemoArgs) -> Outcome {
     let settings = Settings::load()?;
     if let Some(name) = &args.remove {
-        place::remove(settings, name, &args.out).await?;
-        say(format!(
-            "{name} is gone; its files are left in {}",
-            args.out.join(name).display()
-        ))?;
+        let had_files = place::remove(settings, name, &args.out).await?;
+        let out = args.out.display();
+        say(match had_files {
+            true => format!("{name} is gone, and its files in {out}"),
+            false => format!("{name} is gone; there are no files of it in {out}"),
+        })?;
         return Ok(Ending::Done);
     }
     let place = Place::choose(settings, &args.out)?;

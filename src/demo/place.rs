@@ -50,6 +50,8 @@ impl Place {
         settings.bus.namespace.clone_from(&name);
         settings.bus.apply_topology = true;
         settings.http_address = ([127, 0, 0, 1], 0).into();
+        // Files of a real installation would be taken for what a lost build has left.
+        settings.artifacts = Default::default();
         settings.mail_from = "unigate@unigate.example".to_owned();
         settings.vault_identity = None;
         settings.vault_identity_file = out.join("vault-identity.txt");
@@ -137,13 +139,19 @@ impl Place {
     }
 }
 
-/// Takes away a demo that was kept.
-pub(super) async fn remove(settings: Settings, name: &str, out: &Path) -> anyhow::Result<()> {
+/// Takes away a demo that was kept, with its files. Returns whether there were any below `out`.
+pub(super) async fn remove(settings: Settings, name: &str, out: &Path) -> anyhow::Result<bool> {
     let tail = name.strip_prefix(PREFIX).unwrap_or_default();
     if tail.is_empty() || !tail.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         bail!("`{name}` is no demo's name; they begin with {PREFIX}");
     }
-    Place::named(settings, name.to_owned(), out.join(name))?.clear().await
+    let files = out.join(name);
+    Place::named(settings, name.to_owned(), files.clone())?.clear().await?;
+    match std::fs::remove_dir_all(&files) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("{}", files.display())),
+    }
 }
 
 /// The user as AMQP's `user_id` has to name it. An encoded one is left alone.
@@ -187,6 +195,12 @@ mod tests {
         assert_eq!(place.user.as_deref(), Some("guest"));
         let shown = place.environment().join("\n");
         assert!(!shown.contains("hunter2") && shown.contains("PASSWORD"), "{shown}");
+    }
+
+    #[test]
+    fn an_installations_files_are_out_of_reach() {
+        let place = place(&[("UNIGATE_ARTIFACTS_URL", "file:///var/lib/unigate/artifacts")]);
+        assert_eq!(place.settings.artifacts.url, None);
     }
 
     #[test]

@@ -88,7 +88,7 @@ impl Draft {
         self.going = Going::InChunks { next: 0 };
         if let Some(outside) = self.outside.as_ref().filter(|_| large) {
             self.going = Going::Outside {
-                upload: outside.begin(self.id).await?,
+                upload: outside.begin(&self.store, self.id).await?,
                 waiting: Vec::new(),
                 bytes: 0,
             };

@@ -34,6 +34,14 @@ pub enum ArtifactError {
         #[source]
         source: std::io::Error,
     },
+    /// The directory or the storage is another installation's.
+    #[error("{place} is not this installation's: {why}")]
+    Foreign {
+        /// Which one.
+        place: String,
+        /// What shows it.
+        why: String,
+    },
     /// It lies where this process does not look.
     #[error("the file {sha256} lies at {place}, which is not what UNIGATE_ARTIFACTS_URL names")]
     Elsewhere {
@@ -56,7 +64,11 @@ impl ArtifactError {
     pub fn passes(&self) -> bool {
         match self {
             Self::Store(error) => error.is_retryable(),
-            Self::Outside { .. } | Self::Hangs { .. } | Self::Directory { .. } | Self::Elsewhere { .. } => true,
+            Self::Outside { .. }
+            | Self::Hangs { .. }
+            | Self::Directory { .. }
+            | Self::Foreign { .. }
+            | Self::Elsewhere { .. } => true,
             Self::Missing(_) | Self::Damaged(_) => false,
         }
     }

@@ -3,10 +3,11 @@
 //! By default they lie in the database, in chunks: any host can build, any can mail, and one backup has it all. Those above
 //! a size can go to a directory or to S3-compatible storage instead. Which file is whole, what it is called and who is
 //! still writing one is the database's knowledge in either case (`store::artifacts`), so a file that was begun and never
-//! recorded is of nobody, wherever it lies, and is swept away.
+//! recorded is of nobody, wherever it lies, and is swept away. The place outside is one installation's alone, and marked as such.
 
 mod draft;
 mod error;
+mod mark;
 mod outside;
 mod read;
 mod settings;
@@ -21,6 +22,7 @@ use self::outside::Outside;
 
 pub use draft::Draft;
 pub use error::ArtifactError;
+pub use mark::MARK;
 pub use settings::{ArtifactSettings, ArtifactSettingsError, S3Settings};
 
 /// Reads and writes built files. Cheap to clone; the place outside is reached when it is first needed.
@@ -54,15 +56,20 @@ impl Artifacts {
         self.outside.as_ref().map(|outside| &*outside.place)
     }
 
-    /// Writes a few bytes where large files go, reads them and takes them away again: what `doctor` asks. Makes no directory.
+    /// Looks whose the place is where large files go, writes a few bytes there, reads them and takes them away again: what
+    /// `doctor` asks. Makes no directory.
     pub async fn check(&self) -> Result<(), ArtifactError> {
         match &self.outside {
-            Some(outside) => outside.check().await,
+            Some(outside) => {
+                outside.look_at_mark(&self.store).await?;
+                outside.check().await
+            }
             None => Ok(()),
         }
     }
 
-    /// Drops what lost builds left behind that is older than `age`, here and outside. Returns how many files that were.
+    /// Drops what lost builds left behind that is older than `age`, here and outside. Returns how many files that were. In a
+    /// place of another installation nothing is dropped: [`ArtifactError::Foreign`].
     pub async fn sweep(&self, age: Duration) -> Result<u64, ArtifactError> {
         // In this order: what has no row is nobody's.
         let mut swept = artifacts::discard_orphans(&self.store, age).await?;

@@ -15,6 +15,7 @@ use object_store::{ClientOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutPa
 use secrecy::ExposeSecret;
 use store::Store;
 use store::artifacts::{Finished, unknown_among};
+use tokio::sync::OnceCell;
 use url::Url;
 use uuid::Uuid;
 
@@ -25,8 +26,8 @@ const URL: &str = "UNIGATE_ARTIFACTS_URL";
 const UNFINISHED: &str = "unfinished";
 /// What a place is tried with.
 const TRIED: &[u8] = b"unigate tries whether files can lie here";
-/// Objects looked up together by a sweep.
-const SWEPT_AT_ONCE: usize = 500;
+/// Objects looked up together.
+pub(crate) const AT_ONCE: usize = 500;
 /// How long storage may take to answer one request, and how long one is repeated.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 const REPEATED_FOR: Duration = Duration::from_secs(60);
@@ -36,16 +37,18 @@ const ANSWERED_WITHIN: Duration = Duration::from_secs(150);
 /// The place outside of the database.
 #[derive(Clone, Debug)]
 pub(crate) struct Outside {
-    objects: Arc<dyn ObjectStore>,
+    pub(crate) objects: Arc<dyn ObjectStore>,
     /// The URL, which files that lie here are noted with.
     pub(crate) place: String,
-    prefix: Path,
+    pub(crate) prefix: Path,
     /// Files of more bytes go here.
     pub(crate) above_bytes: usize,
     /// How long it is waited for.
     patience: Duration,
     /// Set for a directory: what is left of a killed process's writing is not listed as files.
     directory: Option<PathBuf>,
+    /// Set when it was seen to be this installation's.
+    pub(crate) claimed: Arc<OnceCell<()>>,
 }
 
 impl Outside {
@@ -81,6 +84,7 @@ impl Outside {
             above_bytes: settings.above_bytes,
             patience: ANSWERED_WITHIN,
             directory,
+            claimed: Arc::default(),
         }))
     }
 
@@ -142,7 +146,12 @@ impl Outside {
         }
     }
 
-    pub(crate) async fn begin(&self, id: Uuid) -> Result<Box<dyn object_store::MultipartUpload>, ArtifactError> {
+    pub(crate) async fn begin(
+        &self,
+        store: &Store,
+        id: Uuid,
+    ) -> Result<Box<dyn object_store::MultipartUpload>, ArtifactError> {
+        self.claim(store).await?;
         self.within(self.objects.put_multipart(&self.unfinished(id))).await
     }
 
@@ -165,16 +174,19 @@ impl Outside {
         }))
     }
 
-    /// Deletes files older than `age` that the database does not know. Of S3 uploads that were never completed there is no
+    /// Deletes files older than `age` that the database does not know, in a place that is this installation's. Of S3 uploads that were never completed there is no
     /// list: a lifecycle rule of the bucket ends them.
     pub(crate) async fn sweep(&self, store: &Store, age: Duration) -> Result<u64, ArtifactError> {
+        if !self.is_to_be_swept(store).await? {
+            return Ok(0);
+        }
         let before = domain::clock::now() - age;
         let mut old = self
             .objects
             .list(Some(&self.prefix))
             .map_err(|error| self.failed(error))
             .try_filter(|object| std::future::ready(object.last_modified.timestamp() < before.as_second()))
-            .try_chunks(SWEPT_AT_ONCE);
+            .try_chunks(AT_ONCE);
         let mut swept = 0;
         while let Some(objects) = old.next().await {
             swept += self.sweep_unknown(store, objects.map_err(|chunk| chunk.1)?).await?;
@@ -227,7 +239,7 @@ impl Outside {
 }
 
 /// The id at the end of a name of ours. Other people's files in the same place are left alone.
-fn id_of(location: &Path) -> Option<Uuid> {
+pub(crate) fn id_of(location: &Path) -> Option<Uuid> {
     let name = location.filename()?;
     let at = name.len().checked_sub(uuid::fmt::Hyphenated::LENGTH)?;
     name.get(at..)?.parse().ok()
@@ -274,6 +286,7 @@ mod tests {
             above_bytes: 0,
             patience: Duration::from_millis(50),
             directory: None,
+            claimed: Arc::default(),
         }
     }
 

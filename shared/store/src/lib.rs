@@ -19,6 +19,7 @@ pub mod disclosures;
 mod error;
 pub mod events;
 pub mod imports;
+pub mod installation;
 pub mod invariants;
 pub mod lanes;
 pub mod mailings;

@@ -101,9 +101,18 @@ pub(crate) fn searched(arguments: &[&str], stdout: &str, stderr: &str) {
     }
 }
 
+/// Keeps a process away from the installation that this machine's environment or `unigate.toml` may describe: from its files
+/// and its mail relay. What a test or benchmark wants of these it says afterwards.
+pub fn keep_apart(command: &mut Command) -> &mut Command {
+    command
+        .env_remove("UNIGATE_ARTIFACTS_URL")
+        .env_remove("UNIGATE_SMTP_URL")
+        .env("UNIGATE_CONFIG", "/dev/null")
+}
+
 fn command(environment: &[(String, String)], arguments: &[&str]) -> Command {
     let mut command = Command::new(executable());
-    command
+    keep_apart(&mut command)
         .args(arguments)
         .envs(environment.iter().map(|(name, value)| (name, value)));
     command.stdin(Stdio::null()).kill_on_drop(true);
@@ -170,9 +179,17 @@ impl Process {
         .await
     }
 
+    /// Its process id.
+    ///
+    /// # Panics
+    /// When it has ended.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it still runs")
+    }
+
     /// Sends a signal by its name: `STOP`, `CONT`, `KILL`.
     pub async fn signal(&self, name: &str) {
-        let id = self.child.id().expect("it still runs").to_string();
+        let id = self.id().to_string();
         let sent = Command::new("kill").args([&format!("-{name}"), &id]).status().await;
         assert!(sent.expect("kill can be run").success(), "no signal {name} to {id}");
     }

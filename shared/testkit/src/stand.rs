@@ -5,6 +5,7 @@
 //! dropped, also after a failed test. Before that it searches everything of the test for secrets of cards ([`crate::leak`]), and
 //! fails it when it finds any.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -53,6 +54,8 @@ impl Stand {
         settings.terminals_open = true;
         settings.sweep_interval = Duration::from_millis(200);
         settings.smtp_url = None;
+        // Not those of an installation of this machine: its files would be taken for what a lost build has left.
+        settings.artifacts = Default::default();
         settings.vault_identity = None;
         settings.vault_identity_file = std::env::temp_dir().join(format!("{name}.identity"));
         store::create_from_template(&settings.store)
@@ -97,20 +100,14 @@ impl Stand {
 
     /// The environment that makes a process of its own belong to this stand.
     pub fn environment(&self) -> Vec<(String, String)> {
-        let text = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-        vec![
-            text("UNIGATE_DATABASE_URL", self.settings.store.url.expose_secret()),
-            text("UNIGATE_BROKER_URL", self.settings.bus.url.expose_secret()),
-            text("UNIGATE_BROKER_NAMESPACE", &self.settings.bus.namespace),
+        let mut environment = services_of(&self.settings);
+        environment.extend([
             text("UNIGATE_DATABASE_POOL", "5"),
-            text("UNIGATE_HTTP_ADDRESS", "127.0.0.1:0"),
             text("UNIGATE_TERMINALS_OPEN", "true"),
             text("UNIGATE_SWEEP_SECONDS", "0.2"),
-            text(
-                "UNIGATE_VAULT_IDENTITY_FILE",
-                &self.settings.vault_identity_file.display().to_string(),
-            ),
-        ]
+            path("UNIGATE_VAULT_IDENTITY_FILE", &self.settings.vault_identity_file),
+        ]);
+        environment
     }
 
     /// Where secrets of cards are that must not be there: log, metrics, processes and commands until now, the database, queues
@@ -172,6 +169,31 @@ impl Drop for Stand {
             leak::fail_for(&places);
         }
     }
+}
+
+/// The environment in which a process that is kept apart ([`crate::process::keep_apart`]) works on the services of these
+/// settings, in their database and namespace.
+pub fn services_of(settings: &Settings) -> Vec<(String, String)> {
+    let mut environment = vec![
+        text("UNIGATE_DATABASE_URL", settings.store.url.expose_secret()),
+        text("UNIGATE_BROKER_URL", settings.bus.url.expose_secret()),
+        text("UNIGATE_BROKER_NAMESPACE", &settings.bus.namespace),
+        text("UNIGATE_HTTP_ADDRESS", "127.0.0.1:0"),
+    ];
+    let files = [
+        ("UNIGATE_DATABASE_CA_FILE", &settings.store.ca_file),
+        ("UNIGATE_BROKER_CA_FILE", &settings.bus.ca_file),
+    ];
+    environment.extend(files.iter().filter_map(|(name, file)| Some(path(name, file.as_ref()?))));
+    environment
+}
+
+fn text(name: &str, value: &str) -> (String, String) {
+    (name.to_owned(), value.to_owned())
+}
+
+fn path(name: &str, value: &Path) -> (String, String) {
+    text(name, &value.display().to_string())
 }
 
 /// The same server, another database.

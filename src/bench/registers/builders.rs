@@ -4,8 +4,9 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use secrecy::ExposeSecret;
 use store::rehearsal::registers as rehearsal;
+use testkit::process::keep_apart;
+use testkit::stand::services_of;
 use tokio::process::{Child, Command};
 
 use super::ground::Source;
@@ -67,12 +68,10 @@ pub(super) async fn measure_on(ground: &Ground, source: &Source, processes: usiz
 }
 
 fn start(ground: &Ground) -> anyhow::Result<Child> {
-    Ok(Command::new(std::env::current_exe()?)
+    let mut command = Command::new(std::env::current_exe()?);
+    Ok(keep_apart(&mut command)
         .args(["run", "registers"])
-        .env("UNIGATE_DATABASE_URL", ground.settings.store.url.expose_secret())
-        .env("UNIGATE_BROKER_URL", ground.settings.bus.url.expose_secret())
-        .env("UNIGATE_BROKER_NAMESPACE", &ground.settings.bus.namespace)
-        .env("UNIGATE_HTTP_ADDRESS", "127.0.0.1:0")
+        .envs(services_of(&ground.settings))
         .env("UNIGATE_LOG", "warn")
         .stdin(Stdio::null())
         .stdout(Stdio::null())

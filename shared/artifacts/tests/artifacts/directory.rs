@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use artifacts::{ArtifactError, ArtifactSettings, Artifacts};
+use artifacts::{ArtifactError, ArtifactSettings, Artifacts, MARK};
 use bytes::Bytes;
 use store::artifacts::{CHUNK_BYTES, Lies};
 use uuid::Uuid;
@@ -29,12 +29,20 @@ impl Directory {
         }
     }
 
-    /// Names of the files in it, the unfinished ones too.
+    /// Names of the files in it, the unfinished ones too, but for its mark.
     fn files(&self) -> Vec<String> {
         let mut names = list(&self.0);
         names.extend(list(&self.0.join("unfinished")));
+        names.retain(|name| name != MARK);
         names.sort();
         names
+    }
+
+    /// Makes every whole file in it two hours older.
+    fn two_hours_later(&self) {
+        for name in list(&self.0) {
+            made_two_hours_ago(&self.0.join(name));
+        }
     }
 }
 
@@ -183,9 +191,7 @@ async fn what_died_or_was_dropped_is_swept_away_and_nothing_else() {
         assert_eq!(artifacts.sweep(HOUR).await.unwrap(), 0, "they are young");
 
         stand.two_hours_later().await;
-        for name in list(&directory.0) {
-            made_two_hours_ago(&directory.0.join(name));
-        }
+        directory.two_hours_later();
         made_two_hours_ago(&staged);
         // A row and three files: the one of no row, the one whose bytes lay there already, the staged one.
         assert_eq!(artifacts.sweep(HOUR).await.unwrap(), 4);
@@ -258,6 +264,62 @@ async fn a_directory_is_tried_and_nothing_is_left_there() {
         std::fs::write(directory.0.join("unfinished"), "").unwrap();
         assert!(artifacts.check().await.is_err());
         assert_eq!(stand.sql("SELECT count(*) FROM artifact").await, "0");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn files_of_another_installation_are_left_alone_and_ours_are_swept() {
+    on_stand(|ours| async move {
+        on_stand(|theirs| async move {
+            let directory = Directory::new();
+            let mark = directory.0.join(MARK);
+            let (we, they) = (
+                ours.artifacts(&directory.settings()),
+                theirs.artifacts(&directory.settings()),
+            );
+            assert_eq!(we.sweep(HOUR).await.unwrap(), 0);
+            assert!(!directory.0.exists(), "a sweep of nothing marks nothing");
+            let kept = theirs.keeps(&they, Some(&directory.url())).await;
+            let orphan = write(&they, &noise(2, LARGE)).await.unwrap();
+            theirs.two_hours_later().await;
+            directory.two_hours_later();
+
+            let both = directory.files();
+            assert_eq!(both.len(), 2);
+            let marked = std::fs::read_to_string(&mark).unwrap();
+            assert_eq!(
+                marked.trim(),
+                theirs.sql("SELECT installation_id FROM installation").await
+            );
+            // Neither deleted nor mixed with ours, also where whoever came first has left no mark.
+            for has_mark in [true, false] {
+                for refused in [
+                    we.sweep(HOUR).await.map(drop),
+                    write(&we, &noise(3, LARGE)).await.map(drop),
+                ] {
+                    let error = refused.unwrap_err();
+                    assert!(
+                        error.passes() && error.to_string().starts_with(&directory.url()),
+                        "{error}"
+                    );
+                    assert!(matches!(error, ArtifactError::Foreign { .. }), "{error}");
+                }
+                assert_eq!(we.check().await.is_err(), has_mark);
+                assert_eq!(directory.files(), both);
+                std::fs::remove_file(&mark).ok();
+            }
+            assert_eq!(ours.sql("SELECT count(*) FROM artifact").await, "0");
+
+            // They know a file of it, so it is theirs, and is marked again. The orphan's row and file go.
+            they.check().await.unwrap();
+            assert_eq!(they.sweep(HOUR).await.unwrap(), 2);
+            assert_eq!(std::fs::read_to_string(&mark).unwrap(), marked);
+            assert!(read(&they, &kept.finished.sha256).await.is_ok());
+            assert!(read(&they, &orphan.finished.sha256).await.is_err());
+            assert_eq!(directory.files().len(), 1);
+        })
+        .await;
     })
     .await;
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use artifacts::{ArtifactSettings, S3Settings};
+use artifacts::{ArtifactError, ArtifactSettings, MARK, S3Settings};
 use bytes::Bytes;
 use secrecy::SecretString;
 use store::artifacts::CHUNK_BYTES;
@@ -89,13 +89,14 @@ impl Storage {
         (status, answer.split_off(ends + 4))
     }
 
-    /// The keys in the bucket, and how many uploads were begun and neither completed nor aborted.
+    /// The keys in the bucket but for marks, and how many uploads were begun and neither completed nor aborted.
     async fn holds(&self) -> (Vec<String>, usize) {
         let text = |bytes| String::from_utf8(bytes).unwrap();
         let listed = text(self.ask("GET", "/registers?list-type=2").await.1);
         let keys = listed.split("<Key>").skip(1);
         let keys = keys.map(|key| key.split_once("</Key>").unwrap().0.to_owned());
         let open = text(self.ask("GET", "/registers?uploads").await.1);
+        let keys = keys.filter(|key| !key.ends_with(MARK));
         (keys.collect(), open.matches("<UploadId>").count())
     }
 }
@@ -171,6 +172,38 @@ async fn storage_that_is_away_or_refuses_is_named_and_tried_again() {
         assert!(tried.contains("NoSuchBucket"), "{tried}");
         stand.artifacts(&storage.settings()).check().await.unwrap();
         assert_eq!(storage.holds().await, (vec![], 0), "nothing is left of a try");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_bucket_of_another_installation_is_left_alone() {
+    on_stand(|ours| async move {
+        on_stand(|theirs| async move {
+            let storage = Storage::start().await;
+            let (we, they) = (
+                ours.artifacts(&storage.settings()),
+                theirs.artifacts(&storage.settings()),
+            );
+            let kept = theirs.keeps(&they, Some("s3://registers/of/2026")).await;
+            let held = storage.holds().await;
+            for refused in [
+                we.sweep(Duration::ZERO).await.map(drop),
+                write(&we, &noise(3, LARGE)).await.map(drop),
+                we.check().await,
+            ] {
+                let error = refused.unwrap_err();
+                assert!(matches!(error, ArtifactError::Foreign { .. }), "{error}");
+                assert!(error.to_string().starts_with("s3://registers/of/2026"), "{error}");
+            }
+            assert_eq!(storage.holds().await, held);
+            // Another prefix of the same bucket is another place.
+            let mut beside = storage.settings();
+            beside.url = Some("s3://registers/ours".to_owned());
+            ours.keeps(&ours.artifacts(&beside), Some("s3://registers/ours")).await;
+            assert!(read(&they, &kept.finished.sha256).await.is_ok());
+        })
+        .await;
     })
     .await;
 }
