@@ -3,8 +3,9 @@
 use runtime::Nudge;
 use serde_json::{Value, json};
 use store::registers;
+use testkit::wait_for;
 
-use crate::cli::{Files, done, failed, unigate};
+use crate::cli::{Files, done, failed, rows, unigate};
 use crate::fixtures::{new_ids, utility_payment};
 use crate::registers::{every, pay_some, register_becomes, utility};
 use crate::world::{PATIENCE, World};
@@ -87,6 +88,84 @@ async fn the_identical_file_is_mailed_again_once_per_act_under_a_new_message_id(
     )
     .await;
     failed(&unknown, 1, "is unknown");
+}
+
+/// What `registers explain` says of a payment once it says `word`, and `registers show` of the mailings of its register.
+async fn told(world: &World, payment: &str, word: &str) -> (Value, Vec<Value>) {
+    wait_for(word, PATIENCE, async || {
+        let explained = rows(world, &["registers", "explain", payment]).await.remove(0);
+        let register = explained["register"]["register_id"].as_str().unwrap().to_owned();
+        if !explained["why"].as_str().unwrap().contains(word) {
+            return None;
+        }
+        let shown = rows(world, &["registers", "show", &register]).await.remove(0);
+        assert_eq!(shown["state"], "mailed");
+        Some((explained, shown["mailings"].as_array().unwrap().clone()))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_is_mailed_on_demand_hides_no_first_delivery() {
+    let (world, server) = utility(&every(1)).await;
+    let payment = pay_some(&world, 1).await.remove(0);
+    server.wait_for_mails(1, PATIENCE).await;
+    let id = registers::list(world.store(), None).await.unwrap()[0]
+        .summary
+        .register_id;
+    register_becomes(&world, id, "mailed").await;
+    let register = id.to_string();
+    let resend = ["registers", "resend", "--id", &register];
+    let (_, first) = told(&world, &payment, " to buh@example.org.").await;
+    let had_at = &first[0]["sent_at"];
+    assert_eq!((&first[0]["first_sent_at"], &first[0]["again"]), (had_at, &json!(0)));
+
+    done(
+        &world,
+        &[&resend[..], &["--to-address", "auditor@example.org"]].concat(),
+    )
+    .await;
+    world.context.nudge(Nudge::Mails);
+    let (explained, _) = told(&world, &payment, "On demand it was mailed to auditor@example.org at ").await;
+    let why = explained["why"].as_str().unwrap();
+    assert!(why.contains(" to buh@example.org. On demand "), "{why}");
+
+    server.refuse_recipient("buh@example.org", 550);
+    server.down().await;
+    done(&world, &resend).await;
+    let waits = "On demand it is being mailed to buh@example.org again";
+    let (explained, mailings) = told(&world, &payment, waits).await;
+    let why = explained["why"].as_str().unwrap();
+    assert!(why.contains(" to buh@example.org. On demand "), "{why}");
+    let recipients = &explained["register"]["recipients"];
+    assert_eq!(
+        (&recipients[0]["first_sent_at"], &recipients[1]["sent_at"]),
+        (&Value::Null, &Value::Null),
+        "{recipients}"
+    );
+    assert!(recipients[1]["first_sent_at"].is_string(), "{recipients}");
+    let of = |address: &str| mailings.iter().find(|one| one["recipient"] == address).unwrap();
+    let (buh, auditor) = (of("buh@example.org"), of("auditor@example.org"));
+    assert_eq!(
+        (&buh["first_sent_at"], &buh["sent_at"], &buh["again"]),
+        (had_at, &Value::Null, &json!(2))
+    );
+    assert_eq!(
+        (&auditor["first_sent_at"], &auditor["again"]),
+        (&Value::Null, &json!(1))
+    );
+
+    server.up().unwrap();
+    world.context.nudge(Nudge::Mails);
+    let failed = "On demand it was to be mailed to buh@example.org again, which failed: ";
+    let (explained, _) = told(&world, &payment, failed).await;
+    assert!(
+        explained["why"]
+            .as_str()
+            .unwrap()
+            .contains(" to buh@example.org. On demand "),
+        "{explained}"
+    );
 }
 
 #[tokio::test]

@@ -95,7 +95,7 @@ async fn what_was_delivered_in_a_day_of_the_payee_is_listed_once() {
         format: None,
         include_open: false,
     };
-    registers::resend(world.store(), &request).await.unwrap();
+    let copies = registers::resend(world.store(), &request).await.unwrap();
     world.context.nudge(Nudge::Registers);
     let copy = server.wait_for_mails(3, PATIENCE).await.remove(2);
     assert_eq!(copy.attachments[0].file_name, "isp-delivered-COPY-000001.csv");
@@ -105,6 +105,13 @@ async fn what_was_delivered_in_a_day_of_the_payee_is_listed_once() {
     assert_eq!(
         (&explained["series"], &explained["register"]["sequence"]),
         (&json!("delivered"), &json!(1))
+    );
+    assert_eq!(explained["copies"], json!(copies), "{explained}");
+    let next_day = rows(&world, &["registers", "explain", &ids[2]]).await.remove(0);
+    assert_eq!(
+        (&next_day["register"]["sequence"], &next_day["copies"]),
+        (&json!(2), &json!([])),
+        "{next_day}"
     );
     let why = explained["why"].as_str().unwrap();
     assert!(

@@ -23,10 +23,12 @@ impl Outside {
         Self(std::env::temp_dir().join(format!("unigate-outside-{}", uuid::Uuid::new_v4().simple())))
     }
 
+    /// What is in it, but for what says whose it is.
     fn files(&self) -> Vec<String> {
         let entries = std::fs::read_dir(&self.0).into_iter().flatten().map(Result::unwrap);
         let files = entries.filter(|entry| entry.path().is_file());
         let mut names: Vec<String> = files.map(|entry| entry.file_name().into_string().unwrap()).collect();
+        names.retain(|name| name != artifacts::MARK);
         names.sort();
         names
     }

@@ -1,5 +1,11 @@
 //! Registers that other agents send, and a look at our own before they are built: the executable by hand.
 
+use std::collections::BTreeMap;
+
+use domain::declaration::{Payee, RegisterFormat};
+use domain::{Currency, Number, PaymentId};
+use formats::{Head, Layout, Row};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use store::declarations;
 
@@ -10,11 +16,16 @@ use crate::world::World;
 
 const HEAD: &str = "buh@example.org\n\n";
 
-/// A utility that asks for nothing but the account, and the terminal that stands for the other agent.
+/// A utility that asks for nothing but the account.
+fn utility(register: &str) -> String {
+    let declared = UTILITY.replace("required = true", "");
+    declared.replace("format = \"csv\"", register)
+}
+
+/// The same declared, and the terminal that stands for the other agent.
 async fn world(register: &str) -> World {
     let world = bare().await;
-    let declared = UTILITY.replace("required = true", "");
-    world.payee(&declared.replace("format = \"csv\"", register)).await;
+    world.payee(&utility(register)).await;
     world
         .terminal("id = \"AGENT-1\"\ngroup = \"agents\"\nusers = [\"guest\"]")
         .await;
@@ -44,7 +55,11 @@ const IMPORT: [&str; 8] = [
 ];
 
 async fn import(world: &World, file: &str, more: &[&str]) -> (Option<i32>, Vec<Value>, String) {
-    let told = unigate(world, &[&IMPORT[..], &["--format", "qiwi", file], more].concat()).await;
+    import_as(world, "qiwi", file, more).await
+}
+
+async fn import_as(world: &World, format: &str, file: &str, more: &[&str]) -> (Option<i32>, Vec<Value>, String) {
+    let told = unigate(world, &[&IMPORT[..], &["--format", format, file], more].concat()).await;
     let rows = told
         .stdout
         .lines()
@@ -123,6 +138,129 @@ async fn a_register_received_is_taken_once_line_by_line() {
         .value("SELECT count(*) FROM audit WHERE act = 'payments import' AND allowed AND who = 'tester' AND subject = 'gorvodokanal'")
         .await;
     assert_eq!(audited, "3", "a dry run is no act");
+}
+
+const OWN: &str = r#"format = "text"
+    layout = { escape = "xml", row = '<pay id="{{ number }}" at="{{ paid_at }}" of="{{ account }}" sum="{{ amount }}" by="{{ fields.payer }}"/>' }"#;
+
+const PAYER: &str = "ООО \"Ёлка & К\"";
+
+/// Two payments in a file as another agent's program writes it; `first` is the number of the first.
+fn received(payee: &Payee, format: RegisterFormat, first: i64, paid_at: Timestamp) -> Vec<u8> {
+    let layout = Layout::in_format(payee, format).unwrap();
+    let currency = Currency::parse("RUB").unwrap();
+    let head = Head {
+        series: "main".to_owned(),
+        sequence: 1,
+        of_day: 1,
+        of_year: 1,
+        part: (1, 1),
+        count: 2,
+        total: 24_950,
+        currency,
+        is_copy: false,
+        open: 0,
+        first_at: paid_at,
+        last_at: paid_at,
+        cutoff: paid_at,
+    };
+    let fields = BTreeMap::from([("payer".to_owned(), PAYER.to_owned())]);
+    let mut writer = layout.begin(&head, Vec::new()).unwrap();
+    for (number, account, amount) in [(first, "1920679795", 15_000), (first + 1, "0000679796", 9_950)] {
+        let row = Row {
+            number: Number::new(number).unwrap(),
+            payment_id: PaymentId::random(),
+            at: paid_at,
+            paid_at,
+            account,
+            amount,
+            fee: 0,
+            currency,
+            receipt_number: None,
+            terminal: "T-0001",
+            fields: &fields,
+        };
+        writer.row(&row).unwrap();
+    }
+    writer.finish().unwrap().0
+}
+
+/// Every format but columns of fixed width, which nobody has without saying them.
+#[tokio::test]
+async fn a_register_of_any_format_is_taken_once() {
+    let world = world(OWN).await;
+    let payee: Payee = toml::from_str(&utility(OWN)).unwrap();
+    let files = Files::new();
+    let paid_at = Timestamp::from_second(domain::clock::now().as_second() - 60).unwrap();
+    let formats = RegisterFormat::ALL
+        .into_iter()
+        .filter(|format| *format != RegisterFormat::Fixed);
+    for (format, first) in formats.zip((1000..).step_by(10)) {
+        let name = format.as_str();
+        let file = files.write_bytes(name, &received(&payee, format, first, paid_at));
+        let (code, taken, said) = import_as(&world, name, &file, &[]).await;
+        assert_eq!(
+            (code, outcomes(&taken)),
+            (Some(0), vec!["accepted"; 2]),
+            "{name}: {said}"
+        );
+        let kept = world
+            .value(&format!(
+                "SELECT string_agg(concat(account, ' ', amount, ' ', fields->>'payer'), '|' ORDER BY receipt_number)
+                 FROM payment WHERE receipt_number IN ('{first}', '{}')",
+                first + 1
+            ))
+            .await;
+        let has_payer = !["qiwi", "lanbilling", "sberbank", "1c"].contains(&name);
+        let payer = if has_payer { PAYER } else { "" };
+        assert_eq!(
+            kept,
+            format!("1920679795 15000 {payer}|0000679796 9950 {payer}"),
+            "{name}"
+        );
+
+        let before = payments(&world).await;
+        let (code, again, said) = import_as(&world, name, &file, &[]).await;
+        let wanted = (Some(0), vec!["already_accepted"; 2]);
+        assert_eq!((code, outcomes(&again)), wanted, "{name}: {said}");
+        assert_eq!(payments(&world).await, before, "{name}");
+    }
+    assert_eq!(payments(&world).await, "20");
+    let to_the_second = format!("SELECT count(*) FROM payment WHERE paid_at = '{paid_at}'");
+    assert_eq!(
+        world.value(&to_the_second).await,
+        "16",
+        "lanbilling and 1c have days only"
+    );
+}
+
+#[tokio::test]
+async fn a_file_without_payments_is_taken_only_where_something_says_so() {
+    let world = world("format = \"csv\"").await;
+    let files = Files::new();
+    let bare = files.write("bare.xml", "<register/>");
+    let other = files.write(
+        "other.xml",
+        "<register><Payment><number>17</number></Payment><payment number=\"18\" amount=\"1.00\"/></register>",
+    );
+    let names = files.write("names.csv", "number;paid_at;account;amount\r\n");
+    let zero = files.write("zero.xml", "<register count=\"0\" total=\"0.00\"/>");
+    for (format, file) in [("xml", &bare), ("csv", &names)] {
+        let (code, _, said) = import_as(&world, format, file, &[]).await;
+        assert!(code == Some(1) && said.contains("no payments are in it"), "{said}");
+        let (code, rows, said) = import_as(&world, format, file, &["--count", "0"]).await;
+        assert_eq!((code, rows.len()), (Some(0), 0), "{said}");
+    }
+    let (code, _, said) = import_as(&world, "xml", &zero, &[]).await;
+    assert_eq!(code, Some(0), "{said}");
+    let (code, _, said) = import_as(&world, "xml", &zero, &["--count", "1"]).await;
+    assert!(code == Some(1) && said.contains("1 payments should be in it"), "{said}");
+
+    let (code, rows, said) = import_as(&world, "xml", &other, &[]).await;
+    assert_eq!((code, outcomes(&rows)), (Some(1), vec!["refused"; 2]), "{said}");
+    let why = [&rows[0]["detail"], &rows[1]["detail"]];
+    assert_eq!(why, ["`Payment` is no `payment` of this layout", "number: is missing"]);
+    assert_eq!(payments(&world).await, "0");
 }
 
 #[tokio::test]

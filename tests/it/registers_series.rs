@@ -1,23 +1,19 @@
 //! Any payments and any sequence of closings, changes, revocations, kills and re-sends: each payment is in exactly one
 //! regular register of its series, files hold what was frozen, sequences have no gaps.
 
+mod office;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::declaration::Payee;
-use domain::ids::{PaymentId, TerminalId};
-use domain::{Account, Amount, Currency, Fee, Fields, PayeeId, RegisterId};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use serde_json::json;
-use store::payments::{Acceptance, NewPayment, Numbers, Revoked};
-use store::registers::{CopyRequest, Listed};
-use store::{Store, declarations, payments};
+use store::registers::Listed;
 use testkit::process::{Process, run};
-use testkit::stand::Stand;
 use testkit::wait_for;
 
 use crate::fixtures::new_id;
 use crate::world::PATIENCE;
+use office::{Office, gvk};
 
 /// Sequences of moves that are played; each starts some processes.
 const CASES: u32 = 5;
@@ -42,8 +38,10 @@ enum Move {
     Work,
     /// A worker process dies at this point.
     Die(&'static str),
-    /// Everything so far, once more.
-    Resend,
+    /// Everything so far, once more; or with what is open too.
+    Resend(bool),
+    /// The identical file of a register, once more.
+    MailAgain(usize),
 }
 
 fn one_move() -> impl Strategy<Value = Move> {
@@ -59,200 +57,14 @@ fn one_move() -> impl Strategy<Value = Move> {
         1 => Just(Move::Work),
         1 => Just(Move::Die("registers:after_freeze")),
         1 => Just(Move::Die("registers:before_record")),
-        1 => Just(Move::Resend),
+        1 => Just(Move::Die("registers:after_part")),
+        1 => Just(Move::Die("registers:after_record")),
+        2 => any::<bool>().prop_map(Move::Resend),
+        2 => (0..12_usize).prop_map(Move::MailAgain),
     ]
 }
 
-fn gvk() -> PayeeId {
-    PayeeId::parse("gvk").unwrap()
-}
-
-/// Nightly and, for `cold`, every six hours, also without payments; `hot` by fours, where it is declared.
-fn payee(with_hot: bool, suspended: bool) -> Payee {
-    let when = |service: &str| json!({ "field": "service", "values": [service] });
-    let mut series = vec![json!({ "name": "cold", "when": when("cold"), "every_hours": 6 })];
-    if with_hot {
-        series.push(json!({ "name": "hot", "when": when("hot"), "every_payments": 4 }));
-    }
-    let declared: Payee = serde_json::from_value(json!({
-        "id": "gvk", "name": "Gorvodokanal", "gateway": "registers", "currency": "RUB", "suspended": suspended,
-        "account": { "pattern": "^.{1,40}$" }, "amount": { "min": 1, "max": 100_000_000 },
-        "field": [{ "name": "service", "label": "Service" }],
-        "register": { "schedule": "0 0 * * *", "time_zone": "Europe/Moscow", "send_empty": true, "series": series },
-    }))
-    .unwrap();
-    declared.check().unwrap();
-    declared
-}
-
-/// A payment that was accepted.
-#[derive(Debug)]
-struct Paid {
-    id: PaymentId,
-    number: String,
-    series: String,
-    amount: i64,
-    revoked: bool,
-}
-
-struct Office {
-    stand: Stand,
-    store: Store,
-    payee: Payee,
-    with_hot: bool,
-    paid: Vec<Paid>,
-    copies: Vec<RegisterId>,
-}
-
 impl Office {
-    async fn open() -> Self {
-        let stand = Stand::new().await;
-        let mut office = Self {
-            store: stand.store(),
-            stand,
-            payee: payee(true, false),
-            with_hot: true,
-            paid: Vec::new(),
-            copies: Vec::new(),
-        };
-        office.declare(true, false).await;
-        office
-    }
-
-    /// The way `payees apply` does.
-    async fn declare(&mut self, with_hot: bool, suspended: bool) {
-        let payee = payee(with_hot, suspended);
-        let tx = self.store.begin().await.unwrap();
-        declarations::lock_for_apply(&tx).await.unwrap();
-        store::registers::close_before_change(&self.store, &tx, std::slice::from_ref(&payee))
-            .await
-            .unwrap();
-        declarations::apply_payee(&tx, &payee, "test").await.unwrap();
-        tx.commit().await.unwrap();
-        (self.payee, self.with_hot) = (payee, with_hot);
-    }
-
-    async fn sql(&self, sql: &str) -> Vec<Vec<Option<String>>> {
-        store::scratch::sql(&self.store, sql).await.unwrap()
-    }
-
-    async fn pay(&mut self, service: &str, count: u8) {
-        let terminal = TerminalId::parse("T-1").unwrap();
-        let (account, payee_id) = (Account::new("1920679795").unwrap(), gvk());
-        let entered = json!({ "service": service });
-        let fields: Fields = serde_json::from_value(entered).unwrap();
-        let series = self.payee.series_of(&fields, None).to_owned();
-        let amounts = (0..count).map(|n| 100 + 7 * (self.paid.len() as i64 + i64::from(n)));
-        let new: Vec<NewPayment<'_>> = amounts
-            .map(|amount| NewPayment {
-                payment_id: PaymentId::from_uuid(uuid::Uuid::now_v7()),
-                fingerprint: [0; 32],
-                payee: &payee_id,
-                payee_version: 1,
-                gateway: self.payee.gateway,
-                terminal: &terminal,
-                account: &account,
-                amount: Amount::new(amount).unwrap(),
-                fee: Fee::new(10).unwrap(),
-                currency: Currency::parse("RUB").unwrap(),
-                fields: &fields,
-                receipt_number: None,
-                paid_at: domain::clock::now(),
-                series: &series,
-                give_up_hours: None,
-                traceparent: None,
-                numbered_at_check: false,
-            })
-            .collect();
-        let tx = self.store.begin().await.unwrap();
-        let accepted = payments::accept(&tx, &Numbers::default(), &new).await.unwrap();
-        tx.commit().await.unwrap();
-        for (new, acceptance) in new.iter().zip(accepted) {
-            let Acceptance::Accepted(number) = acceptance else {
-                panic!("{acceptance:?}")
-            };
-            self.paid.push(Paid {
-                id: new.payment_id,
-                number: number.to_string(),
-                series: series.clone(),
-                amount: new.amount.minor(),
-                revoked: false,
-            });
-        }
-    }
-
-    async fn revoke(&mut self, which: usize) {
-        let Some(paid) = self.paid.get_mut(which) else { return };
-        let tx = self.store.begin().await.unwrap();
-        let terminal = TerminalId::parse("T-1").unwrap();
-        let revoked = payments::revoke(&tx, paid.id, &terminal, None, |_| None).await.unwrap();
-        tx.commit().await.unwrap();
-        match revoked {
-            Revoked::Now(_) => paid.revoked = true,
-            Revoked::Already => assert!(paid.revoked),
-            Revoked::Closed => assert!(!paid.revoked),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    async fn grow_older(&self, hours: u8) {
-        let by = format!("interval '{hours} hours'");
-        self.sql(&format!(
-            "UPDATE payment SET accepted_at = accepted_at - {by};
-             UPDATE register SET cutoff = cutoff - {by}, closed_at = closed_at - {by}, period_from = period_from - {by},
-                 period_to = period_to - {by}, first_accepted_at = first_accepted_at - {by},
-                 last_accepted_at = last_accepted_at - {by};
-             UPDATE series SET last_cutoff = last_cutoff - {by}, next_cutoff = next_cutoff - {by};
-             UPDATE payee SET updated_at = updated_at - {by}"
-        ))
-        .await;
-    }
-
-    /// A worker that dies when it comes to this point, which is where there is something to do for it.
-    async fn die(&mut self, point: &str) {
-        if self.payee.suspended || !self.with_hot {
-            return;
-        }
-        self.pay("hot", 4).await;
-        let mut environment = self.stand.environment();
-        environment.push(("UNIGATE_TEST_DIE_AT".to_owned(), point.to_owned()));
-        Process::start(&environment, &["run", "registers"]).dies().await;
-        self.expire_leases().await;
-    }
-
-    /// Whoever held a build is taken for dead.
-    async fn expire_leases(&self) {
-        self.sql("UPDATE register SET lease_until = clock_timestamp(), due_at = clock_timestamp() WHERE lease_token IS NOT NULL")
-            .await;
-    }
-
-    /// As a builder does that dies right after it took a register.
-    async fn lose_build(&self) {
-        self.sql(
-            "UPDATE register SET lease_token = gen_random_uuid(), attempts = attempts + 1,
-                 lease_until = clock_timestamp() + interval '1 minute', due_at = clock_timestamp() + interval '1 minute'
-             WHERE register_id = (SELECT register_id FROM register WHERE state = 'frozen' ORDER BY due_at LIMIT 1)",
-        )
-        .await;
-    }
-
-    async fn resend(&mut self) {
-        let now = domain::clock::now();
-        let request = CopyRequest {
-            payee: gvk(),
-            from: now - jiff::SignedDuration::from_hours(24 * 300),
-            to: now,
-            requested_by: "test".into(),
-            to_address: None,
-            format: None,
-            include_open: false,
-        };
-        // Refused where nothing is closed yet.
-        if let Ok(copies) = store::registers::resend(&self.store, &request).await {
-            self.copies.extend(copies);
-        }
-    }
-
     async fn play(&mut self, one: &Move) {
         match one {
             Move::Pay(service, count) => self.pay(SERVICES[*service], *count).await,
@@ -271,7 +83,8 @@ impl Office {
                 assert!(worker.end().await.success());
             }
             Move::Die(point) => self.die(point).await,
-            Move::Resend => self.resend().await,
+            Move::Resend(include_open) => self.resend(*include_open).await,
+            Move::MailAgain(which) => self.mail_again(*which).await,
         }
     }
 
@@ -347,22 +160,43 @@ impl Office {
             .sum();
         assert_eq!(sum, paid);
         for copy in registers.iter().filter(|register| register.summary.is_copy) {
-            assert!(self.copies.contains(&copy.summary.register_id));
-            let rows = self.rows(copy).await;
-            let numbers: BTreeSet<&String> = rows.iter().map(|(number, _)| number).collect();
-            assert_eq!((numbers.len(), rows.len() as i64), (rows.len(), copy.summary.count));
-            assert!(
-                numbers
-                    .iter()
-                    .all(|number| held.get(*number) == Some(&copy.summary.series.as_str()))
-            );
+            self.check_copy(copy, &held).await;
         }
+        for (id, sha256) in &self.mailed_again {
+            let register = registers.iter().find(|one| one.summary.register_id == *id).unwrap();
+            assert_eq!(&register.sha256, sha256, "what was mailed again is still its file");
+        }
+        let mails = self.sql("SELECT count(*) FROM mailing WHERE again = 1").await;
+        assert_eq!(mails[0][0], Some(self.mailed_again.len().to_string()));
         let findings = store::invariants::check_all(&self.store).await.unwrap();
         let broken: Vec<_> = findings
             .iter()
             .filter(|found| found.invariant == 4 && found.broken > 0)
             .collect();
         assert!(broken.is_empty(), "{broken:?}");
+    }
+
+    /// A copy holds what its registers hold, and what was open when it was asked for, if that was wanted.
+    async fn check_copy(&self, copy: &Listed, held: &BTreeMap<String, &str>) {
+        let about = &copy.summary;
+        assert!(self.copies.contains(&about.register_id));
+        let rows = self.rows(copy).await;
+        let numbers: BTreeSet<&String> = rows.iter().map(|(number, _)| number).collect();
+        let total: i64 = rows.iter().map(|(_, amount)| amount).sum();
+        assert_eq!(
+            (numbers.len(), rows.len() as i64, total),
+            (rows.len(), about.count, about.total),
+            "{copy:?}"
+        );
+        // What was open then may have been revoked since.
+        let was_open = |number: &str| {
+            let mut revoked = self.paid.iter().filter(|paid| paid.revoked);
+            about.open > 0 && revoked.any(|paid| paid.number == number && paid.series == about.series)
+        };
+        for number in numbers {
+            let own = held.get(number).copied() == Some(about.series.as_str());
+            assert!(own || was_open(number), "{number}: {copy:?}");
+        }
     }
 }
 

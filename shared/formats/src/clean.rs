@@ -14,19 +14,22 @@ pub(crate) fn text(raw: &str, formulas: Formulas) -> Cow<'_, str> {
         Formulas::Disarm => begins_formula(raw),
         Formulas::DisarmText => begins_formula(raw) && !is_signed_number(raw),
     };
-    if !is_formula && !raw.contains(breaks_lines) {
+    if !is_formula && !raw.contains(cannot_stand) {
         return Cow::Borrowed(raw);
     }
     let mut cleaned = String::with_capacity(raw.len() + 1);
     if is_formula {
         cleaned.push('\'');
     }
-    cleaned.extend(raw.chars().map(|c| if breaks_lines(c) { ' ' } else { c }));
+    cleaned.extend(raw.chars().map(|c| if cannot_stand(c) { ' ' } else { c }));
     Cow::Owned(cleaned)
 }
 
+/// What a spreadsheet's formula begins with; some take the full-width signs of Asian keyboards for the same.
+pub(crate) const FORMULA_SIGNS: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
+
 fn begins_formula(raw: &str) -> bool {
-    raw.starts_with(['=', '+', '-', '@', '\t', '\r'])
+    raw.starts_with(FORMULA_SIGNS) || raw.starts_with(['\t', '\r'])
 }
 
 /// `+79161234567`, `-5`: a sign and digits, which a spreadsheet shows as a number and does not run.
@@ -35,26 +38,31 @@ fn is_signed_number(raw: &str) -> bool {
     !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Control characters, and what some readers take for the end of a line though it is none.
-fn breaks_lines(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
+/// Control characters, what some readers take for the end of a line though it is none, and what no XML may have.
+fn cannot_stand(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}' | '\u{2029}' | '\u{fffe}' | '\u{ffff}')
 }
 
 /// The same, for columns that a reader splits without understanding quotes: neither a separator nor a quote that a reader
-/// would take for the beginning of a quoted text is left.
-pub(crate) fn unquoted<'t>(text: Cow<'t, str>, separator: char, replacement: &str) -> Cow<'t, str> {
-    if !text.contains(separator) && !text.starts_with('"') {
-        return text;
+/// would take for the beginning of a quoted text is left. What became a formula by that is disarmed like any other.
+pub(crate) fn unquoted<'t>(
+    clean: Cow<'t, str>,
+    separator: char,
+    replacement: &str,
+    formulas: Formulas,
+) -> Cow<'t, str> {
+    if !clean.contains(separator) && !clean.starts_with('"') {
+        return clean;
     }
-    let mut out = String::with_capacity(text.len());
-    for (at, letter) in text.chars().enumerate() {
+    let mut out = String::with_capacity(clean.len());
+    for (at, letter) in clean.chars().enumerate() {
         if letter == separator || (letter == '"' && at == 0) {
             out.push_str(replacement);
         } else {
             out.push(letter);
         }
     }
-    Cow::Owned(out)
+    Cow::Owned(text(&out, formulas).into_owned())
 }
 
 #[cfg(test)]
@@ -74,6 +82,10 @@ mod tests {
             ("@SUM(A1)", "'@SUM(A1)"),
             ("\t=1", "' =1"),
             ("\r=1", "' =1"),
+            ("＝1+1", "'＝1+1"),
+            ("＋1", "'＋1"),
+            ("－1", "'－1"),
+            ("＠SUM(A1)", "'＠SUM(A1)"),
             ("1=1", "1=1"),
             ("", ""),
         ] {
@@ -91,6 +103,7 @@ mod tests {
             ("+", "'+"),
             ("--5", "'--5"),
             ("=5", "'=5"),
+            ("＋5", "'＋5"),
         ] {
             assert_eq!(mild(raw), clean, "{raw:?}");
         }
@@ -99,15 +112,29 @@ mod tests {
 
     #[test]
     fn nothing_ends_a_line_or_reaches_a_terminal() {
-        assert_eq!(disarmed("a\r\nb\0c\u{1b}[2Jd\u{85}e\u{2028}f"), "a  b c [2Jd e f");
+        assert_eq!(
+            disarmed("a\r\nb\0c\u{1b}[2Jd\u{85}e\u{2028}f\u{ffff}g"),
+            "a  b c [2Jd e f g"
+        );
         assert_eq!(disarmed("Иванов; \"И. И.\""), "Иванов; \"И. И.\"");
     }
 
     #[test]
     fn without_quotes_a_separator_is_replaced() {
-        let plain = |raw| unquoted(Cow::Borrowed(raw), ';', " ");
+        let plain = |raw| unquoted(Cow::Borrowed(raw), ';', " ", Formulas::Disarm);
         assert_eq!(plain("a;b;"), "a b ");
         assert_eq!(plain("\"Ромашка\" ООО"), " Ромашка\" ООО");
         assert_eq!(plain("ООО \"Ромашка\""), "ООО \"Ромашка\"");
+    }
+
+    #[test]
+    fn what_became_a_formula_without_quotes_is_disarmed() {
+        let by = |raw, replacement, formulas| unquoted(Cow::Borrowed(raw), ';', replacement, formulas);
+        assert_eq!(by(";1+1", "=", Formulas::Disarm), "'=1+1");
+        assert_eq!(by("\"1+1", "＝", Formulas::Disarm), "'＝1+1");
+        assert_eq!(by(";1+1", "-", Formulas::DisarmText), "'-1+1");
+        assert_eq!(by(";11", "-", Formulas::DisarmText), "-11");
+        assert_eq!(by(";1+1", "=", Formulas::Keep), "=1+1");
+        assert_eq!(by("'=1;1", "=", Formulas::Disarm), "'=1=1");
     }
 }

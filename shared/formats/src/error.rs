@@ -18,6 +18,9 @@ pub enum FormatError {
         /// What is wrong with it.
         source: TemplateError,
     },
+    /// What files would be called is too long, or not one register's alone.
+    #[error("file_name: {0}")]
+    Name(String),
     /// The encoding lacks a character, and the payee wants no substitute.
     #[error("{place}: {encoding} has no `{character}` (U+{:04X})", u32::from(*.character))]
     Unmappable {

@@ -5,7 +5,8 @@ use std::io::Write;
 
 use domain::TemplateError;
 use domain::declaration::{
-    Fact, FormatKind, LineEnd, Payee, RegisterEncoding, RegisterFormat, RegisterProfile, Requisites, TooLong, Zone,
+    Fact, FormatKind, LineEnd, Payee, RegisterEncoding, RegisterFormat, RegisterProfile, Requisites, TextEscape,
+    TooLong, Zone,
 };
 use domain::moment;
 use domain::template::Template;
@@ -31,6 +32,8 @@ pub struct Layout {
     pub(crate) header: Option<Template>,
     pub(crate) row: Option<Template>,
     pub(crate) trailer: Option<Template>,
+    /// What the values in these are escaped for.
+    pub(crate) escape: TextEscape,
     pub(crate) file_name: Option<Template>,
     pub(crate) too_long: TooLong,
     pub(crate) extension: String,
@@ -103,6 +106,7 @@ impl Layout {
             header: template("layout.header", profile.header_template())?,
             row: template("layout.row", profile.row_template())?,
             trailer: template("layout.trailer", profile.trailer_template())?,
+            escape: said.escape.unwrap_or_default(),
             file_name: template("file_name", profile.name_template())?,
             too_long: said.too_long.unwrap_or_default(),
             extension: or(said.extension, extension(kind)),

@@ -9,12 +9,15 @@ use jiff::Timestamp;
 
 use crate::{FormatError, Head, Layout, Row};
 
+mod names;
+
 impl Layout {
-    /// Tries the layout of a payee's registers; a payee without has nothing to try.
+    /// Tries the layout of a payee's registers, and what the files of all its series are called; a payee without has
+    /// nothing to try.
     pub fn try_out(payee: &Payee) -> Result<(), FormatError> {
-        if payee.register.is_none() {
+        let Some(profile) = &payee.register else {
             return Ok(());
-        }
+        };
         let layout = Self::of(payee)?;
         let at = Timestamp::UNIX_EPOCH;
         let head = Head {
@@ -47,7 +50,7 @@ impl Layout {
             terminal: "1",
             fields: &fields,
         };
-        layout.file_name(&head)?;
+        names::try_names(payee, profile)?;
         let mut writer = layout.begin(&head, std::io::sink())?;
         writer.row(&row)?;
         writer.finish().map(drop)

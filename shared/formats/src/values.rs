@@ -9,6 +9,7 @@ use crate::FormatError;
 use crate::column::{Column, Pen};
 use crate::head::Head;
 use crate::layout::Layout;
+use crate::name::short;
 use crate::row::{Row, Tally};
 
 /// The longest header, trailer or row, in bytes.
@@ -27,10 +28,20 @@ pub(crate) fn fill(template: &Template, name: &'static str, values: &Values) -> 
 
 /// What is known before the first payment.
 pub(crate) fn of_head(layout: &Layout, head: &Head) -> Values {
+    with_texts(layout, head, |text| Cow::Borrowed(text))
+}
+
+/// The same for the file's name, which no text fills alone.
+pub(crate) fn of_name(layout: &Layout, head: &Head) -> Values {
+    with_texts(layout, head, short)
+}
+
+/// With so much of every text that an operator has written.
+fn with_texts(layout: &Layout, head: &Head, cut: fn(&str) -> Cow<'_, str>) -> Values {
     let style = &layout.style;
     let mut values = Values::new(&style.zone);
     let payee = &layout.payee;
-    let mut optional = |name: &str, text: &Option<String>| values.text(name, text.as_deref().unwrap_or_default());
+    let mut optional = |name: &str, text: &Option<String>| values.text(name, &cut(text.as_deref().unwrap_or_default()));
     optional("inn", &payee.requisites.inn);
     optional("kpp", &payee.requisites.kpp);
     optional("settlement_account", &payee.requisites.account);
@@ -38,8 +49,8 @@ pub(crate) fn of_head(layout: &Layout, head: &Head) -> Values {
     optional("bik", &payee.requisites.bik);
     optional("corr_account", &payee.requisites.corr_account);
     values.text("payee", &payee.id);
-    values.text("payee_name", &payee.name);
-    values.text("mail", &payee.mail);
+    values.text("payee_name", &cut(&payee.name));
+    values.text("mail", &cut(&payee.mail));
     values.text("series", &head.series);
     values.number("sequence", head.sequence.into());
     values.number("sequence_of_day", head.of_day);
@@ -58,10 +69,8 @@ pub(crate) fn of_head(layout: &Layout, head: &Head) -> Values {
     values.text("first_date", &style.at(head.first_at, &style.date));
     values.text("last_date", &style.at(head.last_at, &style.date));
     let constants = layout.constants.iter();
-    values.members(
-        "constants",
-        constants.map(|(name, text)| (name.as_str(), text.as_str())),
-    );
+    let constants: Vec<(&str, Cow<'_, str>)> = constants.map(|(name, text)| (name.as_str(), cut(text))).collect();
+    values.members("constants", constants.iter().map(|(name, text)| (*name, &**text)));
     values
 }
 

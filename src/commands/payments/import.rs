@@ -153,6 +153,13 @@ fn totals(received: &Received, count: Option<i64>, total: Option<i64>) -> Result
             ));
         }
     }
+    let nothing = |told: Option<i64>| told == Some(0);
+    let is_told = [received.told_count, received.told_total, count, total]
+        .into_iter()
+        .any(nothing);
+    if lines == 0 && !is_told {
+        return Err("no payments are in it, and it does not say so: --count 0 where that is right".to_owned());
+    }
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use store::payments::PaymentRow;
-use store::registers::{self, Closed, Membership, Standing};
+use store::registers::{self, Closed, Membership, Recipient, Standing};
 
 use super::schedule::local;
 use crate::commands::payments;
@@ -68,7 +68,8 @@ fn register(closed: &Closed, at: &dyn Fn(Timestamp) -> Value) -> Value {
     let recipients = closed.recipients.iter().map(|recipient| {
         json!({
             "recipient": recipient.address, "state": recipient.state,
-            "sent_at": recipient.sent_at.map(at), "last_error": recipient.last_error,
+            "sent_at": recipient.sent_at.map(at), "first_sent_at": recipient.first_sent_at.map(at),
+            "again": recipient.again, "last_error": recipient.last_error,
         })
     });
     json!({
@@ -163,14 +164,21 @@ fn why_closed(found: &Membership, closed: &Closed, counts_from: Timestamp, zone:
         ));
     }
     said.push(sent(closed, zone));
+    let again = closed.recipients.iter().filter(|recipient| recipient.again);
+    said.extend(again.map(|recipient| sent_again(recipient, zone)));
     said
 }
 
+/// The register's own mails: those that were sent again change nothing about them.
 fn sent(closed: &Closed, zone: &TimeZone) -> String {
     if let Some(at) = closed.listed.mailed_at {
-        let taken = closed.recipients.iter().filter(|recipient| recipient.state == "sent");
-        let to: Vec<&str> = taken.map(|recipient| recipient.address.as_str()).collect();
-        return format!("It was mailed at {} to {}.", local(at, zone), to.join(", "));
+        let had = closed
+            .recipients
+            .iter()
+            .filter(|recipient| recipient.first_sent_at.is_some());
+        let had: Vec<&str> = had.map(|recipient| recipient.address.as_str()).collect();
+        let to = if had.is_empty() { "" } else { " to " };
+        return format!("It was mailed at {}{to}{}.", local(at, zone), had.join(", "));
     }
     let error = closed.listed.last_error.as_ref().map(|error| format!(": {error}"));
     let error = error.unwrap_or_default();
@@ -181,6 +189,23 @@ fn sent(closed: &Closed, zone: &TimeZone) -> String {
         }
         "built" => format!("Its file is built and waits to be mailed{error}."),
         state => format!("It is {state}{error}."),
+    }
+}
+
+fn sent_again(recipient: &Recipient, zone: &TimeZone) -> String {
+    let again = if recipient.first_sent_at.is_some() {
+        " again"
+    } else {
+        ""
+    };
+    let to = format!("to {}{again}", recipient.address);
+    let error = recipient.last_error.as_ref().map(|error| format!(": {error}"));
+    let error = error.unwrap_or_default();
+    match (recipient.state.as_str(), recipient.sent_at) {
+        (_, Some(at)) => format!("On demand it was mailed {to} at {}.", local(at, zone)),
+        ("failed", None) => format!("On demand it was to be mailed {to}, which failed{error}."),
+        ("forgone", None) => format!("On demand it was to be mailed {to}, which was given up{error}."),
+        (_, None) => format!("On demand it is being mailed {to}{error}."),
     }
 }
 

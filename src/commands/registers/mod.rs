@@ -129,7 +129,8 @@ fn shown(part: &ListedPart) -> Value {
 fn mailing(of: &mailings::Listed) -> Value {
     json!({
         "recipient": of.recipient, "part": of.part, "state": of.state, "attempts": of.attempts, "maybes": of.maybes,
-        "due_at": of.due_at, "give_up_at": of.give_up_at, "sent_at": of.sent_at, "last_error": of.last_error,
+        "due_at": of.due_at, "give_up_at": of.give_up_at, "sent_at": of.sent_at,
+        "first_sent_at": of.first_sent_at, "again": of.again, "last_error": of.last_error,
         "lane": of.lane, "message_id": of.message_id,
     })
 }

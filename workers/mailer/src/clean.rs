@@ -2,10 +2,16 @@
 
 pub(crate) use domain::line::one_line;
 
-/// `name` as the name of a file on any system: one line, nothing that separates paths or needs quoting.
-pub(crate) fn file_name(name: &str, max: usize) -> String {
-    let cleaned = one_line(name, max).replace(['/', '\\', ':', '*', '?', '"', '<', '>', '|', ';', '%'], "_");
-    match cleaned.trim_matches(['.', ' ']) {
+/// The longest name of a file, in bytes, as file systems take them. Percent-encoded it still fits one line of a header. A
+/// register's is never that long: `payees apply` refuses what could make it so.
+const FILE_NAME_BYTES_MAX: usize = 255;
+
+/// `name` as the name of a file on any system: one line, nothing that separates paths or needs quoting. Of one that is too
+/// long the end is kept, where its number, part and extension stand.
+pub(crate) fn file_name(name: &str) -> String {
+    let cleaned = one_line(name, name.len()).replace(['/', '\\', ':', '*', '?', '"', '<', '>', '|', ';', '%'], "_");
+    let begin = cleaned.ceil_char_boundary(cleaned.len().saturating_sub(FILE_NAME_BYTES_MAX));
+    match cleaned[begin..].trim_matches(['.', ' ']) {
         "" => "register".to_owned(),
         name => name.to_owned(),
     }
@@ -32,8 +38,12 @@ mod tests {
             ("\r\n", "register"),
             ("..", "register"),
         ] {
-            assert_eq!(file_name(name, 100), clean, "{name:?}");
+            assert_eq!(file_name(name), clean, "{name:?}");
         }
+        let longest = format!("{}-000042-2of3.csv.zip", "я".repeat(117));
+        assert_eq!(file_name(&longest), longest);
+        let cut = file_name(&format!("{}{longest}", "я".repeat(117)));
+        assert!(cut.len() == 254 && cut.ends_with("-000042-2of3.csv.zip"), "{cut}");
         assert_eq!(ascii("реестр-1.csv"), "______-1.csv");
     }
 }

@@ -19,8 +19,6 @@ use crate::lanes::Lane;
 
 /// Without any progress for so long, the directory is taken for away: a network file system that hangs.
 const TIMEOUT: Duration = Duration::from_secs(60);
-/// The longest name of a file, in characters; in bytes it is what file systems take.
-const FILE_NAME_MAX: usize = 120;
 /// Chunks on their way to the disk.
 const UNDER_WAY: usize = 2;
 
@@ -125,7 +123,7 @@ async fn put_by<E>(
 }
 
 fn write(put: &Put, mut chunks: Receiver<Bytes>) -> Result<(), PutError> {
-    let place = put.directory.join(file_name(&put.name, FILE_NAME_MAX));
+    let place = put.directory.join(file_name(&put.name));
     let failed = |source| PutError::Io {
         place: place.clone(),
         source,

@@ -17,8 +17,6 @@ use store::registers::Summary;
 
 use crate::clean::{ascii, file_name, one_line};
 
-/// The longest name of a file. Percent-encoded it still fits one line of a header.
-const FILE_NAME_MAX: usize = 120;
 /// Boundaries may have 70 characters (RFC 2046).
 const BOUNDARY_MAX: usize = 70;
 /// Bytes of a file on one line of base64, which then has 76 characters (RFC 2045), and bytes encoded at a time.
@@ -130,7 +128,7 @@ impl RegisterMail<'_> {
     }
 
     fn empty_file_part(&self) -> SinglePart {
-        let name = file_name(self.file_name, FILE_NAME_MAX);
+        let name = file_name(self.file_name);
         let kind = if name.ends_with(".zip") {
             "application/zip"
         } else {

@@ -46,6 +46,20 @@ pub enum BuildError {
         /// What the payee takes.
         most: u64,
     },
+    /// What sealing adds makes a file of so few payments too large, or one of any number after several plans.
+    #[error(
+        "max_bytes is {most}, and a file with {count} of its payments has {bytes} when it is sealed; its text has {text}"
+    )]
+    SealedTooLarge {
+        /// Payments in it.
+        count: i64,
+        /// What its text had.
+        text: u64,
+        /// What it came to.
+        bytes: u64,
+        /// What the payee takes.
+        most: u64,
+    },
     /// The payee's limits make too many files of it.
     #[error("max_rows or max_bytes would make more than {0} parts of it")]
     TooManyParts(i32),

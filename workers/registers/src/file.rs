@@ -37,7 +37,7 @@ impl FileSpec {
         };
         let layout = Layout::of(&build.payee)?;
         let head = head_of(build, planned)?;
-        let inner_name = marked(layout.file_name(&head)?, head.open);
+        let inner_name = layout.file_name(&head)?;
         let zone = profile.time_zone.tz().clone();
         Ok(Self {
             name: profile.sealed_name(&inner_name),
@@ -47,14 +47,6 @@ impl FileSpec {
             stages: profile.stages(),
             dated: build.closed_at.to_zoned(zone),
         })
-    }
-}
-
-/// A copy that holds payments not yet in a regular register says so beside the mark that every copy's name has.
-fn marked(name: String, open: i64) -> String {
-    match name.rfind("COPY").filter(|_| open > 0) {
-        Some(at) => format!("{}COPY-OPEN{}", &name[..at], &name[at + 4..]),
-        None => name,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Parts: a register whose payee limits the rows or the bytes of a file is several files, `1 of 3`, each with its own count
 //! and total. Which payments are in which is worked out before the first is written, from nothing but the rows and the
-//! layout, so every build of a register makes the same parts.
+//! layout, so every build of a register makes the same parts. What sealing adds to a file shows when it is written: where
+//! one comes out too large, it is worked out again, with less text to each.
 
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -20,12 +21,17 @@ const PARTS_MAX: i32 = 9999;
 /// More than the fees of any register come to, in minor units.
 const FEES_MOST: i64 = 9_007_199_254_740_991;
 
+/// What sealing adds to one file may differ from what it adds to the next by so many bytes: an age file has a line of noise.
+const NOISE_BYTES: u64 = 256;
+
 /// What a payee takes in one file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     rows: Option<i64>,
-    /// Of the text itself, before it is compressed and encrypted.
+    /// Of a file, before it is compressed and encrypted, and after.
     bytes: Option<u64>,
+    /// What of these the text has at most: all, until what sealing adds is known.
+    text: Option<u64>,
 }
 
 impl Limits {
@@ -39,7 +45,25 @@ impl Limits {
         let bytes = profile.max_bytes;
         let limited = bytes.is_some() || rows.is_some_and(|rows| rows < build.summary.count);
         // What holds nothing is one file.
-        (limited && build.summary.count > 0).then_some(Self { rows, bytes })
+        (limited && build.summary.count > 0).then_some(Self {
+            rows,
+            bytes,
+            text: bytes,
+        })
+    }
+
+    /// The same with less text to a file, since one of `text` bytes came to `sealed`.
+    pub(crate) fn shrunk(self, text: u64, sealed: u64) -> Self {
+        let shrunk = self.bytes.map(|most| {
+            // What is added grows with the text, as base64 does, or else is the same for any, as keys are.
+            let share = u128::from(text) * u128::from(most) / u128::from(sealed.max(1));
+            let mut shrunk = u64::try_from(share).unwrap_or(u64::MAX);
+            if self.text != self.bytes {
+                shrunk = shrunk.min(text.saturating_sub(sealed.saturating_sub(most)));
+            }
+            shrunk.saturating_sub(NOISE_BYTES)
+        });
+        Self { text: shrunk, ..self }
     }
 }
 
@@ -50,6 +74,10 @@ pub(crate) struct Planned {
     /// When its first payment was accepted, or delivered where that is listed; of its last.
     pub(crate) first_at: Timestamp,
     pub(crate) last_at: Timestamp,
+    /// What its text was measured to have, where that is limited.
+    pub(crate) text: u64,
+    /// What its file may have.
+    pub(crate) most: Option<u64>,
 }
 
 /// The one part of a register that is not divided.
@@ -64,6 +92,8 @@ pub(crate) fn whole(build: &Build) -> Planned {
         },
         first_at: about.first_accepted_at,
         last_at: about.last_accepted_at,
+        text: 0,
+        most: None,
     }
 }
 
@@ -80,7 +110,6 @@ pub(crate) fn plan(spec: &FileSpec, limits: Limits, mut pages: Receiver<Page>) -
     let mut scale = limits.bytes.map(|_| Scale::of(spec)).transpose()?;
     let own = scale.as_ref().map_or(0, |scale| scale.own);
     let mut plan: Vec<Planned> = Vec::new();
-    let mut bytes = own;
     loop {
         let rows = match pages.blocking_recv() {
             Some(Page::Rows(rows)) => rows,
@@ -91,20 +120,22 @@ pub(crate) fn plan(spec: &FileSpec, limits: Limits, mut pages: Receiver<Page>) -
             let width = scale.as_mut().map_or(Ok(0), |scale| scale.width(row))?;
             let is_full = |part: &Planned| {
                 limits.rows.is_some_and(|most| part.part.count >= most)
-                    || limits.bytes.is_some_and(|most| bytes + width > most)
+                    || limits.text.is_some_and(|most| part.text + width > most)
             };
             match plan.last_mut() {
-                Some(part) if !is_full(part) => {
-                    take(part, row);
-                    bytes += width;
-                }
+                Some(part) if !is_full(part) => take(part, row, width),
                 _ => {
-                    plan.push(begun(row, plan.len())?);
-                    bytes = own + width;
+                    // However little text a file gets, it has one payment.
+                    let bytes = own + width;
+                    if let Some(most) = limits.bytes.filter(|most| bytes > *most) {
+                        return Err(BuildError::RowTooLarge { bytes, most });
+                    }
+                    plan.push(Planned {
+                        text: bytes,
+                        most: limits.bytes,
+                        ..begun(row, plan.len())?
+                    });
                 }
-            }
-            if let Some(most) = limits.bytes.filter(|most| bytes > *most) {
-                return Err(BuildError::RowTooLarge { bytes, most });
             }
             Ok(())
         })?;
@@ -127,10 +158,13 @@ fn begun(row: &Row<'_>, before: usize) -> Result<Planned, BuildError> {
         },
         first_at: row.at,
         last_at: row.at,
+        text: 0,
+        most: None,
     })
 }
 
-fn take(part: &mut Planned, row: &Row<'_>) {
+fn take(part: &mut Planned, row: &Row<'_>, width: u64) {
+    part.text += width;
     part.part.count += 1;
     part.part.total = part.part.total.wrapping_add(row.amount);
     part.last_at = row.at;

@@ -10,6 +10,7 @@ use runtime::{Context, Nudge};
 use store::{StoreError, registers};
 use tokio::sync::{Notify, Semaphore};
 
+use crate::told::tell_foreign_place;
 use crate::{Builder, closer};
 
 /// Claims in work in one process: a large register takes a core while it is built, and small ones do not wait for it.
@@ -60,6 +61,11 @@ async fn sweep_orphans(context: Context, builder: Builder) -> Result<(), StoreEr
     match swept {
         Ok(_) => {}
         Err(ArtifactError::Store(error)) => return Err(error),
+        Err(ref error @ ArtifactError::Foreign { ref place, ref why }) => {
+            tracing::error!(%error, "the place for large files belongs to another installation");
+            tell_foreign_place(&context.store, place, why).await?;
+            context.nudge(Nudge::Mails);
+        }
         Err(error) => tracing::warn!(%error, "files that are nobody's could not be swept away"),
     }
     Ok(())

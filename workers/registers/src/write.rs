@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::BuildError;
 use crate::file::{FileSpec, message_id, shown_by};
 use crate::pack::{Page, pack};
-use crate::parts::{self, Planned};
+use crate::parts::{self, Limits, Planned};
 
 /// Rows read at a time: at first, and at most. In between, as many as come to so many bytes.
 const PAGE_ROWS_FIRST: i64 = 1000;
@@ -23,6 +23,8 @@ const PAGE_ROWS_MOST: i64 = 20_000;
 const PAGE_BYTES: i64 = 2 * 1024 * 1024;
 /// Pages and chunks under way.
 const UNDER_WAY: usize = 2;
+/// How often it is worked out what goes into which part, before what sealing adds is somebody's business.
+const PLANS_MAX: usize = 6;
 
 /// One register being written.
 pub(crate) struct Writing<'a> {
@@ -52,12 +54,33 @@ struct Range {
 impl Writing<'_> {
     /// Writes all parts. They hold exactly what was frozen, or it fails.
     pub(crate) async fn write(self) -> Result<Whole, BuildError> {
-        let plan = Box::pin(self.plan()).await?;
+        // Only a payee that limits its files costs a reading of the rows, or more.
+        let Some(mut limits) = Limits::of(self.build) else {
+            return self.write_parts(&[parts::whole(self.build)]).await;
+        };
+        let mut plans = 1;
+        loop {
+            let plan = Box::pin(self.plan(limits)).await?;
+            match Box::pin(self.write_parts(&plan)).await {
+                // One payment cannot be divided.
+                Err(BuildError::SealedTooLarge { count, text, bytes, .. }) if count > 1 && plans < PLANS_MAX => {
+                    limits = limits.shrunk(text, bytes);
+                    plans += 1;
+                    tracing::debug!(register = %self.build.summary.register_id, text, bytes, "a sealed part is too large");
+                    // Those before it are of a plan that is none any more.
+                    store::artifacts::discard_of(self.store, self.build.token).await?;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn write_parts(&self, plan: &[Planned]) -> Result<Whole, BuildError> {
         let mut built = Vec::with_capacity(plan.len());
         let mut all = Tally::default();
         let mut report = Report::default();
         let mut range = Range::default();
-        for planned in &plan {
+        for planned in plan {
             // The last part takes all that is left: what should not be there is noticed.
             let is_last = planned.part.part == planned.part.parts;
             range.most = (!is_last).then_some(planned.part.count);
@@ -82,11 +105,8 @@ impl Writing<'_> {
         Ok(Whole { parts: built, report })
     }
 
-    /// What goes into which part. Only a payee that limits its files costs a reading of the rows for that.
-    async fn plan(&self) -> Result<Vec<Planned>, BuildError> {
-        let Some(limits) = parts::Limits::of(self.build) else {
-            return Ok(vec![parts::whole(self.build)]);
-        };
+    /// What goes into which part, by a reading of the rows.
+    async fn plan(&self, limits: Limits) -> Result<Vec<Planned>, BuildError> {
         let spec = FileSpec::of(self.build, &parts::widest(self.build))?;
         let shown = Arc::new(shown_by(&spec.layout));
         let (pages_in, pages) = channel(UNDER_WAY);
@@ -116,9 +136,16 @@ impl Writing<'_> {
     async fn stream(&self, planned: &Planned, range: &Range) -> Result<(Written, Artifact, Option<Place>), BuildError> {
         // Of many small parts none stays in memory until the last is written.
         let mut draft = self.artifacts.draft(self.build.token).holding(planned.part.parts == 1);
-        let streamed = self.unless_lost(self.stream_into(&mut draft, planned, range)).await;
+        let work = Box::pin(self.stream_into(&mut draft, planned, range));
+        let streamed = self.unless_lost(work).await;
         match streamed {
-            Ok((written, finished, last)) => Ok((written, draft.finish(finished).await?, last)),
+            Ok((written, finished, last)) => match too_large(planned, &finished) {
+                None => Ok((written, draft.finish(finished).await?, last)),
+                Some(error) => {
+                    draft.discard().await;
+                    Err(error)
+                }
+            },
             Err(error) => {
                 draft.discard().await;
                 Err(error)
@@ -194,6 +221,18 @@ impl Writing<'_> {
             () = self.lost.cancelled() => Err(BuildError::LeaseLost),
         }
     }
+}
+
+/// What is wrong with a file that came out larger than its payee takes.
+fn too_large(planned: &Planned, finished: &Finished) -> Option<BuildError> {
+    let most = planned.most?;
+    let bytes = u64::try_from(finished.bytes).unwrap_or_default();
+    (bytes > most).then_some(BuildError::SealedTooLarge {
+        count: planned.part.count,
+        text: planned.text,
+        bytes,
+        most,
+    })
 }
 
 /// How many rows the next page has, so that pages of any rows take about as much memory.

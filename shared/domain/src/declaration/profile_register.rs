@@ -81,7 +81,7 @@ pub struct RegisterProfile {
     /// Payments in one file at most; a register of more is several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_rows: Option<u64>,
-    /// Bytes of one file at most, counted before it is compressed and encrypted; a register of more is several.
+    /// Bytes of one file at most, before it is compressed and encrypted and after; a register of more is several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_bytes: Option<u64>,
     /// How the file's text becomes bytes; UTF-8, or what the preset says.

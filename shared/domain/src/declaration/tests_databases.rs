@@ -53,5 +53,11 @@ fn what_only_looks_into_a_file_may_be_done_again() {
     "#;
     let head = UTILITY.split("    url =").next().unwrap();
     let payee: Payee = from_toml(&format!("{head}{listed}")).unwrap();
-    assert!(payee.databases.unwrap().online().idempotent);
+    let profile = payee.databases.unwrap();
+    assert!(profile.online().idempotent);
+    let file = profile.file.unwrap();
+    assert_eq!((file.min_rows, file.max_shrink_percent), (1, 50));
+    let wrong = listed.replace("format = ", "max_shrink_percent = 101\n    format = ");
+    let refused = from_toml::<Payee>(&format!("{head}{wrong}")).unwrap_err();
+    assert_eq!(refused, ["databases.file.max_shrink_percent: must be from 0 to 100"]);
 }

@@ -127,6 +127,11 @@ fn what_is_wrong_with_a_series_is_named_by_its_path() {
             "register.series[0].mail_to[0]: must be one mail address",
         ),
         (
+            "every_hours = 6",
+            "file_name = \"{{ inn }}_{{ date }}_{{ sequence_of_day }}\"",
+            "register.series[0].file_name: must say series",
+        ),
+        (
             "send_empty = true",
             "every_payments = 5\nsend_empty = true",
             "register.series[1].send_empty: needs a schedule",
@@ -135,6 +140,8 @@ fn what_is_wrong_with_a_series_is_named_by_its_path() {
         let found = one(line, by);
         assert!(found.starts_with(begins), "{found}");
     }
+    let named = "file_name = \"{{ series }}_{{ date }}_{{ sequence_of_day }}\"";
+    with(&SERIES.replace("every_hours = 6", named)).unwrap();
     let online = from_toml::<Payee>(&format!("{ISP}\n[register]\nschedule = \"0 0 * * *\"\n{SERIES}")).unwrap_err();
     assert!(
         online[0].starts_with("register.series: is not for what is delivered online"),

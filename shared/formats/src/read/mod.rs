@@ -18,6 +18,7 @@ use jiff::fmt::strtime::BrokenDownTime;
 use jiff::{Timestamp, Zoned};
 
 use self::pattern::Pattern;
+use crate::clean::FORMULA_SIGNS;
 use crate::layout::Layout;
 
 /// The largest file that is read: all of it is in memory.
@@ -54,7 +55,7 @@ pub struct Received {
 /// A line with a payment, or what is wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
-    /// Where it stands: a line of text, or a record, from 1.
+    /// Where it stands: a line of text, a row, a record, or an element of the root, from 1.
     pub line: u64,
     /// The payment.
     pub payment: Result<ReceivedPayment, String>,
@@ -214,9 +215,7 @@ impl Reading<'_> {
 
     /// What an agent that disarms formulas as we do has put in front.
     fn undisarmed<'t>(&self, text: &'t str) -> &'t str {
-        let bare = text
-            .strip_prefix('\'')
-            .filter(|bare| bare.starts_with(['=', '+', '-', '@']));
+        let bare = text.strip_prefix('\'').filter(|bare| bare.starts_with(FORMULA_SIGNS));
         bare.unwrap_or(text)
     }
 

@@ -4,7 +4,9 @@
 //! between are told apart by their words: they may come in any order, be missing, or be of no template of ours. So programs
 //! that are not ours write 1CClientBankExchange. Else a payment is as many lines as its template.
 
-use domain::declaration::{Fact, HEAD_NAMES};
+use std::borrow::Cow;
+
+use domain::declaration::{Fact, HEAD_NAMES, TextEscape};
 
 use super::pattern::Pattern;
 use super::text::{around_of, body, constants, decoded, received};
@@ -45,7 +47,7 @@ pub(super) fn read(reading: &Reading<'_>, row: &Pattern, bytes: &[u8]) -> Result
             None => Err("is not as the layout's row has it".to_owned()),
         },
     });
-    received(reading, &body.told, lines.collect())
+    received(reading, "trailer", &body.told, lines.collect())
 }
 
 /// What stands around payments is looked at for a count and a total. What ends like a payment and did not begin like one is
@@ -82,15 +84,30 @@ fn framed(reading: &Reading<'_>, row: &Pattern, text: &str) -> Result<Received, 
         }
     }
     let told = told(reading.layout, &around)?;
-    received(reading, &told, lines)
+    received(reading, "trailer", &told, lines)
 }
 
 fn payment(reading: &Reading<'_>, values: &[(&str, &str)]) -> Result<ReceivedPayment, String> {
+    let escape = reading.layout.escape;
+    let plain = values.iter().map(|(name, text)| {
+        let plain = unescaped(text, escape).ok_or_else(|| format!("{name}: is not escaped as the layout has it"))?;
+        Ok((*name, plain))
+    });
+    let plain: Vec<(&str, Cow<'_, str>)> = plain.collect::<Result<_, String>>()?;
     reading.payment_of(|fact| {
         let name = name_of(fact);
-        let mut found = values.iter().filter(|(told, text)| *told == name && !text.is_empty());
-        found.next().map(|(_, text)| *text)
+        let mut found = plain.iter().filter(|(told, text)| *told == name && !text.is_empty());
+        found.next().map(|(_, text)| &**text)
     })
+}
+
+/// What a value was before it was escaped; none where nothing is escaped like that.
+fn unescaped(text: &str, escape: TextEscape) -> Option<Cow<'_, str>> {
+    match escape {
+        TextEscape::Nothing => Some(text.into()),
+        TextEscape::Xml => quick_xml::escape::unescape(text).ok(),
+        TextEscape::Json => serde_json::from_str(&format!("\"{text}\"")).ok().map(Cow::Owned),
+    }
 }
 
 /// What the lines around payments tell of themselves.

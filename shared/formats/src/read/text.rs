@@ -82,8 +82,10 @@ pub(super) fn body<'t>(reading: &Reading<'_>, text: &'t str) -> Result<Body<'t>,
     Ok(Body { lines, first, told })
 }
 
+/// What was read, with what the file tells of all payments at this `place`.
 pub(super) fn received(
     reading: &Reading<'_>,
+    place: &str,
     told: &[(String, String)],
     lines: Vec<Line>,
 ) -> Result<Received, ReadError> {
@@ -92,16 +94,14 @@ pub(super) fn received(
             .find(|(name, _)| name == wanted)
             .map(|(_, value)| value.as_str())
     };
-    let told_count = value("count").map(|text| {
-        text.parse()
-            .map_err(|_| ReadError::Malformed("trailer: the count is no number".to_owned()))
-    });
+    let wrong = |why: &str| ReadError::Malformed(format!("{place}: {why}"));
+    let told_count = value("count").map(|text| text.parse().map_err(|_| wrong("the count is no number")));
     // A register of nothing is a total of nothing, which is no amount of a payment.
     let is_zero = |text: &str| text.bytes().all(|byte| matches!(byte, b'0' | b'.' | b','));
     let told_total = value("total").map(|text| match parse_major(text, reading.currency) {
         Some(total) => Ok(total.minor()),
         None if is_zero(text) => Ok(0),
-        None => Err(ReadError::Malformed("trailer: the total is no amount".to_owned())),
+        None => Err(wrong("the total is no amount")),
     });
     Ok(Received {
         lines,
@@ -152,7 +152,7 @@ pub(super) fn delimited(reading: &Reading<'_>, bytes: &[u8]) -> Result<Received,
         };
         lines.push(Line { line, payment });
     }
-    received(reading, &body.told, lines)
+    received(reading, "trailer", &body.told, lines)
 }
 
 pub(super) fn fixed(reading: &Reading<'_>, bytes: &[u8]) -> Result<Received, ReadError> {
@@ -178,7 +178,7 @@ pub(super) fn fixed(reading: &Reading<'_>, bytes: &[u8]) -> Result<Received, Rea
         Line { line, payment }
     });
     let lines = lines.collect();
-    received(reading, &body.told, lines)
+    received(reading, "trailer", &body.told, lines)
 }
 
 /// The cells of a line of fixed width, without what fills them up.

@@ -15,7 +15,7 @@ const UNPACKED_MAX: u64 = 256 * 1024 * 1024;
 const COLUMNS_MAX: usize = 1_000;
 /// Digits after the point of a number that is not whole; what is beyond is the computer's, not the agent's.
 const DIGITS: usize = 6;
-/// Up to here a number of a spreadsheet is exact.
+/// Below this a whole number of a spreadsheet is exact; from here on different ones fall together.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 pub(super) fn read(reading: &Reading<'_>, bytes: &[u8]) -> Result<Received, ReadError> {
@@ -38,7 +38,7 @@ pub(super) fn read(reading: &Reading<'_>, bytes: &[u8]) -> Result<Received, Read
         if let Some(at) = row
             && place.is_none_or(|(next, _)| next != at)
         {
-            sheet.add(u64::from(at) + 1, &values)?;
+            sheet.add(u64::from(at) + 1, &values);
             values.clear();
         }
         let (Some(cell), Some((at_row, at_column))) = (next, place) else {
@@ -63,6 +63,8 @@ pub(super) fn read(reading: &Reading<'_>, bytes: &[u8]) -> Result<Received, Read
 enum Value {
     Text(String),
     Moment(DateTime),
+    /// A number that may have been another one.
+    Inexact(f64),
 }
 
 fn value_of(value: &DataRef<'_>) -> Value {
@@ -70,7 +72,8 @@ fn value_of(value: &DataRef<'_>) -> Value {
         DataRef::SharedString(text) => Value::Text((*text).to_owned()),
         DataRef::String(text) => Value::Text(text.clone()),
         DataRef::Int(number) => Value::Text(number.to_string()),
-        DataRef::Float(number) => Value::Text(decimal(*number)),
+        DataRef::Float(number) if number.abs() < EXACT => Value::Text(decimal(*number)),
+        DataRef::Float(number) => Value::Inexact(*number),
         DataRef::DateTime(moment) if moment.is_datetime() => {
             let (year, month, day, hour, minute, second, _) = moment.to_ymd_hms_milli();
             let part = |number: u8| i8::try_from(number).unwrap_or_default();
@@ -84,10 +87,8 @@ fn value_of(value: &DataRef<'_>) -> Value {
 
 /// Spreadsheets keep account numbers and amounts as binary fractions; people mean the decimal they see.
 fn decimal(number: f64) -> String {
-    if number.fract() == 0.0 && number.abs() < EXACT {
-        return format!("{number:.0}");
-    }
-    format!("{number:.DIGITS$}").trim_end_matches('0').to_owned()
+    let digits = format!("{number:.DIGITS$}");
+    digits.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 struct Sheet<'r, 'l> {
@@ -98,43 +99,45 @@ struct Sheet<'r, 'l> {
 }
 
 impl Sheet<'_, '_> {
-    fn add(&mut self, line: u64, values: &[Value]) -> Result<(), ReadError> {
+    fn add(&mut self, line: u64, values: &[Value]) {
         let columns = &self.reading.layout.columns;
         let blank = |value: &Value| matches!(value, Value::Text(text) if text.trim().is_empty());
         if values.iter().all(blank) {
-            return Ok(());
+            return;
         }
         let Some(places) = &self.places else {
             let is_name = |value: &Value, name: &str| matches!(value, Value::Text(text) if text.trim() == name);
             let place = |column: &Column| values.iter().position(|value| is_name(value, &column.name));
             self.places = Some(columns.iter().map(place).collect());
-            return Ok(());
+            return;
         };
-        let cells: Vec<String> = columns
-            .iter()
-            .zip(places)
-            .map(|(column, place)| {
-                place
-                    .and_then(|at| values.get(at))
-                    .map_or(Ok(String::new()), |value| self.text(column, value))
-            })
-            .collect::<Result<_, _>>()?;
-        let payment = self
-            .reading
-            .payment(&cells.iter().map(String::as_str).collect::<Vec<_>>());
+        let cells = columns.iter().zip(places).map(|(column, place)| {
+            let value = place.and_then(|at| values.get(at));
+            value.map_or(Ok(String::new()), |value| self.text(column, value))
+        });
+        let cells: Result<Vec<String>, String> = cells.collect();
+        let payment = cells.and_then(|cells| {
+            let cells: Vec<&str> = cells.iter().map(String::as_str).collect();
+            self.reading.payment(&cells)
+        });
         self.lines.push(Line { line, payment });
-        Ok(())
     }
 
-    /// A moment as the layout writes what stands in this column.
-    fn text(&self, column: &Column, value: &Value) -> Result<String, ReadError> {
+    /// What stands in this column, a moment as the layout writes it; or why nobody knows.
+    fn text(&self, column: &Column, value: &Value) -> Result<String, String> {
         let style = &self.reading.layout.style;
         let moment = match value {
             Value::Text(text) => return Ok(text.trim().to_owned()),
+            Value::Inexact(number) => {
+                return Err(format!(
+                    "{}: {number} has more digits than a number of a workbook keeps; the cell must be text",
+                    column.name
+                ));
+            }
             Value::Moment(moment) => *moment,
         };
         let zoned = moment.to_zoned(style.zone.tz().clone());
-        let zoned = zoned.map_err(|error| ReadError::Malformed(format!("a moment is none: {error}")))?;
+        let zoned = zoned.map_err(|error| format!("{}: is no moment: {error}", column.name))?;
         let pattern = match column.fact {
             Some(Fact::PaidDate | Fact::AcceptedDate) => &style.date,
             Some(Fact::PaidTime | Fact::AcceptedTime) => &style.time,
@@ -156,6 +159,10 @@ mod tests {
             (1250.4, "1250.4"),
             (0.05, "0.05"),
             (40_702_810_900_000.0, "40702810900000"),
+            (9_007_199_254_740_991.0, "9007199254740991"),
+            (150.000_000_000_000_03, "150"),
+            (0.0, "0"),
+            (100.0, "100"),
         ] {
             assert_eq!(decimal(number), text);
         }

@@ -72,7 +72,8 @@ impl Fields<'_> {
         }
         let mut text = Cow::Borrowed(text);
         if !layout.quotes {
-            text = clean::unquoted(text, char::from(layout.separator), &layout.replacement);
+            let separator = char::from(layout.separator);
+            text = clean::unquoted(text, separator, &layout.replacement, layout.style.formulas);
         }
         let mut field = text.as_bytes();
         if layout.charset.legacy().is_some() {

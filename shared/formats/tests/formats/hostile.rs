@@ -1,10 +1,12 @@
 //! Property tests: whatever a payer types, a file has the rows and columns it should have, and no reader is misled.
 
 use std::collections::BTreeMap;
+use std::io::Cursor;
 
+use calamine::{Data, Reader, Xlsx};
 use proptest::prelude::*;
 
-use crate::samples::{DBF, FIXED};
+use crate::samples::{DBF, FIXED, OWN_JSON, TEXT};
 use crate::stand::{Payment, layout, rub, written};
 
 /// Text that means something to somebody: formulas, separators, quotes, XML, JSON, templates, lines of 1C.
@@ -14,6 +16,10 @@ fn hostile() -> impl Strategy<Value = String> {
         "+",
         "-",
         "@",
+        "＝",
+        "＋",
+        "－",
+        "＠",
         ";",
         "\t",
         ",",
@@ -49,6 +55,7 @@ fn hostile() -> impl Strategy<Value = String> {
         "\u{1b}[2J",
         "\u{feff}",
         "\u{ffff}",
+        "_x003D_",
         "cmd|' /C calc'!A0",
     ]);
     prop::collection::vec(pieces, 0..8).prop_map(|pieces| pieces.concat())
@@ -71,10 +78,15 @@ fn text_of(register: &str, payments: &[Payment]) -> String {
 }
 
 fn is_formula(cell: &str) -> bool {
-    cell.starts_with(['=', '@', '\t', '\r'])
+    cell.starts_with(['=', '@', '＝', '＋', '－', '＠', '\t', '\r'])
         || cell
             .strip_prefix(['+', '-'])
             .is_some_and(|rest| !rest.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// A text as it may stand in every file: what no line and no XML may have is a blank.
+fn clean(text: &str) -> String {
+    text.replace(|c: char| c.is_control() || "\u{2028}\u{ffff}".contains(c), " ")
 }
 
 proptest! {
@@ -134,10 +146,55 @@ proptest! {
             prop_assert_eq!(read.lines.len(), payments.len());
             for (line, payment) in read.lines.iter().zip(&payments) {
                 let read = line.payment.as_ref().unwrap();
-                let clean = |text: &str| text.replace(|c: char| c.is_control() || "\u{2028}\u{ffff}".contains(c), " ");
                 let wanted = if format == "xml" { clean(&payment.account) } else { payment.account.clone() };
                 prop_assert_eq!(&read.account, &wanted, "{}", format);
             }
+        }
+    }
+
+    #[test]
+    fn a_workbook_has_texts_as_texts_and_no_formula(payments in prop::collection::vec(payment(), 1..4)) {
+        let (bytes, _) = written(&layout("format = \"xlsx\""), &payments).unwrap();
+        let mut book = Xlsx::new(Cursor::new(bytes)).unwrap();
+        let formulas = book.worksheet_formula("Payments").unwrap();
+        prop_assert!(formulas.used_cells().all(|(_, _, formula)| formula.is_empty()), "{:?}", formulas);
+        let cells = book.worksheet_range("Payments").unwrap();
+        prop_assert_eq!(cells.height(), payments.len() + 1);
+        for (row, payment) in cells.rows().skip(1).zip(&payments) {
+            let texts = [
+                (3, payment.account.as_str()),
+                (6, payment.receipt.as_deref().unwrap_or_default()),
+                (7, payment.fields["payer"].as_str()),
+            ];
+            for (at, raw) in texts {
+                let wanted = if raw.is_empty() { Data::Empty } else { Data::String(clean(raw)) };
+                prop_assert_eq!(&row[at], &wanted);
+            }
+        }
+    }
+
+    #[test]
+    fn values_do_not_break_out_of_a_template(payments in prop::collection::vec(payment(), 1..4)) {
+        let layout = layout(TEXT);
+        let (bytes, _) = written(&layout, &payments).unwrap();
+        let read = layout.read(&bytes, rub()).unwrap();
+        prop_assert_eq!(read.lines.len(), payments.len());
+        for (line, payment) in read.lines.iter().zip(&payments) {
+            let read = line.payment.as_ref().unwrap();
+            prop_assert_eq!(&read.account, &clean(&payment.account));
+            let payer = read.fields.get("payer").cloned().unwrap_or_default();
+            prop_assert_eq!(payer, clean(&payment.fields["payer"]));
+        }
+        let text = String::from_utf8(bytes).unwrap();
+        prop_assert_eq!(text.matches('<').count(), 3 + 3 * payments.len());
+
+        let text = text_of(OWN_JSON, &payments);
+        prop_assert_eq!(text.lines().count(), payments.len());
+        for (line, payment) in text.lines().zip(&payments) {
+            let read: serde_json::Map<String, serde_json::Value> = serde_json::from_str(line).unwrap();
+            prop_assert_eq!(read.len(), 5);
+            prop_assert_eq!(&read["account"], &clean(&payment.account));
+            prop_assert_eq!(&read["name"], &clean(&payment.fields["payer"]));
         }
     }
 

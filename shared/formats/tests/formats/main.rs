@@ -2,6 +2,7 @@
 //! with whatever a payer may type.
 
 mod hostile;
+mod names;
 mod readers;
 mod refused;
 mod samples;

@@ -57,6 +57,14 @@ def elements():
     return [[one.findtext(name) for name in ("number", "account", "amount")] for one in root]
 
 
+def own_elements():
+    root = xml.etree.ElementTree.parse(path).getroot()
+    assert (root.get("count"), root.get("total")) == ("3", "1400.45")
+    names = [one.find("client").get("name") for one in root]
+    assert names == ["Иванов И. И.", "ООО «Ёлка»; склад № 2", '"Ромашка", кафе'], names
+    return [[one.get("id"), one.find("client").get("account"), one.get("sum")] for one in root]
+
+
 def objects():
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return [[line["number"], line["account"], line["amount"]] for line in lines]
@@ -75,6 +83,7 @@ rows = {
     "lanbilling.txt": lambda: table("utf-8", "\t", 1, 0, 3, skip=1),
     "sberbank.txt": lambda: table("windows-1251", ";", 3, 4, 6, drop=1),
     "1c.txt": one_c,
+    "text.xml": own_elements,
     "fixed.txt": fixed,
     "dbf.dbf": records,
     "xlsx.xlsx": book,

@@ -103,6 +103,19 @@ fn what_is_wrong_with_a_layout_is_found_when_it_is_declared() {
         ),
         ("[register.layout]\nseparator = \"||\"", "register.layout.separator"),
         ("[register.layout]\nseparator = \"1\"", "register.layout.separator"),
+        ("[register.layout]\nreplacement = \"ab\"", "register.layout.replacement"),
+        ("[register.layout]\nreplacement = \"=\"", "register.layout.replacement"),
+        ("[register.layout]\nreplacement = \"-\"", "register.layout.replacement"),
+        ("[register.layout]\nreplacement = \"＠\"", "register.layout.replacement"),
+        ("[register.layout]\nreplacement = \"'\"", "register.layout.replacement"),
+        (
+            "[register.layout]\nreplacement = \"\\t\"",
+            "register.layout.replacement",
+        ),
+        (
+            "[register.layout]\nreplacement = \"\\u2028\"",
+            "register.layout.replacement",
+        ),
         ("[register.layout]\ndate = \"\"", "register.layout.date"),
         (
             "[register.layout]\ncolumns = [{ value = \"fields.none\" }]",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::stand::{layout, payments, written};
 
 /// Name of the file, and what stands in `[register]`.
-pub(crate) const SAMPLES: [(&str, &str); 12] = [
+pub(crate) const SAMPLES: [(&str, &str); 13] = [
     ("csv.csv", ""),
     (
         "csv-excel.csv",
@@ -22,12 +22,40 @@ pub(crate) const SAMPLES: [(&str, &str); 12] = [
         "1c.txt",
         "format = \"1c\"\n[register.layout.constants]\npayer = \"ООО «Агент»\"\npayer_inn = \"7709876543\"\npayer_account = \"40702810100000009876\"",
     ),
+    ("text.xml", TEXT),
     ("fixed.txt", FIXED),
     ("dbf.dbf", DBF),
     ("xlsx.xlsx", "format = \"xlsx\""),
     ("xml.xml", "format = \"xml\"\nencoding = \"windows-1251\""),
     ("jsonl.jsonl", "format = \"jsonl\""),
 ];
+
+/// A payee's own XML: a template per payment, of three lines.
+pub(crate) const TEXT: &str = r#"
+format = "text"
+[register.layout]
+escape = "xml"
+extension = "xml"
+line_end = "lf"
+header = """
+<?xml version="1.0" encoding="UTF-8"?>
+<pays to="{{ payee_name }}" count="{{ count }}" total="{{ total }}">
+"""
+row = """
+<pay id="{{ number }}" at="{{ paid_at }}" sum="{{ amount }}">
+  <client account="{{ account }}" name="{{ fields.payer }}"/>
+</pay>
+"""
+trailer = "</pays>"
+"#;
+
+/// The same in JSON, of which there is no sample.
+pub(crate) const OWN_JSON: &str = r#"
+format = "text"
+[register.layout]
+escape = "json"
+row = '{"id":"{{ number }}","at":"{{ paid_at }}","account":"{{ account }}","sum":"{{ amount }}","name":"{{ fields.payer }}"}'
+"#;
 
 pub(crate) const FIXED: &str = "format = \"fixed\"\nencoding = \"cp866\"\n[register.layout]\n\
     date = \"%d.%m.%Y\"\ntrailer = \"TOTAL {{ count }} {{ total }}\"\ncolumns = [\n\

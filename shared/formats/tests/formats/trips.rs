@@ -1,8 +1,8 @@
 //! What we write we read: every format that is read, the same payments, and its own count and total.
 
-use formats::Head;
+use formats::{Head, Received};
 
-use crate::samples::{DBF, FIXED, SAMPLES};
+use crate::samples::{DBF, FIXED, OWN_JSON, SAMPLES, TEXT};
 use crate::stand::{head, layout, payments, rub, written};
 
 #[test]
@@ -31,7 +31,7 @@ fn what_is_written_is_read_back() {
                 assert_eq!(read.paid_at, payment.paid_at, "{name}");
             }
         }
-        let told = ["qiwi.txt", "sberbank.txt", "fixed.txt", "xml.xml"].contains(&name);
+        let told = ["qiwi.txt", "sberbank.txt", "text.xml", "fixed.txt", "xml.xml"].contains(&name);
         assert_eq!(read.told_count, told.then_some(3), "{name}");
         let told = told || name == "1c.txt";
         assert_eq!(read.told_total, told.then_some(140_045), "{name}");
@@ -87,8 +87,19 @@ fn a_file_that_is_no_register_is_refused_whole() {
         "<register><payment>",
         "<!DOCTYPE x [<!ENTITY a 'b'>]><register/>",
         "<a><payment>&a;</payment></a>",
+        "<register/><register/>",
+        "<register count=3/>",
+        "<register>17;150.00</register>",
+        "<register><![CDATA[17]]></register>",
     ] {
         assert!(xml.read(file.as_bytes(), rub()).is_err(), "{file}");
+    }
+    for (root, why) in [
+        ("count=\"x\"", "root: the count is no number"),
+        ("total=\"1.005\"", "root: the total is no amount"),
+    ] {
+        let file = format!("<register {root}/>");
+        assert_eq!(xml.read(file.as_bytes(), rub()).unwrap_err().to_string(), why);
     }
     let fixed = layout(FIXED);
     let read = fixed.read(b"1 2 3\r\nTOTAL 1 1.00\r\n", rub()).unwrap();
@@ -100,6 +111,110 @@ fn a_file_that_is_no_register_is_refused_whole() {
     );
     let empty = layout("format = \"1c\"").read(b"", rub()).unwrap_err();
     assert_eq!(empty.to_string(), "header: is not as the layout has it");
+}
+
+/// Where each payment stands, and its number or what is wrong with it.
+fn told(read: &Received) -> Vec<(u64, Result<&str, &str>)> {
+    let told = read.lines.iter().map(|line| {
+        let payment = line.payment.as_ref().map(|read| read.number.as_str());
+        (line.line, payment.map_err(String::as_str))
+    });
+    told.collect()
+}
+
+#[test]
+fn nothing_in_the_root_is_passed_over() {
+    let payment = |number| {
+        format!(
+            "<payment><number>{number}</number><paid_at>2026-11-23T10:02:11+03:00</paid_at><account>7</account>\
+             <amount>1</amount>"
+        )
+    };
+    let file = format!(
+        "<?xml version=\"1.0\"?>\n<register count=\"6\" total=\"0.00\">\n  <!-- ours -->\n  {}</payment>\n  \
+         <payment number=\"17\" amount=\"1.00\"/>\n  <Payment><number>18</number></Payment>\n  <row/>\n  \
+         {}<amount>5</amount></payment>\n  {}</payment>\n</register>\n",
+        payment(1),
+        payment(2),
+        payment(3)
+    );
+    let read = layout("format = \"xml\"").read(file.as_bytes(), rub()).unwrap();
+    let wanted = [
+        (1, Ok("1")),
+        (2, Err("number: is missing")),
+        (3, Err("`Payment` is no `payment` of this layout")),
+        (4, Err("`row` is no `payment` of this layout")),
+        (5, Err("amount: is there twice")),
+        (6, Ok("3")),
+    ];
+    assert_eq!(told(&read), wanted);
+    assert_eq!((read.told_count, read.told_total), (Some(6), Some(0)));
+    let empty = layout("format = \"xml\"")
+        .read(b"<register count=\"0\"/>", rub())
+        .unwrap();
+    assert_eq!((empty.lines.len(), empty.told_count), (0, Some(0)));
+}
+
+#[test]
+fn what_a_template_escapes_is_read_back_as_it_was() {
+    let mut payments = payments();
+    payments[1].account = "7 <a> & \"b\\".to_owned();
+    for (register, escaped) in [
+        (TEXT, "account=\"7 &lt;a&gt; &amp; &quot;b\\\" name=\"ООО"),
+        (OWN_JSON, "\"account\":\"7 <a> & \\\"b\\\\\",\"sum\""),
+    ] {
+        let layout = layout(register);
+        let text = String::from_utf8(written(&layout, &payments).unwrap().0).unwrap();
+        assert!(text.contains(escaped), "{text}");
+        let read = layout.read(text.as_bytes(), rub()).unwrap();
+        assert_eq!(read.lines.len(), payments.len());
+        for (line, payment) in read.lines.iter().zip(&payments) {
+            let read = line.payment.as_ref().unwrap();
+            assert_eq!(read.account, payment.account);
+            assert_eq!(read.fields.get("payer"), payment.fields.get("payer"));
+        }
+    }
+}
+
+#[test]
+fn a_payment_that_is_not_as_its_template_is_named_and_the_others_are_read() {
+    let layout = layout(TEXT);
+    let text = String::from_utf8(written(&layout, &payments()).unwrap().0).unwrap();
+    let text = text.replace("<client account=\"1920679795\"", "<payer account=\"1920679795\"");
+    let text = text.replace("name=\"&quot;", "name=\"&none;");
+    let read = layout.read(text.as_bytes(), rub()).unwrap();
+    let wanted = [
+        (3, Err("is not as the layout's row has it")),
+        (6, Ok("1000002")),
+        (9, Err("fields.payer: is not escaped as the layout has it")),
+    ];
+    assert_eq!(told(&read), wanted);
+}
+
+/// A workbook of one payment whose account is a number.
+fn book(account: i64) -> Vec<u8> {
+    let columns = ["number", "paid_at", "account", "amount", "other"].map(|name| sheet::Column::new(name, 9));
+    let text = |text: &str| sheet::Cell::Text(text.to_owned());
+    let mut book = sheet::Xlsx::in_memory("Any", &columns, jiff::Timestamp::UNIX_EPOCH).unwrap();
+    let cells = [
+        text("1"),
+        text("2026-11-23T10:02:11+03:00"),
+        sheet::Cell::Count(account),
+        text("1.00"),
+        sheet::Cell::Count(100_000_000_000_000_000),
+    ];
+    book.row(&cells).unwrap();
+    book.into_bytes().unwrap()
+}
+
+#[test]
+fn a_number_that_a_workbook_does_not_keep_exactly_is_refused() {
+    let layout = layout("format = \"xlsx\"");
+    let read = layout.read(&book(9_007_199_254_740_991), rub()).unwrap();
+    assert_eq!(read.lines[0].payment.as_ref().unwrap().account, "9007199254740991");
+    let read = layout.read(&book(9_007_199_254_740_992), rub()).unwrap();
+    let why = "account: 9007199254740992 has more digits than a number of a workbook keeps; the cell must be text";
+    assert_eq!(told(&read), [(2, Err(why))]);
 }
 
 #[test]

@@ -31,6 +31,10 @@ pub struct Listed {
     pub give_up_at: Timestamp,
     /// When it was taken.
     pub sent_at: Option<Timestamp>,
+    /// When the register's own mail was: the same, unless it was sent again since. None for whom it was sent on demand only.
+    pub first_sent_at: Option<Timestamp>,
+    /// How often it had been sent again on demand, of any recipient, when this was; 0 = it is the register's own mail.
+    pub again: i32,
     /// What was said last, if it was not taken.
     pub last_error: Option<String>,
     /// The mail's Message-ID.
@@ -41,7 +45,8 @@ pub struct Listed {
 pub async fn of_register(store: &Store, register: RegisterId) -> Result<Vec<Listed>, StoreError> {
     let rows = store
         .query(
-            "SELECT recipient, state, lane, attempts, maybes, due_at, give_up_at, sent_at, last_error, message_id, part
+            "SELECT recipient, state, lane, attempts, maybes, due_at, give_up_at, sent_at, last_error, message_id, part,
+                    CASE again WHEN 0 THEN sent_at ELSE first_sent_at END, again
              FROM mailing WHERE register_id = $1 ORDER BY part, mailing_id",
             &[&register.as_uuid()],
         )
@@ -58,6 +63,8 @@ pub async fn of_register(store: &Store, register: RegisterId) -> Result<Vec<List
         last_error: row.get(8),
         message_id: row.get(9),
         part: row.get(10),
+        first_sent_at: row.get(11),
+        again: row.get(12),
     };
     Ok(rows.iter().map(listed).collect())
 }
@@ -90,7 +97,8 @@ pub async fn requeue(store: &Store, wanted: &Requeue<'_>) -> Result<u64, StoreEr
     let requeued = tx
         .execute(
             "UPDATE mailing SET state = 'waiting', due_at = clock_timestamp(), attempts = 0,
-                 recipient = coalesce($3, recipient), give_up_at = clock_timestamp() + interval '4 days',
+                 recipient = coalesce($3, recipient), first_sent_at = CASE WHEN $3::text IS NULL THEN first_sent_at END,
+                 give_up_at = clock_timestamp() + interval '4 days',
                  lane = CASE WHEN $3::text IS NULL THEN lane ELSE (
                      SELECT mailing_lane($3, y.declaration, s.name)
                      FROM register r JOIN series s USING (series_id) JOIN payee y ON y.payee_id = r.payee_id

@@ -92,7 +92,9 @@ async fn let_go(tx: &Tx, register: RegisterId, to: Option<&str>) -> Result<Mails
                    FROM mailing WHERE register_id = $1) n
              WHERE p.register_id = $1
              ON CONFLICT (register_id, part, recipient) DO UPDATE SET state = 'waiting', due_at = clock_timestamp(),
-                 message_id = excluded.message_id, again = excluded.again, attempts = 0, maybes = 0, sent_at = NULL, last_error = NULL, lane = excluded.lane,
+                 -- The first delivery is not forgotten: it is what the register was mailed with.
+                 first_sent_at = CASE m.again WHEN 0 THEN m.sent_at ELSE m.first_sent_at END, sent_at = NULL,
+                 message_id = excluded.message_id, again = excluded.again, attempts = 0, maybes = 0, last_error = NULL, lane = excluded.lane,
                  give_up_at = clock_timestamp() + interval '4 days'
              WHERE m.state IN ('sent', 'failed', 'forgone')",
             &[&register.as_uuid(), &recipients, &message_id],

@@ -53,6 +53,11 @@ pub struct Recipient {
     pub state: String,
     /// When its server took the mail.
     pub sent_at: Option<Timestamp>,
+    /// When it took the register's own mail: the same, unless that was sent again since. None for whom it was sent on demand
+    /// only.
+    pub first_sent_at: Option<Timestamp>,
+    /// Whether state and error are those of a mail that was sent again on demand.
+    pub again: bool,
     /// Why it was not, or not yet, taken.
     pub last_error: Option<String>,
 }
@@ -67,11 +72,13 @@ pub struct Version {
 }
 
 /// The series of a payment, and the registers that hold it. A payment for an online payee is of the series of what was
-/// delivered, and in the register of the period in which it was.
+/// delivered, and in the register, and in the copies, of the periods in which it was.
 const HOLDING: &str = "SELECT s.series_id, s.name, p.delivered_at, r.register_id,
         (SELECT array_agg(c.register_id ORDER BY c.closed_at) FROM register c
-         WHERE c.kind = 'copy' AND c.series_id = p.series_id AND p.position BETWEEN c.lo AND c.hi
-           AND p.accepted_at >= c.period_from AND p.accepted_at < c.period_to AND p.state <> 'revoked'),
+         WHERE c.kind = 'copy' AND c.series_id = s.series_id
+           AND CASE WHEN p.series_id IS NULL THEN p.delivered_at >= c.period_from AND p.delivered_at < c.period_to
+                    ELSE p.position BETWEEN c.lo AND c.hi AND p.accepted_at >= c.period_from
+                         AND p.accepted_at < c.period_to AND p.state <> 'revoked' END),
         (SELECT count(*) FROM payment o WHERE o.series_id = p.series_id AND o.position > s.last_hi
            AND o.position <= p.position AND o.state <> 'revoked')
      FROM payment p
@@ -139,8 +146,10 @@ async fn recipients(store: &Store, register: RegisterId) -> Result<Vec<Recipient
                     CASE WHEN bool_or(state = 'failed') THEN 'failed' WHEN bool_or(state = 'sending') THEN 'sending'
                          WHEN bool_or(state = 'waiting') THEN 'waiting' WHEN bool_or(state = 'forgone') THEN 'forgone'
                          ELSE 'sent' END,
-                    CASE WHEN bool_and(state = 'sent') THEN max(sent_at) END, max(last_error)
-             FROM mailing WHERE register_id = $1 GROUP BY recipient ORDER BY recipient",
+                    CASE WHEN bool_and(state = 'sent') THEN max(sent_at) END, max(last_error),
+                    CASE WHEN bool_and(had_at IS NOT NULL) THEN max(had_at) END, max(again) > 0
+             FROM mailing CROSS JOIN LATERAL (SELECT CASE again WHEN 0 THEN sent_at ELSE first_sent_at END) f (had_at)
+             WHERE register_id = $1 GROUP BY recipient ORDER BY recipient",
             &[&register.as_uuid()],
         )
         .await?;
@@ -149,6 +158,8 @@ async fn recipients(store: &Store, register: RegisterId) -> Result<Vec<Recipient
         state: row.get(1),
         sent_at: row.get(2),
         last_error: row.get(3),
+        first_sent_at: row.get(4),
+        again: row.get(5),
     };
     Ok(rows.iter().map(recipient).collect())
 }

@@ -73,6 +73,28 @@ async fn another_file_of_its_name_is_left_as_it_is() {
 }
 
 #[tokio::test]
+async fn parts_under_a_long_name_are_files_of_their_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let name = |part: usize| format!("{}-000042-{part}of3.csv.zip", "Ж".repeat(116));
+    for part in 1..=3 {
+        put_file(Put {
+            name: name(part),
+            ..to(directory.path())
+        })
+        .await
+        .unwrap();
+    }
+    assert_eq!(names(directory.path()), [name(1), name(2), name(3)]);
+    // It would be another's file all the same.
+    let other = put_file(Put {
+        name: name(3),
+        sha256: vec![7; 32],
+        ..to(directory.path())
+    });
+    assert!(matches!(other.await, Err(PutError::Taken(_))));
+}
+
+#[tokio::test]
 async fn what_a_killed_mailer_left_of_this_file_goes_and_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
     let left = format!(".unigate-{}-abc.part", Uuid::nil());

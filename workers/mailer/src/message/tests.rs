@@ -202,9 +202,11 @@ fn file_names_come_in_both_forms() {
         "Content-Disposition: attachment;\r\n filename=\"______ _____.csv\";\r\n \
          filename*=utf-8''%D1%80%D0%B5%D0%B5%D1%81%D1%82%D1%80%20_%D0%BC%D0%B0%D0%B9_.csv\r\n"
     ));
-    let long = "я".repeat(1000);
+    let long = format!("{}-000042-1of3.csv.zip", "я".repeat(1000));
     let message = build(|mail, _| mail.file_name = &long).unwrap();
     assert!(message.split("\r\n").all(|line| line.len() <= 998));
+    assert!(message.contains("-000042-1of3.csv.zip\";") && message.contains("-000042-1of3.csv.zip\r\n"));
+    assert!(message.contains("Content-Type: application/zip"));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Registers of several files, and many registers at once.
 
 use std::collections::BTreeSet;
+use std::io::Write;
+use std::process::{Command, Stdio};
 
 use artifacts::{ArtifactSettings, Artifacts};
 use domain::RegisterId;
@@ -72,6 +74,82 @@ async fn a_file_is_no_larger_than_a_payee_takes() {
         let all: Vec<String> = files.iter().flat_map(|(_, bytes)| numbers(bytes)).collect();
         assert_eq!(all, (1..=1000).map(|number| number.to_string()).collect::<Vec<_>>());
         assert_eq!(files.iter().map(|(part, _)| part.part.total).sum::<i64>(), 10_000_000);
+    })
+    .await;
+}
+
+/// What `base64 --decode` makes of a file.
+fn unwrapped(file: &[u8]) -> Vec<u8> {
+    let mut decoder = Command::new("base64")
+        .arg("--decode")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    decoder.stdin.take().unwrap().write_all(file).unwrap();
+    let decoded = decoder.wait_with_output().unwrap();
+    assert!(decoded.status.success());
+    decoded.stdout
+}
+
+#[tokio::test]
+async fn a_sealed_file_is_no_larger_than_a_payee_takes() {
+    let keys = [(); 4].map(|()| age::x25519::Identity::generate());
+    let identity = &keys[0];
+    let base64 = json!({ "with": "command", "argv": ["/usr/bin/base64"], "extension": "b64" });
+    let recipients = keys.each_ref().map(|key| key.to_public().to_string());
+    let aged = json!({ "with": "age", "recipients": recipients });
+    let open = |file: &[u8]| age::decrypt(identity, file).unwrap();
+    for (seal, opened) in [
+        (json!([aged]), Box::new(open) as Box<dyn Fn(&[u8]) -> Vec<u8>>),
+        (json!([base64]), Box::new(unwrapped)),
+        (json!([aged, base64]), Box::new(|file| open(&unwrapped(file)))),
+    ] {
+        let register = json!({ "max_bytes": 10_000, "seal": seal });
+        on_stand(|stand| async move {
+            let id = one_register(&stand, register, 1000).await;
+            assert_eq!(stand.build_all().await, [Built::Recorded]);
+            let files = stand.files(id).await;
+            let sizes: Vec<usize> = files.iter().map(|(_, bytes)| bytes.len()).collect();
+            assert!(sizes.iter().all(|size| *size <= 10_000), "{sizes:?}");
+            let (_, full) = sizes.split_last().unwrap();
+            assert!(full.iter().all(|size| *size > 9000), "they are filled: {sizes:?}");
+            let all: Vec<String> = files.iter().flat_map(|(_, bytes)| numbers(&opened(bytes))).collect();
+            assert_eq!(all, (1..=1000).map(|number| number.to_string()).collect::<Vec<_>>());
+            for (at, (part, bytes)) in (1..).zip(&files) {
+                let rows = numbers(&opened(bytes)).len() as i64;
+                let told = (
+                    part.part.part,
+                    part.part.parts as usize,
+                    part.part.count,
+                    part.part.total,
+                );
+                assert_eq!(told, (at, files.len(), rows, rows * 10_000));
+            }
+            let left = stand.value("SELECT count(*) FROM artifact").await;
+            assert_eq!(left, files.len().to_string(), "nothing is left of what was too large");
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn one_payment_that_is_too_large_when_it_is_sealed_is_an_operators_business() {
+    on_stand(|stand| async move {
+        let base64 = json!({ "with": "command", "argv": ["/usr/bin/base64"], "extension": "b64" });
+        one_register(&stand, json!({ "max_bytes": 10_000, "seal": [base64] }), 200).await;
+        stand
+            .sql("UPDATE payment SET account = repeat('9', 8000) WHERE position = 150")
+            .await;
+        assert_eq!(stand.build_all().await, [Built::Failed]);
+        let error = stand.list().await.remove(0).last_error.unwrap();
+        assert!(
+            error.starts_with("max_bytes is 10000, and a file with 1 of its payments has ")
+                && error.contains("when it is sealed"),
+            "{error}"
+        );
+        assert_eq!(stand.value("SELECT count(*) FROM artifact").await, "0");
+        assert_eq!(stand.events().await, ["register.failed"]);
     })
     .await;
 }

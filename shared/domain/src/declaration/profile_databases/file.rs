@@ -42,6 +42,13 @@ pub struct FileSource {
     /// How often it is looked at whether it has changed, in seconds.
     #[serde(default = "default_refresh_seconds")]
     pub refresh_seconds: u32,
+    /// The least rows that it has when it is whole. One with less is not used.
+    #[serde(default = "one")]
+    pub min_rows: u32,
+    /// By how much of its rows it may have become shorter since it was last read, in percent. One that has lost more is not
+    /// used; 100 = it may lose all.
+    #[serde(default = "default_max_shrink_percent")]
+    pub max_shrink_percent: u32,
 }
 
 /// What a payee's file is.
@@ -77,6 +84,8 @@ impl FileSource {
         found.refuse_if(self.header == 0, "header", "is counted from 1");
         let refresh = (1..=REFRESH_MAX_SECONDS).contains(&self.refresh_seconds);
         found.refuse_if(!refresh, "refresh_seconds", "must be from 1 to 3600");
+        let shrinks = self.max_shrink_percent <= 100;
+        found.refuse_if(!shrinks, "max_shrink_percent", "must be from 0 to 100");
         let text = matches!(self.format, FileFormat::Csv | FileFormat::Dbf);
         found.refuse_if(
             self.encoding.is_some() && !text,
@@ -99,6 +108,10 @@ fn default_separator() -> char {
 
 fn default_refresh_seconds() -> u32 {
     10
+}
+
+fn default_max_shrink_percent() -> u32 {
+    50
 }
 
 fn one() -> u32 {

@@ -1,5 +1,6 @@
 //! What can be known to be wrong with the look of a register before there is one.
 
+use super::format::TELLING;
 use super::layout::{ColumnProfile, Fact, LayoutProfile};
 use super::{FormatKind, RegisterEncoding, RegisterProfile, TextEscape, presets};
 use crate::declaration::osmp::check_date_format;
@@ -301,12 +302,13 @@ fn check_text(kind: FormatKind, layout: &LayoutProfile, found: &mut Findings) {
         "separator",
         "must be one ASCII character that stands in no number, such as ; or a tab",
     );
-    let replaces = |text: &String| text.chars().count() == 1 && !text.contains(char::is_control) && text != "\"";
+    let tells = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') || TELLING.contains(c);
+    let replaces = |text: &String| text.chars().count() == 1 && !text.contains(tells);
     let clash = layout.replacement.is_some() && layout.replacement == layout.separator;
     found.refuse_if(
         clash || layout.replacement.as_ref().is_some_and(|text| !replaces(text)),
         "replacement",
-        "must be one character, and not the separator",
+        "must be one character that means nothing anywhere, such as a blank, and not the separator",
     );
     for (key, pattern) in [
         ("date", &layout.date),

@@ -157,6 +157,10 @@ impl RegisterEncoding {
     }
 }
 
+/// What means something to a spreadsheet, to markup or to a template, full-width signs of formulas among it: none of them
+/// may stand for another character.
+pub(super) const TELLING: &str = "\"'=+-@<>&{}＝＋－＠";
+
 /// What becomes of a character that the encoding lacks. Either way it is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unmappable {
@@ -179,9 +183,7 @@ impl Unmappable {
         let mut letters = word.chars();
         match (word, letters.next(), letters.next()) {
             ("error", ..) => Ok(Self::Error),
-            (_, Some(only), None) if only.is_ascii_graphic() && !"\"'=+-@<>&{}".contains(only) => {
-                Ok(Self::Substitute(only))
-            }
+            (_, Some(only), None) if only.is_ascii_graphic() && !TELLING.contains(only) => Ok(Self::Substitute(only)),
             _ => Err(Invalid::new(
                 "unmappable",
                 "must be error, or one ASCII character that means nothing anywhere, such as ?",

@@ -187,6 +187,13 @@ impl RegisterProfile {
                 };
                 let all = whole.check().0.into_iter().chain(whole.check_file(fields).0);
                 found.0.extend(all.filter(|refused| is_own(&refused.field)));
+                if let Some(Ok(name)) = whole.name_template().filter(|_| has_own(&["file_name"])) {
+                    found.refuse_if(
+                        !name.speaks_of("series"),
+                        "file_name",
+                        "must say series: main and every other one count their own registers",
+                    );
+                }
             }
             Err(refused) => found.take(Err(refused)),
         }

@@ -8,7 +8,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, kill_process_group, prlimit, waitid};
+use runtime::no_core_files;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use super::given::Given;
 use super::program::Program;
@@ -83,12 +84,8 @@ impl Process {
             .spawn()
             .map_err(|error| format!("{path} cannot be run: {error}"))?;
         let pid = Pid::from_child(&child);
-        // If it crashes, what it was given must not be left in a file.
-        let no_core = Rlimit {
-            current: Some(0),
-            maximum: Some(0),
-        };
-        let _ = prlimit(Some(pid), Resource::Core, no_core);
+        // If it crashes, what it was given must not be left in a file. It has our limit already, where we could set one.
+        let _ = no_core_files(Some(pid));
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (stop, over) = sync_channel(2);
         let watching = Watching {
