@@ -152,6 +152,7 @@ impl Trial<'_> {
                 return Ok(false);
             }
         };
+        let found: Vec<String> = found.into_iter().map(|column| column.name).collect();
         let (known, needed) = section.columns();
         for name in found.iter().filter(|name| !section.knows(name)) {
             let text = format!(

@@ -25,6 +25,7 @@ mod postgres;
 mod sqlite;
 
 use cell::Row;
+pub use collect::Returned;
 pub use error::DatabaseError;
 
 /// The most rows that one statement may return before it is broken off.
@@ -184,8 +185,8 @@ impl Transaction {
         each!(Self, self, transaction => transaction.run(statement, values).await)
     }
 
-    /// Has the database read a statement without running it; returns the names of its columns.
-    pub async fn describe(&mut self, statement: &Statement) -> Result<Vec<String>, DatabaseError> {
+    /// Has the database read a statement without running it; returns its columns.
+    pub async fn describe(&mut self, statement: &Statement) -> Result<Vec<Returned>, DatabaseError> {
         each!(Self, self, transaction => transaction.describe(statement).await)
     }
 

@@ -11,7 +11,7 @@ mod values;
 mod zone;
 
 pub use database::cell::{Cell, Readable, Row};
-pub use database::{Access, Database, DatabaseError, Limits, Outcome, ROWS_MAX, Transaction};
+pub use database::{Access, Database, DatabaseError, Limits, Outcome, ROWS_MAX, Returned, Transaction};
 pub use statement::{Dialect, Kind, Parameter, Statement, Vocabulary};
 pub use table::{Table, write_table};
 pub use values::{Value, Values};

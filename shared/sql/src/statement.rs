@@ -109,6 +109,28 @@ impl Statement {
             .is_some_and(|word| word.eq_ignore_ascii_case("call"))
     }
 
+    /// Its words and signs in their order, in small letters: names without their quotes, strings with them, no comments.
+    pub fn words(&self, dialect: Dialect) -> Vec<String> {
+        let word = |piece| match piece {
+            Piece::Comment(_) | Piece::Space(_) => None,
+            Piece::Word(text) | Piece::Foreign(text) | Piece::Parameter(text) => Some(text.to_lowercase()),
+            Piece::Semicolon => Some(";".to_owned()),
+            Piece::Code(code) => {
+                let is_name = code.len() > 1
+                    && match code.as_bytes()[0] {
+                        b'"' => dialect != Dialect::Mysql,
+                        first => matches!(first, b'`' | b'['),
+                    };
+                let text = if is_name { &code[1..code.len() - 1] } else { code };
+                Some(text.to_lowercase())
+            }
+        };
+        Scanner::new(&self.sql, dialect)
+            .filter_map(Result::ok)
+            .filter_map(word)
+            .collect()
+    }
+
     /// Makes one statement ready.
     pub fn compile(place: &str, text: &str, dialect: Dialect, vocabulary: &dyn Vocabulary) -> Result<Self, Invalid> {
         let refused = |why: String| Invalid::new(place, why);

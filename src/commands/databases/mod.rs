@@ -88,6 +88,9 @@ pub(crate) struct TryArgs {
     /// What the payer enters; may be given several times
     #[arg(long, value_name = "NAME=VALUE", value_parser = field)]
     field: Vec<(String, String)>,
+    /// Also where tables cannot roll back, and what is tried stays in them
+    #[arg(long)]
+    anyway: bool,
 }
 
 fn field(text: &str) -> Result<(String, String), String> {
@@ -147,15 +150,15 @@ async fn try_step(args: TryArgs) -> Outcome {
         StepArg::Cancel => StepKind::Cancel,
     };
     let due = sample(&payee, &args.account, amount.unwrap_or(payee.amount.min), &fields)?;
-    match trying::try_payment(&payee, kind, &due).await {
+    match trying::try_payment(&payee, kind, &due, args.anyway).await {
         Ok(tried) => {
             for line in tried.lines {
                 say(&line)?;
             }
-            note(match tried.undone {
-                true => "nothing of it was kept",
-                false => "whether a procedure has kept what it did cannot be known by way of ODBC: look there",
-            });
+            match tried.kept {
+                None => note("nothing of it was kept"),
+                Some(why) => note(&format!("something of it may have been kept, look there: {why}")),
+            }
             Ok(Ending::Done)
         }
         Err(why) => {

@@ -1,5 +1,6 @@
 //! A payee's own database on each kind of server: accounts with debts and meter readings, and what was paid.
 
+use std::any::Any;
 use std::path::PathBuf;
 
 use sqlx::mysql::{MySqlPool, MySqlPoolOptions};
@@ -172,6 +173,15 @@ impl Books {
     /// Runs statements as they stand.
     pub(crate) async fn script(&self, sql: &str) {
         each!(&self.pool, pool => { sqlx::raw_sql(AssertSqlSafe(sql)).execute(pool).await.unwrap(); });
+    }
+
+    /// Runs statements whose locks stay until this is dropped, which undoes them.
+    pub(crate) async fn hold(&self, sql: &str) -> Box<dyn Any + Send> {
+        each!(&self.pool, pool => {
+            let mut tx = pool.begin().await.unwrap();
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *tx).await.unwrap();
+            Box::new(tx)
+        })
     }
 
     /// The one text that a query finds.

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use domain::PaymentId;
 use domain::payment::PaymentState;
 use serde_json::json;
+use store::deliveries;
 use testkit::wait_for;
 
 use super::books::{Backend, Books};
@@ -57,6 +59,17 @@ async fn a_utility_is_paid_with_its_meter_read() {
     world.stop().await;
 }
 
+/// How often a payment was asked about, and what was told the last time.
+async fn last_asked(world: &World, id: &str) -> (usize, String) {
+    let attempts = deliveries::attempts(world.store(), PaymentId::parse(id).unwrap()).await;
+    let told: Vec<String> = attempts
+        .unwrap()
+        .into_iter()
+        .filter_map(|attempt| attempt.result)
+        .collect();
+    (told.len(), told.last().cloned().unwrap_or_default())
+}
+
 #[tokio::test]
 async fn a_providers_inbox_is_acknowledged_by_its_own_job() {
     let books = Books::empty(Backend::Mariadb).await;
@@ -85,10 +98,34 @@ async fn a_providers_inbox_is_acknowledged_by_its_own_job() {
             .await,
         2
     );
+    // In work, not looked at, and what nobody has told us the meaning of: none of it is the money's arrival.
+    books
+        .script("alter table payments_inbox modify processed tinyint")
+        .await;
+    for (mark, word) in [("2", "pending"), ("null", "pending"), ("7", "retry"), ("0", "pending")] {
+        books
+            .script(&format!("update payments_inbox set processed = {mark}"))
+            .await;
+        for id in [&posted, &refused_there] {
+            let before = last_asked(&world, id).await.0;
+            let told = wait_for("it is asked about", PATIENCE, async || {
+                world.hurry().await;
+                let (count, told) = last_asked(&world, id).await;
+                // One that was on its way does not count.
+                (count > before + 1).then_some(told)
+            });
+            assert_eq!(told.await, word, "processed = {mark}");
+            assert_eq!(
+                world.payment(id).await.state,
+                PaymentState::Waiting,
+                "processed = {mark}"
+            );
+        }
+    }
     books
         .script(
             "update payments_inbox set processed = 1 order by number limit 1;
-             update payments_inbox set error = 'договор расторгнут' where processed = 0",
+             update payments_inbox set processed = 2, error = 'договор расторгнут' where processed = 0",
         )
         .await;
     wait_for("both are decided", PATIENCE, async || {

@@ -12,7 +12,7 @@ use super::{WORKERS, check, pay, utility};
 use crate::world::{PATIENCE, World};
 
 /// A world whose payee's database is reached by way of a proxy.
-async fn behind(books: &Books, more: &str) -> (World, FaultProxy) {
+pub(super) async fn behind(books: &Books, more: &str) -> (World, FaultProxy) {
     let proxy = FaultProxy::start(books.server()).await.unwrap();
     let world = World::start(&WORKERS).await;
     let url = books.by_way_of(&proxy.addr);
@@ -30,19 +30,18 @@ pub(super) async fn endings(world: &World, id: &str) -> Vec<String> {
         .collect()
 }
 
-#[tokio::test]
-async fn a_commit_whose_answer_was_lost_is_a_maybe_and_is_entered_once() {
-    let books = Books::utility(Backend::Postgres).await;
-    // The commit takes its time, so that its answer can be lost.
-    books
-        .script(
-            "create function slow() returns trigger language plpgsql as $$ begin perform pg_sleep(1.5); return null; end $$;
-             create constraint trigger slow after insert on payments deferrable initially deferred
-                 for each row execute function slow();",
-        )
-        .await;
-    let (world, proxy) = behind(&books, "").await;
-    let id = pay(&world, "vodokanal", "1001").await;
+/// What is committed after this takes its time, so that the commit's answer can be lost.
+pub(super) async fn slow_commits(books: &Books, after: &str) {
+    let slow = format!(
+        "create function slow() returns trigger language plpgsql as $$ begin perform pg_sleep(1.5); return null; end $$;
+         create constraint trigger slow after {after} on payments deferrable initially deferred
+             for each row execute function slow();"
+    );
+    books.script(&slow).await;
+}
+
+/// Waits for a commit of PostgreSQL, and loses its answer.
+pub(super) async fn lose_a_commit(books: &Books, proxy: &FaultProxy) {
     let committing = "select count(*) from pg_stat_activity
         where datname = current_database() and lower(query) like 'commit%' and state = 'active'";
     wait_for("the commit is on its way", PATIENCE, async || {
@@ -50,6 +49,15 @@ async fn a_commit_whose_answer_was_lost_is_a_maybe_and_is_entered_once() {
     })
     .await;
     proxy.reset_answers_after(0);
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_was_lost_is_a_maybe_and_is_entered_once() {
+    let books = Books::utility(Backend::Postgres).await;
+    slow_commits(&books, "insert").await;
+    let (world, proxy) = behind(&books, "").await;
+    let id = pay(&world, "vodokanal", "1001").await;
+    lose_a_commit(&books, &proxy).await;
     world.reaches(&id, "delivered").await;
     let endings = endings(&world, &id).await;
     assert_eq!(endings[0], "pay maybe", "{endings:?}");

@@ -11,8 +11,12 @@ mod injections;
 mod kills;
 mod lists;
 mod mysql;
+mod once;
 mod outgoing;
+mod promised;
+mod revoked;
 mod rights;
+mod troubles;
 
 use serde_json::{Value, json};
 use unigate::workers::Worker;

@@ -42,6 +42,7 @@ fn association(id: &str, list: &Path, directory: &Path, register: &str) -> Strin
         sql = "select saldo as amount_due from list where account_number = :account"
         [[databases.pay.statement]]
         sql = "select 1 as found from list where account_number = :account"
+        none = "refused: account_not_found"
         [register]
         schedule = "0 0 * * *"
         time_zone = "Europe/Moscow"

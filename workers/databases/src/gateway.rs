@@ -77,7 +77,8 @@ fn not_answered(source: &Source, unanswered: Unanswered) -> (Told, Result<CheckA
             (Told::not_sent(UNUSABLE.to_owned()), words("unavailable", down))
         }
         Unanswered::Trouble(trouble) if trouble.is_away() => {
-            tracing::warn!(%payee, trouble = trouble.in_full(), "the payee's database cannot be used");
+            tracing::warn!(%payee, %trouble, "the payee's database cannot be used");
+            tracing::debug!(%payee, trouble = trouble.in_full(), "in detail");
             (Told::not_sent(trouble.to_string()), words("unavailable", down))
         }
         Unanswered::Trouble(trouble) if trouble.is_contention() => {
@@ -216,3 +217,6 @@ fn shown(act: Act, due: &Due) -> String {
         act.as_str()
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,8 @@ mod source;
 mod steps;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_there;
 pub mod trying;
 mod watch;
 

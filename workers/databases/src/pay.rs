@@ -2,10 +2,11 @@
 //! after that may have been done, and is said so.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use couriers::Told;
 use domain::declaration::{End, StepKind};
-use domain::delivery::{Ending, Verdict};
+use domain::delivery::{Ending, Flag, Verdict};
 use sql::{Access, DatabaseError, Dialect, Transaction};
 use store::deliveries::Due;
 
@@ -98,9 +99,15 @@ impl Entry<'_> {
     }
 
     async fn patiently(&mut self) -> Told {
+        // Waiting for locks once more takes up to half of the time: who would not be done with it in time is told of it.
+        let (since, early) = (Instant::now(), self.source.timeout() / 3);
         for _ in 1..TRIES {
             match self.once().await {
-                Err(trouble) if trouble.is_contention() && !self.may_be_done.load(Ordering::Relaxed) => {
+                Err(trouble)
+                    if trouble.is_contention()
+                        && since.elapsed() < early
+                        && !self.may_be_done.load(Ordering::Relaxed) =>
+                {
                     self.trace.push(format!("once more: {}", trouble.in_full()));
                 }
                 ended => return ended.unwrap_or_else(|trouble| self.of_trouble(&trouble)),
@@ -180,7 +187,7 @@ impl Entry<'_> {
         self.trace.extend(trace);
         Ok(match asked.ending {
             Ending::Answered(Verdict::NotFound) => told,
-            Ending::Answered(Verdict::Accepted) => asked,
+            Ending::Answered(Verdict::Accepted | Verdict::NumberConflict) => asked,
             _ => Told::maybe("a procedure was called, and status does not say what it did".to_owned()),
         })
     }
@@ -239,11 +246,7 @@ impl Entry<'_> {
         self.trace.extend(trace);
         Ok(match end.ending {
             Ending::Answered(Verdict::NotFound) => None,
-            Ending::Answered(Verdict::Accepted) => Some(Told {
-                ending: Ending::Answered(Verdict::AlreadyAccepted),
-                ..end
-            }),
-            _ => Some(end),
+            _ => Some(found_there(end)),
         })
     }
 
@@ -252,10 +255,6 @@ impl Entry<'_> {
         let asked = settle::ask(self.source, self.server, self.due).await?;
         self.trace.extend(asked.1);
         Ok(match asked.0.ending {
-            Ending::Answered(Verdict::Accepted) => Told {
-                ending: Ending::Answered(Verdict::AlreadyAccepted),
-                ..asked.0
-            },
             Ending::Answered(Verdict::NotFound) => Told {
                 error: Some(
                     "the unique key is taken, and status knows no such payment: is it the key of the number?"
@@ -263,8 +262,23 @@ impl Entry<'_> {
                 ),
                 ..told(Verdict::Concerning)
             },
-            _ => asked.0,
+            _ => found_there(asked.0),
         })
+    }
+}
+
+/// What `status` says of the number before anything was entered now, as the answer to a pay.
+fn found_there(asked: Told) -> Told {
+    match asked.ending {
+        // Whatever became of it, it is not this payment.
+        _ if asked.flag == Some(Flag::EchoedAmountDiffers) => settle::number_conflict(),
+        Ending::Answered(Verdict::Accepted) => Told {
+            provider_reference: asked.provider_reference,
+            ..told(Verdict::AlreadyAccepted)
+        },
+        // Once taken back, the number is not entered again.
+        Ending::Answered(Verdict::Cancelled) => settle::refused("it was entered before, and taken back"),
+        _ => asked,
     }
 }
 

@@ -4,7 +4,7 @@
 use couriers::Told;
 use domain::declaration::{End, StepKind};
 use domain::delivery::{Ending, Flag, Verdict};
-use sql::{Access, DatabaseError, Dialect, Transaction};
+use sql::{Access, DatabaseError, Transaction};
 use store::deliveries::Due;
 
 use crate::bind::{Brought, amount_as};
@@ -39,6 +39,14 @@ pub(crate) fn refused(reason: &str) -> Told {
     Told {
         error: Some(format!("the payee says: {reason}")),
         ..told(Verdict::Refused)
+    }
+}
+
+/// The payee has something else under the number.
+pub(crate) fn number_conflict() -> Told {
+    Told {
+        error: Some("the number is there with another amount or account".to_owned()),
+        ..told(Verdict::NumberConflict)
     }
 }
 
@@ -99,43 +107,87 @@ pub(crate) async fn ask_within(
         End::NotFound => Verdict::NotFound,
         _ => Verdict::TryLater,
     };
+    if verdict != Verdict::NotFound && is_of_another_account(&run, due) {
+        return Ok((number_conflict(), run.trace));
+    }
     let mut answer = match &end {
         End::Refused(reason) => refused(reason),
         _ => told(verdict),
     };
     answer.provider_reference = known::reference(&run.told);
     // Where it says what was entered, that is held against what was paid.
-    if verdict == Verdict::Accepted
-        && run
-            .told
-            .amounts
-            .get("amount")
-            .is_some_and(|amount| *amount != due.amount)
-    {
+    let amount = run.told.amounts.get("amount");
+    if verdict != Verdict::NotFound && amount.is_some_and(|amount| *amount != due.amount) {
         answer.flag = Some(Flag::EchoedAmountDiffers);
     }
     Ok((answer, run.trace))
 }
 
+/// Whether a row says whose account was paid, and it is not the one of this payment. What a payer entered is no row's word.
+fn is_of_another_account(run: &Run<'_>, due: &Due) -> bool {
+    let entered = due.fields.get("account").is_some();
+    let told = run.told.known.get("account").filter(|_| !entered);
+    told.and_then(Option::as_deref)
+        .is_some_and(|account| account.trim() != due.account.trim())
+}
+
 /// Takes a payment back.
 pub(crate) async fn cancel(source: &Source, server: &Server, due: &Due) -> (Told, Vec<String>) {
     let mut trace = Vec::new();
-    let taken = tokio::time::timeout(source.timeout(), take_back(source, server, due, &mut trace)).await;
-    let told = match taken {
-        Ok(Ok(told)) => told,
-        Ok(Err(trouble)) => {
+    let taken = tokio::time::timeout(source.timeout(), taken_or_asked(source, server, due, &mut trace)).await;
+    let told = taken.unwrap_or_else(|_| Told {
+        lost: true,
+        ..Told::maybe(format!("not done within {} s", source.timeout().as_secs()))
+    });
+    (told, trace)
+}
+
+/// Takes it back; where that was not done now, it is asked whether it was before: by a cancel whose commit's answer was lost or
+/// whose worker vanished, by a procedure that keeps what it does, by the payee.
+async fn taken_or_asked(source: &Source, server: &Server, due: &Due, trace: &mut Vec<String>) -> Told {
+    let of = |trouble: &Trouble| match trouble.is_away() {
+        true => Told::maybe(trouble.to_string()),
+        false => of_trouble(trouble),
+    };
+    let told = match take_back(source, server, due, trace).await {
+        Ok(told) if told.ending == Ending::Answered(Verdict::Cancelled) => return told,
+        Ok(told) => told,
+        Err(trouble) => {
             trace.push(trouble.in_full());
-            match trouble.is_away() {
-                true => Told::maybe(trouble.to_string()),
-                false => of_trouble(&trouble),
+            of(&trouble)
+        }
+    };
+    match ask(source, server, due).await {
+        Ok((asked, seen)) => {
+            trace.extend(seen);
+            held_against(told, asked)
+        }
+        Err(trouble) => {
+            trace.push(trouble.in_full());
+            match told.ending {
+                // It may be taken back already: no word of it counts before status has been heard.
+                Ending::Answered(Verdict::Refused | Verdict::NotFound) => of(&trouble),
+                _ => told,
             }
         }
-        Err(_) => Told {
-            lost: true,
-            ..Told::maybe(format!("not done within {} s", source.timeout().as_secs()))
+    }
+}
+
+/// What a cancel told that took nothing back, beside what `status` says is there.
+fn held_against(told: Told, asked: Told) -> Told {
+    use Verdict as V;
+    match (told.ending, asked.ending) {
+        (_, Ending::Answered(V::Cancelled)) => asked,
+        // Nothing is there that could be taken back.
+        (Ending::Answered(V::Refused), Ending::Answered(V::NotFound)) => asked,
+        (Ending::Answered(V::Refused), Ending::Answered(V::TryLater)) => asked,
+        // Two that do not know it are believed: not while one of them does.
+        (Ending::Answered(V::NotFound), Ending::Answered(V::Accepted | V::Pending | V::TryLater)) => Told {
+            error: Some("cancel does not find what status says is there".to_owned()),
+            ..self::told(V::TryLater)
         },
-    };
-    (told, trace)
+        _ => told,
+    }
 }
 
 async fn take_back(source: &Source, server: &Server, due: &Due, trace: &mut Vec<String>) -> Result<Told, Trouble> {
@@ -159,7 +211,8 @@ async fn take_back(source: &Source, server: &Server, due: &Due, trace: &mut Vec<
         End::Refused(reason) => (false, refused(&reason)),
         _ => (false, told(Verdict::TryLater)),
     };
-    // What a procedure has kept is kept, whatever its rows say; that it was taken back before is so either way.
+    // What a procedure has kept is kept, whatever its rows say; that it was taken back before is so either way. By way of ODBC
+    // nobody says whether one has ended the transaction: what is there after it does.
     let called = dialect.calls_may_commit() && server.compiled.calls(StepKind::Cancel);
     let called = called && told.ending != Ending::Answered(Verdict::Cancelled);
     if (keep || called)
@@ -172,18 +225,8 @@ async fn take_back(source: &Source, server: &Server, due: &Due, trace: &mut Vec<
     }
     if keep {
         tx.commit().await.map_err(at)?;
-        return Ok(told);
+    } else {
+        let _ = tx.rollback().await;
     }
-    let _ = tx.rollback().await;
-    if !called || dialect != Dialect::Odbc {
-        return Ok(told);
-    }
-    // By way of ODBC nobody says whether a procedure has ended the transaction: what is there now does.
-    let (asked, seen) = ask(source, server, due).await?;
-    trace.extend(seen);
-    Ok(match asked.ending {
-        Ending::Answered(Verdict::Cancelled) => asked,
-        Ending::Answered(Verdict::Accepted | Verdict::NotFound) => told,
-        _ => Told::maybe("a procedure was called, and status does not say what it did".to_owned()),
-    })
+    Ok(told)
 }

@@ -1,20 +1,22 @@
 //! Setting a payee up: is its scenario complete, does its database answer, can every statement be read there, and what would a
 //! terminal see. Nothing that is tried is kept.
 
+mod engines;
+mod needs;
+mod procedures;
+mod reading;
 mod rights;
 
-use std::collections::BTreeSet;
-
 use contract::message::PaymentCheck;
-use domain::declaration::{DatabasesProfile, End, Payee, StepKind};
-use domain::scenario;
-use sql::{Access, Database, DatabaseError, Dialect, Statement, Transaction};
+use domain::declaration::{End, Payee, StepKind};
+use domain::delivery::{Ending, Verdict};
+use sql::{Access, Database, DatabaseError, Dialect, Transaction};
 use store::deliveries::Due;
 
 use crate::check::{self, Checked, Unanswered};
 use crate::known::Told;
 use crate::settle;
-use crate::source::{Compiled, Place, Server, Source};
+use crate::source::{Place, Server, Source};
 use crate::steps::{On, Run};
 
 /// How bad it is.
@@ -75,7 +77,7 @@ pub async fn check_config(payee: &Payee) -> Vec<Finding> {
                     "databases.file",
                     format!("{} rows were read", table.rows),
                 );
-                look_at(
+                reading::look_at(
                     &source,
                     &table.database,
                     &listed.compiled,
@@ -111,147 +113,24 @@ async fn look_at_server(source: &Source, server: &Server, findings: &mut Finding
             }
         }
     }
-    look_at(source, &server.read, &server.compiled, &[StepKind::Check], findings).await;
+    reading::look_at(source, &server.read, &server.compiled, &[StepKind::Check], findings).await;
     let others = [StepKind::Pay, StepKind::Status, StepKind::Cancel, StepKind::List];
-    look_at(source, &server.write, &server.compiled, &others, findings).await;
-    if let Err(error) = rights::look(source, server, findings).await {
+    reading::look_at(source, &server.write, &server.compiled, &others, findings).await;
+    let looked = async {
+        engines::look(server, findings).await?;
+        rights::look(source, server, findings).await
+    };
+    if let Err(error) = looked.await {
         findings.note(
             Severity::Warning,
             "databases.url",
-            format!("its rights cannot be seen: {}", error.in_full()),
+            format!("its rights and tables cannot be seen: {}", error.in_full()),
         );
     }
 }
 
 async fn greet(database: &Database) -> Result<(), DatabaseError> {
     database.begin(Access::Read).await?.rollback().await
-}
-
-/// Has the database read the statements of these steps.
-async fn look_at(
-    source: &Source,
-    database: &Database,
-    compiled: &Compiled,
-    kinds: &[StepKind],
-    findings: &mut Findings,
-) {
-    for &kind in kinds {
-        let mut columns = names_at_hand(source, kind);
-        for (at, statement) in compiled.of(kind).iter().enumerate() {
-            match describe(database, statement, kind).await {
-                Ok(found) => {
-                    columns.extend(found.iter().cloned());
-                    let shown = if found.is_empty() {
-                        "no column".to_owned()
-                    } else {
-                        found.join(", ")
-                    };
-                    findings.note(Severity::Fine, &statement.place, format!("can be run; returns {shown}"));
-                    look_at_names(&source.profile, kind, at, &found, &columns, findings);
-                    if kind == StepKind::List {
-                        look_at_list(statement, &found, findings);
-                    }
-                }
-                Err(error) => findings.note(Severity::Error, &statement.place, error.in_full()),
-            }
-        }
-        look_at_display(&source.profile, kind, &columns, findings);
-    }
-}
-
-/// Has a statement read, and planned where the database tells more by that: whether we may run it. MariaDB reads no change
-/// in a transaction that may not make one.
-async fn describe(database: &Database, statement: &Statement, kind: StepKind) -> Result<Vec<String>, DatabaseError> {
-    let access = if kind == StepKind::Check {
-        Access::Read
-    } else {
-        Access::Write
-    };
-    let mut tx = database.begin(access).await?;
-    let columns = tx.describe(statement).await?;
-    tx.rollback().await?;
-    let plans = matches!(database.dialect(), Dialect::Postgres | Dialect::Mysql);
-    if plans && !statement.is_call() {
-        let planned = Statement {
-            sql: format!("explain {}", statement.sql).into(),
-            ..statement.clone()
-        };
-        let mut tx = database.begin(access).await?;
-        tx.run(&planned, &sql::Values::default()).await?;
-        tx.rollback().await?;
-    }
-    Ok(columns)
-}
-
-/// What pages cannot do without.
-fn look_at_list(statement: &Statement, found: &[String], findings: &mut Findings) {
-    for needed in ["number", "amount", "credited_at"] {
-        if !found.iter().any(|column| column == needed) {
-            let text = format!("does not return {needed}");
-            findings.note(Severity::Error, &statement.place, text);
-        }
-    }
-    for needed in ["after", "limit"] {
-        if !statement.parameters.iter().any(|parameter| parameter.name == needed) {
-            let text = format!(
-                "does not ask page by page (:{needed} is missing): and number > :after order by number limit :limit"
-            );
-            findings.note(Severity::Error, &statement.place, text);
-        }
-    }
-}
-
-/// What is known before any statement has been run.
-fn names_at_hand(source: &Source, kind: StepKind) -> BTreeSet<String> {
-    let fields = source.payee.field.iter().map(|field| field.name.clone());
-    let asked = source.profile.asks().map(|ask| ask.name.clone());
-    let carried = source.profile.check.iter().flat_map(|check| check.carry.clone());
-    let carried = carried.filter(|_| kind != StepKind::Check);
-    fields.chain(asked).chain(carried).collect()
-}
-
-fn look_at_names(
-    profile: &DatabasesProfile,
-    kind: StepKind,
-    at: usize,
-    found: &[String],
-    known: &BTreeSet<String>,
-    findings: &mut Findings,
-) {
-    let rule = &profile.statements(kind)[at];
-    let place = |inner: &str| format!("databases.{}.statement[{at}].{inner}", kind.as_str());
-    for (nth, when) in rule.when.iter().enumerate() {
-        if !found.contains(&when.column) {
-            let text = format!("looks at column {}, which the statement does not return", when.column);
-            findings.note(Severity::Error, place(&format!("when[{nth}]")), text);
-        }
-    }
-    for (nth, ask) in rule.ask.iter().enumerate() {
-        let bounds = [&ask.at_least, &ask.at_most].into_iter().flatten();
-        let spoken = scenario::names(&ask.label).unwrap_or_default();
-        for name in bounds.cloned().chain(spoken).filter(|name| !known.contains(name)) {
-            let text = format!("speaks of {name}, which is not known by then");
-            findings.note(Severity::Error, place(&format!("ask[{nth}]")), text);
-        }
-    }
-}
-
-fn look_at_display(profile: &DatabasesProfile, kind: StepKind, known: &BTreeSet<String>, findings: &mut Findings) {
-    let Some(check) = profile.check.as_ref().filter(|_| kind == StepKind::Check) else {
-        return;
-    };
-    let spoken = check
-        .display
-        .as_deref()
-        .map(scenario::names)
-        .and_then(Result::ok)
-        .unwrap_or_default();
-    for (place, names) in [("display", spoken), ("carry", check.carry.iter().cloned().collect())] {
-        for name in names.iter().filter(|name| !known.contains(*name)) {
-            let text = format!("speaks of {name}, which no statement returns");
-            findings.note(Severity::Error, format!("databases.check.{place}"), text);
-        }
-    }
 }
 
 /// What a terminal would be told, or why nothing; and what the statements did, line by line.
@@ -274,37 +153,65 @@ pub async fn try_check(
 pub struct Tried {
     /// What the statements did, line by line.
     pub lines: Vec<String>,
-    /// Nothing of it was kept. Of a procedure by way of ODBC nobody says so.
-    pub undone: bool,
+    /// What may have been kept of it, and why; `None` when nothing was.
+    pub kept: Option<String>,
 }
 
 /// What a step about a payment would come to, in a transaction that is rolled back: the payment is entered first where it is
-/// asked about or taken back. Where a unique key is what keeps it from being entered twice, that is tried.
-pub async fn try_payment(payee: &Payee, kind: StepKind, due: &Due) -> Result<Tried, String> {
+/// asked about or taken back. Where a unique key is what keeps it from being entered twice, that is tried. What cannot be
+/// rolled back is not begun, unless it is to be tried `anyway`.
+pub async fn try_payment(payee: &Payee, kind: StepKind, due: &Due, anyway: bool) -> Result<Tried, String> {
     let source = Source::of_payee(payee)?;
     let Place::Database(server) = &source.place else {
         return Err("payments for a file go to the payee in registers: there is nothing to try".to_owned());
     };
+    let tried = tokio::time::timeout(source.timeout(), tried(&source, server, kind, due, anyway));
+    let late = || Err(format!("not done within {} s", source.timeout().as_secs()));
+    tried.await.unwrap_or_else(|_| late())
+}
+
+async fn tried(source: &Source, server: &Server, kind: StepKind, due: &Due, anyway: bool) -> Result<Tried, String> {
+    let in_full = |error: DatabaseError| error.in_full();
+    let left = engines::kept(server, &[StepKind::Pay, kind]).await.map_err(in_full)?;
+    let left: Vec<String> = left
+        .into_iter()
+        .map(|kept| format!("{} {}", kept.place, kept.text))
+        .collect();
+    if !left.is_empty() && !anyway {
+        let why = left.join("; ");
+        return Err(format!(
+            "{why}. What is tried may stay there: if it may, try it with --anyway"
+        ));
+    }
     let mut lines = Vec::new();
-    let tried = tokio::time::timeout(source.timeout(), async {
-        let mut tx = server
-            .write
-            .begin(Access::Write)
-            .await
-            .map_err(|error| error.in_full())?;
-        let tried = try_within(&source, server, kind, due, &mut tx, &mut lines).await;
-        tx.rollback().await.map_err(|error| error.in_full())?;
-        tried
-    });
-    let ended = tried
-        .await
-        .unwrap_or_else(|_| Err(format!("not done within {} s", source.timeout().as_secs())));
+    if kind == StepKind::Status {
+        asked_of_nothing(source, server, due, &mut lines).await?;
+    }
+    let mut tx = server.write.begin(Access::Write).await.map_err(in_full)?;
+    let ended = try_within(source, server, kind, due, &mut tx, &mut lines).await;
+    tx.rollback().await.map_err(in_full)?;
     ended?;
     let calls = [StepKind::Pay, kind].iter().any(|step| server.compiled.calls(*step));
+    let unseen = calls && server.write.dialect() == Dialect::Odbc;
+    let unseen = unseen.then(|| "whether a procedure has kept what it did cannot be known by way of ODBC".to_owned());
     Ok(Tried {
         lines,
-        undone: !calls || server.write.dialect() != Dialect::Odbc,
+        kept: unseen.or_else(|| (!left.is_empty()).then(|| left.join("; "))),
     })
+}
+
+/// Asks about a payment that nobody has entered, as it is asked when it counts: where nothing may be changed.
+async fn asked_of_nothing(source: &Source, server: &Server, due: &Due, lines: &mut Vec<String>) -> Result<(), String> {
+    let asked = settle::ask(source, server, due).await;
+    let (told, mut trace) = asked.map_err(|trouble| trouble.in_full())?;
+    lines.append(&mut trace);
+    if told.ending == Ending::Answered(Verdict::Accepted) {
+        let number = due.number;
+        return Err(format!(
+            "status says of the number {number}, before anything was entered with it, that it was accepted"
+        ));
+    }
+    Ok(())
 }
 
 async fn try_within(

@@ -41,7 +41,12 @@ async fn look(context: &Context, gateway: &Databases, payee: &Payee) -> Result<(
     let Place::File(listed) = &source.place else {
         return Ok(());
     };
-    match listed.look().await {
+    listed.look_and_tell(|news| tell(context, payee, news)).await
+}
+
+/// Fails where it could not be stored: nobody has been told then.
+async fn tell(context: &Context, payee: &Payee, news: Looked) -> Result<(), StoreError> {
+    match news {
         Looked::Same => Ok(()),
         Looked::Replaced(rows) => {
             tracing::info!(payee = %payee.id, rows, "the payee's file was read");
@@ -49,11 +54,12 @@ async fn look(context: &Context, gateway: &Databases, payee: &Payee) -> Result<(
             Ok(())
         }
         Looked::Refused(why) => {
+            let tx = context.store.begin().await?;
+            notices::add(&tx, &notice(payee, why.clone())).await?;
+            tx.commit().await?;
             tracing::error!(payee = %payee.id, why, "the payee's file cannot be used: what was read before stays");
             metrics::counter!("unigate_payee_files_refused_total", "payee" => payee.id.to_string()).increment(1);
-            let tx = context.store.begin().await?;
-            notices::add(&tx, &notice(payee, why)).await?;
-            tx.commit().await
+            Ok(())
         }
     }
 }

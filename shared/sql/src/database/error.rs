@@ -62,8 +62,8 @@ fn about(reported: &dyn Reported) -> About {
     }
     if let Some(error) = reported.try_downcast_ref::<MySqlDatabaseError>() {
         mysql::about(error.number(), &code)
-    } else if reported.try_downcast_ref::<PgDatabaseError>().is_some() {
-        postgres::about(&code)
+    } else if let Some(error) = reported.try_downcast_ref::<PgDatabaseError>() {
+        postgres::about(&code, postgres::ends_the_session(error))
     } else {
         sqlite::about(&code)
     }

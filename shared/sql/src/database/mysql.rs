@@ -6,7 +6,9 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::mysql::{MySql, MySqlConnectOptions, MySqlConnection, MySqlPool, MySqlPoolOptions, MySqlRow, MySqlValueRef};
+use sqlx::mysql::{
+    MySql, MySqlConnectOptions, MySqlConnection, MySqlPool, MySqlPoolOptions, MySqlRow, MySqlTypeInfo, MySqlValueRef,
+};
 use sqlx::pool::PoolConnection;
 use sqlx::{
     AssertSqlSafe, Column as _, Connection as _, Decode, Executor as _, Row as _, SqlSafeStr as _, Statement as _,
@@ -16,7 +18,7 @@ use sqlx::{TypeInfo as _, ValueRef as _};
 use super::asking::Asking;
 use super::binary;
 use super::cell::Cell;
-use super::collect::{collect, names};
+use super::collect::{Returned, collect, returned};
 use super::error::About;
 use super::{Access, DatabaseError, Limits, Outcome, Row, TRUSTED_FOR};
 use crate::statement::Statement;
@@ -145,10 +147,10 @@ impl MysqlTransaction {
         run(&mut self.connection, statement, values).await
     }
 
-    pub(super) async fn describe(&mut self, statement: &Statement) -> Result<Vec<String>, DatabaseError> {
+    pub(super) async fn describe(&mut self, statement: &Statement) -> Result<Vec<Returned>, DatabaseError> {
         let sql = AssertSqlSafe(Arc::clone(&statement.sql)).into_sql_str();
         let prepared = (&mut *self.connection).prepare(sql).await?;
-        Ok(names(prepared.columns()))
+        Ok(returned(prepared.columns(), is_read))
     }
 
     pub(super) async fn script(&mut self, sql: &str) -> Result<(), DatabaseError> {
@@ -213,7 +215,30 @@ fn read_row(row: &MySqlRow) -> Result<Row, DatabaseError> {
     Ok(read)
 }
 
-/// Values come in the binary form; `None` for a type that is not read.
+/// Whether [`read_cell`] reads a type.
+fn is_read(kind: &MySqlTypeInfo) -> bool {
+    const READ: [&str; 15] = [
+        "NULL",
+        "TINYINT",
+        "SMALLINT",
+        "MEDIUMINT",
+        "INT",
+        "BIGINT",
+        "BOOLEAN",
+        "YEAR",
+        "FLOAT",
+        "DOUBLE",
+        "DECIMAL",
+        "DATE",
+        "DATETIME",
+        "TIMESTAMP",
+        "JSON",
+    ];
+    let name = kind.name();
+    READ.contains(&name) || name.ends_with(" UNSIGNED") || <String as sqlx::Type<MySql>>::compatible(kind)
+}
+
+/// Values come in the binary form; `None` for a type that is not read. A date of zeros says that there is none.
 fn read_cell(value: MySqlValueRef<'_>, type_name: &str) -> Option<Cell> {
     if value.is_null() {
         return Some(Cell::Null);
@@ -228,8 +253,14 @@ fn read_cell(value: MySqlValueRef<'_>, type_name: &str) -> Option<Cell> {
         }
         "FLOAT" | "DOUBLE" => decode(value).map(Cell::Real),
         "DECIMAL" | "JSON" => decode(value).map(Cell::Text),
-        "DATE" => binary::mysql_datetime(decode(value)?).map(|day| Cell::Text(day.date().to_string())),
-        "DATETIME" | "TIMESTAMP" => binary::mysql_datetime(decode(value)?).map(Cell::Local),
+        "DATE" | "DATETIME" | "TIMESTAMP" => {
+            let bytes: &[u8] = decode(value)?;
+            match binary::mysql_datetime(bytes) {
+                _ if binary::is_mysql_zero(bytes) => Some(Cell::Null),
+                Some(day) if type_name == "DATE" => Some(Cell::Text(day.date().to_string())),
+                moment => moment.map(Cell::Local),
+            }
+        }
         _ if is_text => decode(value).map(Cell::Text),
         _ => None,
     }

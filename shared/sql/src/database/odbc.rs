@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub(super) use self::fault::OdbcError;
 use self::fault::of_driver;
 use self::session::Session;
-use super::{DatabaseError, Limits, Outcome};
+use super::{DatabaseError, Limits, Outcome, Returned};
 use crate::statement::Statement;
 use crate::values::Values;
 
@@ -125,12 +125,12 @@ impl OdbcTransaction {
         .await
     }
 
-    pub(super) async fn describe(&mut self, statement: &Statement) -> Result<Vec<String>, DatabaseError> {
+    pub(super) async fn describe(&mut self, statement: &Statement) -> Result<Vec<Returned>, DatabaseError> {
         let sql = statement.sql.clone();
         self.call(move |connection| {
             let mut prepared = connection.prepare(&sql).map_err(of_driver)?;
             let names = prepared.column_names().map_err(of_driver)?;
-            let names = names.map(|name| name.map(|name| name.to_lowercase()));
+            let names = names.map(|name| name.map(|name| Returned::untyped(&name)));
             names.collect::<Result<_, _>>().map_err(of_driver)
         })
         .await

@@ -4,13 +4,14 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow, PgValueRef};
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use sqlx::{AssertSqlSafe, Column as _, Connection as _, Executor as _, Row as _, SqlSafeStr as _, Statement as _};
 use sqlx::{TypeInfo as _, ValueRef as _};
 
 use super::asking::Asking;
 use super::binary;
 use super::cell::Cell;
-use super::collect::{collect, names};
+use super::collect::{Returned, collect, returned};
 use super::error::{About, is_stale_plan};
 use super::{Access, DatabaseError, Limits, Outcome, Row, TRUSTED_FOR};
 use crate::statement::Statement;
@@ -29,31 +30,41 @@ pub struct PostgresTransaction {
     keep_plans: bool,
 }
 
-/// What an error is about, by its SQLSTATE. Classes and codes that are not named are the server's.
-pub(super) fn about(code: &str) -> About {
-    // A serialization failure, a deadlock, a lock that was not waited for.
-    const CONTENTION: [&str; 3] = ["40001", "40P01", "55P03"];
-    // 25006: the statement writes where it may only read.
-    const STATEMENT: [&str; 13] = [
-        "0A", "20", "21", "22", "23", "25006", "27", "2F", "38", "39", "42", "44", "P0",
-    ];
-    if CONTENTION.contains(&code) {
-        About::Contention
-    } else if STATEMENT.iter().any(|class| code.starts_with(class)) {
-        About::Statement
-    } else {
+/// What an error is about, by its SQLSTATE and whether it ended the session. Codes that are not named are the statement's: a
+/// payee's triggers and procedures raise whatever they like, about one payment, and the server is well.
+pub(super) fn about(code: &str, ended_the_session: bool) -> About {
+    // A serialization failure, a deadlock, a lock that was not waited for, or not given in time; a statement that was ended
+    // for taking too long, or by an administrator.
+    const CONTENTION: [&str; 4] = ["40001", "40P01", "55P03", "57014"];
+    // The connection, resources, shutdown, files, the server's own errors; an end that nobody knows, and a session that has
+    // lost what it prepared (poolers do that).
+    const SERVER: [&str; 8] = ["08", "53", "57P", "58", "F0", "XX", "40003", "26"];
+    if ended_the_session || SERVER.iter().any(|class| code.starts_with(class)) {
         About::Server
+    } else if CONTENTION.contains(&code) {
+        About::Contention
+    } else {
+        About::Statement
     }
+}
+
+/// Whether an error has ended its session, as no statement of a payee's can do.
+pub(super) fn ends_the_session(reported: &PgDatabaseError) -> bool {
+    matches!(reported.severity(), PgSeverity::Fatal | PgSeverity::Panic)
 }
 
 impl Postgres {
     pub(super) fn open(url: &str, limits: &Limits) -> Result<Self, DatabaseError> {
         let (seconds, read_only) = (limits.timeout.as_secs(), limits.read_only);
+        // Well before the statement's own end: who waits for a row is told so, and does not look like a server that hangs. A
+        // row that others wait for as well is waited for twice, first for one's turn.
+        let lock_milliseconds = limits.timeout.as_millis() / 4;
         let options = PgConnectOptions::from_str(url)
             .map_err(|error| DatabaseError::Url(error.to_string()))?
             .application_name(limits.application)
             .options([
                 ("statement_timeout", format!("{seconds}s")),
+                ("lock_timeout", format!("{lock_milliseconds}ms")),
                 ("idle_in_transaction_session_timeout", format!("{seconds}s")),
                 (
                     "default_transaction_read_only",
@@ -118,10 +129,10 @@ impl PostgresTransaction {
         run(&mut self.inner, statement, values, self.keep_plans).await
     }
 
-    pub(super) async fn describe(&mut self, statement: &Statement) -> Result<Vec<String>, DatabaseError> {
+    pub(super) async fn describe(&mut self, statement: &Statement) -> Result<Vec<Returned>, DatabaseError> {
         let sql = AssertSqlSafe(Arc::clone(&statement.sql)).into_sql_str();
         let prepared = self.inner.prepare(sql).await?;
-        Ok(names(prepared.columns()))
+        Ok(returned(prepared.columns(), |kind| READ.contains(&kind.name())))
     }
 
     pub(super) async fn script(&mut self, sql: &str) -> Result<(), DatabaseError> {
@@ -172,6 +183,26 @@ fn read_row(row: &PgRow) -> Result<Row, DatabaseError> {
     Ok(read)
 }
 
+/// The types that [`read_cell`] reads.
+const READ: [&str; 16] = [
+    "INT2",
+    "INT4",
+    "INT8",
+    "FLOAT4",
+    "FLOAT8",
+    "NUMERIC",
+    "TIMESTAMPTZ",
+    "TIMESTAMP",
+    "BOOL",
+    "DATE",
+    "UUID",
+    "TEXT",
+    "VARCHAR",
+    "CHAR",
+    "NAME",
+    "UNKNOWN",
+];
+
 /// Values come in the binary form; `None` for a type that is not read.
 fn read_cell(value: PgValueRef<'_>, type_name: &str) -> Option<Cell> {
     if value.is_null() {
@@ -196,5 +227,30 @@ fn read_cell(value: PgValueRef<'_>, type_name: &str) -> Option<Cell> {
             std::str::from_utf8(bytes).ok().map(|text| Cell::Text(text.to_owned()))
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{About, about};
+
+    #[test]
+    fn what_is_not_the_servers_is_the_statements() {
+        for code in ["08006", "53300", "57P01", "57P03", "58030", "XX000", "40003", "26000"] {
+            assert_eq!(about(code, false), About::Server, "{code}");
+        }
+        for code in ["40001", "40P01", "55P03", "57014"] {
+            assert_eq!(about(code, false), About::Contention, "{code}");
+        }
+        // What a trigger raises, a procedure that commits, and codes that nobody has heard of.
+        for code in [
+            "UT001", "2D000", "P0001", "23514", "25006", "28000", "3D000", "54001", "55000", "57000", "", "XY",
+        ] {
+            assert_eq!(about(code, false), About::Statement, "{code}");
+        }
+        // A login that is refused, a session that was idle for too long.
+        for code in ["28P01", "3D000", "25P03", "UT001"] {
+            assert_eq!(about(code, true), About::Server, "{code}");
+        }
     }
 }

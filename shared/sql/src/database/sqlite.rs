@@ -10,7 +10,7 @@ use sqlx::{TypeInfo as _, ValueRef as _};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::cell::Cell;
-use super::collect::{collect, names};
+use super::collect::{Returned, collect};
 use super::error::About;
 use super::{Access, DatabaseError, Limits, Outcome, Row};
 use crate::statement::Statement;
@@ -110,10 +110,11 @@ impl SqliteTransaction {
         Ok(outcome)
     }
 
-    pub(super) async fn describe(&mut self, statement: &Statement) -> Result<Vec<String>, DatabaseError> {
+    pub(super) async fn describe(&mut self, statement: &Statement) -> Result<Vec<Returned>, DatabaseError> {
         let sql = AssertSqlSafe(Arc::clone(&statement.sql)).into_sql_str();
         let prepared = self.inner.prepare(sql).await?;
-        Ok(names(prepared.columns()))
+        let columns = prepared.columns().iter();
+        Ok(columns.map(|column| Returned::untyped(column.name())).collect())
     }
 
     pub(super) async fn script(&mut self, sql: &str) -> Result<(), DatabaseError> {

@@ -11,6 +11,8 @@ const FIELD: usize = 32;
 const END_OF_FIELDS: u8 = 0x0d;
 /// Marks a record that was deleted.
 const DELETED: u8 = b'*';
+/// Marks one that was not.
+const KEPT: u8 = b' ';
 
 /// Types of fields that are read: text, numbers as digits, dates, flags. Others keep binary numbers, or memos in another file.
 const READ: [u8; 5] = *b"CNFDL";
@@ -23,7 +25,8 @@ struct Field {
     length: usize,
 }
 
-/// The records that are not deleted. A table that is shorter than its head says was cut off.
+/// The records that are not deleted. A table that is shorter than its head says was cut off; one with more records than that was
+/// left by its program before it had told the head.
 pub(super) fn read(bytes: &[u8], file: &FileSource, encoding: TextEncoding) -> Result<Vec<Row>, String> {
     let head = bytes.get(..HEAD).ok_or("is no dBase table: it is too short")?;
     let word = |at: usize| usize::from(u16::from_le_bytes([head[at], head[at + 1]]));
@@ -35,8 +38,16 @@ pub(super) fn read(bytes: &[u8], file: &FileSource, encoding: TextEncoding) -> R
         return Err("is no dBase table: its fields do not make up its records".to_owned());
     }
     let end = count.checked_mul(length).and_then(|records| records.checked_add(begin));
-    let records = end.and_then(|end| bytes.get(begin..end));
-    let records = records.ok_or_else(|| format!("is cut off: it says that it has {count} records"))?;
+    let cut_off = || format!("is cut off: it says that it has {count} records");
+    let (records, behind) = end
+        .and_then(|end| Some((bytes.get(begin..end)?, bytes.get(end..)?)))
+        .ok_or_else(cut_off)?;
+    if matches!(behind.first(), Some(&(KEPT | DELETED))) {
+        let more = behind.len().div_ceil(length);
+        return Err(format!(
+            "says that it has {count} records, and {more} more are behind them: it was not written to its end"
+        ));
+    }
     let names: Vec<String> = fields.iter().map(|field| field.name.clone()).collect();
     let mut rows = Rows::under(file, &names)?;
     let declared = rows.places.iter().map(|place| &fields[*place]);

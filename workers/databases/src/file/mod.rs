@@ -33,11 +33,14 @@ const BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// How long a look at a file waits for what comes of it. It is gone on with after that, and told at a later look.
 const LOOK: Duration = Duration::from_secs(1);
+/// How long a file that is read for the first time has to stay as it is before that.
+const SETTLED: Duration = Duration::from_secs(1);
 /// What is told of a file to those whom its path is no matter of.
 pub(crate) const UNUSABLE: &str = "the payee's file cannot be used now";
 
 /// A payee's file.
 pub(crate) struct Listed {
+    /// As it is declared, and with what is said of it by its being a file.
     profile: DatabasesProfile,
     file: FileSource,
     pub(crate) compiled: Compiled,
@@ -76,10 +79,15 @@ impl Drop for Scratch {
 impl Listed {
     /// Nothing is read yet; an error is about a statement.
     pub(crate) fn new(payee: &Payee, profile: &DatabasesProfile, file: &FileSource) -> Result<Self, String> {
+        let mut profile = profile.clone();
+        // A list that lacks a row may be an old one, or half of one: it refuses nobody's money unless the scenario says so.
+        for statement in profile.pay.iter_mut().flat_map(|pay| &mut pay.statement) {
+            statement.none.get_or_insert(End::Retry);
+        }
         Ok(Self {
-            profile: profile.clone(),
+            compiled: Compiled::of_payee(payee, &profile, Dialect::Sqlite)?,
+            profile,
             file: file.clone(),
-            compiled: Compiled::of_payee(payee, profile, Dialect::Sqlite)?,
             state: Mutex::default(),
             reading: Arc::default(),
         })
@@ -93,7 +101,13 @@ impl Listed {
                 timeout_seconds,
                 ..
             } = listed.profile;
-            (listed.file.clone(), check_connections, timeout_seconds)
+            // How short it may be is of the next one, and no matter of the one that is there.
+            let file = FileSource {
+                min_rows: 0,
+                max_shrink_percent: 0,
+                ..listed.file.clone()
+            };
+            (file, check_connections, timeout_seconds)
         };
         if made_of(self) == made_of(before) {
             let table = before.current();
@@ -127,21 +141,41 @@ impl Listed {
         {
             return Err(why);
         }
+        tokio::time::sleep(SETTLED).await;
+        if self.stamp().await? != stamp {
+            let path = self.file.path.display();
+            return Err(format!("{path}: is being written: it is read when it stays as it is"));
+        }
         match self.read(stamp).await {
             Ok(table) => Ok(self.keep(table)),
             Err(wrong) => Err(self.blame(stamp, wrong)),
         }
     }
 
+    /// Looks, and hands on what is new. What could not be told is told at a later look.
+    pub(crate) async fn look_and_tell<F, E>(self: &Arc<Self>, tell: impl FnOnce(Looked) -> F) -> Result<(), E>
+    where
+        F: Future<Output = Result<(), E>>,
+    {
+        let news = self.look().await;
+        let told = tell(news.clone()).await;
+        if told.is_err() {
+            self.with(|state| {
+                state.news.get_or_insert(news);
+            });
+        }
+        told
+    }
+
     /// Looks whether the file has changed, if it is time to; reads it when it looked the same twice, so not while somebody
     /// writes it. What it comes to is told once, now or at a later look.
     pub(crate) async fn look(self: &Arc<Self>) -> Looked {
-        let Ok(reading) = self.reading.clone().try_lock_owned() else {
-            return self.with(|state| state.hangs(&self.file));
-        };
         if let Some(news) = self.with(|state| state.news.take()) {
             return news;
         }
+        let Ok(reading) = self.reading.clone().try_lock_owned() else {
+            return self.with(|state| state.hangs(&self.file));
+        };
         let interval = Duration::from_secs(self.file.refresh_seconds.into());
         let is_time = self.with(|state| state.looked_at.is_none_or(|at| at.elapsed() >= interval));
         if !is_time {
@@ -223,7 +257,7 @@ impl Listed {
             Ok(brought) => brought,
             Err(trouble) => return entered(of_trouble(&trouble), vec![trouble.in_full()]),
         };
-        let mut run = Run::of_payment(&source.profile, source.currency(), &self.compiled, &brought, due);
+        let mut run = Run::of_payment(&self.profile, source.currency(), &self.compiled, &brought, due);
         let ended = run.all(&mut On::Alone(&table.database), StepKind::Pay).await;
         let told = match ended {
             Ok(End::Accepted | End::Pending) => told(Verdict::Accepted),
@@ -275,9 +309,30 @@ impl Listed {
             Wrong::File(why) => Wrong::File(at(why)),
             Wrong::Passing(why) => Wrong::Passing(at(why)),
         })?;
+        self.is_long_enough(rows.len()).map_err(|why| Wrong::File(at(why)))?;
         self.table_of(stamp, &rows)
             .await
             .map_err(|error| Wrong::Passing(at(format!("no table could be made of it: {}", error.in_full()))))
+    }
+
+    /// A file can be cut off where nobody sees it, or be a list of nothing: then it is by its rows that it is found out.
+    fn is_long_enough(&self, rows: usize) -> Result<(), String> {
+        let FileSource {
+            min_rows,
+            max_shrink_percent,
+            ..
+        } = self.file;
+        if (rows as u64) < u64::from(min_rows) {
+            return Err(format!("has {rows} rows, and needs {min_rows} (min_rows)"));
+        }
+        let before = self.current().map_or(0, |table| table.rows);
+        let kept_percent = u64::from(100_u32.saturating_sub(max_shrink_percent));
+        if (rows as u64) * 100 < before as u64 * kept_percent {
+            return Err(format!(
+                "has {rows} rows, and had {before}: that is more than {max_shrink_percent} % less (max_shrink_percent)"
+            ));
+        }
+        Ok(())
     }
 
     async fn table_of(&self, stamp: Stamp, rows: &[rows::Row]) -> Result<Table, DatabaseError> {
@@ -334,5 +389,7 @@ impl Drop for Busy<'_> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_short;
 #[cfg(test)]
 mod tests_trouble;

@@ -35,7 +35,7 @@ pub(super) struct Stamp {
 }
 
 /// What came of a look at a file.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Looked {
     /// Nothing is new.
     Same,

@@ -55,7 +55,8 @@ async fn a_payment_for_a_file_that_hangs_is_not_sent() {
     hanging(&path);
     let mut payee = payee(&path, json!({"format": "csv", "columns": columns()}));
     let profile = payee.databases.as_mut().unwrap();
-    profile.timeout_seconds = 1;
+    // Longer than it has to stay as it is: it is being read by then.
+    profile.timeout_seconds = 3;
     let pay = json!({"statement": [{"sql": "select name from list where account = :account"}]});
     profile.pay = Some(serde_json::from_value(pay).unwrap());
     let source = Source::of_payee(&payee).unwrap();

@@ -1,34 +1,43 @@
 //! Whether the accounts that a payee's database gave us may do more than the scenario needs.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use domain::declaration::StepKind;
 use sql::{Database, DatabaseError, Dialect};
 
-use super::{Findings, Severity};
+use super::{Findings, Severity, needs};
 use crate::catalogue;
 use crate::source::{Server, Source};
 
-/// What an account of PostgreSQL may do beyond tables.
-const POSTGRES_ROLE: &str = "select case when rolsuper then 'superuser' when rolcreatedb then 'createdb'
-      when rolcreaterole then 'createrole' end as excess from pg_roles where rolname = current_user
-      and (rolsuper or rolcreatedb or rolcreaterole) order by 1";
-/// The tables it may change.
-const POSTGRES_TABLES: &str = "select distinct table_name::text as name from information_schema.table_privileges
-      where privilege_type in ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE') and table_schema not in ('pg_catalog', 'information_schema')
-        and (grantee = 'PUBLIC' or pg_has_role(current_user, grantee, 'usage')) order by 1";
+/// The most tables that are named of those an account may do too much to.
+const NAMED_MAX: usize = 10;
+
+/// What an account of PostgreSQL may do beyond tables, itself or as a member of a role. A superuser is a member of all.
+const POSTGRES_ROLE: &str = "select distinct excess from (
+        select unnest(array[case when r.rolsuper then 'superuser' end, case when r.rolcreatedb then 'createdb' end,
+            case when r.rolcreaterole then 'createrole' end, case when r.rolbypassrls then 'bypassrls' end,
+            case when r.rolname in ('pg_read_all_data', 'pg_write_all_data', 'pg_maintain', 'pg_read_server_files',
+                'pg_write_server_files', 'pg_execute_server_program', 'pg_signal_backend') then r.rolname::text end]) as excess
+        from pg_roles r join pg_roles me on me.rolname = current_user
+        where r.oid = me.oid or not me.rolsuper and pg_has_role(me.oid, r.oid, 'member')) found
+      where excess is not null order by 1";
+/// What it may do to which table. That everybody may read one is not for this account to give up.
+const POSTGRES_TABLES: &str = "select distinct table_name::text as name, lower(privilege_type)::text as verb
+      from information_schema.table_privileges
+      where privilege_type in ('SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE')
+        and table_schema not in ('pg_catalog', 'information_schema')
+        and case when grantee = 'PUBLIC' then privilege_type <> 'SELECT'
+            else pg_has_role(current_user, grantee, 'usage') end
+      order by 1, 2";
 /// What an account of MySQL may do everywhere.
 const MYSQL_EVERYWHERE: &str = "select lower(privilege_type) as excess from information_schema.user_privileges
       where grantee = concat('''', replace(current_user(), '@', '''@'''), '''') and privilege_type <> 'USAGE' order by 1";
-/// The tables that it may change one by one, and the databases of which it may change all.
-const MYSQL_TABLES: &str = "select distinct table_name as name from information_schema.table_privileges
-      where privilege_type in ('INSERT', 'UPDATE', 'DELETE')
-      union select concat(table_schema, '.*') as name from information_schema.schema_privileges
-      where privilege_type in ('INSERT', 'UPDATE', 'DELETE')
-        and grantee = concat('''', replace(current_user(), '@', '''@'''), '''') order by 1";
-/// Tables whose changes stay, whatever becomes of the transaction: MySQL's older engines know none.
-const MYSQL_KEPT: &str = "select lower(t.table_name) as name from information_schema.tables t
-      where t.table_schema = database() and t.table_type = 'BASE TABLE'
-        and not exists (select 1 from information_schema.engines e where e.engine = t.engine and e.transactions = 'YES')
-      order by 1";
+/// What it may do to tables one by one, and to all of a database.
+const MYSQL_TABLES: &str = "select table_name as name, lower(privilege_type) as verb from information_schema.table_privileges
+      where privilege_type in ('SELECT', 'INSERT', 'UPDATE', 'DELETE', 'DROP', 'ALTER')
+      union select concat(table_schema, '.*') as name, lower(privilege_type) as verb from information_schema.schema_privileges
+      where privilege_type in ('SELECT', 'INSERT', 'UPDATE', 'DELETE', 'DROP', 'ALTER')
+        and grantee = concat('''', replace(current_user(), '@', '''@'''), '''') order by 1, 2";
 
 pub(super) async fn look(source: &Source, server: &Server, findings: &mut Findings) -> Result<(), DatabaseError> {
     let (role, tables) = match server.write.dialect() {
@@ -41,69 +50,70 @@ pub(super) async fn look(source: &Source, server: &Server, findings: &mut Findin
         Dialect::Postgres => (POSTGRES_ROLE, POSTGRES_TABLES),
         Dialect::Mysql => (MYSQL_EVERYWHERE, MYSQL_TABLES),
     };
-    if server.write.dialect() == Dialect::Mysql {
-        look_at_engines(server, findings).await?;
-    }
-    for (field, database, kinds) in [
-        ("url", &server.write, &StepKind::ALL[..]),
-        ("read_url", &server.read, &[StepKind::Check][..]),
-    ] {
-        if field == "read_url" && source.profile.read_url.is_none() {
-            continue;
-        }
+    let reads_apart = source.profile.read_url.is_some();
+    for (field, database) in [("url", &server.write), ("read_url", &server.read)] {
+        let kinds: &[StepKind] = match field {
+            "url" if reads_apart => &[StepKind::Pay, StepKind::Status, StepKind::Cancel, StepKind::List],
+            "url" => &StepKind::ALL,
+            _ if reads_apart => &[StepKind::Check],
+            _ => continue,
+        };
         let place = format!("databases.{field}");
-        let excess = ask(database, role, "excess").await?;
-        if let Some(excess) = excess.first() {
+        let excess: Vec<String> = catalogue::rows(database, role)
+            .await?
+            .iter()
+            .filter_map(|row| row.text("excess"))
+            .collect();
+        if !excess.is_empty() {
+            let excess = listed(excess);
             let text = format!(
                 "this account may do far more than the scenario needs ({excess}): give it rights on its tables only"
             );
             findings.note(Severity::Warning, place, text);
             continue;
         }
-        let may_change = ask(database, tables, "name").await?;
-        let named = |table: &String| {
-            let statements = kinds.iter().flat_map(|kind| server.compiled.of(*kind));
-            statements.into_iter().any(|statement| names(&statement.sql, table))
-        };
-        let beyond: Vec<String> = match field {
-            "url" => may_change.into_iter().filter(|table| !named(table)).collect(),
-            _ => may_change,
-        };
+        let beyond = beyond(server, kinds, database, tables).await?;
         if !beyond.is_empty() {
-            let text = format!(
-                "this account may change {}, which the scenario does not need",
-                beyond.join(", ")
-            );
+            let beyond = listed(beyond.into_iter().map(|(table, verbs)| {
+                let verbs: Vec<String> = verbs.into_iter().collect();
+                format!("{table} ({})", verbs.join(", "))
+            }));
+            let text = format!("this account may do what the scenario does not need: {beyond}");
             findings.note(Severity::Warning, place, text);
         }
     }
     Ok(())
 }
 
-async fn look_at_engines(server: &Server, findings: &mut Findings) -> Result<(), DatabaseError> {
-    let kept = ask(&server.write, MYSQL_KEPT, "name").await?;
-    for statement in [StepKind::Pay, StepKind::Cancel]
-        .iter()
-        .flat_map(|kind| server.compiled.of(*kind))
-    {
-        for table in kept.iter().filter(|table| names(&statement.sql, table)) {
-            let text =
-                format!("uses the table {table}, whose engine cannot roll back: alter table {table} engine = InnoDB");
-            findings.note(Severity::Error, &statement.place, text);
+/// What an account may do to which tables, and no statement of these steps does.
+async fn beyond(
+    server: &Server,
+    kinds: &[StepKind],
+    database: &Database,
+    tables: &str,
+) -> Result<BTreeMap<String, BTreeSet<String>>, DatabaseError> {
+    let dialect = database.dialect();
+    let statements = kinds.iter().flat_map(|kind| server.compiled.of(*kind));
+    let statements: Vec<Vec<String>> = statements.map(|statement| statement.words(dialect)).collect();
+    let mut beyond: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for row in catalogue::rows(database, tables).await? {
+        let (Some(table), Some(verb)) = (row.text("name"), row.text("verb")) else {
+            continue;
+        };
+        let needed = |words: &Vec<String>| needs::done_to(words, &table).contains(verb.as_str());
+        if !statements.iter().any(needed) {
+            beyond.entry(table).or_default().insert(verb);
         }
     }
-    Ok(())
+    Ok(beyond)
 }
 
-async fn ask(database: &Database, sql: &str, column: &str) -> Result<Vec<String>, DatabaseError> {
-    let rows = catalogue::rows(database, sql).await?;
-    Ok(rows.iter().filter_map(|row| row.text(column)).collect())
-}
-
-/// Whether a statement names a table, as a word of its own.
-fn names(sql: &str, table: &str) -> bool {
-    let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    sql.to_lowercase()
-        .split(|c| !is_word(c))
-        .any(|word| word == table.to_lowercase())
+fn listed(all: impl IntoIterator<Item = String>) -> String {
+    let mut all: Vec<String> = all.into_iter().collect();
+    let more = all.len().saturating_sub(NAMED_MAX);
+    all.truncate(NAMED_MAX);
+    match more {
+        0 => all.join(", "),
+        _ => format!("{}, and {more} more", all.join(", ")),
+    }
 }
