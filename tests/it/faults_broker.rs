@@ -1,6 +1,9 @@
 //! The broker and the database cut off, asleep or emptied under running workers: red, then green again without a human.
 
+use std::time::{Duration, Instant};
+
 use bus::frontend::Message;
+use futures::future::join_all;
 use serde_json::Value;
 use testkit::mail::MailServer;
 use testkit::payee::Payee;
@@ -9,6 +12,9 @@ use testkit::process::Process;
 use crate::faults::{Cut, bare, environment, publish_all};
 use crate::fixtures::{MTS, UTILITY, internet_provider, new_ids, online_payment, reservation, sale, utility_payment};
 use crate::world::{PATIENCE, World, ask_through, with};
+
+/// How long a payment and a sale may take together on a machine that does many things at once; alone, milliseconds.
+const PROMPTLY: Duration = Duration::from_secs(4);
 
 /// A mailbox, a payee and cards, and the settings of a process behind these cuts.
 struct Town {
@@ -201,7 +207,7 @@ async fn rubbish_at_full_speed_delays_nobody() {
     let town = Town::found().await;
     let process = town.process(&[]).await;
     let mut rubbish: Vec<Vec<u8>> = Vec::new();
-    for at in 0..40_u8 {
+    for at in 0..100_u8 {
         rubbish.push(format!("{{\"payment_id\": {at}").into_bytes());
         rubbish.push(vec![0xff, at, 0xfe]);
         rubbish.push(
@@ -216,16 +222,35 @@ async fn rubbish_at_full_speed_delays_nobody() {
         rubbish.push([b"[".repeat(100), vec![at]].concat());
     }
     rubbish.push("x".repeat(200_000).into_bytes());
-    for (at, body) in rubbish.iter().enumerate() {
-        let key = ["payment.accepted", "card.sell", "payment.revoke", "card.nonsense"][at % 4];
-        town.world
-            .frontend
-            .send(&Message::new(key, body.clone()))
-            .await
-            .unwrap();
-    }
+    let keys = ["payment.accepted", "card.sell", "payment.revoke", "card.nonsense"];
+    let messages = rubbish.iter().zip(keys.iter().cycle());
+    let messages: Vec<_> = messages.map(|(body, key)| Message::new(*key, body.clone())).collect();
+    let flood = async {
+        let sent = join_all(messages.iter().map(|message| town.world.frontend.send(message))).await;
+        assert!(sent.iter().all(Result::is_ok), "{sent:?}");
+    };
+    // Good ones among the bad: each is told as soon as the one before was answered.
+    let payers = async {
+        let mut longest = Duration::ZERO;
+        for id in new_ids(20) {
+            let begun = Instant::now();
+            let answer = town.world.tell("payment.accepted", &online_payment(&id)).await;
+            assert_eq!(answer["outcome"], "accepted", "{answer}");
+            town.sells(&id).await;
+            longest = longest.max(begun.elapsed());
+        }
+        longest
+    };
+    let ((), longest) = tokio::join!(flood, payers);
+    assert!(longest < PROMPTLY, "a payment and a sale took {longest:?}");
+    let begun = Instant::now();
     let work = town.publish(20).await;
     town.is_done(&work).await;
+    assert!(
+        begun.elapsed() < 4 * PROMPTLY,
+        "it took {:?} to the payee and the mailbox",
+        begun.elapsed()
+    );
     testkit::wait_for("all rubbish to be parked", PATIENCE, async || {
         let parked = town.world.value("SELECT count(*) FROM parked").await;
         (parked == rubbish.len().to_string()).then_some(())

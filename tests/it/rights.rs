@@ -11,31 +11,63 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::cli::{Files, failed};
-use crate::faults::{bare, environment};
+use crate::faults::environment;
 use crate::registers::every;
+use crate::restarts::{Private, Service};
 use crate::world::{PATIENCE, World};
 
-/// A user in one of the roles, for this test only. Roles are the server's: it is dropped with the test.
+/// An installation whose processes have the rights of their roles. On a private server: roles belong to all databases of one,
+/// and stay.
+pub(crate) struct Site {
+    pub(crate) world: World,
+    // Last: the world is taken away from it.
+    private: Private,
+}
+
+impl Site {
+    pub(crate) async fn found() -> Self {
+        let private = Private::start(Service::PostgreSql).await;
+        let world = World::on(private.settings()).await;
+        Self { world, private }
+    }
+
+    /// Runs the file, as whoever sets an installation up does.
+    pub(crate) async fn grant(&self) {
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/grants.sql");
+        let granted = Command::new("psql")
+            .arg(self.world.stand.settings().store.url.expose_secret())
+            .args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--file"])
+            .arg(file)
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .expect("psql is there: `scripts/tools test` installs it");
+        assert!(granted.status.success(), "{granted:?}");
+    }
+
+    /// A new user in one of the roles.
+    pub(crate) async fn user(&self, role: &str) -> User {
+        let name = format!("login_{}", Uuid::new_v4().simple());
+        self.world
+            .sql(&format!("CREATE ROLE {name} LOGIN IN ROLE {role}"))
+            .await;
+        let mut url = Url::parse(self.world.stand.settings().store.url.expose_secret()).unwrap();
+        assert_eq!(
+            url.port(),
+            Url::parse(self.private.url()).unwrap().port(),
+            "nobody else's server"
+        );
+        url.set_username(&name).unwrap();
+        User { url: url.into() }
+    }
+}
+
+/// A user in one of the roles.
 pub(crate) struct User {
-    name: String,
     pub(crate) url: String,
 }
 
 impl User {
-    pub(crate) async fn of(world: &World, role: &str) -> Self {
-        let name = format!("unigate_test_{}", Uuid::new_v4().simple());
-        let password = Uuid::new_v4().simple().to_string();
-        world
-            .sql(&format!(
-                "CREATE ROLE {name} LOGIN PASSWORD '{password}' IN ROLE {role}"
-            ))
-            .await;
-        let mut url = Url::parse(world.stand.settings().store.url.expose_secret()).unwrap();
-        url.set_username(&name).unwrap();
-        url.set_password(Some(&password)).unwrap();
-        Self { name, url: url.into() }
-    }
-
     pub(crate) fn environment(&self, world: &World, mail: &str) -> Vec<(String, String)> {
         environment(
             world,
@@ -47,43 +79,23 @@ impl User {
             ],
         )
     }
-
-    /// The server is as it was.
-    pub(crate) async fn end(self, world: &World) {
-        world.sql(&format!("DROP ROLE {}", self.name)).await;
-    }
-}
-
-pub(crate) async fn grant(world: &World) {
-    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/grants.sql");
-    let granted = Command::new("psql")
-        .arg(world.stand.settings().store.url.expose_secret())
-        .args(["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--file"])
-        .arg(file)
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .expect("psql is there");
-    assert!(granted.status.success(), "{granted:?}");
 }
 
 #[tokio::test]
 async fn registers_are_imported_built_mailed_and_sent_again_with_the_rights_of_each_role() {
-    let world = bare().await;
+    let site = Site::found().await;
+    let world = &site.world;
     let server = MailServer::start("127.0.0.1:0").await.unwrap();
     let mail = format!("smtp://{}?tls=none", server.addr);
     world.payee(&every(2).replace("required = true", "")).await;
     world
         .terminal("id = \"AGENT-1\"\ngroup = \"agents\"\nusers = [\"guest\"]")
         .await;
-    grant(&world).await;
-    let users = ["unigate_operator", "unigate_registers", "unigate_mailer"];
-    let [operator, builder, mailer] = [
-        User::of(&world, users[0]).await,
-        User::of(&world, users[1]).await,
-        User::of(&world, users[2]).await,
-    ];
-    let by_hand = operator.environment(&world, &mail);
+    site.grant().await;
+    let operator = site.user("unigate_operator").await;
+    let builder = site.user("unigate_registers").await;
+    let mailer = site.user("unigate_mailer").await;
+    let by_hand = operator.environment(world, &mail);
     let done = async |arguments: &[&str]| {
         let done = run(&by_hand, arguments).await;
         assert_eq!(done.code, Some(0), "{arguments:?}: {done:?}");
@@ -110,8 +122,8 @@ async fn registers_are_imported_built_mailed_and_sent_again_with_the_rights_of_e
     done(&import).await;
     assert_eq!(world.value("SELECT count(*) FROM payment").await, "3");
 
-    let build = Process::start_ready(&builder.environment(&world, &mail), &["run", "registers"]).await;
-    let send = Process::start_ready(&mailer.environment(&world, &mail), &["run", "mailer"]).await;
+    let build = Process::start_ready(&builder.environment(world, &mail), &["run", "registers"]).await;
+    let send = Process::start_ready(&mailer.environment(world, &mail), &["run", "mailer"]).await;
     server.wait_for_mails(1, PATIENCE).await;
     let register = wait_for("the register to be mailed", PATIENCE, async || {
         let id = world
@@ -178,7 +190,7 @@ async fn registers_are_imported_built_mailed_and_sent_again_with_the_rights_of_e
     .await;
 
     // What a role is not for, it cannot do.
-    let mailer_by_hand = mailer.environment(&world, &mail);
+    let mailer_by_hand = mailer.environment(world, &mail);
     failed(
         &run(&mailer_by_hand, &["registers", "build", "gorvodokanal"]).await,
         1,
@@ -186,7 +198,4 @@ async fn registers_are_imported_built_mailed_and_sent_again_with_the_rights_of_e
     );
     assert!(build.end().await.success());
     assert!(send.end().await.success());
-    for user in [operator, builder, mailer] {
-        user.end(&world).await;
-    }
 }

@@ -7,9 +7,8 @@ use store::{Store, StoreSettings, scratch};
 use testkit::process::{Process, run};
 
 use crate::cli::Files;
-use crate::faults::bare;
 use crate::fixtures::{MTS, about, new_id, reservation, sale};
-use crate::rights::{User, grant};
+use crate::rights::{Site, User};
 use crate::world::{World, with};
 
 /// Nothing is mailed here.
@@ -30,21 +29,22 @@ async fn conflict(world: &World) {
 
 #[tokio::test]
 async fn cards_are_sold_given_instead_and_returned_with_the_rights_of_each_role() {
-    let world = bare().await;
+    let site = Site::found().await;
+    let world = &site.world;
     world.product(MTS).await;
     world.cards("mts-100", 1, 1).await;
-    grant(&world).await;
-    let operator = User::of(&world, "unigate_operator").await;
-    let seller = User::of(&world, "unigate_cards").await;
-    let worker = Process::start_ready(&seller.environment(&world, NO_MAIL), &["run", "cards"]).await;
-    let by_hand = operator.environment(&world, NO_MAIL);
+    site.grant().await;
+    let operator = site.user("unigate_operator").await;
+    let seller = site.user("unigate_cards").await;
+    let worker = Process::start_ready(&seller.environment(world, NO_MAIL), &["run", "cards"]).await;
+    let by_hand = operator.environment(world, NO_MAIL);
     let done = async |arguments: &[&str]| {
         let done = run(&by_hand, arguments).await;
         assert_eq!(done.code, Some(0), "{arguments:?}: {done:?}");
         done.stdout
     };
 
-    conflict(&world).await;
+    conflict(world).await;
     world.cards("mts-100", 2, 4).await;
     let case = world.value("SELECT case_id FROM card_case").await;
     let given = done(&["cards", "cases", "resolve", &case, "--as", "replaced"]).await;
@@ -102,22 +102,17 @@ async fn cards_are_sold_given_instead_and_returned_with_the_rights_of_each_role(
     drop(store);
 
     assert!(worker.end().await.success());
-    for user in [operator, seller] {
-        user.end(&world).await;
-    }
 }
 
 /// Whoever may send a return to another issuer could else have what a colleague asked for sealed to a key of his own.
 #[tokio::test]
 async fn what_a_colleague_asked_to_see_is_sealed_to_nobody_else() {
-    let world = bare().await;
+    let site = Site::found().await;
+    let world = &site.world;
     world.product(MTS).await;
     world.cards("mts-100", 1, 1).await;
-    grant(&world).await;
-    let (asks, peeps) = (
-        User::of(&world, "unigate_operator").await,
-        User::of(&world, "unigate_operator").await,
-    );
+    site.grant().await;
+    let (asks, peeps) = (site.user("unigate_operator").await, site.user("unigate_operator").await);
     let [mine, other] = [(); 2].map(|()| Identity::generate().to_public().to_string());
     let store = |user: &User| {
         let settings = StoreSettings {
@@ -144,7 +139,4 @@ async fn what_a_colleague_asked_to_see_is_sealed_to_nobody_else() {
     let recipients = "SELECT recipients = ARRAY['{}'] FROM disclosure".replace("{}", &mine);
     assert_eq!(world.value(&recipients).await, "t");
     assert!(disclosures::give_up(&store(&peeps), asked.disclosure_id).await.unwrap());
-    for user in [asks, peeps] {
-        user.end(&world).await;
-    }
 }

@@ -10,6 +10,7 @@
 pub mod batch;
 mod checkpoint;
 mod context;
+mod core_files;
 pub mod courier;
 mod declarations;
 mod http;
@@ -32,6 +33,7 @@ mod transact;
 
 pub use checkpoint::checkpoint;
 pub use context::{Context, Nudge};
+pub use core_files::no_core_files;
 pub use late::tell_late_registers;
 pub use outcome::{Effect, Handled, Outcome, Reply, emit};
 pub use readiness::Readiness;

@@ -11,7 +11,7 @@ use crate::incoming::Incoming;
 use crate::outcome::{Effect, Outcome, Reply};
 use crate::sweep::{self, Swept};
 use crate::transact::{Concluded, INTERNAL_ERROR, Transactor};
-use crate::{Context, Nudge};
+use crate::{Context, Nudge, checkpoint};
 
 /// Looks for facts put back to this worker, now and then and when nudged.
 pub(crate) fn spawn<W: BatchWorker>(transactor: Arc<Transactor<W>>) {
@@ -70,6 +70,7 @@ async fn conclude<W: BatchWorker>(
             None
         }
     };
+    checkpoint(W::NAME, "before_commit_of_parked");
     tx.commit().await?;
     Ok(Concluded {
         answers: vec![answer],

@@ -6,8 +6,9 @@ use std::sync::OnceLock;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
-/// lapin logs a returned message whole, which may hold what a payer entered (our supervisor says what it finds); lettre logs passwords and mails at debug.
-const QUIET: &str = "lapin=off,lettre=info,pgp=off,calamine=off";
+/// lapin logs a returned message whole, which may hold what a payer entered (our supervisor says what it finds); lettre logs
+/// passwords and mails at debug, tokio-postgres what goes into every statement.
+const QUIET: &str = "lapin=off,lettre=info,tokio_postgres=info,pgp=off,calamine=off";
 
 /// Starts the log. `UNIGATE_LOG` is a filter (`info`, `debug`, `info,unikassa=debug`), `UNIGATE_LOG_FORMAT` is `text` or
 /// `json`. Lines go to standard error: standard output belongs to what a command prints.

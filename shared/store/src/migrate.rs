@@ -8,8 +8,12 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, NoTls};
 
+pub use template::create_from_template;
+
 use crate::pool::{session_config, tls};
 use crate::{StoreError, StoreSettings};
+
+mod template;
 
 mod embedded {
     refinery::embed_migrations!("../../migrations");
@@ -77,81 +81,6 @@ pub async fn create_database(settings: &StoreSettings) -> Result<(), StoreError>
         Err(error) if error.code() == Some(&SqlState::UNIQUE_VIOLATION) => Ok(()),
         other => Ok(other?),
     }
-}
-
-/// Creates the database the settings name as a copy of a template with this program's schema, made when there is none
-/// yet: for tests and demos, which need many and need them fast. A leftover template of other migrations does no harm.
-pub async fn create_from_template(settings: &StoreSettings) -> Result<(), StoreError> {
-    let (server, name) = server_of(settings)?;
-    let template = format!("unigate_template_{}", fingerprint_of_migrations());
-    let client = connect(&server).await?;
-    // Held over making and copying: a template somebody is connected to cannot be copied.
-    client
-        .batch_execute("SET statement_timeout = 0; SET lock_timeout = 0")
-        .await?;
-    client
-        .execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK])
-        .await?;
-    let there: bool = client
-        .query_one(
-            "SELECT exists(SELECT 1 FROM pg_database WHERE datname = $1)",
-            &[&template],
-        )
-        .await?
-        .get(0);
-    if !there {
-        make_template(&server, &client, &template).await?;
-    }
-    client
-        .batch_execute(&format!(
-            "CREATE DATABASE {} TEMPLATE {}",
-            quoted(&name),
-            quoted(&template)
-        ))
-        .await?;
-    client
-        .execute("SELECT pg_advisory_unlock($1)", &[&MIGRATION_LOCK])
-        .await?;
-    Ok(())
-}
-
-/// Under another name until it is whole: a killed test run leaves no half-made template behind under the right one.
-async fn make_template(server: &StoreSettings, client: &Client, template: &str) -> Result<(), StoreError> {
-    let draft = format!("{template}_draft");
-    client
-        .batch_execute(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(&draft)))
-        .await?;
-    let mut url = url::Url::parse(server.url.expose_secret()).map_err(StoreError::unreadable)?;
-    url.set_path(&draft);
-    migrate(&StoreSettings {
-        url: SecretString::from(url.to_string()),
-        ..server.clone()
-    })
-    .await?;
-    // The migrating session may take a moment to be gone.
-    client
-        .execute(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = $1",
-            &[&draft],
-        )
-        .await?;
-    Ok(client
-        .batch_execute(&format!(
-            "ALTER DATABASE {} RENAME TO {}",
-            quoted(&draft),
-            quoted(template)
-        ))
-        .await?)
-}
-
-fn fingerprint_of_migrations() -> String {
-    use sha2::{Digest, Sha256};
-    let mut hash = Sha256::new();
-    for migration in embedded::migrations::runner().get_migrations() {
-        hash.update(migration.to_string());
-        hash.update(migration.checksum().to_be_bytes());
-    }
-    hex::encode(&hash.finalize()[..6])
 }
 
 /// Drops the database the settings name with everybody in it: for the demo and the tests, of databases they made.

@@ -215,3 +215,46 @@ pub(crate) fn tls(settings: &StoreSettings) -> Result<MakeRustlsConnect, StoreEr
         .with_no_client_auth();
     Ok(MakeRustlsConnect::new(config))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ssl_mode_of(url: &str) -> SslMode {
+        let settings = StoreSettings {
+            url: url.into(),
+            pool_size: 1,
+            ca_file: None,
+            application_name: "test".into(),
+        };
+        session_config(&settings).unwrap().get_ssl_mode()
+    }
+
+    #[test]
+    fn tls_is_required_beyond_the_loopback_unless_the_url_says_otherwise() {
+        for local in [
+            "postgres://u@localhost/d",
+            "postgres://u@[::1]/d",
+            "host=/run/postgresql",
+        ] {
+            assert_eq!(ssl_mode_of(local), SslMode::Disable, "{local}");
+        }
+        assert_eq!(ssl_mode_of("postgres://u@database/d"), SslMode::Require);
+        assert_eq!(ssl_mode_of("postgres://u@database/d?sslmode=prefer"), SslMode::Prefer);
+    }
+
+    #[test]
+    fn the_database_of_the_compose_file_is_not_asked_for_tls_that_it_has_not() {
+        let compose = include_str!("../../../compose.yaml");
+        let mut urls = compose
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("UNIGATE_DATABASE_URL: "));
+        let url = urls.next().unwrap();
+        let (before, rest) = url.split_once("${").unwrap();
+        let (_, after) = rest.split_once('}').unwrap();
+        let url = format!("{before}secret{after}");
+        assert!(url.contains("@database:5432/"), "{url}");
+        assert_eq!(ssl_mode_of(&url), SslMode::Disable);
+        assert_eq!(urls.next(), None);
+    }
+}

@@ -4,8 +4,10 @@
 //! rest reads what a check from outside compares with: what must have been told as events, what a register must hold,
 //! what is still under way. Everything here only reads, and reads whole tables: it is for people, never for workers.
 
+mod acts;
 mod checks;
 mod look;
+mod secrets;
 
 pub use checks::{Finding, check_all};
 pub use look::{
