@@ -13,9 +13,9 @@ use testkit::wait_for;
 use tokio::process::Command;
 
 use crate::cli::Files;
-use crate::faults::{bare, environment};
+use crate::faults::environment;
 use crate::fixtures::new_id;
-use crate::rights::{User, grant};
+use crate::rights::Site;
 use crate::world::PATIENCE;
 
 /// A register file of somebody's, in the way files outside are named.
@@ -36,15 +36,16 @@ fn artifacts_of(told: &str) -> Value {
 
 #[tokio::test]
 async fn a_worker_that_is_led_to_another_installations_files_leaves_them_and_says_so() {
-    let world = bare().await;
+    let site = Site::found().await;
+    let world = &site.world;
     let files = Files::new();
     let kept = somebodys(files.path());
     let url = format!("file://{}", files.path().display());
     // With no more rights than such a worker has.
-    grant(&world).await;
-    let worker = User::of(&world, "unigate_registers").await;
+    site.grant().await;
+    let worker = site.user("unigate_registers").await;
     let led = environment(
-        &world,
+        world,
         &[("UNIGATE_ARTIFACTS_URL", &url), ("UNIGATE_DATABASE_URL", &worker.url)],
     );
     for marked in [false, true] {
@@ -84,7 +85,6 @@ async fn a_worker_that_is_led_to_another_installations_files_leaves_them_and_say
     files.write(MARK, &id);
     let told = artifacts_of(&run(&led, &["doctor", "--format", "json"]).await.stdout);
     assert_eq!(told["result"], "ok", "{told}");
-    worker.end(&world).await;
 }
 
 #[tokio::test]
