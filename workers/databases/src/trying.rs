@@ -190,7 +190,10 @@ async fn tried(source: &Source, server: &Server, kind: StepKind, due: &Due, anyw
     let mut tx = server.write.begin(Access::Write).await.map_err(in_full)?;
     let ended = try_within(source, server, kind, due, &mut tx, &mut lines).await;
     tx.rollback().await.map_err(in_full)?;
-    ended?;
+    ended.map_err(|why| match left.is_empty() {
+        true => why,
+        false => format!("{why}; what was tried may be there to stay: {}", left.join("; ")),
+    })?;
     let calls = [StepKind::Pay, kind].iter().any(|step| server.compiled.calls(*step));
     let unseen = calls && server.write.dialect() == Dialect::Odbc;
     let unseen = unseen.then(|| "whether a procedure has kept what it did cannot be known by way of ODBC".to_owned());

@@ -86,13 +86,6 @@ pub(super) fn mysql_datetime(bytes: &[u8]) -> Option<DateTime> {
     .ok()
 }
 
-/// Whether a date of MySQL's is `0000-00-00`, which its older tables keep where there is none.
-pub(super) fn is_mysql_zero(bytes: &[u8]) -> bool {
-    bytes
-        .split_first()
-        .is_some_and(|(_, rest)| rest.iter().take(4).all(|byte| *byte == 0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,9 +131,5 @@ mod tests {
         );
         assert_eq!(mysql(&[7, 0xea, 7, 13, 23, 10, 2, 11]), None);
         assert_eq!(mysql(&[]), None);
-        for zero in [&[0][..], &[4, 0, 0, 0, 0], &[7, 0, 0, 0, 0, 10, 2, 11]] {
-            assert!(is_mysql_zero(zero) && mysql(zero).is_none(), "{zero:?}");
-        }
-        assert!(!is_mysql_zero(&[4, 0xea, 7, 0, 0]) && !is_mysql_zero(&[]));
     }
 }

@@ -238,8 +238,9 @@ fn is_read(kind: &MySqlTypeInfo) -> bool {
     READ.contains(&name) || name.ends_with(" UNSIGNED") || <String as sqlx::Type<MySql>>::compatible(kind)
 }
 
-/// Values come in the binary form; `None` for a type that is not read. A date of zeros says that there is none.
+/// Values come in the binary form; `None` for a type that is not read.
 fn read_cell(value: MySqlValueRef<'_>, type_name: &str) -> Option<Cell> {
+    // To the driver a date of zeros is null too.
     if value.is_null() {
         return Some(Cell::Null);
     }
@@ -253,14 +254,8 @@ fn read_cell(value: MySqlValueRef<'_>, type_name: &str) -> Option<Cell> {
         }
         "FLOAT" | "DOUBLE" => decode(value).map(Cell::Real),
         "DECIMAL" | "JSON" => decode(value).map(Cell::Text),
-        "DATE" | "DATETIME" | "TIMESTAMP" => {
-            let bytes: &[u8] = decode(value)?;
-            match binary::mysql_datetime(bytes) {
-                _ if binary::is_mysql_zero(bytes) => Some(Cell::Null),
-                Some(day) if type_name == "DATE" => Some(Cell::Text(day.date().to_string())),
-                moment => moment.map(Cell::Local),
-            }
-        }
+        "DATE" => binary::mysql_datetime(decode(value)?).map(|day| Cell::Text(day.date().to_string())),
+        "DATETIME" | "TIMESTAMP" => binary::mysql_datetime(decode(value)?).map(Cell::Local),
         _ if is_text => decode(value).map(Cell::Text),
         _ => None,
     }

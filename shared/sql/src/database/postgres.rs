@@ -57,8 +57,8 @@ impl Postgres {
     pub(super) fn open(url: &str, limits: &Limits) -> Result<Self, DatabaseError> {
         let (seconds, read_only) = (limits.timeout.as_secs(), limits.read_only);
         // Well before the statement's own end: who waits for a row is told so, and does not look like a server that hangs. A
-        // row that others wait for as well is waited for twice, first for one's turn.
-        let lock_milliseconds = limits.timeout.as_millis() / 4;
+        // row that others wait for as well is waited for twice, first for one's turn. A deadlock is looked for after a second.
+        let lock_milliseconds = (limits.timeout.as_millis() * 2 / 5).max(1200);
         let options = PgConnectOptions::from_str(url)
             .map_err(|error| DatabaseError::Url(error.to_string()))?
             .application_name(limits.application)
