@@ -36,12 +36,12 @@ fn sealed_by(argv: &str) -> String {
 /// time it says what it was given, and fails.
 fn seal_at_last(files: &str, mark: &str) -> String {
     // What comes through a pipe ends only when everything was written.
-    let (some, all) = match files {
-        "-" => ("head -c 200".to_owned(), "cat".to_owned()),
-        _ => (format!("cat {files}"), format!("cat {files}")),
+    let (some, from) = match files {
+        "-" => ("head -c 200".to_owned(), String::new()),
+        _ => (format!("cat {files}"), format!(" {files}")),
     };
     let script = format!(
-        "if [ -e {mark}-2 ]; then rev {files}; elif [ -e {mark}-1 ]; then touch {mark}-2; {all} >&2; exit 3; \
+        "if [ -e {mark}-2 ]; then rev{from}; elif [ -e {mark}-1 ]; then touch {mark}-2; cat{from} >&2; exit 3; \
          else {some} >/dev/null; touch {mark}-1; exec sleep 30; fi"
     );
     sealed_by(&format!("[\"/bin/sh\", \"-c\", \"{script}\"]"))
