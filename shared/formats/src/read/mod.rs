@@ -10,7 +10,7 @@ mod xlsx;
 
 use std::collections::BTreeMap;
 
-use domain::declaration::{Fact, FormatKind};
+use domain::declaration::{Fact, FormatKind, Formulas};
 use domain::money::parse_major;
 use domain::{Amount, Currency};
 use jiff::civil::{Date, Time};
@@ -213,8 +213,11 @@ impl Reading<'_> {
         })
     }
 
-    /// What an agent that disarms formulas as we do has put in front.
+    /// Without what an agent that disarms formulas as we do has put in front; where nobody does, it is the payer's own.
     fn undisarmed<'t>(&self, text: &'t str) -> &'t str {
+        if self.layout.style.formulas == Formulas::Keep {
+            return text;
+        }
         let bare = text.strip_prefix('\'').filter(|bare| bare.starts_with(FORMULA_SIGNS));
         bare.unwrap_or(text)
     }
