@@ -134,7 +134,9 @@ impl Office {
     }
 
     pub(super) async fn revoke(&mut self, which: usize) {
-        let Some(paid) = self.paid.get_mut(which) else { return };
+        let Some(paid) = self.paid.iter_mut().rev().nth(which) else {
+            return;
+        };
         let tx = self.store.begin().await.unwrap();
         let terminal = TerminalId::parse("T-1").unwrap();
         let revoked = payments::revoke(&tx, paid.id, &terminal, None, |_| None).await.unwrap();

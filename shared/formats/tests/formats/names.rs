@@ -38,9 +38,9 @@ fn heads() -> Vec<Head> {
 
 #[test]
 fn a_long_text_pushes_nothing_out_of_a_name() {
-    let payee = long_winded("file_name = \"{{ payee_name }}_{{ constants.purpose }}_{{ date }}_{{ sequence }}\"");
-    Layout::try_out(&payee).unwrap();
-    let layout = Layout::of(&payee).unwrap();
+    let long = long_winded("file_name = \"{{ payee_name }}_{{ constants.purpose }}_{{ date }}_{{ sequence }}\"");
+    Layout::try_out(&long).unwrap();
+    let layout = Layout::of(&long).unwrap();
     let names: Vec<String> = heads().iter().map(|head| layout.file_name(head).unwrap()).collect();
     let (name, purpose) = ("Ж".repeat(40), "о".repeat(40));
     assert_eq!(names[0], format!("{name}_{purpose}_2026-11-24_41-1of3.registered"));
@@ -48,6 +48,13 @@ fn a_long_text_pushes_nothing_out_of_a_name() {
     assert_eq!(names.last(), Some(&last));
     assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "{names:?}");
     assert!(names.iter().all(|name| name.len() <= 240), "{names:?}");
+    // Letters of one byte: more of them than would do.
+    let mut latin = payee("file_name = \"{{ payee_name }}_{{ bank }}_{{ mail }}_{{ date }}_{{ sequence }}\"");
+    (latin.name, latin.requisites.bank) = ("Z".repeat(200), Some("b".repeat(200)));
+    latin.register.as_mut().unwrap().mail_to = vec![format!("{}@example.org", "m".repeat(60))];
+    let name = Layout::of(&latin).unwrap().file_name(&heads()[0]).unwrap();
+    let texts = ["Z", "b", "m"].map(|letter| letter.repeat(40)).join("_");
+    assert_eq!(name, format!("{texts}_2026-11-24_41-1of3.csv"));
 }
 
 #[test]
