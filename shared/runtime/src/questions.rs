@@ -143,3 +143,31 @@ impl<A: Answerer> Desk<A> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By the broker goes what `take` leaves.
+    #[test]
+    fn a_question_is_taken_by_who_answers_here_while_he_has_a_hand_free() {
+        let (here, question) = (Here::default(), Delivery::new("payment.check", "{}"));
+        let permits = Arc::new(Semaphore::new(1));
+        let (queue, free) = (Queue::DatabasesQuestions, permits.clone());
+        assert!(!here.take(queue, &question), "nobody answers here");
+        here.open(
+            queue,
+            Arc::new(move |asked| asked.routing_key == "payment.check" && free.try_acquire().is_ok()),
+        );
+        assert!(here.take(queue, &question));
+        assert!(
+            !here.take(Queue::UnikassaQuestions, &question),
+            "it is another gateway's"
+        );
+        let taken = permits.try_acquire().unwrap();
+        assert!(!here.take(queue, &question), "he has his hands full");
+        drop(taken);
+        here.close(queue);
+        assert!(!here.take(queue, &question), "he has ended");
+    }
+}
