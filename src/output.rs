@@ -145,7 +145,7 @@ fn text_of(value: &Value) -> String {
 /// A spreadsheet takes text that begins like a formula for one.
 fn harmless(value: &Value) -> String {
     let text = printable(&text_of(value));
-    let is_formula = text.starts_with(['=', '+', '-', '@']) && !value.is_number();
+    let is_formula = formats::begins_formula(&text) && !value.is_number();
     if is_formula { format!("'{text}") } else { text }
 }
 

@@ -28,7 +28,8 @@ pub(crate) fn text(raw: &str, formulas: Formulas) -> Cow<'_, str> {
 /// What a spreadsheet's formula begins with; some take the full-width signs of Asian keyboards for the same.
 pub(crate) const FORMULA_SIGNS: [char; 8] = ['=', '+', '-', '@', '＝', '＋', '－', '＠'];
 
-fn begins_formula(raw: &str) -> bool {
+/// Whether a spreadsheet would take text for a formula, or for what it trims to one.
+pub fn begins_formula(raw: &str) -> bool {
     raw.starts_with(FORMULA_SIGNS) || raw.starts_with(['\t', '\r'])
 }
 

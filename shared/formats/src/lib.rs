@@ -23,6 +23,7 @@ mod trial;
 mod values;
 mod write;
 
+pub use clean::begins_formula;
 pub use error::{FormatError, Spot};
 pub use head::Head;
 pub use layout::Layout;

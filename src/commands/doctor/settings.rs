@@ -54,7 +54,12 @@ fn shown(settings: &Settings) -> Vec<(&'static str, String)> {
         path.as_ref()
             .map_or("none".to_owned(), |path| path.display().to_string())
     };
-    let Settings { store, bus, .. } = settings;
+    let Settings {
+        store, bus, artifacts, ..
+    } = settings;
+    let or_none = |value: Option<String>| value.unwrap_or_else(|| "none".to_owned());
+    let limit = |limit: Option<u32>| or_none(limit.map(|most| most.to_string()));
+    let secret = |value: &Option<SecretString>| value.as_ref().map_or("none", |_| "set").to_owned();
     vec![
         ("UNIGATE_DATABASE_URL", without_password(&store.url)),
         ("UNIGATE_DATABASE_CA_FILE", file(&store.ca_file)),
@@ -68,8 +73,25 @@ fn shown(settings: &Settings) -> Vec<(&'static str, String)> {
             "UNIGATE_SMTP_URL",
             settings.smtp_url.as_ref().map_or("none".to_owned(), without_password),
         ),
+        ("UNIGATE_SMTP_CA_FILE", file(&settings.smtp_ca_file)),
         ("UNIGATE_MAIL_FROM", settings.mail_from.clone()),
         ("UNIGATE_ALERT_MAIL_TO", settings.alert_mail_to.join(", ")),
+        (
+            "UNIGATE_ALERT_MAIL_SECONDS",
+            settings.alert_mail_pause.as_secs().to_string(),
+        ),
+        ("UNIGATE_ARTIFACTS_URL", or_none(artifacts.url.clone())),
+        ("UNIGATE_ARTIFACTS_ABOVE_BYTES", artifacts.above_bytes.to_string()),
+        ("UNIGATE_ARTIFACTS_S3_ENDPOINT", or_none(artifacts.s3.endpoint.clone())),
+        ("UNIGATE_ARTIFACTS_S3_REGION", artifacts.s3.region.clone()),
+        (
+            "UNIGATE_ARTIFACTS_S3_ACCESS_KEY_ID",
+            or_none(artifacts.s3.access_key_id.clone()),
+        ),
+        (
+            "UNIGATE_ARTIFACTS_S3_SECRET_ACCESS_KEY",
+            secret(&artifacts.s3.secret_access_key),
+        ),
         (
             "UNIGATE_VAULT_IDENTITY_FILE",
             settings.vault_identity_file.display().to_string(),
@@ -79,11 +101,17 @@ fn shown(settings: &Settings) -> Vec<(&'static str, String)> {
             settings.vault_identity.as_ref().map_or("none", |_| "***").to_owned(),
         ),
         ("UNIGATE_PGP_KEY_FILE", file(&settings.pgp_key_file)),
-        (
-            "UNIGATE_PGP_KEY_PASSWORD",
-            settings.pgp_key_password.as_ref().map_or("none", |_| "set").to_owned(),
-        ),
+        ("UNIGATE_PGP_KEY_PASSWORD", secret(&settings.pgp_key_password)),
         ("UNIGATE_TERMINALS_OPEN", settings.terminals_open.to_string()),
+        ("UNIGATE_TERMINAL_HOLDS", limit(settings.terminal_limits.holds)),
+        (
+            "UNIGATE_TERMINAL_SALES_PER_HOUR",
+            limit(settings.terminal_limits.sales_per_hour),
+        ),
+        (
+            "UNIGATE_TERMINAL_UNSOLD_PER_HOUR",
+            limit(settings.terminal_limits.unsold_per_hour),
+        ),
         (
             "UNIGATE_SWEEP_SECONDS",
             settings.sweep_interval.as_secs_f64().to_string(),
@@ -126,7 +154,27 @@ fn misspelt(values: &[(&str, String)]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    #[test]
+    fn no_setting_that_is_read_is_called_misspelt() {
+        let asked = RefCell::new(BTreeSet::new());
+        let settings = Settings::from_lookup(|name| {
+            asked.borrow_mut().insert(name.to_owned());
+            None
+        });
+        let values = shown(&settings.unwrap());
+        let known: BTreeSet<&str> = values.iter().map(|(name, _)| *name).chain(OTHERS).collect();
+        let asked = asked.into_inner();
+        let missing: Vec<&String> = asked
+            .iter()
+            .filter(|name| name.starts_with("UNIGATE_") && !known.contains(name.as_str()))
+            .collect();
+        assert!(asked.len() > 20 && missing.is_empty(), "{missing:?}");
+    }
 
     #[test]
     fn passwords_are_not_shown() {

@@ -192,7 +192,7 @@ fn expected_row(member: &Member, fields: &[String], currency: &str) -> Vec<Strin
 
 /// As it may stand in a file that somebody opens with a spreadsheet.
 fn disarmed(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@']) {
+    if formats::begins_formula(text) {
         format!("'{text}")
     } else {
         text.to_owned()
