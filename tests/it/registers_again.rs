@@ -305,6 +305,32 @@ async fn a_file_that_comes_back_is_judged_by_its_own_payees_register_and_part() 
 }
 
 #[tokio::test]
+async fn a_file_of_a_further_series_is_read_by_that_series_own_layout() {
+    let series = r#"
+    [[register.series]]
+    name = "meters"
+    when = { field = "meter_cold", pattern = ".+" }
+    format = "dbf"
+    zip = false
+"#;
+    let (world, server) = utility(&format!("{}{series}", every(1))).await;
+    pay_some(&world, 1).await;
+    let mail = server.wait_for_mails(1, PATIENCE).await.remove(0);
+    let sent = &mail.attachments[0];
+    assert!(sent.file_name.starts_with("gorvodokanal-meters-"), "{}", sent.file_name);
+    // The byte at its end that closes a table is one that some programs leave out.
+    let mut changed = sent.bytes.to_vec();
+    assert_eq!(changed.pop(), Some(0x1a));
+    let files = Files::new();
+    let (code, told) = looked_at(&world, &files.write_bytes("payments.dbf", &changed), "gorvodokanal").await;
+    assert_eq!(
+        (code, &told["found_by"], &told["series"], &told["count"]),
+        (Some(0), &json!("payments"), &json!("meters"), &json!(1)),
+        "{told}"
+    );
+}
+
+#[tokio::test]
 async fn copies_of_any_period_may_hold_what_is_open() {
     let (world, server) = utility(&every(2)).await;
     pay_some(&world, 3).await;

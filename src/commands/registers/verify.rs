@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
+use domain::declaration::Payee;
 use domain::ids::{Number, PayeeId, RegisterId};
 use domain::money::Currency;
 use formats::Layout;
@@ -79,31 +80,39 @@ async fn find(
     if let Some(found) = like.into_iter().next() {
         return Ok(Some((found.register, Some(found))));
     }
-    let (layout, currency) = match payee {
+    let (layouts, currency) = match payee {
         Some(payee) => declared(operator, payee).await?,
         // Amounts do not matter yet: one of three digits reads those of any other, too.
-        None => (None, Currency::parse("KWD")?),
+        None => (vec![None], Currency::parse("KWD")?),
     };
-    let Contents::Payments(payments) = contents(bytes, layout.as_ref(), currency) else {
-        return Ok(None);
-    };
-    for number in payments.keys().take(NAMED_MAX) {
-        if let Some(id) = ledger::register_of(&operator.store, Number::new(*number)?, payee).await? {
-            return Ok(Some((id, None)));
+    for layout in layouts {
+        let Contents::Payments(payments) = contents(bytes, layout.as_ref(), currency) else {
+            continue;
+        };
+        for number in payments.keys().take(NAMED_MAX) {
+            if let Some(id) = ledger::register_of(&operator.store, Number::new(*number)?, payee).await? {
+                return Ok(Some((id, None)));
+            }
         }
     }
     Ok(None)
 }
 
-/// The layout that a payee's registers have now, and the payee's currency.
-async fn declared(operator: &Operator, payee: &PayeeId) -> anyhow::Result<(Option<Layout>, Currency)> {
+/// The layouts that a payee's registers have now, one for each of its series, and the payee's currency.
+async fn declared(operator: &Operator, payee: &PayeeId) -> anyhow::Result<(Vec<Option<Layout>>, Currency)> {
     let all = declarations::load(&operator.store).await?;
     let Some(found) = all.payees.get(payee) else {
         bail!("no payee {payee} is declared")
     };
-    let registers = found.value.register.is_some();
-    let layout = registers.then(|| Layout::of(&found.value)).transpose()?;
-    Ok((layout, found.value.currency))
+    let payee: &Payee = &found.value;
+    let Some(registers) = &payee.register else {
+        return Ok((vec![None], payee.currency));
+    };
+    let layouts = registers
+        .series_names()
+        .map(|series| Layout::of(&payee.clone().for_series(series)).map(Some))
+        .collect::<Result<_, _>>()?;
+    Ok((layouts, payee.currency))
 }
 
 async fn compare(
