@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use domain::declaration::{
     DELIVERED_SERIES, Declaration, Gateway, Payee, Product, RegisterProfile, Terminal, TerminalGroup, TerminalLimits,
-    mask_secrets,
+    Zone, mask_secrets,
 };
 use domain::ids::{PayeeId, ProductId, TerminalId};
 use jiff::Timestamp;
@@ -206,7 +206,10 @@ async fn declare_series(tx: &Tx, payee: &Payee, profile: &RegisterProfile) -> Re
             payee.id
         )));
     }
-    check_zone(tx, payee, profile).await?;
+    check_zone(tx, &profile.time_zone, || {
+        format!("payee {}: register.time_zone", payee.id)
+    })
+    .await?;
     // What an online payee gets registers of is what was delivered to it.
     let (names, holds): (Vec<&str>, _) = match payee.gateway {
         Gateway::Registers => (profile.series_names().collect(), "accepted"),
@@ -221,52 +224,29 @@ async fn declare_series(tx: &Tx, payee: &Payee, profile: &RegisterProfile) -> Re
     .map(drop)
 }
 
-/// Registers are numbered within days of the payee's zone, by the database: a zone that only the program knows would stop
-/// the building of everybody's registers.
-async fn check_zone(tx: &Tx, payee: &Payee, profile: &RegisterProfile) -> Result<(), StoreError> {
-    let zone = profile.time_zone.name();
+/// The database works out which day it is in a zone, for many at once: one that only the program knows would stop the
+/// building of everybody's registers, and the selling of everybody's cards.
+async fn check_zone(tx: &Tx, zone: &Zone, place: impl FnOnce() -> String) -> Result<(), StoreError> {
+    let zone = zone.name();
     let known = tx
         .query_one("SELECT date_trunc('day', clock_timestamp(), $1)", &[&zone])
         .await;
     known.map(drop).map_err(|error| match error {
-        StoreError::Data(_) => StoreError::Changed(format!(
-            "payee {}: register.time_zone: the database does not know `{zone}`",
-            payee.id
-        )),
+        StoreError::Data(_) => StoreError::Changed(format!("{}: the database does not know `{zone}`", place())),
         other => other,
     })
 }
 
 /// Declares a product.
 pub async fn apply_product(tx: &Tx, product: &Product, who: &str) -> Result<Applied, StoreError> {
-    let before = lock_current(
-        tx,
-        "SELECT version, declaration FROM product WHERE product_id = $1 FOR UPDATE",
-        product.id.as_str(),
-    )
-    .await?;
-    let declaration = serde_json::to_value(product)?;
-    let Some((applied, version)) = next_version(&before, &declaration) else {
-        return Ok(Applied::Unchanged);
+    check_zone(tx, &product.time_zone, || format!("product {}: time_zone", product.id)).await?;
+    let sql = Plain {
+        current: "SELECT version, declaration FROM product WHERE product_id = $1 FOR UPDATE",
+        write: "INSERT INTO product (product_id, version, declaration) VALUES ($1, $2, $3)
+                ON CONFLICT (product_id) DO UPDATE SET version = excluded.version, declaration = excluded.declaration,
+                    updated_at = clock_timestamp()",
     };
-    tx.execute(
-        "INSERT INTO product (product_id, version, declaration) VALUES ($1, $2, $3)
-         ON CONFLICT (product_id) DO UPDATE SET version = excluded.version, declaration = excluded.declaration,
-             updated_at = clock_timestamp()",
-        &[&product.id.as_str(), &version, &declaration],
-    )
-    .await?;
-    finish(
-        tx,
-        "products apply",
-        "product",
-        product.id.as_str(),
-        who,
-        before.map(|(_, old)| old),
-        declaration,
-    )
-    .await?;
-    Ok(applied)
+    apply_plain(tx, sql, product, who).await
 }
 
 /// Declares a terminal.

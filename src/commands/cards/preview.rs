@@ -22,8 +22,8 @@ pub(super) async fn dry_run(operator: &Operator, args: &Args, password: Option<S
     let Some(product) = declared.products.get(&args.product) else {
         bail!("product {} is not declared", args.product);
     };
-    let today = imports::today(&operator.store).await?;
     let product = product.value.clone();
+    let today = imports::today(&operator.store, &product.time_zone).await?;
     let path = args.file.clone();
     let looking = tokio::task::spawn_blocking(move || {
         let mut file = std::fs::File::open(&path).map_err(|error| error.to_string())?;

@@ -124,10 +124,7 @@ pub async fn withdraw_expiring(store: &Store, declarations: &Declarations) -> Re
     let mut rules: Vec<ExpiryRule> = declarations
         .products
         .values()
-        .map(|declared| ExpiryRule {
-            product: declared.value.id.clone(),
-            days_left: declared.value.withdraw_days_before_expiry,
-        })
+        .map(|declared| ExpiryRule::of(&declared.value))
         .collect();
     rules.sort_by(|left, right| left.product.cmp(&right.product));
     let mut all = 0;

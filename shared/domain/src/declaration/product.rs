@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::profile_register::check_address;
-use super::{CardFileProfile, Declaration, Findings, check_name, has_repeats, is_false};
+use super::{CardFileProfile, Declaration, Findings, Zone, check_name, has_repeats, is_false};
 use crate::card::HOLD_LADDER;
 use crate::ids::{PayeeId, ProductId};
 use crate::invalid::Invalid;
@@ -57,6 +57,9 @@ pub struct Product {
     /// A card is withdrawn when fewer days than this are left until its last one, 0 to 3650; 0 = when that is past.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub withdraw_days_before_expiry: u32,
+    /// Whose days last days are: a card is good to the end of its last one there.
+    #[serde(default = "Zone::utc", skip_serializing_if = "Zone::is_utc")]
+    pub time_zone: Zone,
     /// No cards are reserved.
     #[serde(default, skip_serializing_if = "is_false")]
     pub suspended: bool,

@@ -43,6 +43,11 @@ impl Zone {
         }
     }
 
+    /// Whether it is the default.
+    pub(crate) fn is_utc(&self) -> bool {
+        self.name == "UTC"
+    }
+
     /// The name as declared.
     pub fn name(&self) -> &str {
         &self.name

@@ -340,6 +340,11 @@ fn everything_wrong_is_told_at_once() {
         ),
         (
             "low_stock = 50",
+            "time_zone = \"Mars/Olympus\"",
+            "time_zone: must be a time zone of the IANA database",
+        ),
+        (
+            "low_stock = 50",
             "receipt = \"{{ serial\"",
             "receipt: line 1: syntax error",
         ),

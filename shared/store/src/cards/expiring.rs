@@ -1,9 +1,11 @@
 //! Cards whose last day is near or past: taken out of stock before anybody is sold one.
 
+use domain::declaration::{Product, Zone};
 use domain::ids::ProductId;
 use jiff::civil::Date;
 use serde_json::json;
 
+use super::day_in;
 use crate::audit::{self, Act};
 use crate::{Store, StoreError};
 
@@ -17,6 +19,19 @@ pub struct ExpiryRule {
     pub product: ProductId,
     /// A card with fewer days left, its last one not counted, is withdrawn; 0 = when its last day is past.
     pub days_left: u32,
+    /// Whose days they are.
+    pub time_zone: Zone,
+}
+
+impl ExpiryRule {
+    /// That of a product as declared.
+    pub fn of(product: &Product) -> Self {
+        Self {
+            product: product.id.clone(),
+            days_left: product.withdraw_days_before_expiry,
+            time_zone: product.time_zone.clone(),
+        }
+    }
 }
 
 /// What was withdrawn of a product.
@@ -28,33 +43,36 @@ pub struct Withdrawn {
     pub serials: Vec<String>,
 }
 
-/// Withdraws up to `most` available cards of each product that come too near their last day by the database's date; one
-/// that is held is left until it comes back. Each product's share is in the audit log, by serial.
+/// Withdraws up to `most` available cards of each product that come too near their last day by the database's clock, in
+/// the product's time zone; one that is held is left until it comes back. Each product's share is in the audit log, by serial.
 pub async fn withdraw_expiring(store: &Store, rules: &[ExpiryRule], most: i64) -> Result<Vec<Withdrawn>, StoreError> {
     let products: Vec<&str> = rules.iter().map(|rule| rule.product.as_str()).collect();
     let days: Vec<i32> = rules
         .iter()
         .map(|rule| i32::try_from(rule.days_left).unwrap_or(i32::MAX))
         .collect();
+    let zones: Vec<&str> = rules.iter().map(|rule| rule.time_zone.name()).collect();
     let tx = store.begin().await?;
-    let rows = tx
-        .query(
-            "WITH near AS (
-                 SELECT near.card_id FROM UNNEST($1::text[], $2::int[]) AS rule (product_id, days_left)
+    let sql = format!(
+        "WITH near AS (
+                 SELECT near.card_id FROM (
+                     SELECT product_id, {} + days_left AS good_until
+                     FROM UNNEST($1::text[], $2::int[], $4::text[]) AS declared (product_id, days_left, zone) OFFSET 0
+                 ) rule
                  CROSS JOIN (VALUES ('fresh'), ('returned')) AS pools (pool)
                  CROSS JOIN LATERAL (
                      SELECT card_id FROM card
                      WHERE card.product_id = rule.product_id AND state = 'available' AND card.pool = pools.pool
-                       AND expires_on IS NOT NULL AND expires_on < current_date + rule.days_left
+                       AND expires_on IS NOT NULL AND expires_on < rule.good_until
                      ORDER BY expires_on, pos LIMIT $3 FOR UPDATE SKIP LOCKED
                  ) near
              )
              UPDATE card SET state = 'withdrawn', out_of_date = true, updated_at = clock_timestamp()
              WHERE card_id = ANY(ARRAY(SELECT card_id FROM near))
              RETURNING product_id, serial, expires_on",
-            &[&products, &days, &most],
-        )
-        .await?;
+        day_in("zone")
+    );
+    let rows = tx.query(&sql, &[&products, &days, &most, &zones]).await?;
     let mut withdrawn = Vec::new();
     for rule in rules {
         let own = rows.iter().filter(|row| row.get::<_, &str>(0) == rule.product.as_str());

@@ -62,6 +62,11 @@ pub(crate) const BY_SERIAL: &str = "(SELECT card_id FROM card_identity WHERE pro
 pub(crate) const COLUMNS: &str = "card.card_id, card.product_id, card.pos, card.batch_id, card.serial, card.sealed, card.state, \
      card.reservation_id, card.public_fields, card.face_value, card.price, card.expires_on";
 
+/// Which day it is in a time zone, by the database's clock. `zone` is SQL.
+pub(crate) fn day_in(zone: &str) -> String {
+    format!("(statement_timestamp() AT TIME ZONE {zone})::date")
+}
+
 pub(crate) fn card_of(row: &Row, from: usize) -> Result<Card, StoreError> {
     Ok(Card {
         card_id: row.get(from),

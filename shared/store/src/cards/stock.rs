@@ -3,6 +3,7 @@
 use domain::ids::ProductId;
 use tokio_postgres::Row;
 
+use super::day_in;
 use crate::{Store, StoreError, Tx};
 
 /// The rate of selling is that of so many days, unless said otherwise.
@@ -48,13 +49,22 @@ pub async fn stock(store: &Store) -> Result<Vec<Stock>, StoreError> {
 /// sold, only what [`settle_sold`] has not come to yet. So it costs what there is, not what there ever was.
 pub async fn stock_at_rate(store: &Store, rate_days: u32) -> Result<Vec<Stock>, StoreError> {
     let rate_days = rate_days.max(1);
-    let rows = store.query(COUNTS, &[&f64::from(rate_days)]).await?;
+    let rows = store.query(&counts(), &[&f64::from(rate_days)]).await?;
     rows.iter().map(|row| stock_of(row, rate_days)).collect()
 }
 
+/// The first last day with which a card of product `p` is still sold, worked out once per product.
+fn good_until() -> String {
+    format!(
+        "SELECT {} + coalesce((p.declaration ->> 'withdraw_days_before_expiry')::int, 0) AS good_until OFFSET 0",
+        day_in("coalesce(p.declaration ->> 'time_zone', 'UTC')")
+    )
+}
+
 /// Each count has one index: what is in stock by its pool, what runs out by its day, the others by their state.
-const COUNTS: &str = "
-    WITH recent AS (
+fn counts() -> String {
+    format!(
+        "WITH recent AS (
         SELECT product_id, count(*) AS sold FROM reservation
         WHERE state = 'sold' AND ended_at >= statement_timestamp() - $1::float8 * interval '1 day' GROUP BY product_id
     )
@@ -63,9 +73,9 @@ const COUNTS: &str = "
                 AND pool = 'fresh' ORDER BY pos OFFSET 0) fresh),
            (SELECT count(*) FROM card c WHERE c.product_id = p.product_id AND state = 'available' AND pool = 'returned'),
            (SELECT count(*) FROM card c WHERE c.product_id = p.product_id AND state = 'available' AND pool = 'fresh'
-                AND expires_on IS NOT NULL AND expires_on < current_date + near.days),
+                AND expires_on IS NOT NULL AND expires_on < near.good_until),
            (SELECT count(*) FROM card c WHERE c.product_id = p.product_id AND state = 'available' AND pool = 'returned'
-                AND expires_on IS NOT NULL AND expires_on < current_date + near.days),
+                AND expires_on IS NOT NULL AND expires_on < near.good_until),
            (SELECT count(*) FROM card c WHERE c.product_id = p.product_id AND state = 'reserved'),
            (SELECT count(*) FROM card c WHERE c.product_id = p.product_id AND state = 'lapsed'),
            coalesce(kept.sold_settled, 0) + (SELECT count(*) FROM reservation r WHERE r.product_id = p.product_id
@@ -79,12 +89,13 @@ const COUNTS: &str = "
            coalesce((p.declaration ->> 'low_stock')::bigint, 0),
            coalesce(p.declaration ->> 'reissue_exposed', 'false') <> 'false'
     FROM product p
-    CROSS JOIN LATERAL (
-        SELECT coalesce((p.declaration ->> 'withdraw_days_before_expiry')::int, 0) AS days OFFSET 0
-    ) near
+    CROSS JOIN LATERAL ({}) near
     LEFT JOIN product_stock kept USING (product_id)
     LEFT JOIN recent USING (product_id)
-    ORDER BY p.product_id";
+    ORDER BY p.product_id",
+        good_until()
+    )
+}
 
 /// Adds sales that are over and done with to the kept count of sold cards, product by product. A sale is written with the
 /// time of its transaction's statements, and no transaction lasts for an hour: what ended before that is all there.
@@ -152,16 +163,15 @@ pub async fn available(tx: &Tx, products: &[ProductId], most: i64) -> Result<Vec
     let ids: Vec<&str> = products.iter().map(ProductId::as_str).collect();
     // The order keeps the planner on the indexes of what is left: unordered, a small `most` reads through all that was sold.
     // After no days (never) is never.
-    let rows = tx
-        .query(
-            "SELECT w.product_id,
+    let sql = format!(
+        "SELECT w.product_id,
                     (SELECT count(*) FROM (SELECT FROM card c WHERE c.product_id = w.product_id AND state = 'available'
-                         AND pool = 'fresh' AND (expires_on IS NULL OR expires_on >= current_date)
+                         AND pool = 'fresh' AND (expires_on IS NULL OR expires_on >= near.good_until)
                          ORDER BY pos LIMIT $2) fresh),
                     (SELECT count(*) FROM (SELECT FROM card c WHERE c.product_id = w.product_id AND state = 'available'
                          AND pool = 'returned'
                          AND came_back_at <= statement_timestamp() - reissue.after_days * interval '1 day'
-                         AND (expires_on IS NULL OR expires_on >= current_date)
+                         AND (expires_on IS NULL OR expires_on >= near.good_until)
                          ORDER BY came_back_at, pos LIMIT $2) returned)
              FROM UNNEST($1::text[]) WITH ORDINALITY AS w (product_id, place)
              LEFT JOIN product p USING (product_id)
@@ -169,10 +179,11 @@ pub async fn available(tx: &Tx, products: &[ProductId], most: i64) -> Result<Vec
                  SELECT CASE p.declaration ->> 'reissue_exposed' WHEN 'true' THEN 0 WHEN 'false' THEN NULL
                              ELSE (p.declaration ->> 'reissue_exposed')::float8 END AS after_days OFFSET 0
              ) reissue
+             CROSS JOIN LATERAL ({}) near
              ORDER BY w.place",
-            &[&ids, &most],
-        )
-        .await?;
+        good_until()
+    );
+    let rows = tx.query(&sql, &[&ids, &most]).await?;
     rows.iter()
         .map(|row| {
             Ok(Available {

@@ -7,19 +7,20 @@
 //!
 //! A product is sold by position, or, where it says so, by last day: its dated cards are a list of their own, walked by an
 //! index of that order, and those without a day come after it. No card is given whose last day is nearer than the product
-//! allows, whether or not the sweep that withdraws those has come by.
+//! allows, whether or not the sweep that withdraws those has come by. Which day it is, is the product's own affair: that of its time
+//! zone, by the database's clock.
 
 mod marks;
 
 use std::collections::HashMap;
 
-use domain::declaration::Product;
+use domain::declaration::{Product, Zone};
 use domain::ids::ProductId;
 use jiff::civil::Date;
 use tokio_postgres::Row;
 
 use self::marks::{List, Place};
-use super::{COLUMNS, Card, card_of};
+use super::{COLUMNS, Card, card_of, day_in};
 use crate::{StoreError, Tx};
 
 pub use self::marks::Watermarks;
@@ -37,6 +38,8 @@ pub struct Want {
     pub expiring_first: bool,
     /// How many days a card must have left, its last one not counted.
     pub days_left: u32,
+    /// Whose days they are.
+    pub time_zone: Zone,
 }
 
 impl Want {
@@ -48,6 +51,7 @@ impl Want {
             returned_after_days: product.reissue_exposed.after_days(),
             expiring_first: product.issue_expiring_first,
             days_left: product.withdraw_days_before_expiry,
+            time_zone: product.time_zone.clone(),
         }
     }
 
@@ -172,38 +176,56 @@ async fn look_up(tx: &Tx, looks: &[Look<'_>], round: List) -> Result<Vec<Row>, S
         .map(|look| i64::try_from(look.most).unwrap_or(i64::MAX))
         .collect();
     let days: Vec<i32> = looks.iter().map(|look| look.want.days_left()).collect();
+    let zones: Vec<&str> = looks.iter().map(|look| look.want.time_zone.name()).collect();
     if round == List::Expiring {
         let after_days: Vec<Date> = looks.iter().map(|look| look.after.day).collect();
         return tx
-            .query(&by_day(), &[&products, &after_days, &afters, &counts, &days])
+            .query(&by_day(), &[&products, &afters, &counts, &days, &zones, &after_days])
             .await;
     }
     let dated_too: Vec<bool> = looks.iter().map(|look| look.list == List::All).collect();
-    tx.query(&by_position(), &[&products, &afters, &counts, &days, &dated_too])
-        .await
+    tx.query(
+        &by_position(),
+        &[&products, &afters, &counts, &days, &zones, &dated_too],
+    )
+    .await
+}
+
+/// What is wanted, a row per product, each with the first last day that is far enough: worked out once, not per card.
+fn wanted(names: &str, arrays: &str) -> String {
+    format!(
+        "(SELECT asked.*, {} + asked.days_left AS good_until FROM UNNEST({arrays}) AS asked ({names}) OFFSET 0) want",
+        day_in("asked.zone")
+    )
 }
 
 fn by_position() -> String {
+    let want = wanted(
+        "product_id, after, most, days_left, zone, dated_too",
+        "$1::text[], $2::bigint[], $3::bigint[], $4::int[], $5::text[], $6::boolean[]",
+    );
     format!(
-        "SELECT taken.* FROM UNNEST($1::text[], $2::bigint[], $3::bigint[], $4::int[], $5::boolean[])
-              AS want (product_id, after, most, days_left, dated_too)
+        "SELECT taken.* FROM {want}
          CROSS JOIN LATERAL (
              SELECT {COLUMNS}, card.expires_on AS last_day FROM card
              WHERE card.product_id = want.product_id AND state = 'available' AND pool = 'fresh' AND pos > want.after
-               AND (expires_on IS NULL OR (want.dated_too AND expires_on >= current_date + want.days_left))
+               AND (expires_on IS NULL OR (want.dated_too AND expires_on >= want.good_until))
              ORDER BY pos LIMIT want.most FOR UPDATE SKIP LOCKED
          ) taken"
     )
 }
 
 fn by_day() -> String {
+    let want = wanted(
+        "product_id, after, most, days_left, zone, after_day",
+        "$1::text[], $2::bigint[], $3::bigint[], $4::int[], $5::text[], $6::date[]",
+    );
     format!(
-        "SELECT taken.* FROM UNNEST($1::text[], $2::date[], $3::bigint[], $4::bigint[], $5::int[])
-              AS want (product_id, after_day, after, most, days_left)
+        "SELECT taken.* FROM {want}
          CROSS JOIN LATERAL (
              SELECT {COLUMNS}, card.expires_on AS last_day FROM card
              WHERE card.product_id = want.product_id AND state = 'available' AND pool = 'fresh' AND expires_on IS NOT NULL
-               AND (expires_on, pos) > (want.after_day, want.after) AND expires_on >= current_date + want.days_left
+               AND (expires_on, pos) > (want.after_day, want.after) AND expires_on >= want.good_until
              ORDER BY expires_on, pos LIMIT want.most FOR UPDATE SKIP LOCKED
          ) taken"
     )
@@ -223,22 +245,26 @@ async fn add_returned(tx: &Tx, wants: &[Want], taken: &mut Taken) -> Result<(), 
         .map(|want| i64::try_from(want.count - found(taken, want)).unwrap_or(i64::MAX))
         .collect();
     let days: Vec<i32> = short.iter().map(|want| want.days_left()).collect();
+    let zones: Vec<&str> = short.iter().map(|want| want.time_zone.name()).collect();
     let after: Vec<f64> = short
         .iter()
         .map(|want| f64::from(want.returned_after_days.unwrap_or_default()))
         .collect();
+    let want = wanted(
+        "product_id, most, days_left, zone, after_days",
+        "$1::text[], $2::bigint[], $3::int[], $4::text[], $5::float8[]",
+    );
     let sql = format!(
-        "SELECT taken.* FROM UNNEST($1::text[], $2::bigint[], $3::int[], $4::float8[])
-              AS want (product_id, most, days_left, after_days)
+        "SELECT taken.* FROM {want}
          CROSS JOIN LATERAL (
              SELECT {COLUMNS} FROM card
              WHERE card.product_id = want.product_id AND state = 'available' AND pool = 'returned'
                AND came_back_at <= statement_timestamp() - want.after_days * interval '1 day'
-               AND (expires_on IS NULL OR expires_on >= current_date + want.days_left)
+               AND (expires_on IS NULL OR expires_on >= want.good_until)
              ORDER BY came_back_at, pos LIMIT want.most FOR UPDATE SKIP LOCKED
          ) taken"
     );
-    for row in &tx.query(&sql, &[&products, &counts, &days, &after]).await? {
+    for row in &tx.query(&sql, &[&products, &counts, &days, &zones, &after]).await? {
         let card = card_of(row, 0)?;
         taken.entry(card.product.clone()).or_default().push(card);
     }

@@ -7,7 +7,7 @@ use domain::declaration::Product;
 use domain::ids::{ProductId, ReservationId, TerminalId};
 use uuid::Uuid;
 
-use crate::cards::{BY_SERIAL, Want};
+use crate::cards::{BY_SERIAL, Want, day_in};
 use crate::reservations::{sell_instead, uuids};
 use crate::{StoreError, Tx, declarations};
 
@@ -91,11 +91,12 @@ async fn take(
 ) -> Result<Option<(i64, String)>, StoreError> {
     let want = Want::of(product, 1);
     let worth = product.face_value.minor();
+    let today = day_in("$6::text");
     for (which, order) in lists(&want) {
         let sql = format!(
             "SELECT card.card_id, card.serial FROM card
              WHERE card.product_id = $1 AND card.state = 'available' AND {which}
-               AND (card.expires_on IS NULL OR card.expires_on >= current_date + $3::int)
+               AND (card.expires_on IS NULL OR card.expires_on >= (SELECT {today} + $3::int))
                AND coalesce(card.face_value, $4::bigint) = (SELECT face_value FROM reservation WHERE reservation_id = $5)
                AND ($2::text IS NULL OR card.card_id = {BY_SERIAL})
              ORDER BY {order} LIMIT 1 FOR UPDATE OF card SKIP LOCKED"
@@ -103,7 +104,14 @@ async fn take(
         let row = tx
             .query_opt(
                 &sql,
-                &[&product.id.as_str(), &serial, &want.days_left(), &worth, &instead_of],
+                &[
+                    &product.id.as_str(),
+                    &serial,
+                    &want.days_left(),
+                    &worth,
+                    &instead_of,
+                    &want.time_zone.name(),
+                ],
             )
             .await?;
         if let Some(row) = row {

@@ -1,6 +1,7 @@
 //! A card file as a job: handed in, taken up, told of, ended or cancelled. Whatever a worker writes about one is fenced by
 //! the token of its lease.
 
+use domain::declaration::Zone;
 use domain::ids::ProductId;
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::audit::{self, Act};
+use crate::cards::day_in;
 use crate::{Store, StoreError, Tx};
 
 /// How long a worker may be silent before its file is another's, in seconds.
@@ -155,9 +157,10 @@ pub async fn chunk(store: &Store, import_id: Uuid, n: i32) -> Result<Option<Vec<
     Ok(row.map(|row| row.get(0)))
 }
 
-/// Today by the database's clock: cards are judged by it.
-pub async fn today(store: &Store) -> Result<Date, StoreError> {
-    Ok(store.query_one("SELECT current_date", &[]).await?.get(0))
+/// Today in a product's time zone, by the database's clock: its cards are judged by it.
+pub async fn today(store: &Store, zone: &Zone) -> Result<Date, StoreError> {
+    let sql = format!("SELECT {}", day_in("$1::text"));
+    Ok(store.query_one(&sql, &[&zone.name()]).await?.get(0))
 }
 
 /// Takes up a file that waits, or one whose worker fell silent and which is not given up ([`super::give_up_deadly`]): `only`, or else the oldest. Files of one product are

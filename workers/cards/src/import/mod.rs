@@ -162,13 +162,13 @@ async fn give_up_deadly(store: &Store) -> Result<(), StoreError> {
 }
 
 async fn work(store: &Store, vault: &Arc<Vault>, keys: &Keys, claimed: &Arc<Claimed>) -> Result<Finished, StoreError> {
-    let today = imports::today(store).await?;
     let vault_version = vault.version();
     let declared = store::declarations::load(store).await?;
     let Some(product) = declared.products.get(&claimed.product) else {
         let why = "the product's declaration cannot be read by this version";
         return refuse(store, claimed, Report::of_whole_file(why), None).await;
     };
+    let today = imports::today(store, &product.value.time_zone).await?;
     let source = Source {
         store: store.clone(),
         vault: vault.clone(),

@@ -1,8 +1,11 @@
 //! Cards with a last day: sold in the order in which they run out where the product says so, never too near to it, and
 //! withdrawn by the system.
 
+pub(crate) mod zones;
+
 use std::collections::BTreeSet;
 
+use domain::declaration::Zone;
 use futures::future::join_all;
 use jiff::ToSpan;
 use jiff::civil::Date;
@@ -17,7 +20,7 @@ use crate::stand::{Stand, id, release, reserve, sell};
 
 /// A card per row, `None` = without a last day; the rest is days from today.
 async fn stock(stand: &Stand, product: &str, cards: &[(&str, Option<i32>)]) {
-    let today = store::imports::today(&stand.store).await.unwrap();
+    let today = store::imports::today(&stand.store, &Zone::utc()).await.unwrap();
     let row = |(serial, days): &(&str, Option<i32>)| {
         let last = days.map(|days| day(today, days).to_string()).unwrap_or_default();
         format!("{serial},{last},{product}823144{serial}\n")

@@ -42,7 +42,7 @@ async fn a_look_says_of_every_file_what_its_import_does() {
     stand.product("p", json!({})).await;
     let product = json!({"id": "p", "name": "p", "face_value": 1, "price": 1, "currency": "RUB"});
     let product: Product = serde_json::from_value(product).unwrap();
-    let today = today(&stand.store).await.unwrap();
+    let today = today(&stand.store, &product.time_zone).await.unwrap();
     let strict = Options {
         strict: true,
         ..Options::default()

@@ -2,6 +2,7 @@
 
 use domain::card::{CardState, Wanted};
 use domain::ids::ProductId;
+use jiff::ToSpan;
 use serde_json::{Value, json};
 use store::StoreError;
 use store::cards::Reported;
@@ -10,6 +11,7 @@ use testkit::leak::digits;
 use uuid::Uuid;
 
 use super::outcomes;
+use crate::expiring::zones::today_in;
 use crate::stand::{Stand, id, release, reserve, reserve_briefly, sell, with};
 
 impl Stand {
@@ -219,9 +221,16 @@ async fn a_withdrawn_card_that_does_not_work_is_faulty_for_who_paid_for_it() {
 
 #[tokio::test]
 async fn an_operator_gives_what_a_terminal_would_be_given() {
+    // At any moment one of them has another day than UTC.
+    for zone in ["Etc/GMT+12", "Pacific/Kiritimati"] {
+        gives_what_a_terminal_would_be_given(zone).await;
+    }
+}
+
+async fn gives_what_a_terminal_would_be_given(zone: &str) {
     let stand = Stand::new().await;
     let rules = json!({
-        "reissue_exposed": false, "withdraw_days_before_expiry": 5, "issue_expiring_first": true,
+        "reissue_exposed": false, "withdraw_days_before_expiry": 5, "issue_expiring_first": true, "time_zone": zone,
     });
     stand.product("p", rules).await;
     stand
@@ -231,9 +240,9 @@ async fn an_operator_gives_what_a_terminal_would_be_given() {
     let back = id();
     stand.one(reserve(back, "p")).await;
     stand.one(release(back)).await;
-    let soon = stand.sql("SELECT (current_date + 4)::text").await.remove(0);
+    let [soon, later] = [4, 5].map(|days| today_in(zone).checked_add(days.days()).unwrap());
     let file = format!(
-        "serial,pin,expires_on\nundated,{},\nsoon,{},{soon}\nlater,{},2999-01-01\n",
+        "serial,pin,expires_on\nundated,{},\nsoon,{},{soon}\nlater,{},{later}\n",
         digits(3),
         digits(4),
         digits(5)
