@@ -34,3 +34,37 @@ alter table reservation
 create unique index reservation_of_card on reservation (card_id) where state in ('held', 'lapsed', 'sold');
 drop index reservation_live;
 drop index reservation_sold;
+
+-- Rows move as the transition tables say (CardState::may_become, ReservationState::may_become): nothing undoes a sale, what was
+-- withdrawn (and may have gone back to its issuer) or does not work is never in stock again, and what was shredded stays so.
+-- Held against those tables by the test `the_schema_lets_rows_move_as_the_model_does_and_refuses_the_rest`. After the row,
+-- not before it: then a row that may move is neither locked once more nor is anything called for it.
+create function life_is_over() returns trigger language plpgsql as $$
+begin
+    raise exception '% violates its life: %', tg_table_name,
+        case when old.state = new.state then 'what was shredded stays so'
+             else format('%s does not become %s', old.state, new.state) end
+        using errcode = 'check_violation', constraint = tg_name, table = tg_table_name;
+end $$;
+create trigger card_moves after update of state, sealed on card for each row
+    when (old.state <> new.state and
+              case old.state
+                  when 'available' then new.state = 'lapsed'
+                  when 'reserved' then false
+                  when 'lapsed' then new.state = 'reserved'
+                  when 'sold' then true
+                  else new.state <> 'sold'
+              end
+          or old.sealed is null and new.sealed is not null and old.state = 'sold')
+    execute function life_is_over();
+create trigger reservation_moves after update of state on reservation for each row
+    when (old.state <> new.state and
+              case old.state
+                  when 'held' then new.state not in ('sold', 'lapsed', 'released', 'superseded')
+                  when 'lapsed' then new.state not in ('sold', 'expired', 'superseded')
+                  when 'expired' then new.state not in ('sold', 'conflict')
+                  when 'released' then new.state not in ('sold', 'conflict')
+                  when 'superseded' then new.state <> 'conflict'
+                  else true
+              end)
+    execute function life_is_over();

@@ -134,18 +134,93 @@ async fn the_schema_takes_cards_as_the_model_has_them_and_no_others() {
 }
 
 #[tokio::test]
-async fn two_reservations_of_a_card_are_together_as_the_model_has_them() {
-    const LOST: &str = "the card of what was superseded, or paid for in vain, was bought by another";
+async fn the_schema_lets_rows_move_as_the_model_does_and_refuses_the_rest() {
     let (_stand, store) = shop().await;
-    let reached = reached("together ");
-    // As the model has each of them with a card.
-    let shape = |state: ReservationState| match state {
+    let mut wrong = Vec::new();
+    let mut hold = |allowed: bool, taken: bool, what: String| {
+        if allowed != taken {
+            wrong.push(format!("{what}: {}", if taken { "taken" } else { "refused" }));
+        }
+    };
+    for from in CardState::ALL {
+        for to in CardState::ALL {
+            // Shown and somebody's, but where it is in stock: so it may be in any state.
+            let begin = card("two", from.as_str(), from != CardState::Available, true, "returned");
+            scratch::sql(&store, &begin).await.unwrap();
+            let owner = if to == CardState::Available {
+                "NULL"
+            } else {
+                "gen_random_uuid()"
+            };
+            let state = to.as_str();
+            let sql = format!("UPDATE card SET state = '{state}', reservation_id = {owner} WHERE serial = 'two'");
+            let allowed = from == to || from.may_become(to);
+            hold(
+                allowed,
+                takes(&store, &sql).await,
+                format!("card {} -> {state}", from.as_str()),
+            );
+            scratch::sql(&store, "DELETE FROM card WHERE serial = 'two'")
+                .await
+                .unwrap();
+        }
+    }
+    for from in ReservationState::ALL {
+        for to in ReservationState::ALL {
+            let (sale, ended_by) = shape(from);
+            scratch::sql(&store, &reservation(from.as_str(), true, sale, ended_by))
+                .await
+                .unwrap();
+            let allowed = from == to || from.may_become(to);
+            hold(
+                allowed,
+                takes(&store, &becomes(to)).await,
+                format!("reservation {} -> {}", from.as_str(), to.as_str()),
+            );
+            scratch::sql(&store, "DELETE FROM reservation").await.unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    // What was shredded is not put back.
+    scratch::sql(&store, &card("two", "sold", true, true, "returned"))
+        .await
+        .unwrap();
+    let sealed = async |to: &str| takes(&store, &format!("UPDATE card SET sealed = {to} WHERE serial = 'two'")).await;
+    assert!(sealed("NULL").await && !sealed("'again'").await);
+}
+
+/// A reservation of a card in this state, as the model has it: whether its sale was told, and what ended it.
+fn shape(state: ReservationState) -> (bool, &'static str) {
+    match state {
         ReservationState::Held | ReservationState::Lapsed => (false, "-"),
         ReservationState::Expired => (false, "grace"),
         ReservationState::Released => (false, "release"),
         ReservationState::Superseded => (false, "superseded"),
         ReservationState::Sold | ReservationState::Conflict => (true, "sale"),
+    }
+}
+
+/// The only reservation is made one of this state, in all that a row of that state has.
+fn becomes(state: ReservationState) -> String {
+    let (sale, ended_by) = shape(state);
+    let told = if sale {
+        "sale_fingerprint = '\\x00', paid_at = now(), amount = 1, late = false, surplus = 0"
+    } else {
+        "sale_fingerprint = NULL, paid_at = NULL, amount = NULL, late = NULL, surplus = NULL"
     };
+    let ended = if ended_by == "-" {
+        "ended_at = NULL, ended_by = NULL".to_owned()
+    } else {
+        format!("ended_at = now(), ended_by = '{ended_by}'")
+    };
+    format!("UPDATE reservation SET state = '{}', {told}, {ended}", state.as_str())
+}
+
+#[tokio::test]
+async fn two_reservations_of_a_card_are_together_as_the_model_has_them() {
+    const LOST: &str = "the card of what was superseded, or paid for in vain, was bought by another";
+    let (_stand, store) = shop().await;
+    let reached = reached("together ");
     let mut found_later = Vec::new();
     for one in ReservationState::ALL {
         for another in ReservationState::ALL {

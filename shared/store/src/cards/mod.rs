@@ -95,11 +95,11 @@ fn fields_of(stored: Option<Value>) -> Vec<(String, String)> {
     fields.into_iter().filter_map(text).collect()
 }
 
-/// Takes cards that cannot be opened out of stock: their rows are damaged, and no terminal can be given them.
+/// Takes those of these cards that are in stock and cannot be opened out of it: their rows are damaged, and no terminal can be given them.
 pub async fn mark_faulty(tx: &Tx, card_ids: &[i64]) -> Result<(), StoreError> {
     faulty::note(tx, card_ids, "the cards worker", "its details do not open").await?;
     tx.execute(
-        "UPDATE card SET state = 'faulty', updated_at = clock_timestamp() WHERE card_id = ANY($1) AND state <> 'sold'",
+        "UPDATE card SET state = 'faulty', updated_at = clock_timestamp() WHERE card_id = ANY($1) AND state = 'available'",
         &[&card_ids],
     )
     .await
