@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
-use cards::import::{FILE_MAX_BYTES, File, ImportId, Keys, Options, submit_file, work_one_with};
+use cards::import::{FILE_MAX_BYTES, File, ImportId, Keys, Options, Stop, submit_file, work_one_with};
 use cards::vault::{self, Vault, VaultError};
 use domain::declaration::{SecretRef, SecretSource};
 use domain::ids::ProductId;
@@ -192,7 +192,7 @@ impl Helper<'_> {
                 progress.set_message(format!("no cards worker took import {id}: working it off here"));
                 let settings = &self.operator.settings;
                 let keys = Keys::read(settings.pgp_key_file.as_deref(), settings.pgp_key_password.as_ref())?;
-                work_one_with(store, &vault, &keys, Some(id)).await?;
+                work_one_with(store, &vault, &keys, Some(id), &Stop::never()).await?;
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSES.1);

@@ -33,7 +33,8 @@ pub(crate) fn spawn(context: &Context, vault: Arc<Vault>, keys: Keys) {
     sweep::spawn(context, "cards.imports", Nudge::Imports, move |context| {
         let (vault, keys) = (vault.clone(), keys.clone());
         async move {
-            let finished = import::work_one_with(&context.store, &vault, &keys, None).await?;
+            let stop = import::Stop::with(context.shutdown.clone());
+            let finished = import::work_one_with(&context.store, &vault, &keys, None, &stop).await?;
             Ok(if finished.is_some() { Swept::More } else { Swept::Idle })
         }
     });

@@ -27,6 +27,7 @@ use store::imports::{self, Claimed, LEASE_SECONDS};
 use store::notices::{self, NewNotice};
 use store::{Store, StoreError};
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::vault::Vault;
@@ -44,6 +45,9 @@ pub type ImportId = Uuid;
 /// How often a worker says that it is there, and how far it has come.
 const TOLD_EVERY: Duration = Duration::from_millis(500);
 
+/// How long a file may still take once this process is told to end. What is left of an orderly end is for giving the file back.
+const FINISHED_WITHIN: Duration = Duration::from_secs(10);
+
 /// Why a file is refused that nobody could read to its end.
 const DEADLY: &str = "its worker died three times";
 
@@ -59,6 +63,39 @@ impl Keys {
     pub fn read(pgp_key: Option<&Path>, password: Option<&SecretString>) -> Result<Self, PgpKeyError> {
         let pgp = pgp_key.map(|file| PgpKey::read(file, password)).transpose()?;
         Ok(Self { pgp: pgp.map(Arc::new) })
+    }
+}
+
+/// When a worker leaves off.
+#[derive(Clone, Debug)]
+pub struct Stop {
+    /// Cancelled when the process should end.
+    pub shutdown: CancellationToken,
+    /// How long after that a file may still be finished; one that is not, is given back.
+    pub patience: Duration,
+}
+
+impl Stop {
+    /// As this process is told to end.
+    pub fn with(shutdown: CancellationToken) -> Self {
+        Self {
+            shutdown,
+            patience: FINISHED_WITHIN,
+        }
+    }
+
+    /// Not at all.
+    pub fn never() -> Self {
+        Self::with(CancellationToken::new())
+    }
+
+    /// A file whose cards are being entered is near its end, and is not left off any more.
+    async fn is_due(&self, owned: &AtomicBool) {
+        self.shutdown.cancelled().await;
+        tokio::time::sleep(self.patience).await;
+        while owned.load(Ordering::Relaxed) {
+            tokio::time::sleep(TOLD_EVERY).await;
+        }
     }
 }
 
@@ -82,24 +119,26 @@ enum Verdict {
     Refused(Report, Option<[u8; 32]>),
 }
 
-/// [`work_one_with`] no keys but the vault's.
+/// [`work_one_with`] no keys but the vault's, and to the end.
 pub async fn work_one(
     store: &Store,
     vault: &Arc<Vault>,
     only: Option<ImportId>,
 ) -> Result<Option<Finished>, StoreError> {
-    work_one_with(store, vault, &Keys::default(), only).await
+    work_one_with(store, vault, &Keys::default(), only, &Stop::never()).await
 }
 
 /// Takes up one file (`only` this one, or the oldest that waits) and works it off. `None`: nothing to take up, or it was
-/// cancelled meanwhile.
+/// cancelled meanwhile, or given back because of `stop`.
 ///
-/// A failure of the database leaves the file to be taken up again; so does a worker that dies.
+/// A failure of the database leaves the file to be taken up again; so does a worker that dies, or that is told to `stop`. Of
+/// these only a death counts against the file: whoever could give it back has not died of it.
 pub async fn work_one_with(
     store: &Store,
     vault: &Arc<Vault>,
     keys: &Keys,
     only: Option<ImportId>,
+    stop: &Stop,
 ) -> Result<Option<Finished>, StoreError> {
     // A file is entered for the vault as it is now; a worker that cannot open that leaves the file to another.
     vault.refresh(store).await?;
@@ -108,16 +147,18 @@ pub async fn work_one_with(
         return Ok(None);
     };
     let claimed = Arc::new(claimed);
-    match work(store, vault, keys, &claimed).await {
-        Ok(finished) => {
+    match work(store, vault, keys, &claimed, stop).await {
+        Ok(Some(finished)) => {
             tell(&claimed, &finished);
             Ok(Some(finished))
         }
+        Ok(None) => {
+            give_back(store, &claimed).await;
+            tracing::info!(import = %claimed.import_id, "a card file was given back: this process ends");
+            Ok(None)
+        }
         Err(error) if error.is_retryable() => {
-            // At once if that can be done; else when the lease is over.
-            if let Err(error) = imports::give_back(store, &claimed).await {
-                tracing::debug!(import = %claimed.import_id, %error, "a card file is left to its lease");
-            }
+            give_back(store, &claimed).await;
             Err(error)
         }
         Err(StoreError::Changed(why)) => {
@@ -130,6 +171,13 @@ pub async fn work_one_with(
             tell(&claimed, &finished);
             Ok(Some(finished))
         }
+    }
+}
+
+/// At once if that can be done; else when the lease is over.
+async fn give_back(store: &Store, claimed: &Claimed) {
+    if let Err(error) = imports::give_back(store, claimed).await {
+        tracing::debug!(import = %claimed.import_id, %error, "a card file is left to its lease");
     }
 }
 
@@ -161,12 +209,19 @@ async fn give_up_deadly(store: &Store) -> Result<(), StoreError> {
     }
 }
 
-async fn work(store: &Store, vault: &Arc<Vault>, keys: &Keys, claimed: &Arc<Claimed>) -> Result<Finished, StoreError> {
+/// Reads a file and enters it; none = it was told to stop.
+async fn work(
+    store: &Store,
+    vault: &Arc<Vault>,
+    keys: &Keys,
+    claimed: &Arc<Claimed>,
+    stop: &Stop,
+) -> Result<Option<Finished>, StoreError> {
     let vault_version = vault.version();
     let declared = store::declarations::load(store).await?;
     let Some(product) = declared.products.get(&claimed.product) else {
         let why = "the product's declaration cannot be read by this version";
-        return refuse(store, claimed, Report::of_whole_file(why), None).await;
+        return refuse(store, claimed, Report::of_whole_file(why), None).await.map(Some);
     };
     let today = imports::today(store, &product.value.time_zone).await?;
     let source = Source {
@@ -200,11 +255,16 @@ async fn work(store: &Store, vault: &Arc<Vault>, keys: &Keys, claimed: &Arc<Clai
         };
         enter::enter(&entering, &owned).await
     };
-    let outcome = with_lease(store, claimed, &progress, &owned, whole).await;
+    let outcome = tokio::select! {
+        biased;
+        outcome = with_lease(store, claimed, &progress, &owned, whole) => outcome.map(Some),
+        () = stop.is_due(&owned) => Ok(None),
+    };
     progress.stop.store(true, Ordering::Relaxed);
     match outcome? {
-        Verdict::Done(report) => Ok(finished(claimed, true, report)),
-        Verdict::Refused(report, hash) => refuse(store, claimed, report, hash).await,
+        None => Ok(None),
+        Some(Verdict::Done(report)) => Ok(Some(finished(claimed, true, report))),
+        Some(Verdict::Refused(report, hash)) => refuse(store, claimed, report, hash).await.map(Some),
     }
 }
 

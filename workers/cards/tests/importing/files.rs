@@ -287,7 +287,14 @@ async fn the_worker_opens_what_a_declared_password_or_its_own_key_opens() {
     let recipients = vault::recipients(&stand.store).await.unwrap();
     let product = ProductId::parse("p").unwrap();
     let handed_in = import::submit(&stand.store, &recipients, &product, "cards.pgp", &message, "test").await;
-    let finished = import::work_one_with(&stand.store, &stand.vault, &keys, Some(handed_in.unwrap())).await;
+    let finished = import::work_one_with(
+        &stand.store,
+        &stand.vault,
+        &keys,
+        Some(handed_in.unwrap()),
+        &import::Stop::never(),
+    )
+    .await;
     assert_eq!(finished.unwrap().unwrap().report.added, 1);
     assert_eq!(stand.counts("p").await, [2, 0, 0, 0, 0]);
     stand.end().await;

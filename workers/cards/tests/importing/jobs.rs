@@ -1,9 +1,12 @@
 //! A card file as a job: larger than a chunk, watched, cancelled, taken over, and never half done.
 
+use std::time::Duration;
+
 use cards::import::{self, ImportId};
 use serde_json::json;
 use store::StoreError;
 use store::imports;
+use tokio_util::sync::CancellationToken;
 
 use crate::stand::Stand;
 
@@ -181,6 +184,45 @@ async fn a_file_whose_worker_died_three_times_is_given_up_and_people_are_told() 
     // Handed in again it is tried again.
     let again = stand.import("p", "serial,pin\ns-1,823144000001\n").await;
     assert!(again.entered, "{again:?}");
+    stand.end().await;
+}
+
+/// However often, a file is not given up for it; nor does the next worker wait for a lease.
+#[tokio::test]
+async fn a_worker_that_is_told_to_end_gives_its_file_back_and_has_not_died_of_it() {
+    let stand = Stand::new().await;
+    stand.product("p", json!({})).await;
+    let file = stand.submit("p", "serial,pin\ns-1,823144000001\n").await;
+    for _ in 0..4 {
+        let stop = import::Stop {
+            shutdown: CancellationToken::new(),
+            patience: Duration::ZERO,
+        };
+        // It has read the file, and waits to enter it.
+        let gate = stand.store.begin().await.unwrap();
+        imports::enter_alone(&gate).await.unwrap();
+        let end = async {
+            stand
+                .until(
+                    "SELECT count(*) = 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+                        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
+                )
+                .await;
+            stop.shutdown.cancel();
+        };
+        let keys = import::Keys::default();
+        let work = import::work_one_with(&stand.store, &stand.vault, &keys, Some(file), &stop);
+        let (finished, ()) = tokio::join!(work, end);
+        assert!(finished.unwrap().is_none());
+        gate.commit().await.unwrap();
+        let left = "SELECT concat_ws(' ', state, attempts, lease_token, lease_until) FROM card_import";
+        assert_eq!(stand.sql(left).await, ["waiting 0"]);
+    }
+    let finished = import::work_one(&stand.store, &stand.vault, None)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(finished.entered && finished.report.added == 1, "{finished:?}");
     stand.end().await;
 }
 
