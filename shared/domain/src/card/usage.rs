@@ -48,7 +48,9 @@ pub fn one_more(limits: TerminalLimits, usage: Usage) -> Result<(), LimitReached
     if let Some(limit) = reached(limits.holds, usage.holds) {
         return Err(LimitReached::Holds(limit));
     }
-    // What is held may be sold, or not: so the limits of an hour are exact, however many are held at once.
+    // What is held may be sold, or not: so the limits of an hour are exact, however many are held at once. A card in grace may
+    // be sold too, and counts as unsold only: payers who walk away must not close a terminal for as long as a grace lasts, and
+    // one that means to sell more than it may need not wait for the end of a hold, it can release.
     if let Some(limit) = reached(limits.sales_per_hour, usage.holds.saturating_add(usage.sales)) {
         return Err(LimitReached::SalesPerHour(limit));
     }

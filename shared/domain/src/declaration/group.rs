@@ -17,7 +17,8 @@ pub struct TerminalLimits {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holds: Option<u32>,
     /// Cards it may sell within an hour: once it holds so many, with those that it sold within the last hour, nothing more is
-    /// reserved. A sale itself is never refused for it: its money was taken.
+    /// reserved. A sale itself is never refused for it: its money was taken. Cards in grace, which may be sold late, do not
+    /// count; `unsold_per_hour` bounds them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sales_per_hour: Option<u32>,
     /// Cards it may have seen within the last hour and not sold: those it holds, and those that it released or let run out.

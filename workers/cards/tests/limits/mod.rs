@@ -8,7 +8,7 @@ use domain::declaration::{TerminalGroup, TerminalLimits};
 use serde_json::{Value, json};
 use store::declarations;
 
-use crate::stand::{Stand, id, release, reserve, sell, with};
+use crate::stand::{Stand, id, release, reserve, reserve_briefly, sell, with};
 
 async fn shop() -> Stand {
     let stand = Stand::new().await;
@@ -121,6 +121,36 @@ async fn sales_per_hour_stop_reservations_and_never_a_sale() {
     assert_eq!(
         words(&stand.batch(&[reserve(id(), "p"), reserve(id(), "p")]).await),
         ["reserved", "limit_reached"]
+    );
+    stand.end().await;
+}
+
+/// Payers who walk away do not close a terminal by its limit of sales; what it might still sell late is bounded all the same.
+#[tokio::test]
+async fn cards_in_grace_are_bounded_by_what_was_seen_and_not_by_sales() {
+    let stand = shop().await;
+    let limits = json!({"sales_per_hour": 2, "unsold_per_hour": 5});
+    stand.terminal(json!({"id": "T-1", "limits": limits})).await;
+    let mut walked_away = Vec::new();
+    for _ in 0..4 {
+        let brief = id();
+        assert_eq!(stand.one(reserve_briefly(brief, "p")).await["outcome"], "reserved");
+        assert_eq!(stand.sweep().await.0, 1);
+        walked_away.push(brief);
+    }
+    assert_eq!(stand.counts("p").await[3], 4, "all of them in grace");
+    assert_eq!(
+        words(&stand.batch(&[reserve(id(), "p"), reserve(id(), "p")]).await),
+        ["reserved", "limit_reached"]
+    );
+    // Paid late they are sold, and then they count as sales do.
+    for late in walked_away {
+        assert_eq!(stand.one(sell(late)).await["outcome"], "sold");
+    }
+    let refused = stand.one(reserve(id(), "p")).await;
+    assert!(
+        refused["detail"].as_str().unwrap().contains("sales_per_hour"),
+        "{refused}"
     );
     stand.end().await;
 }
