@@ -4,7 +4,7 @@ use std::io::{BufRead, IsTerminal as _, stdin};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use databases::first::{self, Answers, Table};
+use databases::first::{self, Answers, Begun, Schema, Table};
 use domain::declaration::SecretRef;
 use domain::ids::PayeeId;
 use domain::money::Currency;
@@ -40,19 +40,20 @@ pub(super) async fn run(args: Args) -> Outcome {
     if !args.url.is_reference() {
         note("the address is written into the file as it is; env:NAME or file:PATH keep a password out of it");
     }
-    let tables = first::schema(&args.url).await.map_err(anyhow::Error::msg)?;
+    let Schema { dialect, tables } = first::schema(&args.url).await.map_err(anyhow::Error::msg)?;
     if tables.is_empty() {
         bail!("this account sees no table: has it the right to?");
     }
     let answers = Asking::new(&tables, args.yes).answers()?;
     let name = args.name.unwrap_or_else(|| args.payee.to_string());
-    let text = first::declaration(
-        args.payee.as_str(),
-        &name,
-        args.currency.code(),
-        args.url.as_written(),
-        &answers,
-    );
+    let begun = Begun {
+        id: args.payee.as_str(),
+        name: &name,
+        currency: args.currency.code(),
+        url: args.url.as_written(),
+        dialect,
+    };
+    let text = first::declaration(&begun, &answers);
     let Some(path) = args.out else {
         say(text.trim_end())?;
         return Ok(Ending::Done);

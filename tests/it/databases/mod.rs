@@ -11,6 +11,7 @@ mod injections;
 mod kills;
 mod lists;
 mod mysql;
+mod named;
 mod once;
 mod outgoing;
 mod promised;

@@ -1,6 +1,8 @@
 //! A first scenario, made of a payee's real schema and a few answers. It is a beginning that can be checked and tried; what a
 //! business does besides is for whoever knows it to add.
 
+mod names;
+
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use runtime::secret::fetch;
 use sql::{Database, Dialect, Limits, Zone};
 
 use crate::catalogue;
+use names::{in_words, quoted, written};
 
 /// How long the schema may take to be read.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -56,8 +59,32 @@ pub struct Answers {
     pub decimal: bool,
 }
 
+/// What an account of a payee's database sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schema {
+    /// Whose SQL it is.
+    pub dialect: Dialect,
+    /// Its tables.
+    pub tables: Vec<Table>,
+}
+
+/// Whose scenario is begun.
+#[derive(Debug, Clone, Copy)]
+pub struct Begun<'a> {
+    /// The payee.
+    pub id: &'a str,
+    /// Its name for people.
+    pub name: &'a str,
+    /// The currency it is paid in.
+    pub currency: &'a str,
+    /// Where its database is, as it is to be written.
+    pub url: &'a str,
+    /// Whose SQL that speaks.
+    pub dialect: Dialect,
+}
+
 /// The tables that an account of the payee's database sees.
-pub async fn schema(url: &SecretRef) -> Result<Vec<Table>, String> {
+pub async fn schema(url: &SecretRef) -> Result<Schema, String> {
     let limits = Limits {
         pool_size: 1,
         timeout: TIMEOUT,
@@ -104,7 +131,10 @@ pub async fn schema(url: &SecretRef) -> Result<Vec<Table>, String> {
             }),
         }
     }
-    Ok(tables)
+    Ok(Schema {
+        dialect: database.dialect(),
+        tables,
+    })
 }
 
 /// The name that most likely means one of these words, in the order of the words.
@@ -122,67 +152,94 @@ pub fn is_decimal(data_type: &str) -> bool {
 }
 
 /// The declaration of a payee with a first scenario.
-pub fn declaration(id: &str, name: &str, currency: &str, url: &str, answers: &Answers) -> String {
-    let Answers {
-        accounts,
-        account,
-        payments,
-        number,
-        paid_account,
-        amount,
-        ..
-    } = answers;
-    let columns: Vec<String> = [(&answers.name, "name"), (&answers.due, "amount_due")]
-        .into_iter()
-        .filter(|(column, _)| !column.is_empty())
-        .map(|(column, known_as)| format!("{column} as {known_as}"))
-        .collect();
-    let columns = if columns.is_empty() {
-        account.clone()
-    } else {
-        columns.join(", ")
-    };
+pub fn declaration(begun: &Begun<'_>, answers: &Answers) -> String {
+    let Begun { id, currency, .. } = begun;
+    let (name, url) = (written(begun.name), written(begun.url));
+    let amount_as = if answers.decimal { "decimal" } else { "minor" };
+    let mut text = format!(
+        "# A first scenario. Look at it, add what is missing, and try it:\n\
+         #   unigate databases check-config {id} --file FILE\n\
+         #   unigate databases try {id} check --file FILE --account …\n\
+         id = \"{id}\"\nname = {name}\ngateway = \"databases\"\ncurrency = \"{currency}\"\n\
+         account = {{ pattern = \"^.{{1,40}}$\" }}   # what an account looks like: narrow it\n\
+         amount = {{ min = 100, max = 1500000 }}   # minor units\n\n\
+         [databases]\nurl = {url}\namount_as = \"{amount_as}\"\ntime_zone = \"UTC\"   # of dates and times that say none\n\n\
+         [databases.check]\n"
+    );
     let display = match (answers.name.is_empty(), answers.due.is_empty()) {
         (true, true) => "",
         (false, true) => "{{ name }}",
         (true, false) => "{{ amount_due }}",
         (false, false) => "{{ name }}: {{ amount_due }}",
     };
-    let (paid_at, its_value) = match answers.paid_at.as_str() {
-        "" => (String::new(), ""),
-        column => (format!(", {column}"), ", :paid_at"),
-    };
-    let amount_as = if answers.decimal { "decimal" } else { "minor" };
-    let mut text = format!(
-        "# A first scenario. Look at it, add what is missing, and try it:\n\
-         #   unigate databases check-config {id} --file FILE\n\
-         #   unigate databases try {id} check --file FILE --account …\n\
-         id = {id:?}\nname = {name:?}\ngateway = \"databases\"\ncurrency = {currency:?}\n\
-         account = {{ pattern = \"^.{{1,40}}$\" }}   # what an account looks like: narrow it\n\
-         amount = {{ min = 100, max = 1500000 }}   # minor units\n\n\
-         [databases]\nurl = {url:?}\namount_as = \"{amount_as}\"\ntime_zone = \"UTC\"   # of dates and times that say none\n\n\
-         [databases.check]\n"
-    );
     if !display.is_empty() {
         let _ = writeln!(text, "display = \"{display}\"");
     }
+    let said = Statements::of(begun.dialect, answers);
+    let (check, enter, status) = (written(&said.check), written(&said.enter), written(&said.status));
+    let (payments, number) = (in_words(&answers.payments), in_words(&answers.number));
     let _ = write!(
         text,
-        "[[databases.check.statement]]\nsql = \"select {columns} from {accounts} where {account} = :account\"\n\n\
+        "[[databases.check.statement]]\nsql = {check}\n\n\
          [[databases.pay.statement]]\n\
-         sql = \"insert into {payments} ({number}, {paid_account}, {amount}{paid_at}) values (:number, :account, :amount{its_value})\"\n\
+         sql = {enter}\n\
          unique = true   # {payments}.{number} needs a unique key: `databases try {id} pay` tries whether it has one\n"
     );
-    if !answers.due.is_empty() {
-        let due = &answers.due;
-        let _ = write!(
-            text,
-            "[[databases.pay.statement]]\nsql = \"update {accounts} set {due} = {due} - :amount where {account} = :account\"\n"
-        );
+    if let Some(less) = &said.less {
+        let _ = write!(text, "[[databases.pay.statement]]\nsql = {}\n", written(less));
     }
-    let _ = write!(
-        text,
-        "\n[[databases.status.statement]]\nsql = \"select {amount} as amount from {payments} where {number} = :number\"\n"
-    );
+    let _ = write!(text, "\n[[databases.status.statement]]\nsql = {status}\n");
     text
+}
+
+/// What a first scenario does.
+struct Statements {
+    /// Looks an account up.
+    check: String,
+    /// Enters a payment.
+    enter: String,
+    /// Has less due.
+    less: Option<String>,
+    /// Asks about one.
+    status: String,
+}
+
+impl Statements {
+    /// Columns are known by names of ours, which templates and parameters can have, whatever the payee calls them.
+    fn of(dialect: Dialect, answers: &Answers) -> Self {
+        let quoted = |name: &str| quoted(name, dialect);
+        let (accounts, payments) = (quoted(&answers.accounts), quoted(&answers.payments));
+        let (account, number, amount) = (
+            quoted(&answers.account),
+            quoted(&answers.number),
+            quoted(&answers.amount),
+        );
+        let columns: Vec<String> = [(&answers.name, "name"), (&answers.due, "amount_due")]
+            .into_iter()
+            .filter(|(column, _)| !column.is_empty())
+            .map(|(column, known_as)| format!("{} as {known_as}", quoted(column)))
+            .collect();
+        let columns = match columns.is_empty() {
+            true if account == answers.account => account.clone(),
+            true => format!("{account} as account"),
+            false => columns.join(", "),
+        };
+        let (paid_at, its_value) = match answers.paid_at.as_str() {
+            "" => (String::new(), ""),
+            column => (format!(", {}", quoted(column)), ", :paid_at"),
+        };
+        let paid_account = quoted(&answers.paid_account);
+        let less = (!answers.due.is_empty()).then(|| {
+            let due = quoted(&answers.due);
+            format!("update {accounts} set {due} = {due} - :amount where {account} = :account")
+        });
+        Self {
+            check: format!("select {columns} from {accounts} where {account} = :account"),
+            enter: format!(
+                "insert into {payments} ({number}, {paid_account}, {amount}{paid_at}) values (:number, :account, :amount{its_value})"
+            ),
+            less,
+            status: format!("select {amount} as amount from {payments} where {number} = :number"),
+        }
+    }
 }
