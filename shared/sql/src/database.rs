@@ -23,6 +23,7 @@ mod mysql;
 mod odbc;
 mod postgres;
 mod sqlite;
+mod watch;
 
 use cell::Row;
 pub use collect::Returned;

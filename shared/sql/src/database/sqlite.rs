@@ -1,17 +1,22 @@
 //! SQLite through sqlx. The file is the payee's: its journal mode is left as it is. Writers of this process take turns
 //! before they ask the file for its lock; those of other processes are waited for by `busy_timeout`.
+//!
+//! There is no server that would end a slow statement: its thread is ours, and would go on with it, and hold the file's lock,
+//! when nobody waits for it any more. So each connection looks at a [`Watch`] as it works.
 
 use std::str::FromStr as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow};
-use sqlx::{AssertSqlSafe, Column as _, Executor as _, Row as _, SqlSafeStr as _, Statement as _};
+use sqlx::{AssertSqlSafe, Column as _, Connection as _, Executor as _, Row as _, SqlSafeStr as _, Statement as _};
 use sqlx::{TypeInfo as _, ValueRef as _};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::cell::Cell;
 use super::collect::{Returned, collect};
 use super::error::About;
+use super::watch::Watch;
 use super::{Access, DatabaseError, Limits, Outcome, Row};
 use crate::statement::Statement;
 use crate::values::{Value, Values};
@@ -21,10 +26,12 @@ use crate::values::{Value, Values};
 pub struct Sqlite {
     pool: SqlitePool,
     writers: Arc<Mutex<()>>,
+    timeout: Duration,
 }
 
-/// A transaction; the turn ends after it, as fields are dropped in their order.
+/// A transaction; what it still does is ended before it, and the turn ends after it, as fields are dropped in their order.
 pub struct SqliteTransaction {
+    watch: Watch,
     inner: sqlx::Transaction<'static, sqlx::Sqlite>,
     _turn: Option<OwnedMutexGuard<()>>,
 }
@@ -49,28 +56,39 @@ impl Sqlite {
         let pool = SqlitePoolOptions::new()
             .max_connections(limits.pool_size)
             .acquire_timeout(limits.connection_wait())
+            .after_release(|connection, _| {
+                Box::pin(async move {
+                    // All that was asked of it before has been done once it can be had.
+                    connection.lock_handle().await?.remove_progress_handler();
+                    // A change that was ended has undone its transaction, of which the driver does not know: what begins
+                    // next would be taken for a part of it.
+                    Ok(!connection.is_in_transaction())
+                })
+            })
             .connect_lazy_with(options);
         Ok(Self {
             pool,
             writers: Arc::default(),
+            timeout: limits.timeout,
         })
     }
 
     pub(super) async fn begin(&self, access: Access) -> Result<SqliteTransaction, DatabaseError> {
-        let mut transaction = match access {
-            Access::Read => SqliteTransaction {
-                inner: self.pool.begin().await?,
-                _turn: None,
-            },
-            Access::Write => {
-                let turn = Arc::clone(&self.writers).lock_owned().await;
-                // A deferred transaction that turns into a writer could not wait for another one: take the lock now.
-                let inner = self.pool.begin_with("begin immediate").await?;
-                SqliteTransaction {
-                    inner,
-                    _turn: Some(turn),
-                }
-            }
+        let turn = match access {
+            Access::Read => None,
+            Access::Write => Some(Arc::clone(&self.writers).lock_owned().await),
+        };
+        let mut inner = match access {
+            Access::Read => self.pool.begin().await?,
+            // A deferred transaction that turns into a writer could not wait for another one: take the lock now.
+            Access::Write => self.pool.begin_with("begin immediate").await?,
+        };
+        let watch = Watch::lasting(self.timeout);
+        watch.set(&mut inner).await?;
+        let mut transaction = SqliteTransaction {
+            watch,
+            inner,
+            _turn: turn,
         };
         // A table that was changed by somebody else is seen only when something is read. Prepared before that, a statement
         // would return other columns than the driver was told, and it would panic.
@@ -101,6 +119,7 @@ impl SqliteTransaction {
                 Value::Text(text) => query.bind(text),
             };
         }
+        self.watch.begin();
         let mut outcome = collect((&mut *self.inner).fetch_many(query), |_| 0, read_row).await?;
         // The count of a statement that changes nothing is that of the statement before it; only the total, in which are the
         // rows of triggers too, says that there was one. What a view's triggers changed is counted there alone.
@@ -112,17 +131,21 @@ impl SqliteTransaction {
 
     pub(super) async fn describe(&mut self, statement: &Statement) -> Result<Vec<Returned>, DatabaseError> {
         let sql = AssertSqlSafe(Arc::clone(&statement.sql)).into_sql_str();
+        self.watch.begin();
         let prepared = self.inner.prepare(sql).await?;
         let columns = prepared.columns().iter();
         Ok(columns.map(|column| Returned::untyped(column.name())).collect())
     }
 
     pub(super) async fn script(&mut self, sql: &str) -> Result<(), DatabaseError> {
+        self.watch.begin();
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *self.inner).await?;
         Ok(())
     }
 
     pub(super) async fn commit(self) -> Result<(), DatabaseError> {
+        // Checks that were put off until now are made now.
+        self.watch.begin();
         Ok(self.inner.commit().await?)
     }
 
