@@ -67,5 +67,6 @@ fn due(number: i64) -> anyhow::Result<Due> {
         traceparent: None,
         revoke_reason: None,
         settled: false,
+        provider_reference: None,
     })
 }

@@ -236,6 +236,7 @@ fn sample(payee: &Payee, account: &Account, amount: Amount, fields: &Fields) -> 
         traceparent: None,
         revoke_reason: Some("tried by unigate databases try".to_owned()),
         settled: false,
+        provider_reference: None,
     })
 }
 

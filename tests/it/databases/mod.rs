@@ -15,6 +15,7 @@ mod named;
 mod once;
 mod outgoing;
 mod promised;
+mod references;
 mod revoked;
 mod rights;
 mod troubles;

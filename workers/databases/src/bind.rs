@@ -13,6 +13,8 @@ use sql::{AmountAs, Kind, Statement, Values, Vocabulary, Zone};
 use store::deliveries::Due;
 use uuid::Uuid;
 
+/// The payee's own name for a payment: a column of `pay`, and a parameter of what is asked about it afterwards.
+pub(crate) const REFERENCE: &str = "provider_reference";
 /// How many digits behind the point a decimal parameter keeps.
 const DECIMAL_DIGITS: u32 = 6;
 
@@ -38,11 +40,19 @@ impl Names {
             .chain(carried)
             .map(|name| (name.clone(), Kind::Text))
             .collect();
+        if knows_reference(kind) {
+            declared.insert(REFERENCE.to_owned(), Kind::Text);
+        }
         for (name, value) in &profile.types {
             declared.insert(name.clone(), kind_of(*value, amount));
         }
         Self { kind, amount, declared }
     }
+}
+
+/// Whether a step is about a payment that the payee may have told its own name for.
+pub(crate) fn knows_reference(kind: StepKind) -> bool {
+    matches!(kind, StepKind::Status | StepKind::Cancel)
 }
 
 fn kind_of(value: ValueType, amount: Kind) -> Kind {
@@ -120,7 +130,7 @@ impl Vocabulary for Names {
 /// What a payment brings to every statement of a step.
 pub(crate) struct Brought {
     own: Values,
-    kind: StepKind,
+    pub(crate) kind: StepKind,
     amount: Kind,
     /// Of dates and times that say none, in the session that the statements run in.
     zone: Zone,

@@ -7,7 +7,7 @@ use domain::money::Currency;
 use domain::scenario::{AMOUNTS, Known};
 use sql::{Cell, Row};
 
-use crate::bind::amount_as;
+use crate::bind::{REFERENCE, amount_as};
 
 /// The longest value of a column that is taken over, in characters.
 const VALUE_MAX: usize = 4_000;
@@ -64,7 +64,7 @@ impl Told {
 
 /// The payee's own name for a payment, where its statements tell one.
 pub(crate) fn reference(told: &Told) -> Option<String> {
-    let given = told.known.get("provider_reference")?.as_ref()?;
+    let given = told.known.get(REFERENCE)?.as_ref()?;
     Some(shortened(given))
 }
 

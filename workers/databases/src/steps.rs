@@ -6,7 +6,7 @@ use domain::scenario::{self, Rows};
 use sql::{Database, DatabaseError, Outcome, Transaction, Values};
 use store::deliveries::Due;
 
-use crate::bind::Brought;
+use crate::bind::{Brought, REFERENCE, knows_reference};
 use crate::known::{Told, columns};
 use crate::source::Compiled;
 
@@ -91,7 +91,7 @@ pub(crate) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    /// About a payment: what the payer entered is known.
+    /// About a payment: what the payer entered is known, and, once it was entered, what the payee calls it.
     pub(crate) fn of_payment(
         profile: &'a DatabasesProfile,
         currency: Currency,
@@ -101,12 +101,16 @@ impl<'a> Run<'a> {
     ) -> Self {
         let entered = due.fields.as_object().into_iter().flatten();
         let entered = entered.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)));
+        let mut told = Told::by_payer(entered);
+        if knows_reference(brought.kind) {
+            told.known.insert(REFERENCE.to_owned(), due.provider_reference.clone());
+        }
         Self {
             profile,
             currency,
             compiled,
             brought,
-            told: Told::by_payer(entered),
+            told,
             trace: Vec::new(),
         }
     }

@@ -14,7 +14,7 @@ use sql::{Access, Database, DatabaseError, Dialect, Transaction};
 use store::deliveries::Due;
 
 use crate::check::{self, Checked, Unanswered};
-use crate::known::Told;
+use crate::known::{self, Told};
 use crate::settle;
 use crate::source::{Place, Server, Source};
 use crate::steps::{On, Run};
@@ -237,12 +237,14 @@ async fn try_within(
     }
     let mut told = Told::default();
     let mut entered = false;
+    let mut due = due.clone();
     for &step in steps {
-        let brought = settle::brought(source, due, step).map_err(|trouble| trouble.in_full())?;
-        let mut run = Run::of_payment(&source.profile, source.currency(), &server.compiled, &brought, due);
+        let brought = settle::brought(source, &due, step).map_err(|trouble| trouble.in_full())?;
+        let mut run = Run::of_payment(&source.profile, source.currency(), &server.compiled, &brought, &due);
         let ended = run.all(&mut On::Within(tx), step).await;
         lines.append(&mut run.trace);
         told = run.told;
+        due.provider_reference = known::reference(&told);
         let end = ended.map_err(|(_, trouble)| trouble.in_full())?;
         lines.push(format!("{} ends with: {end}", step.as_str()));
         entered = matches!(end, End::Accepted | End::Pending);
@@ -256,8 +258,8 @@ async fn try_within(
     // A step that ended before it has entered nothing that the key could keep out.
     if let Some((at, _)) = unique.filter(|_| kind == StepKind::Pay && entered) {
         tx.mark().await.map_err(|error| error.in_full())?;
-        let brought = settle::brought(source, due, StepKind::Pay).map_err(|trouble| trouble.in_full())?;
-        let mut again = Run::of_payment(&source.profile, source.currency(), &server.compiled, &brought, due);
+        let brought = settle::brought(source, &due, StepKind::Pay).map_err(|trouble| trouble.in_full())?;
+        let mut again = Run::of_payment(&source.profile, source.currency(), &server.compiled, &brought, &due);
         again.told = told;
         let place = &server.compiled.of(StepKind::Pay)[at].place;
         match again.one(&mut On::Within(tx), StepKind::Pay, at).await {

@@ -65,6 +65,8 @@ pub struct Due {
     pub revoke_reason: Option<String>,
     /// An operator has said how it ended.
     pub settled: bool,
+    /// The payee's own name for it, where it has told one.
+    pub provider_reference: Option<String>,
 }
 
 /// For the rest of this transaction rows are found one by one, by their keys, whatever the planner believes: a session
@@ -78,7 +80,8 @@ pub(crate) async fn by_key(tx: &crate::Tx) -> Result<(), crate::StoreError> {
 }
 
 const DUE_COLUMNS: &str = "payment_id, number, payee_id, terminal_id, account, amount, fee, currency, fields, paid_at, \
-     state, step, attempts, maybes, not_found, give_up_at, last_call_at, traceparent, revoke_reason, flags";
+     state, step, attempts, maybes, not_found, give_up_at, last_call_at, traceparent, revoke_reason, flags, \
+     provider_reference";
 
 fn due_of(row: &tokio_postgres::Row) -> Result<Due, crate::StoreError> {
     Ok(Due {
@@ -102,5 +105,6 @@ fn due_of(row: &tokio_postgres::Row) -> Result<Due, crate::StoreError> {
         traceparent: row.get(17),
         revoke_reason: row.get(18),
         settled: row.get::<_, Vec<&str>>(19).contains(&Flag::SettledByOperator.as_str()),
+        provider_reference: row.get(20),
     })
 }

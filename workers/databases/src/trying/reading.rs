@@ -7,6 +7,7 @@ use domain::scenario;
 use sql::{Access, Database, DatabaseError, Dialect, Returned, Statement};
 
 use super::{Findings, Severity, needs, procedures};
+use crate::bind::{REFERENCE, knows_reference};
 use crate::source::{Compiled, Place, Source};
 
 /// The columns of a list: those it needs, and those it may have.
@@ -20,6 +21,7 @@ pub(super) async fn look_at(
     kinds: &[StepKind],
     findings: &mut Findings,
 ) {
+    let mut given = false;
     for &kind in kinds {
         let mut columns = names_at_hand(source, kind);
         let access = access(source, kind);
@@ -51,6 +53,29 @@ pub(super) async fn look_at(
             }
         }
         look_at_display(&source.profile, kind, &columns, findings);
+        if kind == StepKind::Pay {
+            given = columns.contains(REFERENCE) || compiled.calls(kind);
+        }
+        look_at_reference(compiled, kind, given, findings);
+    }
+}
+
+/// What asks by the payee's own name for a payment needs one that `pay` tells, and nobody knows after an answer was lost.
+fn look_at_reference(compiled: &Compiled, kind: StepKind, given: bool, findings: &mut Findings) {
+    let parameters = || compiled.of(kind).iter().flat_map(|statement| &statement.parameters);
+    let uses = |name: &str| parameters().any(|parameter| parameter.name == name);
+    if !knows_reference(kind) || !uses(REFERENCE) {
+        return;
+    }
+    let place = format!("databases.{}", kind.as_str());
+    if !given {
+        let text = "asks by :provider_reference, and no statement of pay returns a column provider_reference";
+        findings.note(Severity::Warning, &place, text);
+    }
+    if kind == StepKind::Status && !["number", "payment_id", "paid_at"].into_iter().any(uses) {
+        let text = "asks by :provider_reference alone, which is null after an answer was lost: a payment that is there would \
+                    be told as never entered, and be entered again: ask by :number or :payment_id";
+        findings.note(Severity::Error, &place, text);
     }
 }
 

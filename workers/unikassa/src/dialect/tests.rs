@@ -49,6 +49,7 @@ fn due() -> Due {
         traceparent: None,
         revoke_reason: None,
         settled: false,
+        provider_reference: None,
     }
 }
 
