@@ -158,3 +158,50 @@ async fn a_number_that_is_somebody_elses_is_seen_by_asking_first_on_sqlite() {
 async fn a_number_that_is_somebody_elses_is_seen_by_asking_first_on_postgres() {
     is_held_against_what_is_there(Backend::Postgres, true).await;
 }
+
+/// Enters a payment as its caller's transaction wants it, slowly as long as there is a row in `slow`.
+const POST: &str =
+    "create procedure post_payment(in p_number bigint, in p_account varchar(200), in p_amount decimal(12,2))
+    begin
+        if exists (select 1 from slow) then
+            do sleep(20);
+        end if;
+        insert into payments (number, account, amount, paid_at) values (p_number, p_account, p_amount, now(6));
+        update accounts set debt = debt - p_amount where account = p_account;
+    end";
+
+#[tokio::test]
+async fn a_call_that_was_cut_off_is_made_again_once_status_denies_it_on_mariadb() {
+    let books = keyless(Backend::Mariadb).await;
+    books.script("create table slow (x integer)").await;
+    books.script("insert into slow values (1)").await;
+    books.script(POST).await;
+    let scenario = asking_first(&utility("vodokanal", books.url.as_str(), ""));
+    let begin = scenario.find("[[databases.pay.statement]]").unwrap();
+    let end = scenario.find("[[databases.status.statement]]").unwrap();
+    let call =
+        "[[databases.pay.statement]]\nsql = \"call post_payment(:number, :account, :amount)\"\nseveral = \"go_on\"\n";
+    let calling = format!("{}{call}{}", &scenario[..begin], &scenario[end..]);
+    let world = World::start(&WORKERS).await;
+    world
+        .payee(&calling.replace("timeout_seconds = 4", "timeout_seconds = 1"))
+        .await;
+    let id = pay(&world, "vodokanal", "1001").await;
+    // It may have kept what it did, as far as anybody knows.
+    world.reaches(&id, "unknown").await;
+    assert_eq!(endings(&world, &id).await[0], "pay maybe");
+    books.script("delete from slow").await;
+    world.reaches(&id, "delivered").await;
+    let endings = endings(&world, &id).await;
+    assert_eq!(
+        endings.iter().filter(|ending| *ending == "pay answered").count(),
+        1,
+        "{endings:?}"
+    );
+    let asked = endings.iter().filter(|ending| *ending == "status answered").count();
+    assert!(asked >= 2, "{endings:?}");
+    assert_eq!(books.count("select count(*) from payments").await, 1);
+    let debt = "select count(*) from accounts where account = '1001' and debt = 1100.40";
+    assert_eq!(books.count(debt).await, 1);
+    world.stop().await;
+}

@@ -21,6 +21,8 @@ const PROBE_MAX_SECONDS: u32 = 600;
 pub struct Online<'a> {
     /// A number is credited once however often it is sent: only then is a *maybe* sent again by itself.
     pub idempotent: bool,
+    /// It is asked what became of a number before that is paid, in the same breath: one that it has denied may be paid again.
+    pub asks_first: bool,
     /// It can be asked what became of a number.
     pub offers_status: bool,
     /// It can be asked to take a payment back.

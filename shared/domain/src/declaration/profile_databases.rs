@@ -118,7 +118,7 @@ pub enum ValueType {
 
 impl DatabasesProfile {
     /// Whether a unique key keeps a payment from being entered twice; a file is only looked into. One that only asks `status`
-    /// first is asked again after a *maybe*, and not paid again before that.
+    /// first is asked again after a *maybe*, and paid again only when that has said that it is not there.
     pub fn idempotent(&self) -> bool {
         let by_key = |pay: &PayStep| pay.statement.iter().any(|statement| statement.unique);
         self.file.is_some() || self.pay.as_ref().is_none_or(by_key)
@@ -128,6 +128,7 @@ impl DatabasesProfile {
     pub fn online(&self) -> Online<'_> {
         Online {
             idempotent: self.idempotent(),
+            asks_first: self.pay.as_ref().is_some_and(|pay| pay.ask_status_first),
             offers_status: self.status.is_some(),
             offers_cancel: self.cancel.is_some(),
             offers_check: self.check.is_some(),

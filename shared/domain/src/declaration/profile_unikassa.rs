@@ -159,6 +159,7 @@ impl UnikassaProfile {
     pub fn online(&self) -> Online<'_> {
         Online {
             idempotent: self.idempotent(),
+            asks_first: false,
             offers_status: self.offers_status(),
             offers_cancel: self.offers_cancel(),
             offers_check: self.offers_check(),

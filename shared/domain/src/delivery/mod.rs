@@ -3,7 +3,8 @@
 //!
 //! Two promises are kept here whatever happens. A payment that may have been credited never becomes `refused` or `failed`
 //! without the payee's own word about its number. And once a `pay` may have reached a payee that is not idempotent, no plan
-//! says `pay` again: only an operator can, with a certainty of his own.
+//! says `pay` again: only an operator can, with a certainty of his own. A payee that is asked about a number before each `pay`
+//! is paid again where it has denied the number, late enough and twice.
 //!
 //! `status` and `cancel` leave the state as it is while they are open; only an open `pay` makes it `delivering`.
 
@@ -90,6 +91,8 @@ pub struct History {
 pub struct Profile<'a> {
     /// A number is credited once however often it is sent.
     pub idempotent: bool,
+    /// It is asked what became of a number before that is paid.
+    pub asks_first: bool,
     /// It can be asked what became of a number.
     pub offers_status: bool,
     /// It can be asked to take a payment back.
@@ -104,6 +107,7 @@ impl<'a> From<&Online<'a>> for Profile<'a> {
     fn from(online: &Online<'a>) -> Self {
         Self {
             idempotent: online.idempotent,
+            asks_first: online.asks_first,
             offers_status: online.offers_status,
             offers_cancel: online.offers_cancel,
             timeout_seconds: online.timeout_seconds,

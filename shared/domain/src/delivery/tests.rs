@@ -16,6 +16,7 @@ fn at(second: i64) -> Timestamp {
 fn profile(idempotent: bool) -> Profile<'static> {
     Profile {
         idempotent,
+        asks_first: false,
         offers_status: true,
         offers_cancel: true,
         timeout_seconds: 30,

@@ -167,7 +167,7 @@ struct Payment {
     not_found: u32,
     step: u32,
     last_pay_at: Option<i64>,
-    /// A pay may have reached a payee that is not idempotent.
+    /// A pay may have reached a payee that is not idempotent, and that has not denied it since where it is asked first.
     must_not_pay: bool,
 }
 
@@ -246,6 +246,8 @@ impl Payment {
         );
         self.went_out |= act == Act::Pay && ending != Ending::NotSent;
         self.must_not_pay |= act == Act::Pay && !profile.idempotent && may_have_arrived;
+        let denied = matches!(ending, Ending::Answered(Verdict::NotFound)) && self.not_found > 0;
+        self.must_not_pay &= !(profile.asks_first && act != Act::Pay && denied);
         let pays_next = plan.next.is_some_and(|(act, _)| act == Act::Pay);
         assert!(!(self.must_not_pay && pays_next), "{history:?} {ending:?} {plan:?}");
         Plan {
@@ -287,12 +289,13 @@ proptest! {
 
     #[test]
     fn no_end_contradicts_the_payees_books(
-        idempotent in any::<bool>(), offers_status in any::<bool>(), offers_cancel in any::<bool>(),
+        idempotent in any::<bool>(), offers_status in any::<bool>(), offers_cancel in any::<bool>(), asks_first in any::<bool>(),
         denies_repeats in any::<bool>(), gives_back in any::<bool>(), mind in mind(), fates in proptest::collection::vec(fate(), 0..12),
         then_arrives in any::<bool>(), revoke_before in proptest::option::of(0..6_usize),
         revoke_during in proptest::option::of(0..6_usize),
     ) {
-        let profile = Profile { idempotent, offers_status, offers_cancel, timeout_seconds: 30, retry_seconds: &SCHEDULE };
+        let asks_first = asks_first && offers_status;
+        let profile = Profile { idempotent, asks_first, offers_status, offers_cancel, timeout_seconds: 30, retry_seconds: &SCHEDULE };
         let mut payee = Payee { idempotent, denies_repeats, gives_back, mind, entry: Entry::None, credits: 0, under_way: vec![] };
         let mut payment = Payment {
             state: S::Accepted, next: Some((Act::Pay, 0)), went_out: false, maybes: 0, not_found: 0, step: 0,

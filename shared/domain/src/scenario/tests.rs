@@ -170,7 +170,7 @@ fn a_scenario_that_could_enter_a_payment_twice_is_refused() {
     .unwrap();
     let online = asked.online().unwrap();
     assert!(
-        !online.idempotent && online.offers_status,
+        !online.idempotent && online.asks_first && online.offers_status,
         "it is asked again, not paid again"
     );
 }

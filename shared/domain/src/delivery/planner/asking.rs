@@ -92,7 +92,8 @@ impl Planner<'_> {
         if self.h.state == PaymentState::Revoking {
             return self.settled_as_not_credited(PaymentState::Revoked, never_came);
         }
-        if !self.p.idempotent || self.gave_up() {
+        let may_be_paid = self.p.idempotent || self.p.asks_first;
+        if !may_be_paid || self.gave_up() {
             return self.settled_as_not_credited(PaymentState::Failed, never_came);
         }
         let plan = self.settled_as_not_credited(PaymentState::Waiting, never_came);
