@@ -137,3 +137,30 @@ async fn a_moment_of_a_row_is_the_same_moment_when_it_is_used_again() {
     );
     world.stop().await;
 }
+
+#[tokio::test]
+async fn a_date_of_zeros_is_null_with_a_time_too() {
+    let books = Books::utility(Backend::Mariadb).await;
+    books
+        .script(
+            "alter table accounts add opened datetime;
+             set session sql_mode = '';
+             update accounts set opened = '0000-00-00 12:30:00'",
+        )
+        .await;
+    assert_eq!(
+        books.value("select cast(opened as char) from accounts limit 1").await,
+        "0000-00-00 12:30:00"
+    );
+    let world = World::start(&WORKERS).await;
+    let scenario = utility("vodokanal", books.url.as_str(), "");
+    world
+        .payee(&scenario.replace("select name, debt", "select opened, name, debt"))
+        .await;
+    let fields = json!({"meter_cold": "200"});
+    let answer = world
+        .ask("payment.check", &super::check("vodokanal", "1001", &fields))
+        .await;
+    assert_eq!(answer["outcome"], "payable", "{answer}");
+    world.stop().await;
+}

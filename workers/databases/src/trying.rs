@@ -75,7 +75,11 @@ pub async fn check_config(payee: &Payee) -> Vec<Finding> {
                 findings.note(
                     Severity::Fine,
                     "databases.file",
-                    format!("{} rows were read", table.rows),
+                    format!(
+                        "{} rows were read; that it lacks some the first time after a start is told by min_rows ({}) alone",
+                        table.rows,
+                        listed.file.min_rows
+                    ),
                 );
                 reading::look_at(
                     &source,

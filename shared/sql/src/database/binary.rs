@@ -61,6 +61,11 @@ pub(super) fn postgres_date(bytes: &[u8]) -> Option<Date> {
     date(2000, 1, 1).checked_add(i64::from(days).days()).ok()
 }
 
+/// Whether MySQL's binary `DATETIME` is of no day: a date of zeros, which the driver takes for null where no time stands with it.
+pub(super) fn mysql_of_no_day(bytes: &[u8]) -> bool {
+    bytes.get(1..5) == Some(&[0; 4])
+}
+
 /// MySQL's binary `DATETIME` and `TIMESTAMP`: year, month, day, then the time and microseconds unless they are zero.
 pub(super) fn mysql_datetime(bytes: &[u8]) -> Option<DateTime> {
     // The first byte is the length of the rest, which the driver has left in place.

@@ -255,7 +255,10 @@ fn read_cell(value: MySqlValueRef<'_>, type_name: &str) -> Option<Cell> {
         "FLOAT" | "DOUBLE" => decode(value).map(Cell::Real),
         "DECIMAL" | "JSON" => decode(value).map(Cell::Text),
         "DATE" => binary::mysql_datetime(decode(value)?).map(|day| Cell::Text(day.date().to_string())),
-        "DATETIME" | "TIMESTAMP" => binary::mysql_datetime(decode(value)?).map(Cell::Local),
+        "DATETIME" | "TIMESTAMP" => match decode(value)? {
+            none if binary::mysql_of_no_day(none) => Some(Cell::Null),
+            moment => binary::mysql_datetime(moment).map(Cell::Local),
+        },
         _ if is_text => decode(value).map(Cell::Text),
         _ => None,
     }

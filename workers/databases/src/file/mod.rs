@@ -42,7 +42,7 @@ pub(crate) const UNUSABLE: &str = "the payee's file cannot be used now";
 pub(crate) struct Listed {
     /// As it is declared, and with what is said of it by its being a file.
     profile: DatabasesProfile,
-    file: FileSource,
+    pub(crate) file: FileSource,
     pub(crate) compiled: Compiled,
     state: Mutex<State>,
     /// Only one touches the file at a time, and holds this until it is done, also when nobody waits for it any more: a share

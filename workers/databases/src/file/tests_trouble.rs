@@ -162,3 +162,35 @@ fn a_list_of_nothing_does_not_fill_the_memory() {
         "there is more in it than 536870912 bytes"
     );
 }
+
+/// A workbook of these moments, as numbers that are shown as dates.
+fn dated(moments: &[f64]) -> Vec<u8> {
+    let mut book = rust_xlsxwriter::Workbook::new();
+    let sheet = book.add_worksheet();
+    let date = rust_xlsxwriter::Format::new().set_num_format("dd.mm.yyyy hh:mm:ss");
+    for (column, heading) in ["Счёт", "ФИО", "Долг"].into_iter().enumerate() {
+        sheet.write(0, column as u16, heading).unwrap();
+    }
+    for (at, moment) in moments.iter().enumerate() {
+        let line = at as u32 + 1;
+        sheet.write(line, 0, line).unwrap();
+        sheet.write_number_with_format(line, 1, *moment, &date).unwrap();
+    }
+    book.save_to_buffer().unwrap()
+}
+
+#[tokio::test]
+async fn a_date_of_day_zero_is_none_and_a_time_alone_is_a_time() {
+    let place = Place::new();
+    let file = json!({"format": "xlsx", "columns": columns()});
+    let path = place.file("list.xlsx", &dated(&[0.0, 0.5, 45_000.0, 45_000.75]));
+    let found = found_in(&listed(&path, file.clone()).table().await.unwrap()).await;
+    assert_eq!(
+        found,
+        ["1|-|-", "2|12:00:00|-", "3|2023-03-15|-", "4|2023-03-15 18:00:00|-"]
+    );
+    let path = place.file("list.xlsx", &dated(&[45_000.0, -0.5]));
+    let why = listed(&path, file).table().await.err().unwrap();
+    let expected = "line 3: a cell holds a date before the first that there is";
+    assert!(why.ends_with(expected), "{why}");
+}

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::Cursor;
 
-use calamine::{Data, Reader, Xls, Xlsx};
+use calamine::{Data, ExcelDateTime, Reader, Xls, Xlsx};
 use domain::declaration::FileSource;
 
 use super::rows::{Row, places, value};
@@ -143,6 +143,19 @@ fn shown(number: f64) -> f64 {
     format!("{number:.14e}").parse().unwrap_or(number)
 }
 
+/// A date, a time, or both. Day zero is none: programs leave it where no date is known, and before a time that stands alone.
+fn dated(moment: &ExcelDateTime) -> Result<Option<String>, String> {
+    if moment.as_f64() < 0.0 {
+        return Err("a cell holds a date before the first that there is".to_owned());
+    }
+    let (year, month, day, hour, minute, second, _) = moment.to_ymd_hms_milli();
+    let date = (year >= 1900).then(|| format!("{year:04}-{month:02}-{day:02}"));
+    let time = (hour, minute, second) != (0, 0, 0);
+    let time = time.then(|| format!("{hour:02}:{minute:02}:{second:02}"));
+    let said: Vec<String> = [date, time].into_iter().flatten().collect();
+    Ok((!said.is_empty()).then(|| said.join(" ")))
+}
+
 fn text(cell: &Data) -> Result<Option<String>, String> {
     Ok(match cell {
         Data::Empty => None,
@@ -152,13 +165,7 @@ fn text(cell: &Data) -> Result<Option<String>, String> {
         // As many digits as the program shows that saved it: the rest is what binary fractions make of a sum.
         Data::Float(number) => Some(shown(*number).to_string()),
         Data::Bool(flag) => Some(flag.to_string()),
-        Data::DateTime(moment) => {
-            let (year, month, day, hour, minute, second, _) = moment.to_ymd_hms_milli();
-            Some(match (hour, minute, second) {
-                (0, 0, 0) => format!("{year:04}-{month:02}-{day:02}"),
-                _ => format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}"),
-            })
-        }
+        Data::DateTime(moment) => dated(moment)?,
         Data::Error(error) => return Err(format!("a cell holds the error {error:?}")),
     })
 }

@@ -42,11 +42,12 @@ pub struct FileSource {
     /// How often it is looked at whether it has changed, in seconds.
     #[serde(default = "default_refresh_seconds")]
     pub refresh_seconds: u32,
-    /// The least rows that it has when it is whole. One with less is not used.
+    /// The least rows that it has when it is whole. One with less is not used. It is all that the first file after a start of a
+    /// worker is held against.
     #[serde(default = "one")]
     pub min_rows: u32,
-    /// By how much of its rows it may have become shorter since it was last read, in percent. One that has lost more is not
-    /// used; 100 = it may lose all.
+    /// By how much of its rows it may have become shorter since this process last read it, in percent. One that has lost more
+    /// is not used; 100 = it may lose all.
     #[serde(default = "default_max_shrink_percent")]
     pub max_shrink_percent: u32,
 }
