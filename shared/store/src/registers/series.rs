@@ -201,10 +201,10 @@ impl Series {
     async fn freeze(&mut self, tx: &Tx, cut: Cut<'_>) -> Result<Option<RegisterId>, StoreError> {
         const RANGE: &str = "FROM payment WHERE series_id = $1 AND position > $2 AND ($3::bigint IS NULL OR position <= $3) \
              AND ($4::timestamptz IS NULL OR accepted_at < $4)";
-        // Of a million rows every aggregate is felt. Acceptance never falls as positions rise, so its first and last are
-        // found, and not compared.
+        // Of a million rows every aggregate is felt. The last position is found, and not compared with all the others; nor are
+        // the first and last acceptance, which never falls as positions rise.
         let sql = format!(
-            "SELECT max(position), count(*) FILTER (WHERE state <> 'revoked'), count(*),
+            "SELECT (SELECT position {RANGE} ORDER BY position DESC LIMIT 1), count(*) FILTER (WHERE state <> 'revoked'), count(*),
                     coalesce(sum(amount) FILTER (WHERE state <> 'revoked'), 0)::bigint,
                     (SELECT accepted_at {RANGE} AND state <> 'revoked' ORDER BY position LIMIT 1),
                     (SELECT accepted_at {RANGE} AND state <> 'revoked' ORDER BY position DESC LIMIT 1)
