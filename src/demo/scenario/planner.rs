@@ -192,7 +192,7 @@ impl Planner {
         let payees = if self.has_inbox { &payees[..] } else { &payees[..3] };
         let payee = people::one_of(&mut self.rng, payees);
         let nth = self.debtors.len() + 1;
-        let account = match payee {
+        let mut account = match payee {
             UTILITY => format!("{}", 200_000_000 + nth),
             FINES => format!("1881017701234567{nth:04}"),
             HOUSING => nth.to_string(),
@@ -213,6 +213,9 @@ impl Planner {
         let amount = debtor.due;
         if payee != UTILITY || !self.rng.random_ratio(1, 12) {
             self.debtors.push(debtor);
+        } else {
+            // Nobody's: the next debtor has the number that this one would have had.
+            account = format!("{}", 250_000_000 + nth);
         }
         Payment {
             amount,
