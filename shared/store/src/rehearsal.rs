@@ -154,6 +154,12 @@ pub async fn clock(store: &Store) -> Result<Timestamp, StoreError> {
     Ok(store.query_one("SELECT clock_timestamp()", &[]).await?.get(0))
 }
 
+/// Whether the server clears away dead rows by itself.
+pub async fn has_autovacuum(store: &Store) -> Result<bool, StoreError> {
+    let setting: String = store.query_one("SHOW autovacuum", &[]).await?.get(0);
+    Ok(setting == "on")
+}
+
 /// Leaves the tables of cards to nobody's care.
 pub async fn without_autovacuum(store: &Store) -> Result<(), StoreError> {
     for table in ["card", "reservation", "event"] {

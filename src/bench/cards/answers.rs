@@ -1,4 +1,5 @@
-//! Reservations beside an echo on the same kind of queue; sales and releases beside reservations.
+//! Reservations beside an echo on the same kind of queue; sales and releases beside reservations, and beside an echo of
+//! facts: those are on disk and confirmed before they are answered, which questions are not.
 
 use bus::Queue;
 use bus::frontend::Message;
@@ -8,7 +9,7 @@ use super::shop::Stock;
 use super::terminals::{Kind, p99, rate, releases, reserves, sells};
 use crate::bench::bounds::{Does, Loop};
 
-/// The pairs of `reserve`, `reserve_p99`, `sell` and `release`.
+/// The pairs of `reserve`, `reserve_p99`, `sell`, `release` and `facts`.
 pub(super) async fn measure(stock: &Stock) -> anyhow::Result<Vec<(&'static str, (f64, f64))>> {
     let asked = stock.size.asked;
     let mut shop = stock.open("answers").await?;
@@ -21,12 +22,14 @@ pub(super) async fn measure(stock: &Stock) -> anyhow::Result<Vec<(&'static str, 
     let half = reserve / 2.0;
     let ours = p99(&shop.frontend, questions(asked / 2), half, Some("reserved")).await?;
     shop.close().await?;
-    let (echo, echo_p99) = echo(stock, half).await?;
+    let (echo, echo_p99) = echo_questions(stock, half).await?;
+    let facts = echo_facts(stock, sold).await?;
     Ok(vec![
         ("reserve", (reserve, echo)),
         ("reserve_p99", (ours, echo_p99)),
         ("sell", (sell, reserve)),
         ("release", (release, reserve)),
+        ("facts", (sell.min(release), facts)),
     ])
 }
 
@@ -35,7 +38,7 @@ pub(super) fn questions(count: usize) -> Vec<Message> {
 }
 
 /// What a loop that only answers does with the same questions: its rate, and its p99 at so many a second.
-async fn echo(stock: &Stock, a_second: f64) -> anyhow::Result<(f64, f64)> {
+async fn echo_questions(stock: &Stock, a_second: f64) -> anyhow::Result<(f64, f64)> {
     let asked = stock.size.asked;
     let shop = stock.open_empty("echo").await?;
     let echo = Loop::start_on(&shop.ground, Queue::CardsQuestions, Does::Answers).await?;
@@ -44,4 +47,14 @@ async fn echo(stock: &Stock, a_second: f64) -> anyhow::Result<(f64, f64)> {
     echo.stop().await;
     shop.close().await?;
     Ok((most, wait))
+}
+
+/// What a loop that only answers does with the same sales.
+async fn echo_facts(stock: &Stock, ids: &[ReservationId]) -> anyhow::Result<f64> {
+    let shop = stock.open_empty("echo").await?;
+    let echo = Loop::start_on(&shop.ground, Queue::CardsFacts, Does::Answers).await?;
+    let most = rate(&shop.frontend, &sells(ids), Kind::Fact, None).await?;
+    echo.stop().await;
+    shop.close().await?;
+    Ok(most)
 }

@@ -48,6 +48,7 @@ pub(super) async fn measure(settings: &Settings, pairs: u32, cards: usize, only:
         ("reserve_p99", "ms", Goal::AtMost(3.0)),
         ("sell", "msg/s", Goal::AtLeast(1.0)),
         ("release", "msg/s", Goal::AtLeast(1.0)),
+        ("facts", "msg/s", Goal::AtLeast(0.7)),
         ("sold_out_autovacuum", "msg/s", Goal::AtLeast(0.9)),
         ("sold_out_no_autovacuum", "msg/s", Goal::AtLeast(0.9)),
         ("sold_out_snapshot", "msg/s", Goal::AtLeast(0.9)),
@@ -93,12 +94,14 @@ async fn measure_once(stock: &Stock, figures: &mut [Figure], only: &str) -> anyh
             figure.into_iter().for_each(|figure| figure.pairs.push(pair));
         }
     };
-    if wanted(figures, &["reserve", "reserve_p99", "sell", "release"]) {
+    if wanted(figures, &["reserve", "reserve_p99", "sell", "release", "facts"]) {
         put(figures, answers::measure(stock).await?);
     }
     for (name, disturbed) in sold_out::WAYS {
-        if wanted(figures, &[name]) {
-            put(figures, vec![(name, sold_out::measure(stock, disturbed).await?)]);
+        if wanted(figures, &[name])
+            && let Some(pair) = sold_out::measure(stock, disturbed).await?
+        {
+            put(figures, vec![(name, pair)]);
         }
     }
     if wanted(figures, &["backlog_p99"]) {
