@@ -27,6 +27,8 @@ pub struct Claimed {
     pub started_at: Timestamp,
     /// How long it waits for its moment, counted from the claim: the payee's rate. Zero for most payees.
     pub start_in: Duration,
+    /// The operator's act that asked for it. None: it is made by itself.
+    caused_by: Option<Uuid>,
 }
 
 /// Lanes with due payments, now or later, and how long until something of them may be called: not before a slot is free,
@@ -106,6 +108,10 @@ const TAKE_DUE: &str = "FROM UNNEST($1::text[], $2::int8[], $3::bool[]) AS l(lan
          ORDER BY p.due_at, p.number LIMIT l.most FOR UPDATE SKIP LOCKED
      ) due";
 
+fn take_due_sql() -> String {
+    format!("SELECT {DUE_COLUMNS}, next_act, act_id {TAKE_DUE}")
+}
+
 /// One due payment per free slot. A trial is about paying: a payee that answers questions only is not back. Where nothing
 /// is to be paid a question will do.
 async fn take_due(tx: &Tx, turns: &[Turn<'_>]) -> Result<Vec<Claimed>, StoreError> {
@@ -124,7 +130,7 @@ async fn take_due_of(tx: &Tx, turns: &[&Turn<'_>], trials_pay: bool) -> Result<V
     let lanes: Vec<&str> = turns.iter().map(|turn| turn.lane).collect();
     let most: Vec<i64> = turns.iter().map(|turn| turn.free.len() as i64).collect();
     let pay_only: Vec<bool> = turns.iter().map(|turn| turn.trial && trials_pay).collect();
-    let sql = format!("SELECT {DUE_COLUMNS}, next_act {TAKE_DUE}");
+    let sql = take_due_sql();
     let mut taken: HashMap<String, usize> = HashMap::new();
     let mut claimed = Vec::new();
     for row in tx.query(&sql, &[&lanes, &most, &pay_only]).await? {
@@ -136,9 +142,12 @@ async fn take_due_of(tx: &Tx, turns: &[&Turn<'_>], trials_pay: bool) -> Result<V
             continue;
         };
         let attempt_id = AttemptId::random();
+        let act = Act::parse(row.get("next_act"))?;
         claimed.push(Claimed {
             attempt_id,
-            act: Act::parse(row.get("next_act"))?,
+            act,
+            // The first call after an operator's act is that act's, unless the terminal took the payment back meanwhile.
+            caused_by: row.get::<_, Option<Uuid>>("act_id").filter(|_| act != Act::Cancel),
             slot: Slot {
                 lane: due.payee.clone(),
                 place,
@@ -155,7 +164,7 @@ async fn take_due_of(tx: &Tx, turns: &[&Turn<'_>], trials_pay: bool) -> Result<V
 
 /// Writes the attempts before any call, moves the payments and takes the slots, all in one statement. Only a payment on its
 /// way is `delivering`; while the payee is asked about one, its state stays what it is, and so do `unknown` and `revoking`,
-/// which say more. The first call after an operator's act is that act's, unless the terminal took the payment back meanwhile.
+/// which say more.
 async fn open_attempts(tx: &Tx, turns: &[Turn<'_>], claimed: &[Claimed], worker: &str) -> Result<(), StoreError> {
     if claimed.is_empty() {
         return Ok(());
@@ -171,6 +180,7 @@ async fn open_attempts(tx: &Tx, turns: &[Turn<'_>], claimed: &[Claimed], worker:
     let lanes: Vec<&str> = claimed.iter().map(|one| one.slot.lane.as_str()).collect();
     let places: Vec<i32> = claimed.iter().map(|one| one.slot.place).collect();
     let starts: Vec<Timestamp> = claimed.iter().map(|one| one.started_at).collect();
+    let causes: Vec<Option<Uuid>> = claimed.iter().map(|one| one.caused_by).collect();
     let seconds: Vec<f64> = lanes
         .iter()
         .map(|lane| leases.get(lane).copied().unwrap_or(0.0))
@@ -178,7 +188,7 @@ async fn open_attempts(tx: &Tx, turns: &[Turn<'_>], claimed: &[Claimed], worker:
     tx.execute_later(
         OPEN_ATTEMPTS,
         &[
-            &attempts, &payments, &ordinals, &acts, &lanes, &places, &starts, &seconds, &worker,
+            &attempts, &payments, &ordinals, &acts, &lanes, &places, &starts, &seconds, &causes, &worker,
         ],
     )
     .await
@@ -188,14 +198,13 @@ const OPEN_ATTEMPTS: &str = "WITH given AS MATERIALIZED (
          SELECT *, called_at + make_interval(secs => seconds) AS lease_until FROM (
              SELECT *, greatest(begins, clock_timestamp()) AS called_at
              FROM UNNEST($1::uuid[], $2::uuid[], $3::int4[], $4::text[], $5::text[], $6::int4[], $7::timestamptz[],
-                         $8::float8[]) AS u(attempt_id, payment_id, ordinal, act, lane_id, slot, begins, seconds)) u),
+                         $8::float8[], $9::uuid[])
+                  AS u(attempt_id, payment_id, ordinal, act, lane_id, slot, begins, seconds, caused_by)) u),
      attempted AS (
          INSERT INTO attempt (attempt_id, payment_id, ordinal, act, lane_id, slot, worker, started_at, lease_until,
                               automatic, act_id)
-         SELECT attempt_id, payment_id, ordinal, act, lane_id, slot, $9, begins, lease_until, caused_by IS NULL, caused_by
-         FROM given CROSS JOIN LATERAL (
-             SELECT CASE WHEN given.act <> 'cancel' THEN p.act_id END AS caused_by
-             FROM payment p WHERE p.payment_id = given.payment_id) asked),
+         SELECT attempt_id, payment_id, ordinal, act, lane_id, slot, $10, begins, lease_until, caused_by IS NULL, caused_by
+         FROM given),
      moved AS (
          UPDATE payment p SET attempts = given.ordinal, due_at = NULL, next_act = NULL, act_id = NULL,
                 updated_at = clock_timestamp(),
@@ -214,7 +223,7 @@ pub(crate) fn queries(lane: &str) -> Vec<(&'static str, String, String)> {
         ("make_due", MAKE_DUE.to_owned(), format!("('{lane}', 0, 4)")),
         (
             "take_due",
-            format!("SELECT {DUE_COLUMNS}, next_act {TAKE_DUE}"),
+            take_due_sql(),
             format!("(ARRAY['{lane}'], ARRAY[4], ARRAY[false])"),
         ),
         (

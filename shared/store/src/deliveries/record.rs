@@ -85,9 +85,10 @@ pub async fn lock(tx: &Tx, attempt_ids: &[AttemptId]) -> Result<Vec<Locked>, Sto
             "SELECT attempt_id, payment_id, act, ending, lane_id, slot, started_at,
                     EXISTS (SELECT FROM lane WHERE lane.lane_id = attempt.lane_id
                             AND (breaker <> 'closed' OR failures > 0 OR unpaid > 0)) AS in_trouble,
-                    EXISTS (SELECT FROM attempt earlier WHERE earlier.payment_id = attempt.payment_id
-                            AND earlier.ordinal < attempt.ordinal AND earlier.act = 'pay'
-                            AND earlier.ending <> 'not_sent') AS went_out_before
+                    ordinal > 1 AND EXISTS (
+                        SELECT FROM attempt earlier WHERE earlier.payment_id = attempt.payment_id
+                        AND earlier.ordinal < attempt.ordinal AND earlier.act = 'pay'
+                        AND earlier.ending <> 'not_sent') AS went_out_before
              FROM attempt WHERE attempt_id = ANY($1) ORDER BY attempt_id FOR UPDATE",
             &[&ids],
         )
@@ -206,7 +207,8 @@ async fn move_payments(tx: &Tx, moved: &[(&Locked, &Next<'_>)]) -> Result<(), St
         "UPDATE payment p SET state = u.state, next_act = u.next_act,
                 due_at = clock_timestamp() + make_interval(secs => u.delay), step = u.step, maybes = u.maybes,
                 not_found = u.not_found, last_error = u.error,
-                flags = p.flags || ARRAY(SELECT flag FROM unnest(string_to_array(u.flags, ' ')) flag WHERE flag <> ALL (p.flags)),
+                flags = CASE WHEN u.flags = '' THEN p.flags ELSE p.flags || ARRAY(
+                    SELECT flag FROM unnest(string_to_array(u.flags, ' ')) flag WHERE flag <> ALL (p.flags)) END,
                 provider_reference = coalesce(u.reference, p.provider_reference), updated_at = clock_timestamp(),
                 last_call_at = CASE WHEN u.paid THEN clock_timestamp() ELSE p.last_call_at END
          FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::float8[], $5::int4[], $6::int4[], $7::int4[], $8::text[],
