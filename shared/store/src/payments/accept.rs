@@ -217,7 +217,8 @@ const INSERT_HISTORY: &str = "WITH dealt AS (
               AS new (id, number, payee, version, gateway, terminal, account, amount, fee, currency, fields, receipt,
                       paid_at, trace, give_up, place, series)
           LEFT JOIN dealt ON new.place IS NOT NULL
-          LEFT JOIN series ON new.place IS NOT NULL AND series.payee_id = new.payee AND series.name = new.series";
+          LEFT JOIN (SELECT series_id, payee_id, name FROM series WHERE payee_id = ANY($3) OFFSET 0) series
+              ON new.place IS NOT NULL AND series.payee_id = new.payee AND series.name = new.series";
 
 /// The rows turned on their side, as UNNEST takes them.
 struct Columns<'a> {
