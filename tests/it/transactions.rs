@@ -59,12 +59,15 @@ async fn what_was_left_for_later_is_seen_by_the_next_statement_and_kept_in_order
 #[tokio::test]
 async fn who_decided_by_old_declarations_is_told_to_read_them_again() {
     let stand = Stand::new().await;
-    let tx = stand.store().begin().await.unwrap();
-    let generation = declarations::generation(&tx).await.unwrap();
-    declarations::expect_generation(&tx, generation).await.unwrap();
-    tx.commit().await.unwrap();
-
-    let tx = stand.store().begin().await.unwrap();
+    let store = stand.store();
+    let generation = declarations::generation(&store).await.unwrap();
+    // Alone as well, where it is a transaction by itself.
+    for (expected, is_right) in [(generation, true), (generation - 1, false)] {
+        let tx = store.begin().await.unwrap();
+        declarations::expect_generation(&tx, expected).await.unwrap();
+        assert_eq!(tx.commit().await.is_ok(), is_right);
+    }
+    let tx = store.begin().await.unwrap();
     declarations::expect_generation(&tx, generation - 1).await.unwrap();
     add(&tx, Uuid::new_v4()).await;
     let error = tx.commit().await.unwrap_err();

@@ -13,6 +13,7 @@ use runtime::batch::Item;
 use runtime::questions::Answerer;
 use runtime::{Context, Reply};
 use store::StoreError;
+use store::declarations::Declarations;
 
 use crate::Gateway;
 
@@ -26,11 +27,11 @@ impl<G: Gateway> Answerer for Checks<G> {
     const NAME: &'static str = G::NAMES.questions;
     const QUEUE: Queue = G::QUESTIONS;
 
-    async fn answer(&self, item: &Item) -> Option<Reply> {
+    async fn answer(&self, item: &Item, declared: Option<Arc<Declarations>>) -> Option<Reply> {
         let Message::PaymentCheck(message) = &item.message else {
             return None;
         };
-        let answer = match self.ask(message, item.traceparent.as_deref()).await {
+        let answer = match self.ask(message, item.traceparent.as_deref(), declared).await {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::warn!(%error, payee = %message.payee, "a check could not be made");
@@ -42,8 +43,16 @@ impl<G: Gateway> Answerer for Checks<G> {
 }
 
 impl<G: Gateway> Checks<G> {
-    async fn ask(&self, message: &PaymentCheck, traceparent: Option<&str>) -> Result<PaymentCheckAnswer, StoreError> {
-        let declarations = self.context.declarations().await?;
+    async fn ask(
+        &self,
+        message: &PaymentCheck,
+        traceparent: Option<&str>,
+        declared: Option<Arc<Declarations>>,
+    ) -> Result<PaymentCheckAnswer, StoreError> {
+        let declarations = match declared {
+            Some(declared) => declared,
+            None => self.context.declarations().await?,
+        };
         let Some(payee) = declarations
             .payees
             .get(message.payee.as_str())

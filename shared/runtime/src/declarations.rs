@@ -28,15 +28,6 @@ struct Looked {
 }
 
 impl Cache {
-    /// The snapshot current in this transaction.
-    pub(crate) async fn current(&self, tx: &Tx) -> Result<Arc<Declarations>, StoreError> {
-        let generation = declarations::generation(tx).await?;
-        match self.known() {
-            Some(known) if known.generation == generation => Ok(known),
-            _ => self.load(tx).await,
-        }
-    }
-
     /// The snapshot current now. One look counts for all who had asked before it began: a thousand questions at once cost a few.
     pub(crate) async fn shared(&self, store: &Store) -> Result<Arc<Declarations>, StoreError> {
         let mine = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
@@ -45,14 +36,24 @@ impl Cache {
             return Ok(found.clone());
         }
         let after = self.asked.load(Ordering::Relaxed);
-        let tx = store.begin().await?;
-        let found = self.current(&tx).await?;
-        tx.commit().await?;
+        let found = self.look(store).await?;
         *looked = Looked {
             after,
             found: Some(found.clone()),
         };
         Ok(found)
+    }
+
+    /// A look is one flight, unless something has changed.
+    async fn look(&self, store: &Store) -> Result<Arc<Declarations>, StoreError> {
+        let generation = declarations::generation(store).await?;
+        if let Some(known) = self.known().filter(|known| known.generation == generation) {
+            return Ok(known);
+        }
+        let tx = store.begin().await?;
+        let loaded = self.load(&tx).await?;
+        tx.commit().await?;
+        Ok(loaded)
     }
 
     /// The snapshot in memory. Should it not be current, the transaction fails as [`StoreError::Outdated`]; after
@@ -70,7 +71,8 @@ impl Cache {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    fn known(&self) -> Option<Arc<Declarations>> {
+    /// The snapshot in memory, current or not.
+    pub(crate) fn known(&self) -> Option<Arc<Declarations>> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

@@ -3,13 +3,15 @@
 //! A question carries no money: one lost with a killed worker is asked again by its terminal.
 //!
 //! Where the worker that forwards a question and the one that answers it are in one process, the question stays there
-//! ([`Here`]): a second way through the broker would cost as much as all the rest.
+//! ([`Here`]): a second way through the broker would cost as much as all the rest. So do the declarations it was forwarded
+//! by, which were current when it came.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bus::{Delivery, Queue};
+use store::declarations::Declarations;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Context;
@@ -26,8 +28,9 @@ pub trait Answerer: Send + Sync + 'static {
     /// Where its questions come from.
     const QUEUE: Queue;
 
-    /// The answer, or None when nobody waits for one.
-    fn answer(&self, item: &Item) -> impl Future<Output = Option<Reply>> + Send;
+    /// The answer, or None when nobody waits for one. `declared`: what was declared when the question came, where whoever
+    /// forwarded it has looked.
+    fn answer(&self, item: &Item, declared: Option<Arc<Declarations>>) -> impl Future<Output = Option<Reply>> + Send;
 }
 
 /// Who answers in this process, by the queue he takes questions from.
@@ -108,7 +111,7 @@ impl<A: Answerer> Desk<A> {
                 for question in batch {
                     // The semaphore is never closed.
                     if let Ok(permit) = self.permits.clone().acquire_owned().await {
-                        self.answer(permit, question);
+                        self.answer(permit, question, None);
                     }
                 }
                 if session.ack_all(tags).await.is_err() {
@@ -120,11 +123,16 @@ impl<A: Answerer> Desk<A> {
 
     /// What finds all hands full goes through the broker, where another process may take it.
     fn take_now(self: &Arc<Self>, question: &Delivery) -> bool {
-        let permit = self.permits.clone().try_acquire_owned();
-        permit.map(|permit| self.answer(permit, question.clone())).is_ok()
+        let Ok(permit) = self.permits.clone().try_acquire_owned() else {
+            return false;
+        };
+        // Whoever forwarded it has just found these current, or newer ones have come since.
+        let declared = self.context.declarations.known();
+        self.answer(permit, question.clone(), declared);
+        true
     }
 
-    fn answer(self: &Arc<Self>, permit: OwnedSemaphorePermit, question: Delivery) {
+    fn answer(self: &Arc<Self>, permit: OwnedSemaphorePermit, question: Delivery, declared: Option<Arc<Declarations>>) {
         let desk = self.clone();
         self.context.tasks.spawn(async move {
             let _permit = permit;
@@ -133,7 +141,7 @@ impl<A: Answerer> Desk<A> {
                 return;
             }
             let answer = match &message.content {
-                Ok(item) => desk.answerer.answer(item).await,
+                Ok(item) => desk.answerer.answer(item, declared).await,
                 Err(refusal) => Some(Reply::refused(refusal)),
             };
             let Some(answer) = answer else { return };

@@ -74,9 +74,9 @@ pub async fn expect_generation(tx: &Tx, generation: i64) -> Result<(), StoreErro
     tx.execute_later("SELECT declarations_are($1)", &[&generation]).await
 }
 
-/// The generation of the declarations, read inside the caller's transaction.
-pub async fn generation(tx: &Tx) -> Result<i64, StoreError> {
-    Ok(tx
+/// The generation of the declarations now.
+pub async fn generation(store: &Store) -> Result<i64, StoreError> {
+    Ok(store
         .query_one("SELECT generation FROM declaration_generation", &[])
         .await?
         .get(0))

@@ -2,7 +2,8 @@
 //!
 //! On a busy machine a round trip costs more than a row. So BEGIN goes out with the first statement, and a statement
 //! whose result nobody reads ([`Tx::execute_later`]) goes out with the next one that is read, or with COMMIT. The order
-//! of statements is always the order of the calls.
+//! of statements is always the order of the calls. A transaction of one such statement is that statement, with neither BEGIN
+//! nor COMMIT.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -34,6 +35,13 @@ pub struct Tx {
 struct Pending {
     statement: Statement,
     params: Vec<Encoded>,
+}
+
+impl Pending {
+    async fn run(&self, client: &Object) -> Result<(), tokio_postgres::Error> {
+        let params: Vec<&(dyn ToSql + Sync)> = self.params.iter().map(|param| param as _).collect();
+        client.execute(&self.statement, &params).await.map(drop)
+    }
 }
 
 /// A parameter as it goes over the line: the caller's value need not live until then.
@@ -80,7 +88,9 @@ impl Tx {
 
     /// Makes it all true. An error leaves open whether it became true; every caller's work can be done again.
     pub async fn commit(mut self) -> Result<(), StoreError> {
-        if self.is_used() {
+        if let Some(only) = self.only_statement() {
+            only.run(self.client()).await?;
+        } else if self.is_used() {
             // Behind a statement that fails, COMMIT rolls back, and the statement's error is the one returned.
             self.in_transaction(self.client().batch_execute("COMMIT")).await?;
         }
@@ -181,6 +191,13 @@ impl Tx {
         Ok(())
     }
 
+    /// What is to be sent, where it is all that ever was.
+    fn only_statement(&self) -> Option<Pending> {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let alone = pending.len() == 1 && !self.begun.load(Ordering::Relaxed);
+        if alone { pending.pop() } else { None }
+    }
+
     fn is_used(&self) -> bool {
         let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
         self.begun.load(Ordering::Relaxed) || !pending.is_empty()
@@ -204,10 +221,7 @@ impl Tx {
             }
             Ok::<_, tokio_postgres::Error>(())
         };
-        let before = join_all(pending.iter().map(|Pending { statement, params }| async move {
-            let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(|param| param as _).collect();
-            client.execute(statement, &params).await
-        }));
+        let before = join_all(pending.iter().map(|one| one.run(client)));
         let ((begun, before), done) = join(join(begin, before), statement).await;
         begun?;
         for done_before in before {

@@ -42,7 +42,7 @@ async fn a_count_from_before_anothers_crossing_does_not_undo_it() {
     store::cards::lock_stock(&other, &[ProductId::parse("p").unwrap()])
         .await
         .unwrap();
-    store::declarations::generation(&other).await.unwrap();
+    store::declarations::load_in(&other).await.unwrap();
     let meanwhile = async {
         stand
             .until(
