@@ -195,7 +195,8 @@ async fn insert_history(tx: &Tx, fresh: &[&NewPayment<'_>], numbers: &[Number]) 
 
 /// Payments of online payees are due at once. Those of register payees have a place among themselves: their positions
 /// are dealt from the ledger row, which stays locked until the commit, so they rise in commit order, and the time of
-/// acceptance, stamped from the same row, never falls as they rise. The series is written with them, and never again.
+/// acceptance, stamped from the same row, never falls as they rise. The series is written with them, and never again; those of
+/// the batch's payees are read together (`OFFSET 0`), where a look for each row would be a tenth of what the insert costs.
 ///
 /// `only_row` has the ledger's row found by its key. Read whole, it counts as forbidden to workers (`enable_seqscan`): a
 /// plan for a batch without registers does without, so the plan for any batch looks dearer than plans made for each, for
