@@ -229,8 +229,8 @@ async fn rubbish_at_full_speed_delays_nobody() {
         let sent = join_all(messages.iter().map(|message| town.world.frontend.send(message))).await;
         assert!(sent.iter().all(Result::is_ok), "{sent:?}");
     };
-    // Good ones among the bad: each is told as soon as the one before was answered.
-    let payers = async {
+    // Each is told as soon as the one before was answered.
+    let payers = async || {
         let mut longest = Duration::ZERO;
         for id in new_ids(20) {
             let begun = Instant::now();
@@ -241,13 +241,19 @@ async fn rubbish_at_full_speed_delays_nobody() {
         }
         longest
     };
-    let ((), longest) = tokio::join!(flood, payers);
-    assert!(longest < PROMPTLY, "a payment and a sale took {longest:?}");
+    // Among the bad ones the good ones wait for what came before them, and on a busy machine without them too.
+    let alone = payers().await;
+    let ((), longest) = tokio::join!(flood, payers());
+    let promptly = PROMPTLY.max(10 * alone);
+    assert!(
+        longest < promptly,
+        "a payment and a sale took {longest:?}, and {alone:?} at most without rubbish"
+    );
     let begun = Instant::now();
     let work = town.publish(20).await;
     town.is_done(&work).await;
     assert!(
-        begun.elapsed() < 4 * PROMPTLY,
+        begun.elapsed() < 4 * promptly,
         "it took {:?} to the payee and the mailbox",
         begun.elapsed()
     );
