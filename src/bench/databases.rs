@@ -68,11 +68,9 @@ pub(super) async fn measure(settings: &Settings, pairs: u32, count: u32, only: &
                 "check" | "check_apart" => {
                     let (echo, query) = (echo(settings, count).await?, books.queries(count).await?);
                     let apart = figure.name == "check_apart";
-                    // Between two processes the question goes through the broker once more.
-                    let echoes = if apart { 2.0 } else { 1.0 };
                     (
                         checked(settings, &books, count, apart).await?,
-                        1.0 / (echoes / echo + 1.0 / query),
+                        1.0 / (1.0 / echo + 1.0 / query),
                     )
                 }
                 "pay" => (entered(settings, &books, count).await?, books.entries(count).await?),

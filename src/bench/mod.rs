@@ -103,7 +103,7 @@ struct CardsArgs {
     /// Cards in stock; the holds, the backlog and the card file are as large as that allows, up to 100000, 100000 and all
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(10_000..=10_000_000))]
     cards: u32,
-    /// Only figures whose names begin so: reserve, sell, release, sold_out, backlog, expiry, import
+    /// Only figures whose names begin so: reserve, sell, release, facts, sold_out, backlog, expiry, import
     #[arg(long, default_value = "")]
     only: String,
     /// How the figures are printed

@@ -1,5 +1,5 @@
 //! Reservations beside an echo on the same kind of queue; sales and releases beside reservations, and beside an echo of
-//! facts: those are on disk and confirmed before they are answered, which questions are not.
+//! facts, so that what the broker does for a fact (disk, confirm) is told apart from what we do.
 
 use bus::Queue;
 use bus::frontend::Message;

@@ -115,6 +115,11 @@ impl Stock {
         Ok(rehearsal::settle(store).await?)
     }
 
+    /// Whether its server clears away dead rows by itself.
+    pub(super) async fn has_autovacuum(&self) -> anyhow::Result<bool> {
+        Ok(rehearsal::has_autovacuum(&self.ground.store).await?)
+    }
+
     /// Opens a shop on a copy of the stock.
     pub(super) async fn open(&self, purpose: &str) -> anyhow::Result<Shop> {
         Shop::on(Ground::bare(&self.settings, purpose, Some(&self.ground.settings.store)).await?).await

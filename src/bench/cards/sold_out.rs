@@ -27,14 +27,12 @@ pub(super) const WAYS: [(&str, Disturbed); 3] = [
 /// The rate at nine tenths sold, and when full. None where it cannot be measured: with autovacuum, on a server that has none.
 pub(super) async fn measure(stock: &Stock, disturbed: Disturbed) -> anyhow::Result<Option<(f64, f64)>> {
     let (asked, cards) = (stock.size.asked, stock.size.cards);
-    let mut shop = stock.open("sold").await?;
-    let store = shop.ground.store.clone();
-    if disturbed == Disturbed::Not && !rehearsal::has_autovacuum(&store).await? {
+    if disturbed == Disturbed::Not && !stock.has_autovacuum().await? {
         tracing::warn!("autovacuum is off on this server: what is sold out with it is not measured");
-        drop(store);
-        shop.close().await?;
         return Ok(None);
     }
+    let mut shop = stock.open("sold").await?;
+    let store = shop.ground.store.clone();
     if disturbed == Disturbed::NoAutovacuum {
         rehearsal::without_autovacuum(&store).await?;
     }
