@@ -6,7 +6,9 @@ mod headers;
 #[cfg(test)]
 mod tests;
 
+use lapin::BasicProperties;
 use lapin::types::ShortString;
+use serde_json::Value;
 
 pub(crate) use headers::{ROUTING_KEY, TRACEPARENT, USER_ID, VERSION};
 
@@ -61,8 +63,41 @@ pub struct Delivery {
     pub traceparent: Option<String>,
     /// Set on dead-lettered messages.
     pub death: Option<Death>,
+    /// All of that and what else came with it, for people.
+    pub envelope: Envelope,
+}
+
+/// Properties and headers as they came. Few are ever looked at: they are made readable when somebody does.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Envelope(Kept);
+
+#[derive(Clone, Debug, PartialEq)]
+enum Kept {
+    Wire(Box<BasicProperties>),
+    Readable(Value),
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self::Readable(Value::Null)
+    }
+}
+
+impl Envelope {
     /// Properties by name, and `headers`, as far as they can be printed; for parked rows.
-    pub headers_json: serde_json::Value,
+    pub fn json(&self) -> Value {
+        match &self.0 {
+            Kept::Wire(properties) => headers::json(properties),
+            Kept::Readable(json) => json.clone(),
+        }
+    }
+}
+
+/// Of a message that was kept in a parked row.
+impl From<Value> for Envelope {
+    fn from(json: Value) -> Self {
+        Self(Kept::Readable(json))
+    }
 }
 
 impl Delivery {
@@ -102,14 +137,15 @@ impl Delivery {
             version: table.and_then(headers::version),
             traceparent: table.and_then(headers::traceparent),
             death: table.and_then(headers::death),
-            headers_json: headers::json(properties),
             body: wire.data,
+            envelope: Envelope::default(),
         };
         if delivery.exchange.is_empty()
             && let Some(table) = table
         {
             delivery.become_forwarded(table);
         }
+        delivery.envelope = Envelope(Kept::Wire(Box::new(wire.properties)));
         delivery
     }
 

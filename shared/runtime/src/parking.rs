@@ -69,7 +69,7 @@ pub(crate) async fn park(
         reason: reason.to_owned(),
         detail: printable(detail),
         body: message.delivery.body.clone(),
-        properties: storable(&message.delivery.headers_json),
+        properties: storable(&message.delivery.envelope.json()),
         retry,
     };
     let Some(parked_id) = parked::add(tx, &new).await? else {

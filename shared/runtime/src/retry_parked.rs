@@ -100,7 +100,7 @@ fn delivery_of(row: &Parked) -> Delivery {
             .properties
             .pointer("/headers/unigate-version")
             .and_then(serde_json::Value::as_i64),
-        headers_json: row.properties.clone(),
+        envelope: row.properties.clone().into(),
         ..Delivery::new(row.routing_key.clone(), body)
     }
 }

@@ -36,7 +36,7 @@ fn a_bare_message_has_nothing() {
         (delivery.version, delivery.delivery_count, delivery.death),
         (None, 0, None)
     );
-    assert_eq!(delivery.headers_json, serde_json::json!({}));
+    assert_eq!(delivery.envelope.json(), serde_json::json!({}));
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn everything_printable_is_kept_for_operators() {
     let delivery = read_from("x", properties);
     assert_eq!(delivery.expiration_ms, Some(5000));
     assert_eq!(
-        delivery.headers_json,
+        delivery.envelope.json(),
         serde_json::json!({
             "expiration": "5000",
             "user_id": "frontend1",

@@ -42,8 +42,9 @@ async fn a_question_is_answered_by_direct_reply() {
     let answer = frontend.ask(&question, LIMIT).await.unwrap();
     assert_eq!(answer.kind.as_deref(), Some("card.reserve.reply"));
     assert_eq!((answer.version, answer.traceparent.as_deref()), (Some(1), Some(trace)));
-    assert_eq!(answer.headers_json["content_type"], "application/json");
-    assert_eq!(answer.headers_json["delivery_mode"], 1);
+    let envelope = answer.envelope.json();
+    assert_eq!(envelope["content_type"], "application/json");
+    assert_eq!(envelope["delivery_mode"], 1);
 }
 
 #[tokio::test]
