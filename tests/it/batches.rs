@@ -35,7 +35,6 @@ struct Touchy {
 impl BatchWorker for Touchy {
     const NAME: &'static str = "touchy";
     const QUEUE: Queue = Queue::IntakeFacts;
-    const CHANNELS: usize = 1;
     const FACTS: &'static [RoutingKey] = &[];
 
     async fn handle(&self, _: &Tx, _: &Declarations, batch: &[&Item]) -> Result<Handled, StoreError> {

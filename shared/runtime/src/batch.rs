@@ -23,7 +23,7 @@ pub use crate::incoming::Item;
 
 /// Most messages handled together.
 pub const BATCH_SIZE: usize = 256;
-/// How long to wait for more while another batch is in flight, or in a crowd.
+/// How long to wait for more in a crowd.
 const LINGER: Duration = Duration::from_millis(2);
 /// From so many messages in the last batch on it is a crowd. Whoever comes alone never waits.
 const CROWD: usize = 16;
@@ -38,8 +38,6 @@ pub trait BatchWorker: Send + Sync + 'static {
     const NAME: &'static str;
     /// Where its messages come from.
     const QUEUE: Queue;
-    /// Channels with one batch in flight each.
-    const CHANNELS: usize;
     /// The keys whose parked facts it handles again when they are put back.
     const FACTS: &'static [RoutingKey];
 
@@ -53,9 +51,11 @@ pub trait BatchWorker: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Handled, StoreError>> + Send;
 }
 
-/// Starts a batch worker: its channels, and the sweep over facts put back to it.
+/// Starts a batch worker: its channel, and the sweep over facts put back to it. Two channels would share the same messages out
+/// over more batches, and what costs is a batch: more processes, not more channels, is the way to more (ARCHITECTURE.md,
+/// decisions).
 pub fn spawn<W: BatchWorker>(context: &Context, worker: W) {
-    spawn_sized(context, worker, W::CHANNELS, BATCH_SIZE);
+    spawn_sized(context, worker, 1, BATCH_SIZE);
 }
 
 /// The same with other numbers of channels and of messages per batch: the benchmark compares batches with one message
@@ -108,7 +108,7 @@ async fn consume_session<W: BatchWorker>(transactor: &Transactor<W>, mut session
     let context = &transactor.context;
     let mut crowded = false;
     loop {
-        let linger = transactor.linger(LINGER, crowded);
+        let linger = if crowded { LINGER } else { Duration::ZERO };
         let batch = tokio::select! {
             biased;
             () = context.shutdown.cancelled() => return session.close().await,
@@ -140,7 +140,6 @@ fn with_tags(batch: Vec<Delivery>) -> (Vec<Incoming>, bus::Tags) {
 
 /// Handles everything, splitting where it must. False when the database stayed away too long.
 async fn work<W: BatchWorker>(transactor: &Transactor<W>, messages: &[Incoming]) -> bool {
-    let _in_flight = transactor.enter();
     // The part to do next is last.
     let mut parts = parts_of(messages);
     while let Some(part) = parts.pop() {

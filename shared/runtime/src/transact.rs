@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use contract::{Reason, Refusal, RoutingKey};
 use store::declarations::Declarations;
@@ -20,7 +19,6 @@ pub(crate) const INTERNAL_ERROR: &str = "internal_error";
 pub(crate) struct Transactor<W> {
     pub(crate) context: Context,
     pub(crate) worker: W,
-    pub(crate) in_flight: AtomicUsize,
     /// Batches for which repetitions are still looked for, after one was met.
     wary: AtomicUsize,
 }
@@ -34,37 +32,12 @@ pub(crate) struct Concluded {
     pub(crate) effects: Vec<Effect>,
 }
 
-/// Counts a batch in flight until dropped.
-pub(crate) struct InFlight<'a>(&'a AtomicUsize);
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 impl<W: BatchWorker> Transactor<W> {
     pub(crate) fn new(context: Context, worker: W) -> Self {
         Self {
             context,
             worker,
-            in_flight: AtomicUsize::new(0),
             wary: AtomicUsize::new(0),
-        }
-    }
-
-    pub(crate) fn enter(&self) -> InFlight<'_> {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        InFlight(&self.in_flight)
-    }
-
-    /// Waiting for more pays only while another batch keeps the database busy, or when there is a crowd: then more is on
-    /// its way, and a transaction less is worth more to everybody than the wait costs.
-    pub(crate) fn linger(&self, most: Duration, crowded: bool) -> Duration {
-        if crowded || self.in_flight.load(Ordering::Relaxed) > 0 {
-            most
-        } else {
-            Duration::ZERO
         }
     }
 

@@ -30,7 +30,6 @@ impl Questions {
 impl BatchWorker for Questions {
     const NAME: &'static str = "cards.questions";
     const QUEUE: Queue = Queue::CardsQuestions;
-    const CHANNELS: usize = 1;
     const FACTS: &'static [RoutingKey] = &[];
 
     async fn handle(&self, tx: &Tx, declarations: &Declarations, items: &[&Item]) -> Result<Handled, StoreError> {

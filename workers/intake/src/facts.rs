@@ -28,9 +28,6 @@ pub(crate) struct Facts {
 impl BatchWorker for Facts {
     const NAME: &'static str = "intake.facts";
     const QUEUE: Queue = Queue::IntakeFacts;
-    // Two channels share the same messages out over more batches, and what costs is a batch: more processes, not more
-    // channels, is the way to more (ARCHITECTURE.md, decisions).
-    const CHANNELS: usize = 1;
     const FACTS: &'static [RoutingKey] = &[RoutingKey::PaymentAccepted, RoutingKey::PaymentRevoke];
 
     async fn handle(&self, tx: &Tx, declarations: &Declarations, batch: &[&Item]) -> Result<Handled, StoreError> {

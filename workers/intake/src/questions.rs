@@ -23,7 +23,6 @@ pub(crate) struct Questions;
 impl BatchWorker for Questions {
     const NAME: &'static str = "intake.questions";
     const QUEUE: Queue = Queue::IntakeQuestions;
-    const CHANNELS: usize = 2;
     const FACTS: &'static [RoutingKey] = &[];
 
     async fn handle(&self, tx: &Tx, declarations: &Declarations, batch: &[&Item]) -> Result<Handled, StoreError> {

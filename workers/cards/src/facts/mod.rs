@@ -40,7 +40,6 @@ impl Facts {
 impl BatchWorker for Facts {
     const NAME: &'static str = "cards.facts";
     const QUEUE: Queue = Queue::CardsFacts;
-    const CHANNELS: usize = 1;
     const FACTS: &'static [RoutingKey] = &[RoutingKey::CardSell, RoutingKey::CardRelease];
 
     async fn handle(&self, tx: &Tx, declarations: &Declarations, items: &[&Item]) -> Result<Handled, StoreError> {
