@@ -4,10 +4,9 @@ use domain::declaration::Gateway;
 use domain::ids::{PayeeId, PaymentId, TerminalId};
 use domain::money::{Amount, Currency, Fee};
 use domain::text::{Account, Fields};
-use store::declarations;
 use store::events::{self, Event};
 use store::payments::{self, Acceptance, NewPayment, Numbers};
-use store::{StoreError, Tx};
+use store::{StoreError, Tx, declarations, scratch};
 use testkit::stand::Stand;
 use uuid::Uuid;
 
@@ -68,6 +67,13 @@ async fn who_decided_by_old_declarations_is_told_to_read_them_again() {
         tx.commit().await
     };
     alone(generation).await.unwrap();
+    let last = "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%declarations_are%' \
+                AND pid <> pg_backend_pid()";
+    assert_eq!(
+        scratch::sql(&stand.store(), last).await.unwrap(),
+        [[Some("SELECT declarations_are($1)".to_owned())]],
+        "nothing went out before or behind it"
+    );
     assert!(matches!(alone(generation - 1).await, Err(StoreError::Outdated)));
     let tx = store.begin().await.unwrap();
     declarations::expect_generation(&tx, generation - 1).await.unwrap();

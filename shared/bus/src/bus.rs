@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lapin::BasicProperties;
-use lapin::types::ShortString;
+use lapin::types::{AMQPValue, ShortString};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::delivery::{ROUTING_KEY, USER_ID};
+use crate::delivery::{DECLARED, ROUTING_KEY, USER_ID};
 use crate::metrics::{self, Why};
 use crate::outbox::{Outbox, Outgoing};
 use crate::publish::{self, Event, short, text};
@@ -154,12 +154,12 @@ impl Bus {
         }
     }
 
-    /// Passes a question on, with its reply address, its deadline and who asked. Never waits; dropped when
-    /// disconnected.
-    pub fn forward(&self, queue: Queue, question: &Delivery) {
-        match (short(&queue.name(self.namespace())), forwarded(question)) {
+    /// Passes a question on, with its reply address, its deadline, who asked and what was declared. Never waits; dropped
+    /// when disconnected.
+    pub fn forward(&self, queue: Queue, question: Delivery) {
+        match (short(&queue.name(self.namespace())), forwarded(&question)) {
             (Ok(queue), Ok(properties)) => {
-                let body = question.body.clone();
+                let body = question.body;
                 self.0.outbox.send(Outgoing {
                     queue,
                     properties,
@@ -222,6 +222,9 @@ fn forwarded(question: &Delivery) -> Result<BasicProperties, BusError> {
     headers.insert(ShortString::from(ROUTING_KEY), text(&question.routing_key));
     if let Some(user) = &question.user_id {
         headers.insert(ShortString::from(USER_ID), text(user));
+    }
+    if let Some(generation) = question.declared {
+        headers.insert(ShortString::from(DECLARED), AMQPValue::LongLongInt(generation));
     }
     let mut properties = with_correlation(properties.with_headers(headers), question)?;
     if let Some(reply_to) = &question.reply_to {

@@ -10,7 +10,7 @@ use lapin::BasicProperties;
 use lapin::types::ShortString;
 use serde_json::Value;
 
-pub(crate) use headers::{ROUTING_KEY, TRACEPARENT, USER_ID, VERSION};
+pub(crate) use headers::{DECLARED, ROUTING_KEY, TRACEPARENT, USER_ID, VERSION};
 
 /// Milliseconds since 1970 passed this in 1973, seconds will in the year 5138: senders confuse the two.
 const SURELY_MILLISECONDS: u64 = 100_000_000_000;
@@ -49,6 +49,8 @@ pub struct Delivery {
     pub correlation_id: Option<String>,
     /// The broker user that published it, verified by the broker.
     pub user_id: Option<String>,
+    /// On forwarded questions: the generation of the declarations by which it was forwarded, current when it came.
+    pub declared: Option<i64>,
     /// When it was sent, in seconds, by the sender's clock.
     pub timestamp: Option<u64>,
     /// How long the sender waits.
@@ -125,6 +127,7 @@ impl Delivery {
             reply_to: text(properties.reply_to()),
             correlation_id: text(properties.correlation_id()),
             user_id: text(properties.user_id()),
+            declared: None,
             timestamp: properties
                 .timestamp()
                 .map(|at| if at > SURELY_MILLISECONDS { at / 1000 } else { at }),
@@ -155,6 +158,7 @@ impl Delivery {
         if let Some(key) = headers::text(table, ROUTING_KEY) {
             self.routing_key = key;
             self.user_id = headers::text(table, USER_ID);
+            self.declared = headers::number(table, DECLARED);
         }
     }
 }

@@ -117,8 +117,10 @@ impl Context {
     }
 
     /// Passes a question on to who answers it: in this process where that can be, else by the queue. Never waits.
-    pub(crate) fn forward(&self, queue: Queue, question: &Delivery) {
-        if !self.here.take(queue, question) {
+    /// It is told the declarations in memory: a batch that had been decided by older ones would not have been committed.
+    pub(crate) fn forward(&self, queue: Queue, mut question: Delivery) {
+        question.declared = self.declarations.known().map(|known| known.generation);
+        if let Some(question) = self.here.take(queue, question) {
             self.bus.forward(queue, question);
         }
     }

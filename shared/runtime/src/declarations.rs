@@ -71,6 +71,11 @@ impl Cache {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
+    /// The snapshot in memory, if it is of that generation or a later one.
+    pub(crate) fn since(&self, generation: i64) -> Option<Arc<Declarations>> {
+        self.known().filter(|known| known.generation >= generation)
+    }
+
     /// The snapshot in memory, current or not.
     pub(crate) fn known(&self) -> Option<Arc<Declarations>> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -3,8 +3,8 @@
 //! A question carries no money: one lost with a killed worker is asked again by its terminal.
 //!
 //! Where the worker that forwards a question and the one that answers it are in one process, the question stays there
-//! ([`Here`]): a second way through the broker would cost as much as all the rest. So do the declarations it was forwarded
-//! by, which were current when it came.
+//! ([`Here`]): a second way through the broker would cost as much as all the rest. Either way it brings the generation of the
+//! declarations it was forwarded by, which were current when it came: who has them in memory need not look again.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -28,8 +28,8 @@ pub trait Answerer: Send + Sync + 'static {
     /// Where its questions come from.
     const QUEUE: Queue;
 
-    /// The answer, or None when nobody waits for one. `declared`: what was declared when the question came, where whoever
-    /// forwarded it has looked.
+    /// The answer, or None when nobody waits for one. `declared`: what was declared when the question came, where that is in
+    /// memory; otherwise the answerer looks.
     fn answer(&self, item: &Item, declared: Option<Arc<Declarations>>) -> impl Future<Output = Option<Reply>> + Send;
 }
 
@@ -37,19 +37,22 @@ pub trait Answerer: Send + Sync + 'static {
 #[derive(Clone, Default)]
 pub(crate) struct Here(Arc<RwLock<HashMap<Queue, Hand>>>);
 
-/// Takes a question if it has a hand free.
-type Hand = Arc<dyn Fn(&Delivery) -> bool + Send + Sync>;
+/// Takes a question if it has a hand free, or gives it back.
+type Hand = Arc<dyn Fn(Delivery) -> Option<Delivery> + Send + Sync>;
 
 impl Here {
-    /// Whether somebody here took the question.
-    pub(crate) fn take(&self, queue: Queue, question: &Delivery) -> bool {
+    /// The question again, if nobody here took it.
+    pub(crate) fn take(&self, queue: Queue, question: Delivery) -> Option<Delivery> {
         let hand = self
             .0
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .get(&queue)
             .cloned();
-        hand.is_some_and(|hand| hand(question))
+        match hand {
+            Some(hand) => hand(question),
+            None => Some(question),
+        }
     }
 
     fn open(&self, queue: Queue, hand: Hand) {
@@ -111,7 +114,7 @@ impl<A: Answerer> Desk<A> {
                 for question in batch {
                     // The semaphore is never closed.
                     if let Ok(permit) = self.permits.clone().acquire_owned().await {
-                        self.answer(permit, question, None);
+                        self.answer(permit, question);
                     }
                 }
                 if session.ack_all(tags).await.is_err() {
@@ -122,17 +125,15 @@ impl<A: Answerer> Desk<A> {
     }
 
     /// What finds all hands full goes through the broker, where another process may take it.
-    fn take_now(self: &Arc<Self>, question: &Delivery) -> bool {
+    fn take_now(self: &Arc<Self>, question: Delivery) -> Option<Delivery> {
         let Ok(permit) = self.permits.clone().try_acquire_owned() else {
-            return false;
+            return Some(question);
         };
-        // Whoever forwarded it has just found these current, or newer ones have come since.
-        let declared = self.context.declarations.known();
-        self.answer(permit, question.clone(), declared);
-        true
+        self.answer(permit, question);
+        None
     }
 
-    fn answer(self: &Arc<Self>, permit: OwnedSemaphorePermit, question: Delivery, declared: Option<Arc<Declarations>>) {
+    fn answer(self: &Arc<Self>, permit: OwnedSemaphorePermit, question: Delivery) {
         let desk = self.clone();
         self.context.tasks.spawn(async move {
             let _permit = permit;
@@ -141,7 +142,14 @@ impl<A: Answerer> Desk<A> {
                 return;
             }
             let answer = match &message.content {
-                Ok(item) => desk.answerer.answer(item, declared).await,
+                Ok(item) => {
+                    let declarations = &desk.context.declarations;
+                    let declared = message
+                        .delivery
+                        .declared
+                        .and_then(|generation| declarations.since(generation));
+                    desk.answerer.answer(item, declared).await
+                }
                 Err(refusal) => Some(Reply::refused(refusal)),
             };
             let Some(answer) = answer else { return };
@@ -159,23 +167,22 @@ mod tests {
     /// By the broker goes what `take` leaves.
     #[test]
     fn a_question_is_taken_by_who_answers_here_while_he_has_a_hand_free() {
-        let (here, question) = (Here::default(), Delivery::new("payment.check", "{}"));
-        let permits = Arc::new(Semaphore::new(1));
+        let (here, permits) = (Here::default(), Arc::new(Semaphore::new(1)));
         let (queue, free) = (Queue::DatabasesQuestions, permits.clone());
-        assert!(!here.take(queue, &question), "nobody answers here");
+        let taken_by = |queue| here.take(queue, Delivery::new("payment.check", "{}")).is_none();
+        assert!(!taken_by(queue), "nobody answers here");
         here.open(
             queue,
-            Arc::new(move |asked| asked.routing_key == "payment.check" && free.try_acquire().is_ok()),
+            Arc::new(move |asked| {
+                (asked.routing_key != "payment.check" || free.try_acquire().is_err()).then_some(asked)
+            }),
         );
-        assert!(here.take(queue, &question));
-        assert!(
-            !here.take(Queue::UnikassaQuestions, &question),
-            "it is another gateway's"
-        );
+        assert!(taken_by(queue));
+        assert!(!taken_by(Queue::UnikassaQuestions), "it is another gateway's");
         let taken = permits.try_acquire().unwrap();
-        assert!(!here.take(queue, &question), "he has his hands full");
+        assert!(!taken_by(queue), "he has his hands full");
         drop(taken);
         here.close(queue);
-        assert!(!here.take(queue, &question), "he has ended");
+        assert!(!taken_by(queue), "he has ended");
     }
 }

@@ -178,7 +178,7 @@ impl<W: BatchWorker> Transactor<W> {
             match effect {
                 Effect::Wake(queue) => bus.wake(queue, Vec::new()),
                 Effect::Delay(queue, body) => bus.wake(queue, body),
-                Effect::Forward(queue, place) => self.context.forward(queue, &messages[place].delivery),
+                Effect::Forward(queue, place) => self.context.forward(queue, messages[place].delivery.clone()),
                 Effect::Nudge(nudge) => self.context.nudge(nudge),
             }
         }

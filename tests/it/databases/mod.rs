@@ -1,6 +1,7 @@
 //! Payees' own databases: one suite for every kind, the whole way from a terminal's message to a row of the payee's and back.
 
 mod accounts;
+mod apart;
 mod books;
 mod commands;
 mod dialogues;

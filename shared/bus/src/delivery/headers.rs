@@ -12,6 +12,8 @@ pub(crate) const TRACEPARENT: &str = "traceparent";
 pub(crate) const ROUTING_KEY: &str = "unigate-routing-key";
 /// On forwarded questions only: who sent the question, as the broker verified it for the first reader.
 pub(crate) const USER_ID: &str = "unigate-user-id";
+/// On forwarded questions only: the generation of the declarations that its first reader went by.
+pub(crate) const DECLARED: &str = "unigate-declared";
 
 fn get<'a>(table: &'a FieldTable, name: &str) -> Option<&'a AMQPValue> {
     table.inner().get(name)
@@ -66,6 +68,10 @@ pub(super) fn death(table: &FieldTable) -> Option<Death> {
 
 pub(super) fn text(table: &FieldTable, name: &str) -> Option<String> {
     string(get(table, name)?)
+}
+
+pub(super) fn number(table: &FieldTable, name: &str) -> Option<i64> {
+    integer(get(table, name)?)
 }
 
 fn string(value: &AMQPValue) -> Option<String> {

@@ -137,13 +137,16 @@ fn headers_of_ours_count_only_on_the_default_exchange() {
     let headers = table(&[
         ("unigate-routing-key", long("payment.check")),
         ("unigate-user-id", long("frontend1")),
+        ("unigate-declared", AMQPValue::LongLongInt(7)),
     ]);
     let properties = BasicProperties::default().with_headers(headers);
     let forwarded = read_from("", properties.clone());
     assert_eq!(forwarded.routing_key, "payment.check");
     assert_eq!(forwarded.user_id.as_deref(), Some("frontend1"));
+    assert_eq!(forwarded.declared, Some(7));
     let forged = read_from("n.terminal", properties);
     assert_eq!((forged.routing_key.as_str(), forged.user_id), ("key", None));
+    assert_eq!(forged.declared, None, "what a terminal says of it counts for nothing");
 }
 
 #[test]

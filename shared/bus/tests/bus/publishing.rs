@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bus::frontend::Message;
-use bus::{Bus, BusError, Queue};
+use bus::{Bus, BusError, Delivery, Queue};
 use futures::StreamExt;
 use lapin::BasicProperties;
 use lapin::options::{BasicConsumeOptions, QueueDeclareOptions};
@@ -133,7 +133,11 @@ async fn a_forwarded_question_keeps_everything_that_matters() {
     let mut intake = bus.session(Queue::IntakeQuestions, 10).await;
     let mut gateway = bus.session(Queue::UnikassaQuestions, 10).await;
     let batch = within(intake.next_batch(10, Duration::ZERO)).await.unwrap();
-    bus.forward(Queue::UnikassaQuestions, &batch[0]);
+    let question = Delivery {
+        declared: Some(7),
+        ..batch[0].clone()
+    };
+    bus.forward(Queue::UnikassaQuestions, question);
     intake.ack_all(&batch).await.unwrap();
     let forwarded = within(gateway.next_batch(10, Duration::ZERO)).await.unwrap().remove(0);
     assert_eq!(
@@ -141,8 +145,8 @@ async fn a_forwarded_question_keeps_everything_that_matters() {
         ("payment.check", Some("guest"))
     );
     assert_eq!(
-        (forwarded.timestamp, forwarded.expiration_ms),
-        (Some(now), Some(60_000))
+        (forwarded.timestamp, forwarded.expiration_ms, forwarded.declared),
+        (Some(now), Some(60_000), Some(7))
     );
     bus.answer(&forwarded, b"{\"outcome\":\"payable\"}".to_vec());
     let answer = within(asking).await.unwrap().unwrap();
