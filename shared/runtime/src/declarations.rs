@@ -36,7 +36,8 @@ impl Cache {
             return Ok(found.clone());
         }
         let after = self.asked.load(Ordering::Relaxed);
-        let found = self.look(store).await?;
+        // Boxed: it is rare, and large, and would be moved at each of the calls that lead here.
+        let found = Box::pin(self.look(store)).await?;
         *looked = Looked {
             after,
             found: Some(found.clone()),

@@ -4,6 +4,9 @@
 //! Errors come in three kinds, because different things are to be done about them: the database is away (the gateway asks
 //! again), another transaction was in the way (we try again), or a statement was refused (nothing was entered, a person
 //! has to look).
+//!
+//! What a database does is boxed: its futures are of several thousand bytes, which would be moved at each of the many calls
+//! that lead here.
 
 use std::time::Duration;
 
@@ -160,9 +163,9 @@ impl Database {
     /// Begins a transaction.
     pub async fn begin(&self, access: Access) -> Result<Transaction, DatabaseError> {
         match self {
-            Self::Sqlite(database) => database.begin(access).await.map(Transaction::Sqlite),
-            Self::Postgres(database) => database.begin(access).await.map(Transaction::Postgres),
-            Self::Mysql(database) => database.begin(access).await.map(Transaction::Mysql),
+            Self::Sqlite(database) => Box::pin(database.begin(access)).await.map(Transaction::Sqlite),
+            Self::Postgres(database) => Box::pin(database.begin(access)).await.map(Transaction::Postgres),
+            Self::Mysql(database) => Box::pin(database.begin(access)).await.map(Transaction::Mysql),
             #[cfg(feature = "odbc")]
             Self::Odbc(database) => database.begin().await.map(Transaction::Odbc),
         }
@@ -171,7 +174,7 @@ impl Database {
     /// Runs one statement by itself, in no transaction of several: for databases opened to be read only. What breaks off in
     /// the middle costs its connection.
     pub async fn ask(&self, statement: &Statement, values: &Values) -> Result<Outcome, DatabaseError> {
-        each!(Self, self, database => database.ask(statement, values).await)
+        each!(Self, self, database => Box::pin(database.ask(statement, values)).await)
     }
 
     /// Closes all connections.
@@ -183,7 +186,7 @@ impl Database {
 impl Transaction {
     /// Runs a statement with its values bound.
     pub async fn run(&mut self, statement: &Statement, values: &Values) -> Result<Outcome, DatabaseError> {
-        each!(Self, self, transaction => transaction.run(statement, values).await)
+        each!(Self, self, transaction => Box::pin(transaction.run(statement, values)).await)
     }
 
     /// Has the database read a statement without running it; returns its columns.

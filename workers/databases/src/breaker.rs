@@ -41,7 +41,8 @@ impl Breakers {
         {
             return Ok(*door);
         }
-        let doors: HashMap<String, Door> = lanes::doors(store)
+        // Boxed, as what follows from news is below: it is rare, and large, and would be moved at each of the calls that lead here.
+        let doors: HashMap<String, Door> = Box::pin(lanes::doors(store))
             .await?
             .into_iter()
             .map(|(lane, down, held)| {
@@ -70,9 +71,13 @@ impl Breakers {
                 }
             }
         };
-        if !news {
-            return Ok(());
+        match news {
+            true => Box::pin(self.record(context, payee, told)).await,
+            false => Ok(()),
         }
+    }
+
+    async fn record(&self, context: &Context, payee: &Payee, told: &Told) -> Result<(), StoreError> {
         let tx = context.store.begin().await?;
         let mut events = Events::new(domain::clock::now());
         couriers::note(&tx, [(payee, Asking::Question, told)], &mut events).await?;
