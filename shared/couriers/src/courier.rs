@@ -40,11 +40,9 @@ impl<G: Gateway> Courier for Payments<G> {
     type Report = Report;
 
     async fn lanes_due(&self) -> Result<Vec<LaneDue>, StoreError> {
-        let due = deliveries::lanes_due(&self.context.store).await?;
-        if due.is_empty() {
-            return Ok(Vec::new());
-        }
-        let declarations = self.context.declarations().await?;
+        // Together: whoever wakes this has mostly left something to do.
+        let due = deliveries::lanes_due(&self.context.store);
+        let (due, declarations) = tokio::try_join!(due, self.context.declarations())?;
         let is_ours = |lane: &str| {
             let declared = declarations.payees.get(lane);
             declared.is_some_and(|declared| declared.value.gateway == G::WORD)
@@ -54,7 +52,7 @@ impl<G: Gateway> Courier for Payments<G> {
     }
 
     async fn claim(&self, wanted: &[Wanted]) -> Result<Claim<Job>, StoreError> {
-        let declarations = self.context.declarations().await?;
+        let declarations = self.context.declarations_just_read().await?;
         let payee_of = |lane: &str| Some(declarations.payees.get(lane)?.value.clone());
         let payees: HashMap<&str, Arc<Payee>> = wanted
             .iter()

@@ -134,6 +134,14 @@ impl Context {
     pub async fn declarations(&self) -> Result<Arc<store::declarations::Declarations>, StoreError> {
         self.declarations.shared(&self.store).await
     }
+
+    /// The same for who has asked a moment ago and goes on by what was found then, or by what has been read since.
+    pub async fn declarations_just_read(&self) -> Result<Arc<store::declarations::Declarations>, StoreError> {
+        match self.declarations.known() {
+            Some(known) => Ok(known),
+            None => self.declarations().await,
+        }
+    }
 }
 
 /// Why a process cannot start at all.

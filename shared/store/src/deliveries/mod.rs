@@ -70,10 +70,12 @@ pub struct Due {
 }
 
 /// For the rest of this transaction rows are found one by one, by their keys, whatever the planner believes: a session
-/// keeps the plan that it made while a table was small, and would go on reading all of it when it no longer is.
+/// keeps the plan that it made while a table was small, and would go on reading all of it when it no longer is. Then there
+/// is one plan, and it is not made anew for each batch that is smaller than the ten rows the planner takes any to have.
 pub(crate) async fn by_key(tx: &crate::Tx) -> Result<(), crate::StoreError> {
     tx.execute_later(
-        "SELECT set_config('enable_' || way, 'off', true) FROM UNNEST(ARRAY['seqscan', 'hashjoin', 'mergejoin']) AS way",
+        "SELECT set_config('enable_' || way, 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)
+         FROM UNNEST(ARRAY['seqscan', 'hashjoin', 'mergejoin']) AS way",
         &[],
     )
     .await
