@@ -27,8 +27,8 @@ use super::load::{Ground, age_p99_of_others, finish, rate};
 /// Checks in flight, and the connections they are asked on; the bare loop has as many of both.
 const IN_FLIGHT: usize = 64;
 const CONNECTIONS: u32 = 16;
-/// Payments entered at a time.
-const AT_A_TIME: u32 = 48;
+/// Payments entered at a time, by the worker and by the bare loop, and the connections of each.
+const AT_A_TIME: u32 = 64;
 /// Payees where one hangs, each with so many slots.
 const PAYEES: u32 = 8;
 const SLOTS: u32 = 2;
