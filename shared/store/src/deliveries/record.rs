@@ -76,32 +76,36 @@ pub struct Next<'a> {
     pub provider_reference: Option<&'a str>,
 }
 
+const LOCK_ATTEMPTS: &str = "SELECT attempt_id, payment_id, act, ending, lane_id, slot, started_at,
+            EXISTS (SELECT FROM lane WHERE lane.lane_id = attempt.lane_id
+                    AND (breaker <> 'closed' OR failures > 0 OR unpaid > 0)) AS in_trouble,
+            ordinal > 1 AND EXISTS (
+                SELECT FROM attempt earlier WHERE earlier.payment_id = attempt.payment_id
+                AND earlier.ordinal < attempt.ordinal AND earlier.act = 'pay'
+                AND earlier.ending <> 'not_sent') AS went_out_before
+     FROM attempt WHERE attempt_id = ANY($1) ORDER BY attempt_id FOR UPDATE";
+
+/// An attempt is always the same payment's, so that both are locked in one flight.
+fn lock_payments() -> String {
+    format!(
+        "SELECT {DUE_COLUMNS}, clock_timestamp() AS now FROM payment
+         WHERE payment_id = ANY(ARRAY(SELECT payment_id FROM attempt WHERE attempt_id = ANY($1)))
+         ORDER BY payment_id FOR UPDATE"
+    )
+}
+
 /// Locks attempts and their payments, in the order of their ids. Attempts that are not there are left out.
 pub async fn lock(tx: &Tx, attempt_ids: &[AttemptId]) -> Result<Vec<Locked>, StoreError> {
     by_key(tx).await?;
     let ids: Vec<Uuid> = attempt_ids.iter().map(|id| id.as_uuid()).collect();
-    let attempts = tx
-        .query(
-            "SELECT attempt_id, payment_id, act, ending, lane_id, slot, started_at,
-                    EXISTS (SELECT FROM lane WHERE lane.lane_id = attempt.lane_id
-                            AND (breaker <> 'closed' OR failures > 0 OR unpaid > 0)) AS in_trouble,
-                    ordinal > 1 AND EXISTS (
-                        SELECT FROM attempt earlier WHERE earlier.payment_id = attempt.payment_id
-                        AND earlier.ordinal < attempt.ordinal AND earlier.act = 'pay'
-                        AND earlier.ending <> 'not_sent') AS went_out_before
-             FROM attempt WHERE attempt_id = ANY($1) ORDER BY attempt_id FOR UPDATE",
-            &[&ids],
-        )
+    let payments_sql = lock_payments();
+    let [attempts, payments] = tx
+        .query_each([(LOCK_ATTEMPTS, &[&ids]), (&payments_sql, &[&ids])])
         .await?;
-    let payment_ids: Vec<Uuid> = attempts.iter().map(|attempt| attempt.get("payment_id")).collect();
-    let sql = format!(
-        "SELECT {DUE_COLUMNS}, clock_timestamp() AS now FROM payment
-         WHERE payment_id = ANY($1) ORDER BY payment_id FOR UPDATE"
-    );
-    let mut payments = HashMap::with_capacity(attempts.len());
-    for row in tx.query(&sql, &[&payment_ids]).await? {
-        payments.insert(row.get::<_, Uuid>(0), (due_of(&row)?, row.get::<_, Timestamp>("now")));
-    }
+    let payments: HashMap<Uuid, (Due, Timestamp)> = payments
+        .iter()
+        .map(|row| Ok((row.get(0), (due_of(row)?, row.get("now")))))
+        .collect::<Result<_, StoreError>>()?;
     attempts
         .iter()
         .map(|attempt| {
