@@ -26,9 +26,12 @@ async fn many(store: &Store, payee: &str, first: i64, count: i64, state: &str, d
     sql(store, &text).await;
 }
 
-/// Every slot is free again, as if the calls had ended.
+/// Every slot is free again, as if the calls had ended. The lane before its slots, as claims do: two at once would otherwise
+/// stand in each other's way.
 async fn end_calls(store: &Store) {
-    sql(store, "UPDATE lane_slot SET lease_until = '-infinity', token = NULL").await;
+    let text = "WITH locked AS MATERIALIZED (SELECT lane_id FROM lane ORDER BY lane_id FOR UPDATE)
+        UPDATE lane_slot s SET lease_until = '-infinity', token = NULL FROM locked WHERE s.lane_id = locked.lane_id";
+    sql(store, text).await;
 }
 
 async fn due_in(store: &Store, lane: &str) -> Option<Duration> {
