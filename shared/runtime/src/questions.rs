@@ -3,7 +3,7 @@
 //! A question carries no money: one lost with a killed worker is asked again by its terminal.
 //!
 //! Where the worker that forwards a question and the one that answers it are in one process, the question stays there
-//! ([`Here`]): a second way through the broker would cost as much as all the rest. Either way it brings the generation of the
+//! ([`Here`]): a second way through the broker costs broker and processes more work. Either way it brings the generation of the
 //! declarations it was forwarded by, which were current when it came: who has them in memory need not look again.
 
 use std::collections::HashMap;
