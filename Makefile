@@ -27,10 +27,12 @@ test: ## all tests, on the real RabbitMQ, PostgreSQL and MariaDB
 		scripts/services run cargo test --workspace $(ARGS); \
 	fi
 
-test-odbc: export UNIGATE_SERVICES = postgres mariadb
+test-odbc: export UNIGATE_SERVICES = postgres rabbitmq mariadb
 test-odbc: ## payees' databases by ODBC, with Debian's drivers
 	@scripts/tools odbc
-	@scripts/services run cargo test --package sql --features odbc --test odbc $(ARGS)
+	@cargo build --workspace --features odbc
+	@scripts/services run cargo test --workspace --features odbc --test odbc $(ARGS)
+	@scripts/services run cargo test --workspace --features odbc --test it databases::odbc $(ARGS)
 
 bench: ## how many payments a second intake takes, release build
 	@scripts/tools build

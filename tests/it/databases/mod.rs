@@ -13,6 +13,8 @@ mod kills;
 mod lists;
 mod mysql;
 mod named;
+#[cfg(feature = "odbc")]
+mod odbc;
 mod once;
 mod outgoing;
 mod promised;
@@ -109,11 +111,18 @@ async fn world(books: &Books) -> World {
 /// The conformance suite of sources: what every database has to do in the same way.
 async fn conforms(backend: Backend) {
     let books = Books::utility(backend).await;
-    let world = world(&books).await;
+    conforms_by(&books, books.url.as_str()).await;
+}
+
+/// The same by another way to that database.
+async fn conforms_by(books: &Books, url: &str) {
+    let world = World::start(&WORKERS).await;
+    let declared = utility("vodokanal", url, "");
+    world.payee(&declared).await;
     a_dialogue(&world).await;
-    entered_once_and_taken_back(&world, &books).await;
-    hostile_fields(&world, &books).await;
-    lists::are_compared(&world, &books).await;
+    entered_once_and_taken_back(&world, books).await;
+    hostile_fields(&world, books).await;
+    lists::are_compared(&world, books, &declared).await;
     world.stop().await;
 }
 
