@@ -11,6 +11,9 @@ use sqlx::SqliteConnection;
 /// `rollback` has.
 const STEPS: i32 = 10_000;
 
+/// How much longer a statement may take than whoever waits for it does: he is to end it, by letting go of it, and knows why.
+const MARGIN: Duration = Duration::from_millis(250);
+
 /// Ends what its connection does once a statement has taken too long, or nobody waits for it any more: when this is dropped.
 pub(super) struct Watch {
     timeout: Duration,
@@ -20,10 +23,10 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    /// No statement takes longer than this.
+    /// No statement takes longer than this, but for a margin.
     pub(super) fn lasting(timeout: Duration) -> Self {
         let watch = Self {
-            timeout,
+            timeout: timeout + MARGIN,
             since: Instant::now(),
             until: Arc::default(),
         };
