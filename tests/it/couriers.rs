@@ -7,6 +7,7 @@ use std::time::Duration;
 use runtime::Nudge;
 use runtime::courier::{self, Claim, Courier, Done, LaneDue, Wanted};
 use store::StoreError;
+use store::lanes::Slot;
 use testkit::wait_for;
 use tokio::sync::Semaphore;
 
@@ -31,7 +32,7 @@ impl Courier for Scripted {
     type Job = u32;
     type Report = ();
 
-    async fn lanes_due(&self) -> Result<Vec<LaneDue>, StoreError> {
+    async fn lanes_due(&self, _: &[String]) -> Result<Vec<LaneDue>, StoreError> {
         let lane = LaneDue {
             lane: "lane".to_owned(),
             due_in: Duration::ZERO,
@@ -64,6 +65,84 @@ impl Courier for Scripted {
         self.recorded.lock().unwrap().push(jobs);
         Ok(())
     }
+}
+
+/// Calls that can be made at a time, of [`Crowded`].
+const SLOTS: usize = 8;
+const CROWD: usize = 24;
+
+/// Has more to do than slots, and records nothing while the gate is shut.
+struct Crowded {
+    left: AtomicUsize,
+    free: AtomicUsize,
+    called: AtomicUsize,
+    gate: Semaphore,
+}
+
+impl Courier for Crowded {
+    const NAME: &'static str = "crowded";
+    const NUDGE: Nudge = Nudge::Payments;
+    const TOGETHER: usize = 256;
+    type Job = ();
+    type Report = ();
+
+    async fn lanes_due(&self, but_for: &[String]) -> Result<Vec<LaneDue>, StoreError> {
+        let lane = LaneDue {
+            lane: "lane".to_owned(),
+            due_in: Duration::ZERO,
+        };
+        Ok(but_for.is_empty().then_some(lane).into_iter().collect())
+    }
+
+    async fn claim(&self, wanted: &[Wanted]) -> Result<Claim<()>, StoreError> {
+        let ended: usize = wanted.iter().map(|wanted| wanted.ended.len()).sum();
+        let claimed = (self.free.swap(0, Ordering::Relaxed) + ended).min(self.left.load(Ordering::Relaxed));
+        self.left.fetch_sub(claimed, Ordering::Relaxed);
+        let short = (claimed > 0).then(|| "lane".to_owned());
+        Ok(Claim {
+            short: short.into_iter().collect(),
+            ..vec![(); claimed].into()
+        })
+    }
+
+    fn lane((): &()) -> &str {
+        "lane"
+    }
+
+    fn freed((): &(), (): &()) -> Option<Slot> {
+        Some(Slot {
+            lane: "lane".to_owned(),
+            place: 1,
+            token: uuid::Uuid::now_v7(),
+        })
+    }
+
+    async fn call(&self, (): &()) {
+        self.called.fetch_add(1, Ordering::Relaxed);
+    }
+
+    async fn record(&self, _: &[Done<(), ()>]) -> Result<(), StoreError> {
+        let _open = self.gate.acquire().await.unwrap();
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn slots_of_a_crowd_are_claimed_again_before_its_calls_are_recorded() {
+    let world = World::start(&[]).await;
+    let crowded = Crowded {
+        left: AtomicUsize::new(CROWD),
+        free: AtomicUsize::new(SLOTS),
+        called: AtomicUsize::new(0),
+        gate: Semaphore::new(0),
+    };
+    let courier = courier::spawn(&world.context, crowded);
+    world.context.nudge(Nudge::Payments);
+    wait_for("all calls to end", PATIENCE, async || {
+        (courier.called.load(Ordering::Relaxed) == CROWD).then_some(())
+    })
+    .await;
+    courier.gate.add_permits(CROWD);
 }
 
 #[tokio::test]

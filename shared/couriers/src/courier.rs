@@ -10,7 +10,7 @@ use runtime::courier::{Claim, Courier, Done, LaneDue, Wanted};
 use runtime::{Context, Nudge};
 use store::StoreError;
 use store::deliveries::{self, Claimed};
-use store::lanes::{Ask, Calls, LEASE_MARGIN};
+use store::lanes::{Ask, Calls, LEASE_MARGIN, Slot};
 
 use crate::record::{self, Ended};
 use crate::told::Told;
@@ -39,9 +39,9 @@ impl<G: Gateway> Courier for Payments<G> {
     type Job = Job;
     type Report = Report;
 
-    async fn lanes_due(&self) -> Result<Vec<LaneDue>, StoreError> {
+    async fn lanes_due(&self, but_for: &[String]) -> Result<Vec<LaneDue>, StoreError> {
         // Together: whoever wakes this has mostly left something to do.
-        let due = deliveries::lanes_due(&self.context.store);
+        let due = deliveries::lanes_due(&self.context.store, but_for);
         let (due, declarations) = tokio::try_join!(due, self.context.declarations())?;
         let is_ours = |lane: &str| {
             let declared = declarations.payees.get(lane);
@@ -73,12 +73,13 @@ impl<G: Gateway> Courier for Payments<G> {
                     longest: Duration::from_secs(online.timeout_seconds.into()),
                     quiet_until,
                 },
+                ended: &wanted.ended,
             })
             .collect();
         let begun = Instant::now();
-        let (claimed, passed_over) = deliveries::claim(&self.context.store, &asks, &self.context.worker).await?;
+        let claims = deliveries::claim(&self.context.store, &asks, &self.context.worker).await?;
         let taken = Instant::now();
-        let jobs = claimed.into_iter().filter_map(|claimed| {
+        let jobs = claims.calls.into_iter().filter_map(|claimed| {
             let payee = payees.get(claimed.due.payee.as_str())?.clone();
             let at = taken + claimed.start_in;
             Some(Job {
@@ -90,12 +91,19 @@ impl<G: Gateway> Courier for Payments<G> {
         });
         Ok(Claim {
             jobs: jobs.collect(),
-            passed_over: passed_over > 0,
+            passed_over: claims.passed_over > 0,
+            short: claims.short,
         })
     }
 
     fn lane(job: &Job) -> &str {
         &job.claimed.slot.lane
+    }
+
+    /// After a call without an answer the slot may have to rest, and the breaker comes first: the record frees it.
+    fn freed(job: &Job, report: &Report) -> Option<Slot> {
+        let told = &report.told;
+        (told.is_alive() && !told.lost).then(|| job.claimed.slot.clone())
     }
 
     async fn call(&self, job: &Job) -> Report {

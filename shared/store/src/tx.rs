@@ -113,6 +113,25 @@ impl Tx {
         self.in_transaction(self.client().query(&statement, params)).await
     }
 
+    /// The last query of a transaction, and COMMIT in the same flight: for what nobody looks at before it is true.
+    pub(crate) async fn query_last(
+        mut self,
+        sql: &str,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, StoreError> {
+        let statement = self.client().prepare_cached(sql).await?;
+        let both = async {
+            let client = self.client();
+            // Behind a query that fails, COMMIT rolls back, and the query's error is the one returned.
+            let (found, committed) = join(client.query(&statement, params), client.batch_execute("COMMIT")).await;
+            let found = found?;
+            committed.map(|()| found)
+        };
+        let found = self.in_transaction(both).await?;
+        drop(self.client.take());
+        Ok(found)
+    }
+
     pub(crate) async fn query_one(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Row, StoreError> {
         let statement = self.client().prepare_cached(sql).await?;
         self.in_transaction(self.client().query_one(&statement, params)).await

@@ -227,7 +227,7 @@ impl Courier for MailCourier {
     type Job = Job;
     type Report = Report;
 
-    async fn lanes_due(&self) -> Result<Vec<LaneDue>, StoreError> {
+    async fn lanes_due(&self, _: &[String]) -> Result<Vec<LaneDue>, StoreError> {
         let mut lanes = mailings::lanes_due(&self.store).await?;
         if !self.relays.has_usual() {
             if !self.said_no_relay.swap(true, Ordering::Relaxed) {
@@ -244,7 +244,7 @@ impl Courier for MailCourier {
 
     async fn claim(&self, wanted: &[Wanted]) -> Result<Claim<Job>, StoreError> {
         let mut places = Vec::new();
-        for Wanted { lane, most } in wanted {
+        for Wanted { lane, most, .. } in wanted {
             if lane.is_empty() && !self.relays.has_usual() {
                 continue;
             }

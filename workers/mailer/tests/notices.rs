@@ -77,7 +77,7 @@ impl Stand {
     async fn round(&self, courier: &NoticeCourier) -> Vec<Report> {
         self.sql("UPDATE notice_mail SET due_at = now() WHERE state = 'waiting'")
             .await;
-        courier.lanes_due().await.unwrap();
+        courier.lanes_due(&[]).await.unwrap();
         let mut reports = Vec::new();
         for job in courier.claim(&wanted(64)).await.unwrap().jobs {
             let report = courier.call(&job).await;
@@ -109,7 +109,11 @@ impl Stand {
 
 fn wanted(most: usize) -> [Wanted; 1] {
     let lane = "notices".to_owned();
-    [Wanted { lane, most }]
+    [Wanted {
+        lane,
+        most,
+        ended: Vec::new(),
+    }]
 }
 
 fn state(subject: &str, state: &str, times: i32) -> (String, String, i32) {
@@ -131,7 +135,7 @@ async fn a_flood_of_alerts_is_a_mail_at_once_and_one_after_the_pause() {
                 .await;
             assert!(stand.round(&courier).await.is_empty(), "within the pause");
         }
-        let due = courier.lanes_due().await.unwrap();
+        let due = courier.lanes_due(&[]).await.unwrap();
         assert!(due[0].due_in > Duration::ZERO && due[0].due_in <= PAUSE, "{due:?}");
         assert_eq!(
             stand.states().await,
@@ -168,7 +172,7 @@ async fn nothing_is_lost_while_nobody_can_be_told() {
             vec!["a@example.org".into()],
             PAUSE,
         );
-        assert!(no_relay.lanes_due().await.unwrap().is_empty());
+        assert!(no_relay.lanes_due(&[]).await.unwrap().is_empty());
         assert!(no_relay.claim(&wanted(1)).await.unwrap().jobs.is_empty());
         let nobody = stand.courier(&[]);
         assert_eq!(stand.round(&nobody).await.len(), 1);

@@ -85,10 +85,12 @@ async fn claimed_of(store: &Store, lanes: &[&'static str]) -> (Vec<i64>, usize) 
         lane,
         most: 64,
         calls: CALLS,
+        ended: &[],
     };
     let asks: Vec<Ask<'_>> = lanes.iter().map(ask).collect();
-    let (claimed, passed_over) = deliveries::claim(store, &asks, "test").await.unwrap();
-    (claimed.iter().map(|one| one.due.number.get()).collect(), passed_over)
+    let claims = deliveries::claim(store, &asks, "test").await.unwrap();
+    let numbers = claims.calls.iter().map(|one| one.due.number.get());
+    (numbers.collect(), claims.passed_over)
 }
 
 async fn note(store: &Store, lane: &str, answered: bool) -> Option<Breaker> {

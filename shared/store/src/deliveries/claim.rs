@@ -6,6 +6,8 @@ use std::time::Duration;
 use domain::ids::AttemptId;
 use domain::payment::Act;
 use jiff::Timestamp;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::{DUE_COLUMNS, Due, by_key, due_of};
@@ -23,19 +25,16 @@ pub struct Claimed {
     pub slot: Slot,
     /// The payment.
     pub due: Due,
-    /// When the call begins, by the database's clock.
-    pub started_at: Timestamp,
     /// How long it waits for its moment, counted from the claim: the payee's rate. Zero for most payees.
     pub start_in: Duration,
-    /// The operator's act that asked for it. None: it is made by itself.
-    caused_by: Option<Uuid>,
 }
 
 /// Lanes with due payments, now or later, and how long until something of them may be called: not before a slot is free,
 /// nor before the payee's rate and quiet hours allow it. Lanes whose breaker is open or that are paused are left out:
-/// nothing of them is claimed. Per lane one entry of an index is looked at, however many payments wait.
-pub async fn lanes_due(store: &Store) -> Result<Vec<(String, Duration)>, StoreError> {
-    let rows = store.query(LANES_DUE, &[]).await?;
+/// nothing of them is claimed. So are those that the caller knows better about. Per lane one entry of an index is looked at,
+/// however many payments wait.
+pub async fn lanes_due(store: &Store, but_for: &[String]) -> Result<Vec<(String, Duration)>, StoreError> {
+    let rows = store.query(LANES_DUE, &[&but_for]).await?;
     Ok(rows
         .iter()
         .map(|row| (row.get(0), Duration::from_secs_f64(row.get::<_, f64>(1).max(0.0))))
@@ -51,27 +50,80 @@ const LANES_DUE: &str =
      CROSS JOIN LATERAL (
          SELECT CASE breaker WHEN 'trial' THEN max(lease_until) ELSE min(lease_until) END AS free_at
          FROM lane_slot s WHERE s.lane_id = lane.lane_id AND slot <= slots) slot
-     WHERE breaker <> 'open' AND NOT paused";
+     WHERE breaker <> 'open' AND NOT paused AND lane_id <> ALL ($1)";
+
+/// What was claimed of several lanes.
+#[derive(Debug, Default)]
+pub struct Claims {
+    /// Ours to call now.
+    pub calls: Vec<Claimed>,
+    /// Lanes that somebody works on at this moment: they are worth another look soon.
+    pub passed_over: usize,
+    /// Lanes of which something was claimed, and that wanted slots for more: as soon as one is given back there is, as far as
+    /// anybody knows, a payment for it.
+    pub short: Vec<String>,
+}
 
 /// Claims due payments of several lanes in one transaction, one per free slot, as many as their rates allow; none in quiet
-/// hours. Lanes that somebody works on at this moment are passed over, so that none of them holds up the others: their
-/// number is returned too, and they are worth another look soon.
-pub async fn claim(store: &Store, asks: &[Ask<'_>], worker: &str) -> Result<(Vec<Claimed>, usize), StoreError> {
+/// hours. Lanes that somebody works on at this moment are passed over, so that none of them holds up the others.
+pub async fn claim(store: &Store, asks: &[Ask<'_>], worker: &str) -> Result<Claims, StoreError> {
     let tx = store.begin().await?;
     by_key(&tx).await?;
     let turns = lanes::turns(&tx, asks).await?;
+    let passed_over = asks.len() - turns.len();
+    let free: Vec<&Turn<'_>> = turns.iter().filter(|turn| !turn.free.is_empty()).collect();
+    let calls = if free.iter().all(|turn| turn.is_plain()) {
+        take_last(tx, &free, worker).await?
+    } else {
+        take_and_note(tx, &free, worker).await?
+    };
+    let of = |turn: &Turn<'_>| calls.iter().filter(|one| one.slot.lane == turn.lane).count();
+    let short = free
+        .iter()
+        .filter(|turn| turn.is_plain() && of(turn) == turn.free.len());
+    Ok(Claims {
+        short: short.map(|turn| turn.lane.to_owned()).collect(),
+        passed_over,
+        calls,
+    })
+}
+
+/// Where nothing has to be noted in any lane, COMMIT goes out with what takes the payments.
+async fn take_last(tx: Tx, turns: &[&Turn<'_>], worker: &str) -> Result<Vec<Claimed>, StoreError> {
+    if turns.is_empty() {
+        tx.commit().await?;
+        return Ok(Vec::new());
+    }
+    let taking = Taking::new(turns, false, &worker);
+    let rows = tx.query_last(&take_due_sql(), &taking.params()).await?;
+    taking.claimed(&rows)
+}
+
+/// Otherwise it is noted how far the payments that wait for a retry were made due, and when the rate allows the next call. A
+/// trial is about paying: a payee that answers questions only is not back. Where nothing is to be paid a question will do.
+async fn take_and_note(tx: Tx, turns: &[&Turn<'_>], worker: &str) -> Result<Vec<Claimed>, StoreError> {
     let mut recovered = HashMap::new();
-    for turn in turns.iter().filter(|turn| !turn.free.is_empty()) {
+    for turn in turns {
         recovered.insert(turn.lane, make_due(&tx, turn).await?);
     }
-    let claimed = take_due(&tx, &turns).await?;
-    open_attempts(&tx, &turns, &claimed, worker).await?;
-    for turn in turns.iter().filter(|turn| !turn.free.is_empty()) {
+    let mut claimed = take_due(&tx, turns, true, &worker).await?;
+    let idle = |turn: &&&Turn<'_>| turn.trial && claimed.iter().all(|one| one.slot.lane != turn.lane);
+    let untried: Vec<&Turn<'_>> = turns.iter().filter(idle).copied().collect();
+    if !untried.is_empty() {
+        claimed.extend(take_due(&tx, &untried, false, &worker).await?);
+    }
+    for turn in turns {
         let calls = claimed.iter().filter(|one| one.slot.lane == turn.lane).count();
         turn.taken(&tx, calls, recovered.remove(turn.lane).flatten()).await?;
     }
     tx.commit().await?;
-    Ok((claimed, asks.len() - turns.len()))
+    Ok(claimed)
+}
+
+async fn take_due(tx: &Tx, turns: &[&Turn<'_>], trials_pay: bool, worker: &&str) -> Result<Vec<Claimed>, StoreError> {
+    let taking = Taking::new(turns, trials_pay, worker);
+    let rows = tx.query(&take_due_sql(), &taking.params()).await?;
+    taking.claimed(&rows)
 }
 
 /// A payee that is back gets the payments that wait for a retry, oldest first and as it can take them: each claim makes as
@@ -96,135 +148,149 @@ const MAKE_DUE: &str = "UPDATE payment SET due_at = least(due_at, accepted_at) W
          ORDER BY number LIMIT $3 FOR UPDATE SKIP LOCKED))
      RETURNING number";
 
-/// Due payments of lanes, oldest due first. `statement_timestamp`, since a bound that moves while the index is read
-/// (`clock_timestamp`) is no bound to it: every payment that waits would be looked at. One whose call is open (it was
-/// revoked while its payee was asked) is left to that call's record; it is looked up payment by payment (`OFFSET 0`), not
-/// by reading all calls that are open.
-const TAKE_DUE: &str = "FROM UNNEST($1::text[], $2::int8[], $3::bool[]) AS l(lane_id, most, pay_only)
-     CROSS JOIN LATERAL (
-         SELECT p.* FROM payment p
-         WHERE p.payee_id = l.lane_id AND p.due_at <= statement_timestamp() AND (NOT l.pay_only OR p.next_act = 'pay')
-           AND NOT EXISTS (SELECT FROM attempt a WHERE a.payment_id = p.payment_id AND a.ending = 'open' OFFSET 0)
-         ORDER BY p.due_at, p.number LIMIT l.most FOR UPDATE SKIP LOCKED
-     ) due";
+/// Due payments of lanes, oldest due first, one per free slot. `statement_timestamp`, since a bound that moves while the index
+/// is read (`clock_timestamp`) is no bound to it: every payment that waits would be looked at. One whose call is open (it was
+/// revoked while its payee was asked) is left to that call's record; it is looked up payment by payment (`OFFSET 0`), not by
+/// reading all calls that are open.
+const DUE_OF_LANES: &str = "FROM UNNEST($1::text[], $2::int8[], $3::bool[], $4::int4[], $5::float8[])
+              AS l(lane_id, most, pay_only, before, seconds)
+         CROSS JOIN LATERAL (
+             SELECT p.* FROM payment p
+             WHERE p.payee_id = l.lane_id AND p.due_at <= statement_timestamp() AND (NOT l.pay_only OR p.next_act = 'pay')
+               AND NOT EXISTS (SELECT FROM attempt a WHERE a.payment_id = p.payment_id AND a.ending = 'open' OFFSET 0)
+             ORDER BY p.due_at, p.number LIMIT l.most FOR UPDATE SKIP LOCKED
+         ) due";
 
-fn take_due_sql() -> String {
-    format!("SELECT {DUE_COLUMNS}, next_act, act_id {TAKE_DUE}")
-}
-
-/// One due payment per free slot. A trial is about paying: a payee that answers questions only is not back. Where nothing
-/// is to be paid a question will do.
-async fn take_due(tx: &Tx, turns: &[Turn<'_>]) -> Result<Vec<Claimed>, StoreError> {
-    let free: Vec<&Turn<'_>> = turns.iter().filter(|turn| !turn.free.is_empty()).collect();
-    let mut claimed = take_due_of(tx, &free, true).await?;
-    let idle = |turn: &&&Turn<'_>| turn.trial && claimed.iter().all(|one| one.slot.lane != turn.lane);
-    let untried: Vec<&Turn<'_>> = free.iter().filter(idle).copied().collect();
-    claimed.extend(take_due_of(tx, &untried, false).await?);
-    Ok(claimed)
-}
-
-async fn take_due_of(tx: &Tx, turns: &[&Turn<'_>], trials_pay: bool) -> Result<Vec<Claimed>, StoreError> {
-    if turns.is_empty() {
-        return Ok(Vec::new());
-    }
-    let lanes: Vec<&str> = turns.iter().map(|turn| turn.lane).collect();
-    let most: Vec<i64> = turns.iter().map(|turn| turn.free.len() as i64).collect();
-    let pay_only: Vec<bool> = turns.iter().map(|turn| turn.trial && trials_pay).collect();
-    let sql = take_due_sql();
-    let mut taken: HashMap<String, usize> = HashMap::new();
-    let mut claimed = Vec::new();
-    for row in tx.query(&sql, &[&lanes, &most, &pay_only]).await? {
-        let due = due_of(&row)?;
-        let nth = taken.entry(due.payee.clone()).or_default();
-        let turn = turns.iter().find(|turn| turn.lane == due.payee);
-        // As many as there are slots were asked for.
-        let Some((turn, &place)) = turn.and_then(|turn| Some((turn, turn.free.get(*nth)?))) else {
-            continue;
-        };
-        let attempt_id = AttemptId::random();
-        let act = Act::parse(row.get("next_act"))?;
-        claimed.push(Claimed {
-            attempt_id,
-            act,
-            // The first call after an operator's act is that act's, unless the terminal took the payment back meanwhile.
-            caused_by: row.get::<_, Option<Uuid>>("act_id").filter(|_| act != Act::Cancel),
-            slot: Slot {
-                lane: due.payee.clone(),
-                place,
-                token: attempt_id.as_uuid(),
-            },
-            started_at: turn.start(*nth),
-            start_in: turn.start_in(*nth),
-            due,
-        });
-        *nth += 1;
-    }
-    Ok(claimed)
-}
-
-/// Writes the attempts before any call, moves the payments and takes the slots, all in one statement. Only a payment on its
-/// way is `delivering`; while the payee is asked about one, its state stays what it is, and so do `unknown` and `revoking`,
-/// which say more.
-async fn open_attempts(tx: &Tx, turns: &[Turn<'_>], claimed: &[Claimed], worker: &str) -> Result<(), StoreError> {
-    if claimed.is_empty() {
-        return Ok(());
-    }
-    let leases: HashMap<&str, f64> = turns
-        .iter()
-        .map(|turn| (turn.lane, lease_seconds(turn.longest)))
-        .collect();
-    let attempts: Vec<Uuid> = claimed.iter().map(|one| one.attempt_id.as_uuid()).collect();
-    let payments: Vec<Uuid> = claimed.iter().map(|one| one.due.payment_id.as_uuid()).collect();
-    let ordinals: Vec<i32> = claimed.iter().map(|one| one.due.attempts + 1).collect();
-    let acts: Vec<&str> = claimed.iter().map(|one| one.act.as_str()).collect();
-    let lanes: Vec<&str> = claimed.iter().map(|one| one.slot.lane.as_str()).collect();
-    let places: Vec<i32> = claimed.iter().map(|one| one.slot.place).collect();
-    let starts: Vec<Timestamp> = claimed.iter().map(|one| one.started_at).collect();
-    let causes: Vec<Option<Uuid>> = claimed.iter().map(|one| one.caused_by).collect();
-    let seconds: Vec<f64> = lanes
-        .iter()
-        .map(|lane| leases.get(lane).copied().unwrap_or(0.0))
-        .collect();
-    tx.execute_later(
-        OPEN_ATTEMPTS,
-        &[
-            &attempts, &payments, &ordinals, &acts, &lanes, &places, &starts, &seconds, &causes, &worker,
-        ],
-    )
-    .await
-}
-
-const OPEN_ATTEMPTS: &str = "WITH given AS MATERIALIZED (
-         SELECT *, called_at + make_interval(secs => seconds) AS lease_until FROM (
-             SELECT *, greatest(begins, clock_timestamp()) AS called_at
-             FROM UNNEST($1::uuid[], $2::uuid[], $3::int4[], $4::text[], $5::text[], $6::int4[], $7::timestamptz[],
-                         $8::float8[], $9::uuid[])
-                  AS u(attempt_id, payment_id, ordinal, act, lane_id, slot, begins, seconds, caused_by)) u),
+/// Their attempts are written before any call, the payments moved and the slots taken, all in one statement. What goes with the
+/// nth payment of a lane stands at `before + n` in the arrays of all slots.
+///
+/// The first call after an operator's act is that act's, unless the terminal took the payment back meanwhile. Only a payment
+/// on its way is `delivering`; while the payee is asked about one, its state stays what it is, and so do `unknown` and
+/// `revoking`, which say more.
+const TAKE: &str = "given AS MATERIALIZED (
+         SELECT *, called_at + make_interval(secs => seconds) AS lease_until,
+                CASE WHEN next_act <> 'cancel' THEN act_id END AS caused_by
+         FROM (SELECT payment_id, lane_id, seconds, next_act, act_id, attempts + 1 AS ordinal, ($6::int4[])[place] AS slot,
+                      ($7::uuid[])[place] AS attempt_id, ($8::timestamptz[])[place] AS begins,
+                      greatest(($8::timestamptz[])[place], clock_timestamp()) AS called_at
+               FROM due) given),
      attempted AS (
          INSERT INTO attempt (attempt_id, payment_id, ordinal, act, lane_id, slot, worker, started_at, lease_until,
                               automatic, act_id)
-         SELECT attempt_id, payment_id, ordinal, act, lane_id, slot, $10, begins, lease_until, caused_by IS NULL, caused_by
+         SELECT attempt_id, payment_id, ordinal, next_act, lane_id, slot, $9, begins, lease_until, caused_by IS NULL, caused_by
          FROM given),
      moved AS (
          UPDATE payment p SET attempts = given.ordinal, due_at = NULL, next_act = NULL, act_id = NULL,
                 updated_at = clock_timestamp(),
-                state = CASE WHEN given.act <> 'pay' OR p.state IN ('unknown', 'revoking') THEN p.state
+                state = CASE WHEN given.next_act <> 'pay' OR p.state IN ('unknown', 'revoking') THEN p.state
                              ELSE 'delivering' END,
-                last_call_at = CASE WHEN given.act = 'pay' THEN given.called_at ELSE p.last_call_at END
-         FROM given WHERE p.payment_id = given.payment_id)
-     UPDATE lane_slot s SET token = given.attempt_id, lease_until = given.lease_until
-     FROM given WHERE s.lane_id = given.lane_id AND s.slot = given.slot";
+                last_call_at = CASE WHEN given.next_act = 'pay' THEN given.called_at ELSE p.last_call_at END
+         FROM given WHERE p.payment_id = given.payment_id),
+     occupied AS (
+         UPDATE lane_slot s SET token = given.attempt_id, lease_until = given.lease_until
+         FROM given WHERE s.lane_id = given.lane_id AND s.slot = given.slot)";
+
+fn take_due_sql() -> String {
+    format!(
+        "WITH due AS MATERIALIZED (
+             SELECT l.lane_id, l.seconds, due.*,
+                    l.before + (row_number() OVER (PARTITION BY l.lane_id ORDER BY due.due_at, due.number))::int AS place
+             {DUE_OF_LANES}),
+         {TAKE}
+         SELECT {DUE_COLUMNS}, next_act, place FROM due"
+    )
+}
+
+/// The parameters of [`take_due_sql`].
+struct Taking<'a> {
+    lanes: Vec<&'a str>,
+    most: Vec<i64>,
+    pay_only: Vec<bool>,
+    before: Vec<i32>,
+    seconds: Vec<f64>,
+    /// Of all free slots, lane by lane; and whose each is, with its place among its lane's.
+    slots: Vec<i32>,
+    attempts: Vec<Uuid>,
+    begins: Vec<Timestamp>,
+    whose: Vec<(&'a Turn<'a>, usize)>,
+    worker: &'a &'a str,
+}
+
+impl<'a> Taking<'a> {
+    fn new(turns: &[&'a Turn<'a>], trials_pay: bool, worker: &'a &'a str) -> Self {
+        let whose: Vec<(&Turn<'_>, usize)> = turns
+            .iter()
+            .flat_map(|turn| (0..turn.free.len()).map(|nth| (*turn, nth)))
+            .collect();
+        let before = turns.iter().scan(0, |sum, turn| {
+            let before = *sum;
+            *sum += turn.free.len() as i32;
+            Some(before)
+        });
+        Self {
+            lanes: turns.iter().map(|turn| turn.lane).collect(),
+            most: turns.iter().map(|turn| turn.free.len() as i64).collect(),
+            pay_only: turns.iter().map(|turn| turn.trial && trials_pay).collect(),
+            before: before.collect(),
+            seconds: turns.iter().map(|turn| lease_seconds(turn.longest)).collect(),
+            slots: turns.iter().flat_map(|turn| turn.free.iter().copied()).collect(),
+            attempts: whose.iter().map(|_| AttemptId::random().as_uuid()).collect(),
+            begins: whose.iter().map(|(turn, nth)| turn.start(*nth)).collect(),
+            whose,
+            worker,
+        }
+    }
+
+    fn params(&self) -> [&(dyn ToSql + Sync); 9] {
+        [
+            &self.lanes,
+            &self.most,
+            &self.pay_only,
+            &self.before,
+            &self.seconds,
+            &self.slots,
+            &self.attempts,
+            &self.begins,
+            self.worker,
+        ]
+    }
+
+    fn claimed(&self, rows: &[Row]) -> Result<Vec<Claimed>, StoreError> {
+        rows.iter().map(|row| self.claimed_one(row)).collect()
+    }
+
+    fn claimed_one(&self, row: &Row) -> Result<Claimed, StoreError> {
+        // Arrays begin at 1 over there.
+        let at = usize::try_from(row.get::<_, i32>("place") - 1).unwrap_or(usize::MAX);
+        let whose = self.whose.get(at).zip(self.attempts.get(at)).zip(self.slots.get(at));
+        let Some(((&(turn, nth), &attempt_id), &place)) = whose else {
+            return Err(StoreError::unreadable("a payment was claimed without a slot"));
+        };
+        let act = Act::parse(row.get("next_act"))?;
+        Ok(Claimed {
+            attempt_id: AttemptId::from_uuid(attempt_id),
+            act,
+            slot: Slot {
+                lane: turn.lane.to_owned(),
+                place,
+                token: attempt_id,
+            },
+            start_in: turn.start_in(nth),
+            due: due_of(row)?,
+        })
+    }
+}
 
 /// The queries that look for work, with parameters for a lane; their plans must not depend on how much waits.
 #[cfg(feature = "scratch")]
 pub(crate) fn queries(lane: &str) -> Vec<(&'static str, String, String)> {
     vec![
-        ("lanes_due", LANES_DUE.to_owned(), String::new()),
+        ("lanes_due", LANES_DUE.to_owned(), "('{}')".to_owned()),
         ("make_due", MAKE_DUE.to_owned(), format!("('{lane}', 0, 4)")),
         (
             "take_due",
-            take_due_sql(),
-            format!("(ARRAY['{lane}'], ARRAY[4], ARRAY[false])"),
+            format!("SELECT due.payment_id {DUE_OF_LANES}"),
+            format!("(ARRAY['{lane}'], ARRAY[4], ARRAY[false], ARRAY[0], ARRAY[30])"),
         ),
         (
             "expired",

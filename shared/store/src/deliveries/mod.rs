@@ -12,7 +12,7 @@ mod settle;
 pub use attempts::{AttemptRow, attempts};
 #[cfg(feature = "scratch")]
 pub(crate) use claim::queries;
-pub use claim::{Claimed, Expired, claim, expired, lanes_due};
+pub use claim::{Claimed, Claims, Expired, claim, expired, lanes_due};
 pub use groups::{GroupRow, groups};
 pub use record::{AttemptEnd, Locked, Next, Written, apply, lock};
 pub use settle::{Settle, Settled, settle};

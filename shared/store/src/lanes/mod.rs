@@ -30,7 +30,7 @@ pub struct Slot {
     /// Whose.
     pub lane: String,
     /// Which of its lane's.
-    pub(crate) place: i32,
+    pub place: i32,
     /// Fences its return.
     pub token: Uuid,
 }

@@ -41,6 +41,9 @@ pub struct Ask<'a> {
     pub most: usize,
     /// What its payee's declaration says about them.
     pub calls: Calls<'a>,
+    /// Slots of it whose calls have ended, though nobody has recorded that yet: they are as good as free, as long as they are
+    /// what the caller held.
+    pub ended: &'a [Slot],
 }
 
 /// What a question found when it asked for a slot.
@@ -63,8 +66,7 @@ pub(crate) struct Turn<'a> {
     pub(crate) lane: &'a str,
     /// The longest a call of it may last.
     pub(crate) longest: Duration,
-    /// Its limit, and how many free slots of it are wanted.
-    slots: i32,
+    /// How many free slots of it are wanted.
     most: usize,
     /// Slots and calls left for a question that waits.
     kept: usize,
@@ -93,6 +95,11 @@ impl Turn<'_> {
     /// How long from now that is.
     pub(crate) fn start_in(&self, place: usize) -> Duration {
         Duration::try_from(self.start(place).duration_since(self.now)).unwrap_or_default()
+    }
+
+    /// Whether nothing of it has to be noted in its lane, and any due payment will do.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.interval.is_none() && self.recovered_to.is_none() && !self.trial && self.quiet.is_none()
     }
 
     /// How many calls of a lane with a rate may be taken now.
@@ -140,6 +147,8 @@ pub(crate) async fn turns<'a>(tx: &Tx, asks: &'a [Ask<'a>]) -> Result<Vec<Turn<'
     find(tx, asks, Whichever::Free, true).await
 }
 
+/// The lanes and their free slots in one flight: who waits for the answer to the one before asking the other waits longer
+/// than both take.
 async fn find<'a>(
     tx: &Tx,
     asks: &'a [Ask<'a>],
@@ -148,24 +157,30 @@ async fn find<'a>(
 ) -> Result<Vec<Turn<'a>>, StoreError> {
     let of: HashMap<&str, &'a Ask<'a>> = asks.iter().map(|ask| (ask.lane, ask)).collect();
     let lanes: Vec<&str> = of.keys().copied().collect();
-    let sql = format!(
-        "SELECT lane_id, CASE breaker WHEN 'trial' THEN 1 ELSE slots END, question_waits_until > clock_timestamp(),
-                breaker = 'trial', recovered_to, call_interval, greatest(next_call_at, clock_timestamp()),
-                clock_timestamp()
-         FROM lane WHERE lane_id = ANY($1) AND ($2 OR breaker <> 'open' AND NOT paused)
-         ORDER BY lane_id FOR UPDATE {}",
-        if whichever == Whichever::Free {
-            "SKIP LOCKED"
-        } else {
-            ""
-        }
-    );
+    // One more than is wanted, which may have to be left for a question.
+    let most: Vec<i64> = of
+        .values()
+        .map(|ask| i64::try_from(ask.most + usize::from(leave_one)).unwrap_or(i64::MAX))
+        .collect();
+    let (wait, any) = match whichever {
+        Whichever::Free => ("SKIP LOCKED", false),
+        Whichever::Open => ("", false),
+        Whichever::Any => ("", true),
+    };
+    let ended: Vec<Uuid> = asks.iter().flat_map(|ask| ask.ended).map(|slot| slot.token).collect();
+    let (lock_lanes, lock_slots) = (lock_lanes(wait), lock_slots(wait));
+    let [locked, slots] = tx
+        .query_each([
+            (&lock_lanes, &[&lanes, &any]),
+            (&lock_slots, &[&lanes, &any, &most, &ended]),
+        ])
+        .await?;
     let mut turns = Vec::new();
-    for row in tx.query(&sql, &[&lanes, &(whichever == Whichever::Any)]).await? {
+    for row in &locked {
         let Some(&ask) = of.get(row.get::<_, &str>(0)) else {
             continue;
         };
-        let turn = judged(ask, &row, leave_one);
+        let mut turn = judged(ask, row, leave_one);
         if let Some(until) = turn.quiet {
             // Until then nobody need look at this lane.
             tx.execute_later(
@@ -174,28 +189,62 @@ async fn find<'a>(
             )
             .await?;
         }
+        let own = slots.iter().filter(|slot| slot.get::<_, &str>(0) == turn.lane);
+        turn.free = own.map(|slot| slot.get(1)).collect();
+        turn.free
+            .truncate(turn.most.min(turn.free.len().saturating_sub(turn.kept)));
         turns.push(turn);
     }
-    free_slots(tx, &mut turns).await?;
     Ok(turns)
+}
+
+/// Locks lanes that may be called, and reads what is judged by.
+fn lock_lanes(wait: &str) -> String {
+    format!(
+        "SELECT lane_id, question_waits_until > clock_timestamp(), breaker = 'trial', recovered_to, call_interval,
+                greatest(next_call_at, clock_timestamp()), clock_timestamp()
+         FROM lane WHERE lane_id = ANY($1) AND ($2 OR breaker <> 'open' AND NOT paused)
+         ORDER BY lane_id FOR UPDATE {wait}"
+    )
+}
+
+/// Locks free slots of the same lanes. Calls on slots above the limit, from before it was lowered, count against it until
+/// they end. A statement of its own: it sees all that was committed before the lanes were locked. It asks for the lanes once
+/// more, since nobody has read yet which of them they were; whoever let go of one meanwhile has it passed over all the same.
+fn lock_slots(wait: &str) -> String {
+    format!(
+        "SELECT l.lane_id, free.slot FROM UNNEST($1::text[], $3::int8[]) AS u(lane_id, most)
+         CROSS JOIN LATERAL (
+             SELECT lane.lane_id, CASE breaker WHEN 'trial' THEN 1 ELSE slots END AS slots FROM lane
+             WHERE lane.lane_id = u.lane_id AND ($2 OR breaker <> 'open' AND NOT paused) FOR UPDATE {wait}
+         ) l
+         CROSS JOIN LATERAL (
+             SELECT s.slot FROM lane_slot s
+             WHERE s.lane_id = l.lane_id AND s.slot <= l.slots AND (s.lease_until < clock_timestamp() OR s.token = ANY($4))
+             ORDER BY s.slot LIMIT greatest(0, least(u.most, l.slots - (
+                 SELECT count(*) FROM lane_slot busy
+                 WHERE busy.lane_id = l.lane_id AND busy.lease_until >= clock_timestamp()
+                   AND (busy.token = ANY($4)) IS NOT TRUE)))
+             FOR UPDATE SKIP LOCKED
+         ) free"
+    )
 }
 
 /// How many calls a lane may be given now, before its slots are looked at.
 fn judged<'a>(ask: &'a Ask<'a>, row: &Row, leave_one: bool) -> Turn<'a> {
-    let interval = row.get::<_, Option<f64>>(5).map(Duration::from_secs_f64);
-    let now: Timestamp = row.get(7);
+    let interval = row.get::<_, Option<f64>>(4).map(Duration::from_secs_f64);
+    let now: Timestamp = row.get(6);
     let mut turn = Turn {
         lane: ask.lane,
         longest: ask.calls.longest,
-        slots: row.get(1),
         most: 0,
-        kept: usize::from(leave_one && row.get::<_, bool>(2)),
+        kept: usize::from(leave_one && row.get::<_, bool>(1)),
         free: Vec::new(),
-        trial: row.get(3),
-        recovered_to: row.get(4),
+        trial: row.get(2),
+        recovered_to: row.get(3),
         now,
         first: if interval.is_some() {
-            row.get::<_, Timestamp>(6).max(now)
+            row.get::<_, Timestamp>(5).max(now)
         } else {
             now
         },
@@ -206,41 +255,6 @@ fn judged<'a>(ask: &'a Ask<'a>, row: &Row, leave_one: bool) -> Turn<'a> {
         turn.most = ask.most.min(turn.within_rate().saturating_sub(turn.kept));
     }
     turn
-}
-
-/// Calls on slots above the limit, from before it was lowered, count against it until they end. A statement of its own: it
-/// sees all that was committed before the lanes were locked.
-async fn free_slots(tx: &Tx, turns: &mut [Turn<'_>]) -> Result<(), StoreError> {
-    let wanted: Vec<&Turn<'_>> = turns.iter().filter(|turn| turn.most > 0).collect();
-    if wanted.is_empty() {
-        return Ok(());
-    }
-    let lanes: Vec<&str> = wanted.iter().map(|turn| turn.lane).collect();
-    let slots: Vec<i32> = wanted.iter().map(|turn| turn.slots).collect();
-    let most: Vec<i64> = wanted
-        .iter()
-        .map(|turn| i64::try_from(turn.most.saturating_add(turn.kept)).unwrap_or(i64::MAX))
-        .collect();
-    let rows = tx
-        .query(
-            "SELECT l.lane_id, free.slot FROM UNNEST($1::text[], $2::int4[], $3::int8[]) AS l(lane_id, slots, most)
-             CROSS JOIN LATERAL (
-                 SELECT s.slot FROM lane_slot s
-                 WHERE s.lane_id = l.lane_id AND s.slot <= l.slots AND s.lease_until < clock_timestamp()
-                 ORDER BY s.slot LIMIT greatest(0, least(l.most, l.slots - (
-                     SELECT count(*) FROM lane_slot busy
-                     WHERE busy.lane_id = l.lane_id AND busy.lease_until >= clock_timestamp())))
-                 FOR UPDATE SKIP LOCKED
-             ) free",
-            &[&lanes, &slots, &most],
-        )
-        .await?;
-    for turn in turns {
-        let own = rows.iter().filter(|row| row.get::<_, &str>(0) == turn.lane);
-        turn.free = own.map(|row| row.get(1)).collect();
-        turn.free.truncate(turn.free.len().saturating_sub(turn.kept));
-    }
-    Ok(())
 }
 
 /// Takes a slot for a question. It goes before any payment: while one waits, payments leave it the last free slot and the
@@ -279,6 +293,7 @@ async fn take_one(tx: &Tx, lane: &str, calls: &Calls<'_>, whichever: Whichever) 
         lane,
         most: 1,
         calls: *calls,
+        ended: &[],
     }];
     let Some(turn) = find(tx, &asks, whichever, false).await?.pop() else {
         return Ok(Asked::Closed);

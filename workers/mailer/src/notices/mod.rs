@@ -145,7 +145,7 @@ impl Courier for NoticeCourier {
     type Job = NoticeMail;
     type Report = Report;
 
-    async fn lanes_due(&self) -> Result<Vec<LaneDue>, StoreError> {
+    async fn lanes_due(&self, _: &[String]) -> Result<Vec<LaneDue>, StoreError> {
         self.warn_if_nobody_is_told().await?;
         if self.relay.is_none() {
             return Ok(Vec::new());

@@ -21,7 +21,7 @@ async fn a_payees_own_relay_takes_its_mails_and_nobody_elses() {
         )
         .await;
         built_register(&stand.store, "isp").await;
-        let lanes = stand.courier.lanes_due().await.unwrap();
+        let lanes = stand.courier.lanes_due(&[]).await.unwrap();
         let mut names: Vec<&str> = lanes.iter().map(|due| due.lane.as_str()).collect();
         names.sort_unstable();
         assert_eq!(names, ["", &relay]);
@@ -78,7 +78,7 @@ async fn a_relay_that_says_nothing_holds_up_its_own_lane_only() {
         );
         assert!(matches!(stand.courier.call(others[0]).await, Report::Away(_)));
         // The silent lane rests, the other does not.
-        let lanes = stand.courier.lanes_due().await.unwrap();
+        let lanes = stand.courier.lanes_due(&[]).await.unwrap();
         let silent_due = lanes.iter().find(|due| due.lane == relay).unwrap().due_in;
         assert!(silent_due > Duration::ZERO);
     })

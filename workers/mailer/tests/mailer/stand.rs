@@ -180,6 +180,7 @@ pub(crate) fn wanted(lanes: &[&str]) -> Vec<Wanted> {
     let wanted = |lane: &&str| Wanted {
         lane: (*lane).to_owned(),
         most: 64,
+        ended: Vec::new(),
     };
     lanes.iter().map(wanted).collect()
 }
@@ -194,7 +195,7 @@ impl Stand {
     /// The same for every lane.
     pub(crate) async fn round_of_all(&self) -> Vec<Report> {
         self.all_due().await;
-        let lanes = self.courier.lanes_due().await.unwrap();
+        let lanes = self.courier.lanes_due(&[]).await.unwrap();
         let now: Vec<&str> = lanes
             .iter()
             .filter(|due| due.due_in.is_zero())

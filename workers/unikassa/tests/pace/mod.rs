@@ -35,7 +35,7 @@ async fn end_calls(store: &Store) {
 }
 
 async fn due_in(store: &Store, lane: &str) -> Option<Duration> {
-    let due = deliveries::lanes_due(store).await.unwrap();
+    let due = deliveries::lanes_due(store, &[]).await.unwrap();
     due.into_iter().find(|(of, _)| of == lane).map(|(_, due_in)| due_in)
 }
 
@@ -46,12 +46,14 @@ async fn back(store: &Store, lane: &str) -> Option<Breaker> {
 
 /// Claims of one lane, as much as it gives.
 async fn claim(store: &Store, calls: Calls<'_>) -> Vec<Claimed> {
-    let ask = Ask {
-        lane: "isp",
+    let (lane, ended) = ("isp", &[]);
+    let asks = [Ask {
+        lane,
         most: 64,
         calls,
-    };
-    deliveries::claim(store, &[ask], "test").await.unwrap().0
+        ended,
+    }];
+    deliveries::claim(store, &asks, "test").await.unwrap().calls
 }
 
 #[tokio::test]
@@ -376,11 +378,7 @@ async fn with_a_hundred_thousand_waiting_a_claim_and_a_sweep_touch_a_few_rows() 
          WHERE payee_id = 'down'",
     )
     .await;
-    sql(
-        &store,
-        "ANALYZE payment; ANALYZE attempt; ANALYZE lane; ANALYZE lane_slot",
-    )
-    .await;
+    sql(&store, "ANALYZE payment, attempt, lane, lane_slot").await;
     for lane in ["down", "slow", "isp"] {
         for (name, query, params) in store::scratch::lane_queries(lane) {
             for mode in ["force_custom_plan", "force_generic_plan"] {
