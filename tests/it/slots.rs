@@ -1,18 +1,15 @@
 //! Slots that are claimed again when their calls have ended, before that is recorded.
 
 use domain::ids::AttemptId;
-use futures::future::join_all;
 use store::Store;
 use store::acts::Which;
 use store::deliveries::{self, Claims};
 use store::lanes::{self, Ask, Slot};
-use testkit::payee::{Behaviour, Verb};
 
 use crate::deliveries_acts::{NOWHERE, act, failed_of, requeue, stuck, world};
 use crate::deliveries_lanes::CALLS;
-use crate::fixtures::{new_ids, online_payee, online_payment};
-use crate::unikassa::{ONLINE, provider};
-use crate::world::PATIENCE;
+use crate::fixtures::online_payee;
+use crate::unikassa::hold_to;
 
 async fn claim(store: &Store, ended: &[Slot]) -> Claims {
     let ask = Ask {
@@ -71,22 +68,20 @@ async fn a_slot_whose_call_has_ended_is_claimed_again_by_who_held_it() {
 }
 
 #[tokio::test]
+async fn a_payment_that_cannot_be_read_keeps_no_other_from_being_called() {
+    let world = world().await;
+    stuck(&world, "isp", 1, 3, "failed", "HTTP 503").await;
+    act(&world, &requeue("anna", Which::Filter(&failed_of("isp")))).await;
+    world.sql("UPDATE payment SET number = -1 WHERE number = 2").await;
+    let claims = claim(world.store(), &[]).await;
+    let mut numbers: Vec<_> = claims.calls.iter().map(|call| call.due.number.get()).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, [1, 3]);
+    let open = world.value("SELECT count(*) FROM attempt WHERE ending = 'open'").await;
+    assert_eq!(open, "3", "its call is seen to be open");
+}
+
+#[tokio::test]
 async fn a_crowd_never_has_more_calls_at_a_time_than_slots() {
-    let (world, payee) = provider("concurrency = 8\ntimeout_seconds = 30").await;
-    let second = world.another(&ONLINE, |_| {}).await;
-    payee.always(Verb::Pay, Behaviour::Hold);
-    let payments: Vec<_> = new_ids(96).iter().map(|id| online_payment(id)).collect();
-    join_all(payments.iter().map(|payment| world.tell("payment.accepted", payment))).await;
-    testkit::wait_for("all to be credited", PATIENCE, async || {
-        payee.release();
-        let delivered = world
-            .value("SELECT count(*) FROM payment WHERE state = 'delivered'")
-            .await;
-        (delivered == "96").then_some(())
-    })
-    .await;
-    assert_eq!(payee.most_at_once(), 8);
-    assert!(payee.ledger().values().all(|entry| entry.credits == 1));
-    assert_eq!(payee.requests().len(), 96);
-    crate::world::end(&second).await;
+    hold_to(8, 96).await;
 }

@@ -317,22 +317,27 @@ async fn the_payee_may_ask_for_more_time() {
 
 #[tokio::test]
 async fn the_hard_limit_holds_across_processes() {
-    let (world, payee) = provider("concurrency = 2\ntimeout_seconds = 30").await;
+    hold_to(2, 12).await;
+}
+
+/// Two processes deliver so many payments to a payee with so many slots, each of them once and never more at a time.
+pub(crate) async fn hold_to(slots: usize, count: usize) {
+    let (world, payee) = provider(&format!("concurrency = {slots}\ntimeout_seconds = 30")).await;
     let second = world.another(&ONLINE, |_| {}).await;
     payee.always(Verb::Pay, Behaviour::Hold);
-    let payments: Vec<_> = new_ids(12).iter().map(|id| online_payment(id)).collect();
+    let payments: Vec<_> = new_ids(count).iter().map(|id| online_payment(id)).collect();
     join_all(payments.iter().map(|payment| world.tell("payment.accepted", payment))).await;
     testkit::wait_for("all to be credited", PATIENCE, async || {
         payee.release();
         let delivered = world
             .value("SELECT count(*) FROM payment WHERE state = 'delivered'")
             .await;
-        (delivered == "12").then_some(())
+        (delivered == count.to_string()).then_some(())
     })
     .await;
-    assert_eq!(payee.most_at_once(), 2);
+    assert_eq!(payee.most_at_once(), slots);
     assert!(payee.ledger().values().all(|entry| entry.credits == 1));
-    assert_eq!(payee.requests().len(), 12);
+    assert_eq!(payee.requests().len(), count);
     crate::world::end(&second).await;
 }
 

@@ -88,7 +88,8 @@ pub async fn claim(store: &Store, asks: &[Ask<'_>], worker: &str) -> Result<Clai
     })
 }
 
-/// Where nothing has to be noted in any lane, COMMIT goes out with what takes the payments.
+/// Where nothing has to be noted in any lane, COMMIT goes out with what takes the payments. One that cannot be read is ours by
+/// then, and keeps nobody else from being called; its call is open for as long as its lease lasts.
 async fn take_last(tx: Tx, turns: &[&Turn<'_>], worker: &str) -> Result<Vec<Claimed>, StoreError> {
     if turns.is_empty() {
         tx.commit().await?;
@@ -96,7 +97,11 @@ async fn take_last(tx: Tx, turns: &[&Turn<'_>], worker: &str) -> Result<Vec<Clai
     }
     let taking = Taking::new(turns, false, &worker);
     let rows = tx.query_last(&take_due_sql(), &taking.params()).await?;
-    taking.claimed(&rows)
+    let readable = |row| {
+        let claimed = taking.claimed_one(row);
+        claimed.inspect_err(|error| tracing::error!(%error, "a payment was claimed that cannot be read"))
+    };
+    Ok(rows.iter().flat_map(readable).collect())
 }
 
 /// Otherwise it is noted how far the payments that wait for a retry were made due, and when the rate allows the next call. A
