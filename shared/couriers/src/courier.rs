@@ -100,10 +100,8 @@ impl<G: Gateway> Courier for Payments<G> {
         &job.claimed.slot.lane
     }
 
-    /// After a call without an answer the slot may have to rest, and the breaker comes first: the record frees it.
     fn freed(job: &Job, report: &Report) -> Option<Slot> {
-        let told = &report.told;
-        (told.is_alive() && !told.lost).then(|| job.claimed.slot.clone())
+        report.told.frees_its_slot().then(|| job.claimed.slot.clone())
     }
 
     async fn call(&self, job: &Job) -> Report {

@@ -88,6 +88,12 @@ impl Told {
     pub fn is_alive(&self) -> bool {
         matches!(self.ending, Ending::Answered(_))
     }
+
+    /// Whether its slot can be claimed again before this is recorded. After a call without an answer it may have to rest, and the
+    /// breaker comes first: there the record frees it.
+    pub fn frees_its_slot(&self) -> bool {
+        self.is_alive() && !self.lost
+    }
 }
 
 /// What an operator may read of an answer: cut, and without what a database or a terminal would choke on.
@@ -96,4 +102,28 @@ pub fn kept(body: &[u8]) -> String {
     text.chars()
         .map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_answer_frees_the_slot_before_it_is_recorded() {
+        assert!(Told::present().frees_its_slot());
+        let still_busy = Told {
+            lost: true,
+            ..Told::present()
+        };
+        let why = || "no answer".to_owned();
+        for told in [
+            still_busy,
+            Told::maybe(why()),
+            Told::vanished(),
+            Told::not_sent(why()),
+            Told::not_made(why()),
+        ] {
+            assert!(!told.frees_its_slot(), "{told:?}");
+        }
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use store::StoreError;
 use store::lanes::Slot;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::mpsc;
 
 use super::room::{Permits, Room};
 use super::{Claim, Courier, Done, halves};
@@ -25,9 +25,6 @@ pub(super) struct Dispatcher<C: Courier> {
     courier: Arc<C>,
     room: Arc<Room>,
     recorders: mpsc::Sender<super::Ended<C>>,
-    /// Lanes that only wanted slots when they were last claimed of. A slot that was given back is claimed at once, without
-    /// asking first which lanes have work.
-    short: Mutex<Vec<String>>,
 }
 
 impl<C: Courier> Dispatcher<C> {
@@ -42,22 +39,19 @@ impl<C: Courier> Dispatcher<C> {
             courier: courier.clone(),
             room: room.clone(),
             recorders,
-            short: Mutex::default(),
         }
     }
 
     /// Claims of all lanes that have work, first of those known to.
     pub(super) async fn round(&self) -> Result<Swept, StoreError> {
-        let mut short = self.short.lock().await;
         let mut ended = self.room.take_ended();
-        let mut begun = self.claim_of(std::mem::take(&mut *short), &mut ended).await?;
+        let mut begun = self.claim_of(self.room.take_short(), &mut ended).await?;
         let due = self.courier.lanes_due(&begun.short).await?;
         let (now, later): (Vec<_>, Vec<_>) = due.into_iter().partition(|due| due.due_in.is_zero());
         let others = now.into_iter().map(|due| due.lane).collect();
         let others = self.claim_of(others, &mut ended).await?;
         begun.short.extend(others.short);
-        *short = begun.short;
-        self.room.set_short(!short.is_empty());
+        self.room.set_short(begun.short);
         if self.room.is_claim_worth_it() {
             // They ended while nobody knew yet that their slots are wanted.
             return Ok(Swept::More);

@@ -1,8 +1,7 @@
 //! How much a courier has in hand: of one lane, so that one that hangs leaves room for the others, and of all together.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use store::lanes::Slot;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -28,20 +27,20 @@ const LEFT_TO_OTHERS: usize = 8;
 /// How much more this process may have in hand.
 pub(super) struct Room {
     all: Arc<Semaphore>,
-    lanes: std::sync::Mutex<HashMap<String, Arc<Semaphore>>>,
+    lanes: Mutex<HashMap<String, Arc<Semaphore>>>,
     /// Slots of calls that have ended since the last claim.
-    ended: std::sync::Mutex<Vec<Slot>>,
-    /// Some lane only wants slots.
-    short: AtomicBool,
+    ended: Mutex<Vec<Slot>>,
+    /// Lanes that only wanted slots when they were last claimed of.
+    short: Mutex<Vec<String>>,
 }
 
 impl Room {
     pub(super) fn new() -> Self {
         Self {
             all: Arc::new(Semaphore::new(MOST_IN_HAND)),
-            lanes: std::sync::Mutex::default(),
-            ended: std::sync::Mutex::default(),
-            short: AtomicBool::new(false),
+            lanes: Mutex::default(),
+            ended: Mutex::default(),
+            short: Mutex::default(),
         }
     }
 
@@ -52,8 +51,9 @@ impl Room {
 
     /// Whether so many slots were left, and are wanted, that they are worth a claim.
     pub(super) fn is_claim_worth_it(&self) -> bool {
+        let short = !self.short.lock().unwrap_or_else(PoisonError::into_inner).is_empty();
         let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).len();
-        self.short.load(Ordering::Relaxed) && ended >= CROWD.max(self.in_hand() / PART_CLAIMED)
+        short && ended >= CROWD.max(self.in_hand() / PART_CLAIMED)
     }
 
     /// The slots left since this was asked last, lane by lane, but for the other processes' share. The record frees those that
@@ -70,9 +70,14 @@ impl Room {
         lanes
     }
 
-    /// Says whether some lane only wants slots.
-    pub(super) fn set_short(&self, short: bool) {
-        self.short.store(short, Ordering::Relaxed);
+    /// The lanes that only wanted slots: one that was given back is claimed at once, without asking first which lanes have work.
+    pub(super) fn take_short(&self) -> Vec<String> {
+        std::mem::take(&mut *self.short.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// These lanes only want slots.
+    pub(super) fn set_short(&self, lanes: Vec<String>) {
+        *self.short.lock().unwrap_or_else(PoisonError::into_inner) = lanes;
     }
 
     fn of(&self, lane: &str) -> Arc<Semaphore> {
@@ -125,7 +130,7 @@ mod tests {
     /// Whether so many slots that were left are worth a claim, with so many calls in hand.
     async fn is_worth_it(in_hand: usize, left: usize) -> bool {
         let room = Room::new();
-        room.set_short(true);
+        room.set_short(vec!["lane 1".to_owned()]);
         let mut permits = Vec::new();
         for call in 0..in_hand {
             permits.push(room.take(&format!("lane {}", call % 64)).await.unwrap());
@@ -149,7 +154,7 @@ mod tests {
             room.leave(slot(lane));
         }
         assert!(!room.is_claim_worth_it());
-        room.set_short(true);
+        room.set_short(vec!["a".to_owned()]);
         assert!(room.is_claim_worth_it());
         let mut ended = room.take_ended();
         let wanted = room.wanted(["a", "c", "many"].map(str::to_owned).into(), &mut ended);

@@ -95,7 +95,7 @@ async fn take_last(tx: Tx, turns: &[&Turn<'_>], worker: &str) -> Result<Vec<Clai
         tx.commit().await?;
         return Ok(Vec::new());
     }
-    let taking = Taking::new(turns, false, &worker);
+    let taking = Taking::new(turns, false, worker);
     let rows = tx.query_last(&take_due_sql(), &taking.params()).await?;
     let readable = |row| {
         let claimed = taking.claimed_one(row);
@@ -111,11 +111,11 @@ async fn take_and_note(tx: Tx, turns: &[&Turn<'_>], worker: &str) -> Result<Vec<
     for turn in turns {
         recovered.insert(turn.lane, make_due(&tx, turn).await?);
     }
-    let mut claimed = take_due(&tx, turns, true, &worker).await?;
+    let mut claimed = take_due(&tx, turns, true, worker).await?;
     let idle = |turn: &&&Turn<'_>| turn.trial && claimed.iter().all(|one| one.slot.lane != turn.lane);
     let untried: Vec<&Turn<'_>> = turns.iter().filter(idle).copied().collect();
     if !untried.is_empty() {
-        claimed.extend(take_due(&tx, &untried, false, &worker).await?);
+        claimed.extend(take_due(&tx, &untried, false, worker).await?);
     }
     for turn in turns {
         let calls = claimed.iter().filter(|one| one.slot.lane == turn.lane).count();
@@ -125,7 +125,7 @@ async fn take_and_note(tx: Tx, turns: &[&Turn<'_>], worker: &str) -> Result<Vec<
     Ok(claimed)
 }
 
-async fn take_due(tx: &Tx, turns: &[&Turn<'_>], trials_pay: bool, worker: &&str) -> Result<Vec<Claimed>, StoreError> {
+async fn take_due(tx: &Tx, turns: &[&Turn<'_>], trials_pay: bool, worker: &str) -> Result<Vec<Claimed>, StoreError> {
     let taking = Taking::new(turns, trials_pay, worker);
     let rows = tx.query(&take_due_sql(), &taking.params()).await?;
     taking.claimed(&rows)
@@ -218,11 +218,11 @@ struct Taking<'a> {
     attempts: Vec<Uuid>,
     begins: Vec<Timestamp>,
     whose: Vec<(&'a Turn<'a>, usize)>,
-    worker: &'a &'a str,
+    worker: &'a str,
 }
 
 impl<'a> Taking<'a> {
-    fn new(turns: &[&'a Turn<'a>], trials_pay: bool, worker: &'a &'a str) -> Self {
+    fn new(turns: &[&'a Turn<'a>], trials_pay: bool, worker: &'a str) -> Self {
         let whose: Vec<(&Turn<'_>, usize)> = turns
             .iter()
             .flat_map(|turn| (0..turn.free.len()).map(|nth| (*turn, nth)))
@@ -256,7 +256,7 @@ impl<'a> Taking<'a> {
             &self.slots,
             &self.attempts,
             &self.begins,
-            self.worker,
+            &self.worker,
         ]
     }
 
