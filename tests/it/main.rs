@@ -62,6 +62,7 @@ mod registers_series;
 mod restarts;
 mod rights;
 mod rights_cards;
+mod rights_online;
 mod slots;
 mod templates;
 mod transactions;

@@ -1,0 +1,133 @@
+//! The rights of `deploy/grants.sql` are enough for those who take payments and deliver them, for whoever puts them right, and for
+//! whoever only looks.
+
+use serde_json::json;
+use testkit::payee::{Behaviour, Payee, Verb};
+use testkit::process::{Process, run};
+use testkit::wait_for;
+
+use crate::cli::failed;
+use crate::fixtures::{about, internet_provider, new_id, online_payment};
+use crate::rights::Site;
+use crate::world::{PATIENCE, World};
+
+/// Nothing is mailed here.
+const NO_MAIL: &str = "smtp://127.0.0.1:1?tls=none";
+
+async fn accepted(world: &World) -> String {
+    let id = new_id();
+    let answer = world.tell("payment.accepted", &online_payment(&id)).await;
+    assert_eq!(answer["outcome"], "accepted", "{answer}");
+    id
+}
+
+#[tokio::test]
+async fn payments_are_taken_delivered_and_put_right_with_the_rights_of_each_role() {
+    let site = Site::found().await;
+    let world = &site.world;
+    let payee = Payee::start().await.unwrap();
+    let declared = internet_provider(
+        &payee.url(),
+        "offers_status = true\noffers_cancel = true\nidempotent = false",
+    );
+    world.payee(&declared).await;
+    site.grant().await;
+    let intake = site.user("unigate_intake").await;
+    let courier = site.user("unigate_unikassa").await;
+    let takes = Process::start_ready(&intake.environment(world, NO_MAIL), &["run", "intake"]).await;
+    let delivers = Process::start_ready(&courier.environment(world, NO_MAIL), &["run", "unikassa"]).await;
+
+    let check = json!({"payment_id": new_id(), "terminal": "T-0001", "payee": "isp", "account": "user-17"});
+    let payable = world.ask("payment.check", &check).await;
+    assert_eq!(payable["outcome"], "payable", "{payable}");
+    let delivered = accepted(world).await;
+    world.reaches(&delivered, "delivered").await;
+    let status = world.ask("payment.status", &about("payment_id", &delivered)).await;
+    assert_eq!(status["state"], "delivered", "{status}");
+    // One that may have been credited, is asked about, and taken back.
+    payee.script(Verb::Pay, [Behaviour::status(500).after_credit()]);
+    payee.always(Verb::Status, Behaviour::DatabaseDown);
+    let unsure = accepted(world).await;
+    payee.wait_for_requests(Verb::Status, 1, PATIENCE).await;
+    world.tell("payment.revoke", &about("payment_id", &unsure)).await;
+    world.reaches(&unsure, "revoked").await;
+    payee.always(Verb::Status, Behaviour::Accept);
+    payee.script(
+        Verb::Pay,
+        [
+            Behaviour::Refuse("closed".to_owned()),
+            Behaviour::Refuse("closed".to_owned()),
+        ],
+    );
+    let (again, by_hand) = (accepted(world).await, accepted(world).await);
+    for id in [&again, &by_hand] {
+        world.reaches(id, "refused").await;
+    }
+
+    let operator = site.user("unigate_operator").await.environment(world, NO_MAIL);
+    let support = site.user("unigate_readonly").await.environment(world, NO_MAIL);
+    let acts: [&[&str]; 7] = [
+        &["payees", "probe", "isp"],
+        &["deliveries", "pause", "isp", "--reason", "they restore a backup"],
+        &["deliveries", "requeue", &again, "--reason", "open again"],
+        &["deliveries", "stop", &again, "--reason", "a dispute"],
+        &["deliveries", "resume", &again, "--reason", "settled"],
+        &[
+            "deliveries",
+            "settle",
+            &by_hand,
+            "--as",
+            "delivered",
+            "--reason",
+            "their letter",
+        ],
+        &["deliveries", "unpause", "isp", "--reason", "restored"],
+    ];
+    for arguments in acts {
+        failed(&run(&support, arguments).await, 1, "permission denied");
+        let done = run(&operator, arguments).await;
+        assert_eq!(done.code, Some(0), "{arguments:?}: {done:?}");
+    }
+    // It is asked first, and says what it said; then it is paid.
+    wait_for("the payee to be asked", PATIENCE, async || {
+        let row = world.payment(&again).await;
+        (row.attempts == 2 && row.shown_state == "refused").then_some(())
+    })
+    .await;
+    let many = [
+        "deliveries",
+        "requeue",
+        "--payee",
+        "isp",
+        "--state",
+        "refused",
+        "--rate",
+        "50",
+        "--reason",
+        "all",
+    ];
+    let requeued = run(&operator, &many).await;
+    assert!(requeued.stdout.contains("1 requeued"), "{requeued:?}");
+    world.reaches(&again, "delivered").await;
+    let looks: [&[&str]; 7] = [
+        &["payments", "list"],
+        &["payments", "show", &again],
+        &["deliveries", "list", "--account", "user-17"],
+        &["deliveries", "show", &again],
+        &["deliveries", "groups"],
+        &["deliveries", "lanes"],
+        &["deliveries", "acts"],
+    ];
+    for environment in [&operator, &support] {
+        for arguments in looks {
+            let seen = run(environment, arguments).await;
+            assert_eq!(seen.code, Some(0), "{arguments:?}: {seen:?}");
+        }
+    }
+    for process in [takes, delivers] {
+        let lines = process.log_lines();
+        let denied: Vec<_> = lines.iter().filter(|line| line.contains("denied")).collect();
+        assert!(denied.is_empty(), "{denied:?}");
+        assert!(process.end().await.success());
+    }
+}
