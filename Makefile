@@ -39,10 +39,11 @@ bench: ## how many payments a second intake takes, release build
 	@scripts/services run cargo run --release -- bench intake $(ARGS)
 
 lint: ## formatting, clippy, shell scripts, imports and licences
-	@scripts/tools build lint
+	@scripts/tools build lint odbc
 	cargo fmt --all --check
 	shellcheck -x .ci/run examples/run-frontends $$(find scripts -maxdepth 1 -type f)
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --package sql --package databases --features databases/odbc --all-targets -- -D warnings
 	$$(scripts/tools cargo-deny) --log-level error check bans licenses sources
 
 stop: ## stops the private services, if they run
