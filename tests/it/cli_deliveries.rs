@@ -48,7 +48,7 @@ async fn all_once(world: &World, payee: &Payee, count: usize) {
     assert_eq!(world.value(audited).await, format!("{count} {count}"));
 }
 
-const BY_FILTER: [&str; 8] = [
+pub(crate) const BY_FILTER: [&str; 8] = [
     "deliveries",
     "requeue",
     "--payee",

@@ -7,6 +7,7 @@ use testkit::process::{Process, run};
 use testkit::wait_for;
 
 use crate::cli::failed;
+use crate::cli_deliveries::BY_FILTER;
 use crate::fixtures::{about, internet_provider, new_id, online_payment};
 use crate::rights::Site;
 use crate::world::{PATIENCE, World};
@@ -94,19 +95,7 @@ async fn payments_are_taken_delivered_and_put_right_with_the_rights_of_each_role
         (row.attempts == 2 && row.shown_state == "refused").then_some(())
     })
     .await;
-    let many = [
-        "deliveries",
-        "requeue",
-        "--payee",
-        "isp",
-        "--state",
-        "refused",
-        "--rate",
-        "50",
-        "--reason",
-        "all",
-    ];
-    let requeued = run(&operator, &many).await;
+    let requeued = run(&operator, &BY_FILTER).await;
     assert!(requeued.stdout.contains("1 requeued"), "{requeued:?}");
     world.reaches(&again, "delivered").await;
     let looks: [&[&str]; 7] = [
