@@ -45,9 +45,9 @@ async fn payments_are_taken_delivered_and_put_right_with_the_rights_of_each_role
     world.reaches(&delivered, "delivered").await;
     let status = world.ask("payment.status", &about("payment_id", &delivered)).await;
     assert_eq!(status["state"], "delivered", "{status}");
-    // One that may have been credited, is asked about, and taken back.
+    // One that may have been credited: it is taken back while the payee is asked about it, and does not answer.
     payee.script(Verb::Pay, [Behaviour::status(500).after_credit()]);
-    payee.always(Verb::Status, Behaviour::DatabaseDown);
+    payee.always(Verb::Status, Behaviour::Hang);
     let unsure = accepted(world).await;
     payee.wait_for_requests(Verb::Status, 1, PATIENCE).await;
     world.tell("payment.revoke", &about("payment_id", &unsure)).await;

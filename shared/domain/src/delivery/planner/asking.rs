@@ -103,10 +103,14 @@ impl Planner<'_> {
         }
     }
 
+    /// A question without an end is asked again. A revocation that came while it was open has the payee take the payment
+    /// back from here on, where it can: whoever waits for the end of the question may wait until it is given up.
     fn ask_again(&self, act: Act, reason: &'static str) -> Plan {
-        match (self.gave_up(), self.h.state == PaymentState::Revoking) {
+        let revoking = self.h.state == PaymentState::Revoking;
+        match (self.gave_up(), revoking) {
             (true, true) => self.revocation_left(),
             (true, false) => self.enter(PaymentState::Unknown, GAVE_UP),
+            (false, true) if self.p.offers_cancel => self.schedule(self.rest(reason), Act::Cancel, self.h.step),
             (false, _) => self.schedule(self.rest(reason), act, self.h.step),
         }
     }
