@@ -22,6 +22,20 @@ pub(super) fn verb(act: Act) -> Verb {
     }
 }
 
+/// Whether a call with this HTTP status may have credited, whatever the profile expects. Servers that have done what they were asked say
+/// 201 or 204, or send a browser on to a page that says so: none of it makes certain that a payment may be sent again.
+pub(super) fn may_have_credited(act: Act, status: u16) -> bool {
+    act == Act::Pay && (200..400).contains(&status)
+}
+
+/// The answer, unless it sends its reader elsewhere: such a body is written for browsers.
+pub(super) fn of_body(status: u16, read: impl FnOnce() -> Result<Heard, String>) -> Result<Heard, String> {
+    if (300..400).contains(&status) {
+        return Err(format!("sends elsewhere: HTTP {status}"));
+    }
+    read()
+}
+
 /// What an answer about a payment says. One that echoes another number is about another payment; an echoed sum is compared
 /// and nothing more.
 pub(super) fn told(act: Act, due: &Due, heard: Result<Heard, String>) -> Told {

@@ -101,7 +101,7 @@ impl Dialect for Osmp {
 
     fn judges(&self, act: Act, status: u16) -> bool {
         match act {
-            Act::Pay => status == 200,
+            Act::Pay => heard::may_have_credited(act, status),
             Act::Status | Act::Cancel => self.besides.judges(act, status),
         }
     }
@@ -110,7 +110,10 @@ impl Dialect for Osmp {
         if act != Act::Pay {
             return self.besides.read_act(act, due, answer);
         }
-        heard::told(act, due, read(&self.answer, &self.codes, answer.status, &answer.body))
+        let heard = heard::of_body(answer.status, || {
+            read(&self.answer, &self.codes, answer.status, &answer.body)
+        });
+        heard::told(act, due, heard)
     }
 
     fn number_at_check(&self) -> bool {

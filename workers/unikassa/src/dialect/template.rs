@@ -69,8 +69,13 @@ impl Template {
     }
 
     fn reads(&self, verb: Verb, status: u16) -> bool {
-        let known = |template: &RequestTemplate| template.answer.http.contains_key(&status.to_string());
-        status == 200 || self.profile.template.get(verb).is_some_and(known)
+        status == 200 || self.lists(verb, status)
+    }
+
+    /// The profile says what this HTTP status means.
+    fn lists(&self, verb: Verb, status: u16) -> bool {
+        let listed = |template: &RequestTemplate| template.answer.http.contains_key(&status.to_string());
+        self.profile.template.get(verb).is_some_and(listed)
     }
 }
 
@@ -102,13 +107,19 @@ impl Dialect for Template {
     }
 
     fn judges(&self, act: Act, status: u16) -> bool {
-        self.reads(heard::verb(act), status)
+        heard::may_have_credited(act, status) || self.reads(heard::verb(act), status)
     }
 
     fn read_act(&self, act: Act, due: &Due, answer: &Answer) -> Told {
-        let heard = self.described(heard::verb(act)).and_then(|template| {
+        let (verb, status) = (heard::verb(act), answer.status);
+        let heard = self.described(verb).and_then(|template| {
             let rules = &template.answer;
-            read(rules, &rules.codes, answer.status, &answer.body)
+            let read = || read(rules, &rules.codes, status, &answer.body);
+            if self.lists(verb, status) {
+                read()
+            } else {
+                heard::of_body(status, read)
+            }
         });
         heard::told(act, due, heard)
     }

@@ -181,6 +181,9 @@ fn every_osmp_answer_has_one_of_three_ends() {
         (200, "OK".to_owned(), maybe, None),
         (500, String::new(), maybe, None),
         (500, osmp_answer("17", "150.50", "7"), maybe, None),
+        (202, osmp_answer("17", "150.50", "0"), answered(Verdict::Accepted), None),
+        (204, String::new(), maybe, None),
+        (302, osmp_answer("17", "150.50", "7"), maybe, None),
         (
             404,
             osmp_answer("17", "150.50", "0"),
@@ -249,6 +252,11 @@ fn a_described_payee_needs_no_code() {
         (Act::Pay, 409, r#"{"id": 71}"#, maybe),
         (Act::Pay, 422, "{}", answered(Verdict::Refused)),
         (Act::Pay, 400, "{}", answered(Verdict::Concerning)),
+        // Nobody listed these, and yet it may have been credited.
+        (Act::Pay, 202, r#"{"status": "done"}"#, answered(Verdict::Accepted)),
+        (Act::Pay, 202, "", maybe),
+        (Act::Pay, 303, r#"{"status": "done"}"#, maybe),
+        (Act::Status, 303, "", answered(Verdict::Concerning)),
         (Act::Pay, 200, r#"{"status": "DONE"}"#, maybe),
         (Act::Status, 404, "", answered(Verdict::NotFound)),
         (Act::Status, 200, r#"{"status": "done"}"#, answered(Verdict::Accepted)),
