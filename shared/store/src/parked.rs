@@ -228,6 +228,10 @@ pub async fn discard(tx: &Tx, parked_id: Uuid, by: &str, reason: &str) -> Result
         )
         .await?;
     changed_one(changed)?;
+    if was_accepted_since(tx, parked_id).await? {
+        let why = "its payment came again and was accepted: put it back, and it is answered as that";
+        return Err(StoreError::Changed(why.into()));
+    }
     tx.execute(
         "INSERT INTO payment_identity (payment_id, disposition)
          SELECT payment_id, 'settled' FROM parked WHERE parked_id = $1 AND payment_id IS NOT NULL
@@ -246,6 +250,19 @@ pub async fn discard(tx: &Tx, parked_id: Uuid, by: &str, reason: &str) -> Result
     )
     .await
     .map(drop)
+}
+
+/// Whether what is parked has become a payment all the same: whoever sent it repeats it, and the declaration may have been put right.
+async fn was_accepted_since(tx: &Tx, parked_id: Uuid) -> Result<bool, StoreError> {
+    let row = tx
+        .query_one(
+            "SELECT EXISTS (SELECT FROM parked p JOIN payment_identity i USING (payment_id)
+                            WHERE p.parked_id = $1 AND p.routing_key = 'payment.accepted' AND i.disposition = 'accepted'
+                              AND i.fingerprint = p.content_hash)",
+            &[&parked_id],
+        )
+        .await?;
+    Ok(row.get(0))
 }
 
 /// Those of the reservations that an operator settled by hand before there was one.
