@@ -88,7 +88,8 @@ grant usage on sequence payment_number to unigate_intake, unigate_unikassa;
 grant select, insert on payment to unigate_intake;
 grant select on payment_view to unigate_intake;
 -- A revocation.
-grant update (state, generation, next_act, due_at, revoke_reason, updated_at) on payment to unigate_intake;
+grant update (state, generation, next_act, due_at, step, not_found, give_up_at, revoke_reason, updated_at)
+    on payment to unigate_intake;
 -- Positions and their clock.
 grant select on ledger to unigate_intake;
 grant update (last_position, clock) on ledger to unigate_intake;

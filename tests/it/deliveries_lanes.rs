@@ -6,10 +6,14 @@ use store::deliveries;
 use store::lanes::{self, Ask, Asked, Calls};
 use store::payments::{Filter, Group};
 
+use crate::cli::{Files, done};
 use crate::deliveries_acts::{NOWHERE, act, count, failed_of, id, requeue, stuck, world};
-use crate::fixtures::online_payee;
+use crate::fixtures::{internet_provider, online_payee};
+use crate::unikassa::{pay, provider};
+use crate::world::PATIENCE;
 use store::Store;
 use store::acts::Which;
+use testkit::payee::{Behaviour, Verb};
 
 pub(crate) const CALLS: Calls<'static> = Calls {
     longest: Duration::from_secs(1),
@@ -138,4 +142,40 @@ async fn a_lane_held_back_stays_so_whatever_is_declared() {
         "its payee is suspended"
     );
     assert!(lanes::hold(store, "nobody", "anna", "no").await.is_err());
+}
+
+#[tokio::test]
+async fn a_payee_that_turns_out_to_credit_twice_is_asked_and_not_paid_again() {
+    let (world, payee) = provider("idempotent = true\nretry_seconds = [600]").await;
+    payee.script(Verb::Pay, [Behaviour::status(500).after_credit()]);
+    let (id, number) = pay(&world).await;
+    world.reaches(&id, "waiting").await;
+    let mut events = world.listen("payment.unknown").await;
+    let credits_twice = internet_provider(&payee.url(), "idempotent = false\nretry_seconds = [600]");
+    let files = Files::new();
+    let told = done(&world, &["payees", "apply", &files.write("isp.toml", &credits_twice)]).await;
+    assert!(
+        told.stderr.contains("1 payments that may have been credited"),
+        "{told:?}"
+    );
+    events.item("payment.unknown", "payment_id", &id).await;
+    world.hurry().await;
+    world.reaches(&id, "delivered").await;
+    assert_eq!((payee.requests_of(Verb::Pay).len(), payee.credits(&number)), (1, 1));
+}
+
+#[tokio::test]
+async fn a_call_that_was_open_when_its_payee_was_declared_anew_ends_as_is_declared() {
+    let (world, payee) = provider("idempotent = true\noffers_status = false").await;
+    payee.script(Verb::Pay, [Behaviour::HangAfterCredit]);
+    let (id, _) = pay(&world).await;
+    payee.wait_for_requests(Verb::Pay, 1, PATIENCE).await;
+    world
+        .payee(&internet_provider(
+            &payee.url(),
+            "idempotent = false\noffers_status = false",
+        ))
+        .await;
+    let row = world.reaches(&id, "unknown").await;
+    assert_eq!((row.maybes, row.due_at), (1, None));
 }

@@ -198,8 +198,93 @@ async fn a_file_is_read_as_it_is_written() {
     failed(&wrong, 1, "--encoding windows-1251");
     let right = reconcile(&world, &[&cyrillic, "--encoding", "windows-1251"]).await;
     assert_eq!(right.code, Some(0), "{right:?}");
+    let open_quote = format!("Номер;Сумма;Плательщик\r\n{number};{major};\"Иванов\r\n999;1,00;Петров\r\n");
+    let swallowed = files.write("quote.csv", &open_quote);
+    failed(&reconcile(&world, &[&swallowed]).await, 1, "is its quote closed?");
+    // Two lines that look alike may be two credits, where nothing tells them apart.
+    let line = format!("{number};{major}\r\n");
+    let twice = files.write("twice.csv", &format!("Номер;Сумма\r\n{line}{line}"));
+    let doubled = reconcile(&world, &[&twice]).await;
+    assert_eq!(findings(&doubled), [(number.clone(), "double_there".to_owned())]);
     let bad = files.write("bad.csv", "number\tamount\n1\t1.5.0\n");
     failed(&reconcile(&world, &[&bad]).await, 1, "line 2");
     let headless = files.write("headless.csv", "txn_id,paid\n1,150.00\n");
     failed(&reconcile(&world, &[&headless]).await, 1, "does not name amount");
+}
+
+/// The period of a list, in its own words.
+async fn reconcile_file(world: &World, from: &str, to: &str, file: &str, more: &[&str]) -> Done {
+    let begin = [
+        "deliveries",
+        "reconcile",
+        "isp",
+        "--format",
+        "json",
+        "--from",
+        from,
+        "--to",
+        to,
+        file,
+    ];
+    unigate(world, &[&begin[..], more].concat()).await
+}
+
+#[tokio::test]
+async fn what_was_credited_on_one_day_and_known_on_the_next_is_missing_on_neither() {
+    let (world, _payee) = provider("").await;
+    let (id, number) = delivered(&world).await;
+    let amount = world.payment(&id).await.amount;
+    world
+        .sql("UPDATE payment SET delivered_at = '2026-11-02T07:00:00Z'")
+        .await;
+    let files = Files::new();
+    let major = format!("{}.{:02}", amount / 100, amount % 100);
+    let first = files.write(
+        "1.csv",
+        &format!("number,amount,credited_at\n{number},{major},2026-11-01 23:59:00\n"),
+    );
+    let second = files.write("2.csv", "number,amount,credited_at\n");
+    let days = ["2026-11-01", "2026-11-02", "2026-11-03"];
+    let without = reconcile_file(&world, days[1], days[2], &second, &[]).await;
+    assert_eq!(findings(&without), [(number.clone(), "missing_there".to_owned())]);
+    for (from, to, file) in [(days[0], days[1], &first), (days[1], days[2], &second)] {
+        let looked = reconcile_file(&world, from, to, file, &[]).await;
+        assert_eq!(looked.code, Some(0), "{looked:?}");
+    }
+    // The payee's day itself, without it: what an earlier list of that day had is no excuse.
+    world
+        .sql("UPDATE payment SET delivered_at = '2026-11-01T20:59:30Z'")
+        .await;
+    let lost = reconcile_file(&world, days[0], days[1], &second, &[]).await;
+    assert_eq!(findings(&lost), [(number, "missing_there".to_owned())]);
+}
+
+#[tokio::test]
+async fn what_was_delivered_and_is_paid_again_may_have_been_credited() {
+    let (world, _payee) = provider("").await;
+    let (id, _) = delivered(&world).await;
+    done(&world, &["deliveries", "pause", "isp", "--reason", "looking"]).await;
+    let files = Files::new();
+    let empty = files.write("empty.csv", "number,amount\n");
+    let requeued = reconcile(&world, &[&empty, "--requeue-missing"]).await;
+    assert!(requeued.stderr.contains("1 to be paid"), "{requeued:?}");
+    assert_eq!(world.payment(&id).await.state.as_str(), "waiting");
+    let revoked = world
+        .tell("payment.revoke", &json!({"payment_id": id, "terminal": "T-0001"}))
+        .await;
+    assert_eq!(revoked["outcome"], "revoking", "the payee has the word: {revoked}");
+}
+
+#[tokio::test]
+async fn what_an_operator_settled_is_not_paid_by_a_list() {
+    let (world, payee) = provider("idempotent = false").await;
+    let (id, _) = delivered(&world).await;
+    world
+        .sql("UPDATE payment SET flags = '{settled_by_operator}', maybes = 0; DELETE FROM attempt")
+        .await;
+    lists(&payee, &[(&[], None)]);
+    let requeued = reconcile(&world, &["--requeue-missing"]).await;
+    assert!(requeued.stderr.contains("0 to be paid"), "{requeued:?}");
+    assert!(requeued.stdout.contains("settled"), "{requeued:?}");
+    assert_eq!(world.payment(&id).await.state.as_str(), "delivered");
 }

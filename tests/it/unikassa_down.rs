@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use testkit::payee::{Behaviour, Verb};
 use testkit::wait_for;
 
+use crate::cli::done;
 use crate::fixtures::{about, new_id, new_ids, online_payment};
 use crate::unikassa::{pay, provider};
 use crate::world::{PATIENCE, World, refused, with};
@@ -328,4 +329,45 @@ async fn retries_that_run_out_leave_unknown_what_may_have_been_credited() {
     world.hurry().await;
     let row = world.reaches(&id, "unknown").await;
     assert!(row.maybes >= 1 && row.due_at.is_none(), "{row:?}");
+}
+
+#[tokio::test]
+async fn a_revocation_has_a_schedule_of_its_own() {
+    let (world, payee) = provider("timeout_seconds = 1").await;
+    let mut events = world.listen("payment.*").await;
+    payee.script(Verb::Pay, [Behaviour::status(500)]);
+    payee.always(Verb::Pay, Behaviour::status(500));
+    let (id, _) = pay(&world).await;
+    world.reaches(&id, "waiting").await;
+    world.sql("UPDATE payment SET give_up_at = clock_timestamp()").await;
+    world.hurry().await;
+    world.reaches(&id, "unknown").await;
+    let revoked = world.tell("payment.revoke", &about("payment_id", &id)).await;
+    assert_eq!(revoked["outcome"], "revoking");
+    // It never came there, which is believed when it has been said twice.
+    events.item("payment.revoked", "payment_id", &id).await;
+    assert!(payee.requests_of(Verb::Status).len() >= 2);
+}
+
+#[tokio::test]
+async fn a_revocation_whose_payee_is_gone_is_ended_by_an_operator() {
+    let (world, payee) = provider("offers_cancel = true\nretry_seconds = [600]").await;
+    payee.always(Verb::Pay, Behaviour::status(500));
+    let (taken, kept) = (pay(&world).await.0, pay(&world).await.0);
+    for id in [&taken, &kept] {
+        world.reaches(id, "waiting").await;
+    }
+    done(&world, &["deliveries", "pause", "isp", "--reason", "they closed down"]).await;
+    let mut events = world.listen("payment.*").await;
+    for (id, settled, event) in [
+        (&taken, "refused", "payment.revoked"),
+        (&kept, "delivered", "payment.revoke_refused"),
+    ] {
+        let revoked = world.tell("payment.revoke", &about("payment_id", id)).await;
+        assert_eq!(revoked["outcome"], "revoking");
+        let settle = ["deliveries", "settle", id, "--as", settled, "--reason", "their letter"];
+        done(&world, &settle).await;
+        events.item(event, "payment_id", id).await;
+    }
+    assert_eq!(world.payment(&taken).await.shown_state, "revoked");
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::declaration::Payee;
+use domain::delivery::Ending;
 use domain::limits::BATCH_MAX;
 use runtime::courier::{Claim, Courier, Done, LaneDue, Wanted};
 use runtime::{Context, Nudge};
@@ -116,11 +117,23 @@ impl<G: Gateway> Courier for Payments<G> {
     }
 
     async fn record(&self, done: &[Done<Job, Report>]) -> Result<(), StoreError> {
+        // What may have been credited is repeated or not as the payee is declared now, and not as it was when the call began.
+        let unsure = |Done { report, .. }: &Done<Job, Report>| matches!(report.told.ending, Ending::Maybe { .. });
+        let current = match done.iter().any(unsure) {
+            true => Some(self.context.declarations().await?),
+            false => None,
+        };
+        let declared = |job: &Job| Some(current.as_ref()?.payees.get(&job.payee.id)?.value.clone());
+        let payees: Vec<_> = done
+            .iter()
+            .map(|Done { job, .. }| declared(job).unwrap_or_else(|| job.payee.clone()))
+            .collect();
         let ended: Vec<_> = done
             .iter()
-            .map(|Done { job, report }| Ended {
+            .zip(&payees)
+            .map(|(Done { job, report }, payee)| Ended {
                 attempt_id: job.claimed.attempt_id,
-                payee: &job.payee,
+                payee,
                 request: report.request.as_deref(),
                 told: &report.told,
             })

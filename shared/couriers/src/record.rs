@@ -195,7 +195,7 @@ fn late_change(locked: &Locked, told: &Told, news: Late) -> Change {
         },
         Late::Flagged(flag) => {
             let payment_id = locked.payment.payment_id;
-            let error = "a late answer contradicts what an operator has settled, which stands";
+            let error = "a late answer contradicts how the payment has ended, which stands";
             tracing::error!(%payment_id, flag = flag.as_str(), error);
             Change {
                 error: Some(error.to_owned()),

@@ -26,14 +26,20 @@ pub struct Ours {
     pub amount: i64,
     /// ISO 4217.
     pub currency: String,
-    /// When the payee was last called to pay it.
+    /// When the first call to pay it began that reached, or may have reached, the payee.
+    pub first_call_at: Option<Timestamp>,
+    /// When the last one ended, as far as is known.
     pub last_call_at: Option<Timestamp>,
-    /// Calls to pay that reached, or may have reached, the payee.
+    /// A call to pay it reached, or may have reached, the payee.
     pub reached: bool,
+    /// An operator has settled it by hand.
+    pub settled: bool,
+    /// The payee has said that it knows the number with another content: its list may be about somebody else's payment.
+    pub number_conflict: bool,
 }
 
 /// An entry of the payee's list.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Theirs {
     /// Minor units.
     pub amount: i64,
@@ -97,7 +103,8 @@ pub struct Compared {
     pub number: Number,
     /// Our payment.
     pub ours: Option<Ours>,
-    /// The payee's entries: one, unless it has none or credited it twice. The same entry listed again counts once.
+    /// The payee's entries: one, unless it has none or credited it twice. An entry listed again counts once when it has a name of
+    /// the payee's own; without one, two that look alike may be two credits.
     pub theirs: Vec<Theirs>,
 }
 
@@ -135,9 +142,8 @@ impl Comparison {
     /// Adds a row; rows of one number come together. Returns the number before it once that is complete.
     pub fn push(&mut self, number: Number, ours: Option<Ours>, theirs: Option<Theirs>) -> Option<Compared> {
         if let Some(open) = self.open.as_mut().filter(|open| open.number == number) {
-            if let Some(theirs) = theirs.filter(|theirs| !open.theirs.contains(theirs)) {
-                open.theirs.push(theirs);
-            }
+            let again = |theirs: &Theirs| theirs.provider_reference.is_some() && open.theirs.contains(theirs);
+            open.theirs.extend(theirs.filter(|theirs| !again(theirs)));
             return None;
         }
         let theirs = theirs.into_iter().collect();
@@ -195,15 +201,21 @@ pub enum Remedy {
 pub fn remedy(found: Finding, ours: Option<&Ours>, terms: Terms, lacking: &[Lacking]) -> Remedy {
     use PaymentState as S;
     match (found, ours) {
+        (Finding::NotDelivered | Finding::MissingThere, Some(ours)) if ours.settled => {
+            Remedy::Look("an operator has settled it otherwise, which stands")
+        }
+        (Finding::NotDelivered | Finding::MissingThere, Some(ours)) if ours.number_conflict => {
+            Remedy::Look("the payee knows its number with another content")
+        }
         (Finding::NotDelivered, Some(ours)) => match ours.state {
             // As a late answer: delivery::late_answer.
             S::Unknown | S::Failed | S::Refused | S::Stopped | S::Waiting => Remedy::Deliver,
             S::Revoked | S::Revoking => Remedy::Look("was credited and is revoked, or about to be"),
             _ => Remedy::Look("is under way"),
         },
-        (Finding::MissingThere, Some(ours)) if terms.idempotent || !ours.reached => Remedy::Pay,
+        (Finding::MissingThere, Some(_)) if terms.idempotent => Remedy::Pay,
         (Finding::MissingThere, Some(ours)) if ours.state == S::Unknown => {
-            if is_certainly_not_credited(ours, terms.timeout, lacking) {
+            if !ours.reached || is_certainly_not_credited(ours, terms.timeout, lacking) {
                 Remedy::Pay
             } else if terms.offers_status {
                 Remedy::Ask
@@ -224,15 +236,16 @@ pub fn remedy(found: Finding, ours: Option<&Ours>, terms: Terms, lacking: &[Lack
 }
 
 /// As with `not_found`: what a payee does not have counts as not credited only when it was asked late enough, and twice.
-/// Each list has to be about the whole time in which the last call could have been credited.
+/// Each list has to be about the whole time in which any call could have been credited.
 fn is_certainly_not_credited(ours: &Ours, timeout: Duration, lacking: &[Lacking]) -> bool {
-    let Some(called_at) = ours.last_call_at else {
+    let (Some(first), Some(last)) = (ours.first_call_at, ours.last_call_at) else {
         return false;
     };
-    let settled = called_at + 2 * timeout + CLOCK_MARGIN;
+    let settled = last + 2 * timeout + CLOCK_MARGIN;
+    let covers = |list: &Lacking| list.from <= first - CLOCK_MARGIN && list.to >= settled;
     let covering: Vec<&Lacking> = lacking
         .iter()
-        .filter(|list| list.asked_at >= settled && list.from <= called_at - CLOCK_MARGIN && list.to >= settled)
+        .filter(|list| list.asked_at >= settled && covers(list))
         .collect();
     let after = |first: &Lacking, second: &Lacking| second.asked_at >= first.complete_at;
     covering.iter().enumerate().any(|(n, one)| {

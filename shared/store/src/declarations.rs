@@ -132,6 +132,13 @@ pub async fn payee_version(store: &Store, payee: &PayeeId, version: i32) -> Resu
     Ok(serde_json::from_value(row.get(0))?)
 }
 
+/// A payee as it is declared now, locked until the transaction ends. None: it is not, or by a version whose words are not ours.
+pub async fn payee_for_update(tx: &Tx, payee: &PayeeId) -> Result<Option<Payee>, StoreError> {
+    let sql = "SELECT declaration FROM payee WHERE payee_id = $1 FOR UPDATE";
+    let row = tx.query_opt(sql, &[&payee.as_str()]).await?;
+    Ok(row.and_then(|row| serde_json::from_value(row.get(0)).ok()))
+}
+
 /// A product as it is declared now.
 pub async fn product(tx: &Tx, product: &ProductId) -> Result<Product, StoreError> {
     let row = tx

@@ -1,6 +1,7 @@
 //! Payees' lists, kept as they came, and what follows from them. A comparison is one statement whose rows are read as they
 //! come: the database joins and sorts, however many there are.
 
+use domain::delivery::Flag;
 use domain::ids::{Number, PaymentId};
 use domain::payment::{Act, PaymentState};
 use domain::reconciliation::{Lacking, Ours, Theirs};
@@ -34,7 +35,7 @@ pub enum Source {
 }
 
 /// An entry of a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Item {
     /// Which payment.
     pub number: Number,
@@ -102,7 +103,9 @@ pub async fn complete(store: &Store, run: &Run, items: i64) -> Result<(), StoreE
 pub type Joined = (Number, Option<Ours>, Option<Theirs>);
 
 /// The list beside our payments, in the order of their numbers: those of the list, whenever they are from, and those of the
-/// period that are delivered, or were last called then and may have been. `tx` stays open while the rows are read.
+/// period that are delivered, or were last called then and may have been. A payee credits first and we know later, perhaps on
+/// another day, but never after the list was asked for: what this list lacks may be on an earlier one, credited before this one's period, and is told as it is there.
+/// `tx` stays open while the rows are read.
 pub async fn compare(tx: &Tx, run: &Run) -> Result<impl Stream<Item = Result<Joined, StoreError>>, StoreError> {
     // A comparison of millions may take its time.
     tx.batch("SET LOCAL statement_timeout = 0").await?;
@@ -111,20 +114,31 @@ pub async fn compare(tx: &Tx, run: &Run) -> Result<impl Stream<Item = Result<Joi
             "WITH item AS (SELECT * FROM reconciliation_item WHERE reconciliation_id = $1),
                   wanted AS (
                       SELECT payment_id FROM payment
-                      WHERE payee_id = $2 AND state = 'delivered' AND delivered_at >= $3 AND delivered_at < $4
+                      WHERE payee_id = $2 AND state = 'delivered' AND delivered_at >= $3
+                        AND delivered_at < least($4, (SELECT begun_at FROM reconciliation WHERE reconciliation_id = $1))
                       UNION
                       SELECT payment_id FROM payment
                       WHERE payee_id = $2 AND state = 'unknown' AND last_call_at >= $3 AND last_call_at < $4
                       UNION
                       SELECT payment_id FROM payment_identity JOIN item USING (number)),
                   ours AS (
-                      SELECT p.*, maybes > 0 OR EXISTS (
-                                 SELECT FROM attempt a
-                                 WHERE a.payment_id = p.payment_id AND act = 'pay' AND ending <> 'not_sent') AS reached
-                      FROM wanted JOIN payment p USING (payment_id))
+                      SELECT p.*, (SELECT min(started_at) FROM attempt a
+                                   WHERE a.payment_id = p.payment_id AND act = 'pay' AND ending <> 'not_sent') AS first_call_at
+                      FROM wanted JOIN payment p USING (payment_id)),
+                  listed AS (
+                      SELECT number, line, amount, currency, credited_at, provider_reference FROM item
+                      UNION ALL
+                      SELECT o.number, 0, earlier.* FROM ours o CROSS JOIN LATERAL (
+                          SELECT e.amount, e.currency, e.credited_at, e.provider_reference
+                          FROM reconciliation r JOIN reconciliation_item e USING (reconciliation_id)
+                          WHERE e.number = o.number AND r.payee_id = $2 AND r.complete_at IS NOT NULL
+                            AND coalesce(e.credited_at, r.to_at) <= $3
+                          ORDER BY r.begun_at DESC LIMIT 1) earlier
+                      WHERE o.state = 'delivered' AND NOT EXISTS (SELECT FROM item WHERE item.number = o.number))
              SELECT coalesce(i.number, o.number), o.payment_id, o.payee_id = $2, o.state, o.generation, o.amount, o.currency,
-                    o.last_call_at, o.reached, i.amount, i.currency, i.credited_at, i.provider_reference
-             FROM ours o FULL JOIN item i ON i.number = o.number ORDER BY 1, i.line",
+                    o.first_call_at, o.last_call_at, o.maybes > 0 OR o.first_call_at IS NOT NULL, i.amount, i.currency,
+                    i.credited_at, i.provider_reference, o.flags
+             FROM ours o FULL JOIN listed i ON i.number = o.number ORDER BY 1, i.line",
             &[&run.reconciliation_id, &run.payee, &run.from, &run.to],
         )
         .await?;
@@ -132,6 +146,8 @@ pub async fn compare(tx: &Tx, run: &Run) -> Result<impl Stream<Item = Result<Joi
 }
 
 fn joined(row: &Row) -> Result<Joined, StoreError> {
+    let flags: Vec<&str> = row.get::<_, Option<_>>(14).unwrap_or_default();
+    let flagged = |flag: Flag| flags.contains(&flag.as_str());
     let ours = match row.get::<_, Option<Uuid>>(1) {
         None => None,
         Some(payment_id) => Some(Ours {
@@ -141,15 +157,18 @@ fn joined(row: &Row) -> Result<Joined, StoreError> {
             generation: row.get(4),
             amount: row.get(5),
             currency: row.get(6),
-            last_call_at: row.get(7),
-            reached: row.get(8),
+            first_call_at: row.get(7),
+            last_call_at: row.get(8),
+            reached: row.get(9),
+            settled: flagged(Flag::SettledByOperator),
+            number_conflict: flagged(Flag::NumberConflict),
         }),
     };
-    let theirs = row.get::<_, Option<i64>>(9).map(|amount| Theirs {
+    let theirs = row.get::<_, Option<i64>>(10).map(|amount| Theirs {
         amount,
-        currency: row.get(10),
-        credited_at: row.get(11),
-        provider_reference: row.get(12),
+        currency: row.get(11),
+        credited_at: row.get(12),
+        provider_reference: row.get(13),
     });
     Ok((Number::new(row.get(0))?, ours, theirs))
 }
@@ -185,7 +204,9 @@ pub enum Becomes<'a> {
     Due(Act, i32, Uuid),
 }
 
-/// Carries an act out, if the payment is still as it was seen and no call is open. False = it moved meanwhile.
+/// Carries an act out, if the payment is still as it was seen and no call is open. False = it moved meanwhile. What was
+/// delivered may have been credited whatever the payee's list says: it can be told refused, failed or revoked only on the
+/// payee's word about that number.
 pub async fn act(tx: &Tx, seen: &Ours, becomes: Becomes<'_>) -> Result<bool, StoreError> {
     let id = seen.payment_id.as_uuid();
     // Locked in a statement of its own: the one that decides then sees every call that was opened before.
@@ -207,6 +228,7 @@ pub async fn act(tx: &Tx, seen: &Ours, becomes: Becomes<'_>) -> Result<bool, Sto
             let sql = format!(
                 "UPDATE payment SET state = CASE WHEN state = 'unknown' THEN state ELSE 'waiting' END, next_act = $4,
                         due_at = clock_timestamp(), step = 0, not_found = 0,
+                        maybes = CASE WHEN state = 'delivered' THEN greatest(maybes, 1) ELSE maybes END,
                         give_up_at = clock_timestamp() + make_interval(hours => $5), generation = generation + 1,
                         act_id = $6, updated_at = clock_timestamp() {still}"
             );

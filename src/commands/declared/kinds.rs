@@ -3,16 +3,18 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use contract::event::{Events, PaymentEvent};
 use domain::declaration::{Calendar, Declaration, Payee, Product, Terminal, TerminalGroup, TerminalLimits};
 use domain::invalid::Invalid;
+use runtime::{emit, payment_item};
 use serde_json::json;
 use store::declarations::{self, Applied, Declarations, Declared};
-use store::{Store, StoreError, Tx, registers};
+use store::{Store, StoreError, Tx, deliveries, registers};
 
 use super::read::read_all;
 use super::{Kind, Written};
 use crate::ending::Misconfigured;
-use crate::output::Column;
+use crate::output::{Column, note};
 
 impl Kind for Payee {
     const COLUMNS: &'static [Column<super::Listed<Self>>] = &[
@@ -111,8 +113,43 @@ impl Kind for Payee {
     }
 
     async fn apply(&self, tx: &Tx, who: &str) -> Result<Applied, StoreError> {
-        declarations::apply_payee(tx, self, who).await
+        let before = declarations::payee_for_update(tx, &self.id).await?;
+        let applied = declarations::apply_payee(tx, self, who).await?;
+        let was_idempotent = before
+            .as_ref()
+            .and_then(Payee::online)
+            .is_some_and(|was| was.idempotent);
+        if let Some(online) = self.online().filter(|online| was_idempotent && !online.idempotent) {
+            doubt_repetitions(tx, self, online.offers_status).await?;
+        }
+        Ok(applied)
     }
+}
+
+/// What waits to be sent again to a payee that credited a number once, and now does not.
+async fn doubt_repetitions(tx: &Tx, payee: &Payee, ask: bool) -> Result<(), StoreError> {
+    let doubtful = deliveries::doubt(tx, &payee.id, ask).await?;
+    let mut events = Events::new(domain::clock::now());
+    for due in &doubtful {
+        let why = "its payee is declared to credit twice, and may have credited it";
+        events.push(
+            PaymentEvent::Unknown,
+            &payment_item(due, due.state, Some(why.to_owned()))?,
+        );
+    }
+    emit(tx, events, None).await?;
+    if !doubtful.is_empty() {
+        let (id, count) = (&payee.id, doubtful.len());
+        let then = if ask {
+            "the payee is asked about them"
+        } else {
+            "settle or requeue them"
+        };
+        note(&format!(
+            "payee {id}: {count} payments that may have been credited are unknown now and not sent again; {then}"
+        ));
+    }
+    Ok(())
 }
 
 /// Those of a directory, or of the directory of a file.

@@ -5,6 +5,7 @@ use clap::ValueEnum;
 use contract::event::{Events, PaymentEvent};
 use domain::delivery::operator::Settlement;
 use domain::ids::PaymentId;
+use domain::payment::PaymentState;
 use runtime::{emit, payment_item};
 use serde_json::json;
 use store::audit::{self, Act};
@@ -61,19 +62,20 @@ pub(super) async fn run(args: Args) -> Outcome {
     let subject = args.payment.to_string();
     match deliveries::settle(&tx, &settle).await? {
         Settled::Done(before, generation) => {
+            let state = settle.to.state_after(before.state);
             let noted = Act {
                 before: Some(json!({
                     "state": before.state, "generation": generation, "maybes": before.maybes,
                 })),
                 after: Some(json!({
-                    "state": settle.to.state(), "provider_reference": settle.provider_reference,
+                    "state": state, "provider_reference": settle.provider_reference,
                 })),
                 ..act(&operator, &subject, &args.reason)
             };
             audit::record(&tx, &noted).await?;
             emit(&tx, told(&settle, &before)?, before.traceparent.as_deref()).await?;
             tx.commit().await?;
-            say(format!("payment {subject} is settled as {}", settle.to.state()))?;
+            say(format!("payment {subject} is settled as {state}"))?;
             Ok(Ending::Done)
         }
         Settled::Refused(why) => {
@@ -90,12 +92,15 @@ pub(super) async fn run(args: Args) -> Outcome {
 }
 
 fn told(settle: &Settle<'_>, before: &Due) -> Result<Events, store::StoreError> {
-    let (kind, error) = match settle.to {
-        Settlement::Delivered => (PaymentEvent::Delivered, None),
-        Settlement::Refused => (PaymentEvent::Refused, Some(settle.reason.to_owned())),
+    let refused = || Some(settle.reason.to_owned());
+    let (kind, error) = match (settle.to, before.state == PaymentState::Revoking) {
+        (Settlement::Delivered, false) => (PaymentEvent::Delivered, None),
+        (Settlement::Delivered, true) => (PaymentEvent::RevokeRefused, refused()),
+        (Settlement::Refused, false) => (PaymentEvent::Refused, refused()),
+        (Settlement::Refused, true) => (PaymentEvent::Revoked, None),
     };
     let mut events = Events::new(domain::clock::now());
-    events.push(kind, &payment_item(before, settle.to.state(), error)?);
+    events.push(kind, &payment_item(before, settle.to.state_after(before.state), error)?);
     Ok(events)
 }
 

@@ -5,7 +5,6 @@ use contract::event::PaymentEvent;
 use contract::message::PaymentRevoke;
 use contract::{Reason, Refusal};
 use domain::declaration::Gateway;
-use domain::delivery::Profile;
 use domain::payment::PaymentState;
 use runtime::{Outcome, payment_row_item};
 use store::payments::{PaymentRow, Revoked, revoke as store_revocation};
@@ -16,10 +15,7 @@ use crate::facts::Work;
 /// Revokes a payment, or says why not.
 pub(crate) async fn revoke(work: &mut Work<'_>, tx: &Tx, message: &PaymentRevoke) -> Result<Outcome, StoreError> {
     let declarations = work.declarations;
-    let profile = |row: &PaymentRow| {
-        let payee = declarations.payees.get(row.payee.as_str())?;
-        payee.value.online().as_ref().map(Profile::from)
-    };
+    let online = |row: &PaymentRow| declarations.payees.get(row.payee.as_str())?.value.online();
     let named = Revocation {
         payment_id: message.payment_id,
     };
@@ -29,7 +25,7 @@ pub(crate) async fn revoke(work: &mut Work<'_>, tx: &Tx, message: &PaymentRevoke
             message.payment_id,
             &message.terminal,
             message.reason.as_deref(),
-            profile,
+            online,
         )
         .await?
         {

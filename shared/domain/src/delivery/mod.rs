@@ -233,7 +233,7 @@ impl Flag {
 pub enum Late {
     /// Good news of a payment that waits for it: it is delivered.
     Delivered,
-    /// It contradicts what an operator has settled, which stands. A person should look.
+    /// It contradicts how the payment has ended, which stands. A person should look.
     Flagged(Flag),
 }
 
@@ -244,6 +244,7 @@ pub fn late_answer(state: PaymentState, settled: bool, verdict: Verdict) -> Opti
     let credited = matches!(verdict, Verdict::Accepted | Verdict::AlreadyAccepted);
     match state {
         S::Refused if settled && credited => Some(Late::Flagged(Flag::CreditedAfterSettlement)),
+        S::Revoked if credited => Some(Late::Flagged(Flag::CreditedAfterRevoke)),
         S::Delivered if settled && verdict == Verdict::Refused => Some(Late::Flagged(Flag::PayeeDenies)),
         S::Waiting | S::Unknown | S::Refused | S::Failed | S::Stopped if credited => Some(Late::Delivered),
         _ => None,

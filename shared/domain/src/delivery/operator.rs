@@ -44,6 +44,8 @@ pub struct Case {
     pub state: PaymentState,
     /// Some call to pay has reached the payee, so it may have credited it, or have it pending.
     pub reached: bool,
+    /// The payee has said that it knows the number with another content: what it says about it is about another payment.
+    pub number_conflict: bool,
     /// A call about it is open.
     pub is_open: bool,
     /// What is due already, at this moment.
@@ -107,6 +109,11 @@ fn requeue(case: &Case, payee: Abilities) -> Result<Remedy, &'static str> {
         // The payee's own word, or no byte ever left us: certainly not credited.
         S::Failed | S::Refused => Remedy::Pay,
         S::Unknown | S::Waiting | S::Stopped if may_be_paid(case, payee) => Remedy::Pay,
+        S::Unknown | S::Waiting | S::Stopped if case.number_conflict => {
+            return Err(
+                "its payee knows the number with another content: find out, then settle it or name it with --certain",
+            );
+        }
         S::Unknown | S::Waiting | S::Stopped if payee.offers_status => Remedy::Status,
         S::Unknown | S::Waiting | S::Stopped => {
             return Err(
@@ -160,10 +167,11 @@ pub enum Settlement {
 }
 
 impl Settlement {
-    /// The state it leads to.
-    pub fn state(self) -> PaymentState {
+    /// The state it leads to from this one. What was to be taken back, and is not there, is.
+    pub fn state_after(self, before: PaymentState) -> PaymentState {
         match self {
             Self::Delivered => PaymentState::Delivered,
+            Self::Refused if before == PaymentState::Revoking => PaymentState::Revoked,
             Self::Refused => PaymentState::Refused,
         }
     }
@@ -177,200 +185,12 @@ pub fn judge_settlement(state: PaymentState, is_open: bool, to: Settlement) -> R
         (S::Delivering, _) => Err("is being delivered right now"),
         _ if is_open => Err("is being asked about right now"),
         (S::Refused, Settlement::Refused) => Err("is refused already"),
-        (S::Waiting | S::Unknown | S::Failed | S::Stopped | S::Refused, _) => Ok(()),
+        // A revocation whose payee is down, held back or gone would otherwise never end.
+        (S::Waiting | S::Unknown | S::Failed | S::Stopped | S::Refused | S::Revoking, _) => Ok(()),
         (S::Accepted, _) => Err("is about to be sent: stop it first"),
         (other, _) => Err(not_stuck(other)),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::delivery::{Flag, Late, Verdict, late_answer};
-    use PaymentState as S;
-
-    const CREDITS_TWICE: Abilities = Abilities {
-        idempotent: false,
-        offers_status: false,
-    };
-
-    fn case(state: PaymentState) -> Case {
-        Case {
-            state,
-            reached: true,
-            is_open: false,
-            due: None,
-            certain: false,
-            payee: Some(CREDITS_TWICE),
-        }
-    }
-
-    fn requeued(case: Case) -> Result<Remedy, &'static str> {
-        judge(ActKind::Requeue, &case)
-    }
-
-    #[test]
-    fn what_was_certainly_not_credited_is_paid_again() {
-        for state in [S::Failed, S::Refused] {
-            assert_eq!(requeued(case(state)), Ok(Remedy::Pay));
-        }
-    }
-
-    #[test]
-    fn an_unknown_one_is_paid_again_only_where_that_is_safe_or_certain() {
-        let unknown = case(S::Unknown);
-        assert!(requeued(unknown).unwrap_err().contains("--certain"));
-        for (idempotent, offers_status, certain, remedy) in [
-            (false, true, false, Remedy::Status),
-            (false, true, true, Remedy::Pay),
-            (true, true, false, Remedy::Pay),
-            (true, false, false, Remedy::Pay),
-        ] {
-            let payee = Some(Abilities {
-                idempotent,
-                offers_status,
-            });
-            assert_eq!(
-                requeued(Case {
-                    certain,
-                    payee,
-                    ..unknown
-                }),
-                Ok(remedy)
-            );
-        }
-    }
-
-    #[test]
-    fn a_pending_one_counts_as_perhaps_credited() {
-        let pending = case(S::Waiting);
-        assert!(requeued(pending).is_err());
-        let reached = false;
-        assert_eq!(requeued(Case { reached, ..pending }), Ok(Remedy::Pay));
-    }
-
-    #[test]
-    fn certainty_moves_nothing_that_has_an_end() {
-        for state in [
-            S::Delivered,
-            S::Revoked,
-            S::Revoking,
-            S::Accepted,
-            S::Delivering,
-            S::Registered,
-            S::Reported,
-        ] {
-            let certain = true;
-            assert!(requeued(Case { certain, ..case(state) }).is_err(), "{state}");
-        }
-    }
-
-    #[test]
-    fn nothing_is_done_while_a_call_is_open_or_for_what_is_due_already() {
-        for kind in ActKind::ALL {
-            let is_open = true;
-            assert!(
-                judge(
-                    kind,
-                    &Case {
-                        is_open,
-                        ..case(S::Unknown)
-                    }
-                )
-                .is_err()
-            );
-            let payee = None;
-            assert!(
-                judge(
-                    kind,
-                    &Case {
-                        payee,
-                        ..case(S::Waiting)
-                    }
-                )
-                .is_err()
-            );
-        }
-        let due = Some(Act::Pay);
-        let again = Case {
-            due,
-            ..case(S::Waiting)
-        };
-        assert_eq!(
-            requeued(Case {
-                reached: false,
-                ..again
-            }),
-            Err("is due already")
-        );
-        // Asked about at this moment, and the operator knows better.
-        let asked = Case {
-            due: Some(Act::Status),
-            certain: true,
-            ..case(S::Unknown)
-        };
-        assert_eq!(requeued(asked), Ok(Remedy::Pay));
-    }
-
-    #[test]
-    fn what_waits_is_stopped_and_what_is_stopped_resumed() {
-        for state in S::ALL {
-            let stopped = judge(ActKind::Stop, &case(state));
-            assert_eq!(stopped.is_ok(), matches!(state, S::Accepted | S::Waiting), "{state}");
-            assert!(stopped.is_err() || state.may_become(S::Stopped));
-            let fresh = Case {
-                reached: false,
-                ..case(state)
-            };
-            assert_eq!(judge(ActKind::Resume, &fresh).is_ok(), state == S::Stopped, "{state}");
-        }
-        assert!(
-            judge(ActKind::Resume, &case(S::Stopped)).is_err(),
-            "it may have been credited"
-        );
-    }
-
-    #[test]
-    fn settled_is_what_no_call_decides() {
-        for to in [Settlement::Delivered, Settlement::Refused] {
-            for state in S::ALL {
-                let settled = judge_settlement(state, false, to);
-                assert!(settled.is_err() || state.may_become(to.state()), "{state}");
-                assert!(judge_settlement(state, true, to).is_err(), "{state}");
-            }
-            assert!(judge_settlement(S::Unknown, false, to).is_ok());
-            assert!(judge_settlement(S::Accepted, false, to).is_err());
-            assert!(judge_settlement(S::Delivered, false, to).is_err());
-        }
-        assert!(judge_settlement(S::Refused, false, Settlement::Refused).is_err());
-    }
-
-    #[test]
-    fn a_late_answer_overturns_no_settlement_and_is_not_lost() {
-        let flagged = |flag| Some(Late::Flagged(flag));
-        for (state, verdict, late) in [
-            (S::Refused, Verdict::Accepted, flagged(Flag::CreditedAfterSettlement)),
-            (S::Refused, Verdict::Refused, None),
-            (S::Delivered, Verdict::Refused, flagged(Flag::PayeeDenies)),
-            (S::Delivered, Verdict::AlreadyAccepted, None),
-        ] {
-            assert_eq!(late_answer(state, true, verdict), late, "{state} {verdict:?}");
-        }
-        assert_eq!(late_answer(S::Refused, false, Verdict::Accepted), Some(Late::Delivered));
-        assert_eq!(late_answer(S::Delivered, false, Verdict::Refused), None);
-    }
-
-    #[test]
-    fn kinds_are_those_of_the_schema() {
-        let schema = include_str!("../../../../migrations/V11__acts.sql");
-        let check = schema
-            .split("check (kind in (")
-            .nth(1)
-            .and_then(|rest| rest.split("))").next());
-        let in_schema: Vec<_> = check.unwrap().split(", ").map(|word| word.trim_matches('\'')).collect();
-        assert_eq!(in_schema, ActKind::ALL.map(ActKind::as_str));
-        for kind in ActKind::ALL {
-            assert_eq!(ActKind::parse(kind.as_str()).unwrap(), kind);
-        }
-    }
-}
+mod tests;

@@ -14,8 +14,11 @@ fn ours(state: PaymentState) -> Ours {
         generation: 0,
         amount: 100,
         currency: "RUB".to_owned(),
+        first_call_at: Some(at(0)),
         last_call_at: Some(at(0)),
         reached: true,
+        settled: false,
+        number_conflict: false,
     }
 }
 
@@ -44,6 +47,7 @@ enum Truth {
     OtherCurrency,
     ListedTwice,
     CreditedTwice,
+    CreditedTwiceWithoutNames,
 }
 
 type Sides = (Option<Ours>, Vec<Theirs>);
@@ -81,7 +85,14 @@ fn sides(truth: Truth) -> (Sides, Option<Finding>) {
             };
             ((delivered, vec![dollars]), Some(Finding::CurrencyDiffers))
         }
-        Truth::ListedTwice => ((delivered, vec![theirs(100), theirs(100)]), Some(Finding::Matched)),
+        Truth::ListedTwice => {
+            let named = Theirs {
+                provider_reference: Some("a".to_owned()),
+                ..theirs(100)
+            };
+            ((delivered, vec![named.clone(), named]), Some(Finding::Matched))
+        }
+        Truth::CreditedTwiceWithoutNames => ((delivered, vec![theirs(100), theirs(100)]), Some(Finding::DoubleThere)),
         Truth::CreditedTwice => {
             let again = Theirs {
                 provider_reference: Some("b".to_owned()),
@@ -104,6 +115,7 @@ fn truth() -> impl Strategy<Value = Truth> {
         Just(Truth::OtherCurrency),
         Just(Truth::ListedTwice),
         Just(Truth::CreditedTwice),
+        Just(Truth::CreditedTwiceWithoutNames),
     ]
 }
 
@@ -128,16 +140,17 @@ proptest! {
 
     #[test]
     fn a_payee_that_credits_twice_is_paid_again_only_after_two_late_lists(
-        state in prop::sample::select(&PaymentState::ALL[..]), asked in prop::collection::vec((0_i64..400, 0_i64..60, -400_i64..100, 0_i64..500), 0..4)
+        state in prop::sample::select(&PaymentState::ALL[..]), first in -300_i64..=0, asked in prop::collection::vec((0_i64..400, 0_i64..60, -400_i64..100, 0_i64..500), 0..4)
     ) {
         let timeout = Duration::from_secs(30);
         let lists: Vec<Lacking> = asked.iter().map(|&(asked, took, from, to)| Lacking {
             asked_at: at(asked), complete_at: at(asked + took), from: at(from), to: at(to),
         }).collect();
         let terms = Terms { idempotent: false, offers_status: false, timeout };
-        let remedy = remedy(Finding::MissingThere, Some(&ours(state)), terms, &lists);
-        // Two timeouts and a minute after the call at 0.
-        let good: Vec<_> = asked.iter().filter(|(asked, _, from, to)| *asked >= 120 && *from <= -60 && *to >= 120).collect();
+        let ours = Ours { first_call_at: Some(at(first)), ..ours(state) };
+        let remedy = remedy(Finding::MissingThere, Some(&ours), terms, &lists);
+        // A minute before the first call; two timeouts and a minute after the last one, at 0.
+        let good: Vec<_> = asked.iter().filter(|(asked, _, from, to)| *asked >= 120 && *from <= first - 60 && *to >= 120).collect();
         let twice = (0..good.len()).any(|n| (0..good.len()).any(|m| n != m && good[m].0 >= good[n].0 + good[n].1));
         if remedy == Remedy::Pay {
             prop_assert!(state == PaymentState::Unknown && twice);
@@ -159,6 +172,36 @@ fn what_the_payee_has_is_delivered_unless_it_is_being_revoked() {
     }
     for state in [S::Revoked, S::Revoking, S::Delivering, S::Accepted] {
         assert!(matches!(of(state), Remedy::Look(_)), "{state}");
+    }
+}
+
+#[test]
+fn what_somebody_has_looked_at_is_not_undone() {
+    use PaymentState as S;
+    let settled = |state| Ours {
+        settled: true,
+        reached: false,
+        ..ours(state)
+    };
+    let conflicting = |state| Ours {
+        number_conflict: true,
+        ..ours(state)
+    };
+    for idempotent in [false, true] {
+        let terms = Terms {
+            idempotent,
+            offers_status: true,
+            timeout: Duration::from_secs(30),
+        };
+        for (found, ours) in [
+            (Finding::MissingThere, settled(S::Delivered)),
+            (Finding::NotDelivered, settled(S::Refused)),
+            (Finding::MissingThere, conflicting(S::Unknown)),
+            (Finding::NotDelivered, conflicting(S::Unknown)),
+        ] {
+            let remedy = remedy(found, Some(&ours), terms, &[]);
+            assert!(matches!(remedy, Remedy::Look(_)), "{found:?} {ours:?} {remedy:?}");
+        }
     }
 }
 

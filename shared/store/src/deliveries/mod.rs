@@ -5,6 +5,7 @@
 
 mod attempts;
 mod claim;
+mod doubt;
 mod groups;
 mod record;
 mod settle;
@@ -13,6 +14,7 @@ pub use attempts::{AttemptRow, attempts};
 #[cfg(feature = "scratch")]
 pub(crate) use claim::queries;
 pub use claim::{Claimed, Claims, Expired, claim, expired, lanes_due};
+pub use doubt::doubt;
 pub use groups::{GroupRow, groups};
 pub use record::{AttemptEnd, Locked, Next, Written, apply, lock};
 pub use settle::{Settle, Settled, settle};

@@ -55,7 +55,7 @@ pub async fn settle(tx: &Tx, settle: &Settle<'_>) -> Result<Settled, StoreError>
          WHERE payment_id = $1",
         &[
             &settle.payment_id.as_uuid(),
-            &settle.to.state().as_str(),
+            &settle.to.state_after(before.state).as_str(),
             &error,
             &settle.provider_reference,
             &Flag::SettledByOperator.as_str(),

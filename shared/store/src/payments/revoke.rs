@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::declaration::Online;
 use domain::delivery::{Flag, Profile, Revocation, RevokeVerdict, resolve_revoke};
 use domain::ids::{PaymentId, TerminalId};
 use domain::payment::{Act, PaymentState};
@@ -30,13 +31,14 @@ pub enum Revoked {
     Settled,
 }
 
-/// Revokes a payment as `domain::delivery` judges it; `reason` is told to a payee that is asked to take it back. `profile` finds that of the row's payee, when it is online.
+/// Revokes a payment as `domain::delivery` judges it; `reason` is told to a payee that is asked to take it back. `online` finds how
+/// the row's payee is called, when it is online.
 pub async fn revoke<'p>(
     tx: &Tx,
     payment_id: PaymentId,
     terminal: &TerminalId,
     reason: Option<&str>,
-    profile: impl FnOnce(&PaymentRow) -> Option<Profile<'p>>,
+    online: impl FnOnce(&PaymentRow) -> Option<Online<'p>>,
 ) -> Result<Revoked, StoreError> {
     if let Some(in_advance) = remember(tx, payment_id, terminal).await? {
         return Ok(in_advance);
@@ -47,15 +49,19 @@ pub async fn revoke<'p>(
     if row.terminal != terminal.as_str() {
         return Ok(Revoked::NotYours);
     }
+    let online = online(&row);
     let revocation = Revocation {
         state: Some(state_against_closing(tx, &row).await?),
         maybes: u32::try_from(row.maybes).unwrap_or(0),
         number_conflict: row.flags.iter().any(|flag| flag == Flag::NumberConflict.as_str()),
-        profile: profile(&row),
+        profile: online.as_ref().map(Profile::from),
     };
     Ok(match resolve_revoke(&revocation) {
         RevokeVerdict::Revoke => end(tx, row).await?,
-        RevokeVerdict::Revoking(next) => ask_payee(tx, &row, next, reason).await?,
+        RevokeVerdict::Revoking(next) => {
+            let give_up_hours = online.map_or(0, |online| online.give_up_hours);
+            ask_payee(tx, &row, next, reason, give_up_hours).await?
+        }
         RevokeVerdict::StillRevoking => Revoked::Underway,
         RevokeVerdict::AlreadyRevoked => Revoked::Already,
         RevokeVerdict::AlreadyDelivered => Revoked::Delivered,
@@ -122,21 +128,30 @@ async fn end(tx: &Tx, row: PaymentRow) -> Result<Revoked, StoreError> {
     Ok(Revoked::Now(Box::new(row)))
 }
 
-/// Leaves the end to the courier: the open attempt's record decides, or what the payee says when it is asked.
+/// Leaves the end to the courier: the open attempt's record decides, or what the payee says when it is asked. It is asked by a
+/// schedule of its own: that of the delivery may be at its longest waits, or over.
 async fn ask_payee(
     tx: &Tx,
     row: &PaymentRow,
     next: Option<(Act, Duration)>,
     reason: Option<&str>,
+    give_up_hours: u32,
 ) -> Result<Revoked, StoreError> {
     let (act, delay) = next.map_or((None, None), |(act, delay)| {
         (Some(act.as_str()), Some(delay.as_secs_f64()))
     });
     tx.execute(
         "UPDATE payment SET state = 'revoking', generation = generation + 1, updated_at = clock_timestamp(),
-                next_act = $2, due_at = clock_timestamp() + make_interval(secs => $3), revoke_reason = $4
+                next_act = $2, due_at = clock_timestamp() + make_interval(secs => $3), revoke_reason = $4, step = 0, not_found = 0,
+                give_up_at = greatest(give_up_at, clock_timestamp() + make_interval(hours => $5))
          WHERE payment_id = $1",
-        &[&row.payment_id.as_uuid(), &act, &delay, &reason],
+        &[
+            &row.payment_id.as_uuid(),
+            &act,
+            &delay,
+            &reason,
+            &i32::try_from(give_up_hours).unwrap_or(i32::MAX),
+        ],
     )
     .await?;
     Ok(Revoked::Underway)

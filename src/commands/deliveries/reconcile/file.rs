@@ -59,7 +59,9 @@ pub(super) async fn read(
     while csv.read_byte_record(&mut record).with_context(place)? {
         let line = record.position().map_or(0, csv::Position::line);
         let here = || format!("{}: line {line}", path.display());
-        let item = decoded(&record, encoding).and_then(|row| columns.item(&row));
+        let item = on_one_line(&record)
+            .and_then(|()| decoded(&record, encoding))
+            .and_then(|row| columns.item(&row));
         taker.take(item.with_context(here)?).await?;
     }
     Ok(())
@@ -77,6 +79,14 @@ fn header(path: &Path) -> std::io::Result<Vec<u8>> {
 fn separator(header: &[u8]) -> u8 {
     let count = |separator: &u8| header.iter().filter(|byte| *byte == separator).count();
     [b';', b',', b'\t'].into_iter().max_by_key(count).unwrap_or(b';')
+}
+
+/// A quote that nobody closed makes one field of every line that follows: the rest of the list would be missing without a word.
+fn on_one_line(record: &csv::ByteRecord) -> anyhow::Result<()> {
+    if record.iter().any(|field| field.contains(&b'\n')) {
+        bail!("a quoted field goes on in the next line; is its quote closed?");
+    }
+    Ok(())
 }
 
 /// All three separators are what they are in either encoding, so a field can be decoded by itself.

@@ -1,9 +1,10 @@
 //! A payee's list, asked of the payee page by page.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use anyhow::bail;
-use contract::unikassa::{List, ListAnswer};
+use contract::unikassa::{List, ListAnswer, ListItem};
 use couriers::ListError;
 use databases::Lister;
 use domain::declaration::Gateway;
@@ -44,7 +45,7 @@ impl Asking {
 }
 
 /// Takes it all down. The payee is asked for a little more than the period: a payment that it credited just before its
-/// midnight was delivered just after ours.
+/// midnight was delivered just after ours. Pages may overlap: an entry that was on the page before is the same one.
 pub(super) async fn ask(operator: &Operator, online: &Online, taker: &mut Taker<'_>) -> anyhow::Result<()> {
     let asking = Asking::of(online)?;
     let edge = CLOCK_MARGIN + online.terms.timeout;
@@ -53,27 +54,35 @@ pub(super) async fn ask(operator: &Operator, online: &Online, taker: &mut Taker<
         to: taker.run.to + edge,
         after: None,
     };
+    let mut page_before = HashSet::new();
     for _ in 0..PAGES_MAX {
         let ListAnswer { items, next } = patiently(operator, &asking, online, &page).await?;
         if next.is_some() && (items.is_empty() || next == page.after) {
             bail!("the payee's list does not go on: a page repeats itself, or is empty and not the last");
         }
-        for item in items {
-            let theirs = Theirs {
-                amount: item.amount.minor(),
-                currency: item.currency.code().to_owned(),
-                credited_at: Some(item.credited_at),
-                provider_reference: item.provider_reference,
-            };
-            let number = item.number;
-            taker.take(Item { number, theirs }).await?;
+        let items: Vec<Item> = items.into_iter().map(taken_down).collect();
+        for item in items.iter().filter(|item| !page_before.contains(*item)) {
+            taker.take(item.clone()).await?;
         }
+        page_before = items.into_iter().collect();
         if next.is_none() {
             return Ok(());
         }
         page.after = next;
     }
     bail!("the payee's list does not end")
+}
+
+fn taken_down(item: ListItem) -> Item {
+    Item {
+        number: item.number,
+        theirs: Theirs {
+            amount: item.amount.minor(),
+            currency: item.currency.code().to_owned(),
+            credited_at: Some(item.credited_at),
+            provider_reference: item.provider_reference,
+        },
+    }
 }
 
 async fn patiently(operator: &Operator, asking: &Asking, online: &Online, page: &List) -> anyhow::Result<ListAnswer> {
