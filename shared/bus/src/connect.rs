@@ -100,6 +100,7 @@ async fn target(settings: &BusSettings) -> Result<(AMQPUri, Address), BusError> 
             .query
             .connection_timeout
             .map_or(CONNECT_TIMEOUT, Duration::from_millis),
+        frame_max: uri.query.frame_max.unwrap_or_default(),
     };
     Ok((uri, address))
 }

@@ -36,6 +36,8 @@ pub(crate) struct Address {
     /// None: not encrypted.
     pub(crate) tls: Option<OwnedTLSConfig>,
     pub(crate) timeout: Duration,
+    /// The largest frame that is asked for; 0: the broker's limit.
+    pub(crate) frame_max: u32,
 }
 
 /// Looks at a line from outside: what the broker said about itself, and the end of it all.
@@ -89,7 +91,7 @@ async fn dial(address: &Address, tap: &Tap) -> io::Result<AsyncTcpStream<Wire>> 
     };
     Ok(AsyncTcpStream::Plain(Wire {
         inner,
-        armour: Armour::default(),
+        armour: Armour::with_frame_max(address.frame_max),
         tap: tap.clone(),
         buffer: vec![0; 1 << 16],
     }))

@@ -1,10 +1,14 @@
-//! Rewriting of single frames, in place and never in length. What cannot be understood at all is left as it is: only
-//! the broker itself could have made it so, and the library's error is then the right one.
+//! Rewriting of single frames, in place but for one that is too large. What cannot be understood at all is left as it is:
+//! only the broker itself could have made it so, and the library's error is then the right one.
 
 use super::Greeting;
 
 /// The wire contract allows JSON this deep; headers have no reason to be deeper.
 const DEEPEST: u32 = 32;
+/// What the broker adds to headers, and what is left of them where they are too many.
+const BROKERS_OWN: [&[u8]; 2] = [b"x-delivery-count", b"x-death"];
+/// For all of the broker's own. With every other property as long as can be it fits into the smallest frame.
+const ROOM: usize = 1024;
 
 /// `basic.deliver`, `basic.return` and `basic.get-ok` carry names that a publisher chose.
 pub(super) fn method(payload: &mut [u8]) {
@@ -40,6 +44,68 @@ pub(super) fn header(payload: &mut [u8]) {
             _ => cursor.strings(1),
         }
     });
+}
+
+/// The same properties with nothing left of the headers but the broker's own, as far as they can be told apart; with none
+/// at all where not even that is possible. Always short.
+pub(super) fn without_headers(payload: &[u8]) -> Vec<u8> {
+    shortened(payload).unwrap_or_else(|| {
+        let mut bare = payload[..payload.len().min(12)].to_vec();
+        bare.extend([0, 0]);
+        bare
+    })
+}
+
+fn shortened(payload: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = payload.to_vec();
+    let mut cursor = Cursor {
+        bytes: &mut bytes,
+        at: 12,
+    };
+    let flags = cursor.u16()?;
+    if flags & 0x2000 == 0 {
+        return None;
+    }
+    // Before the headers come the type and the encoding of the content.
+    cursor.strings((flags >> 14).count_ones() as usize)?;
+    let start = cursor.at;
+    let length = cursor.u32()?;
+    let kept = brokers_own(cursor.take(length)?);
+    let after = &payload[start + 4 + length..];
+    // No properties are longer.
+    if after.len() > 11 * 256 {
+        return None;
+    }
+    let kept_length = u32::try_from(kept.len()).ok()?.to_be_bytes();
+    Some([&payload[..start], &kept_length, &kept, after].concat())
+}
+
+/// The entries of the broker's own, if they can be read and are few.
+fn brokers_own(table: &mut [u8]) -> Vec<u8> {
+    let length = table.len();
+    let mut kept = Vec::new();
+    let mut cursor = Cursor { bytes: table, at: 0 };
+    while cursor.at < length {
+        let start = cursor.at;
+        let Some(name) = cursor.short_string() else { break };
+        let wanted = BROKERS_OWN.contains(&&*name);
+        if cursor.value(DEEPEST).is_none() {
+            break;
+        }
+        let entry = &cursor.bytes[start..cursor.at];
+        if wanted && kept.len() + entry.len() <= ROOM {
+            kept.extend_from_slice(entry);
+        }
+    }
+    kept
+}
+
+/// The largest frame the broker offers in `connection.tune`.
+pub(super) fn frame_limit(payload: &[u8]) -> Option<u32> {
+    let (head, rest) = payload.split_first_chunk::<6>()?;
+    let limit = rest.first_chunk::<4>()?;
+    // Class and method, then the number of channels.
+    (head[..4] == [0, 10, 0, 30]).then_some(u32::from_be_bytes(*limit))
 }
 
 /// What the broker says about itself in `connection.start`.

@@ -122,6 +122,68 @@ fn nesting_ends_in_a_byte_array() {
     assert_eq!(mended[changed[0]], b'x');
 }
 
+fn entry(name: &[u8], value: &[u8]) -> Vec<u8> {
+    [short(name), value.to_vec()].concat()
+}
+
+fn tune(frame_max: u32) -> Vec<u8> {
+    let arguments = [&[0, 10, 0, 30, 7, 255][..], &frame_max.to_be_bytes(), &[0, 60]].concat();
+    frame(METHOD, &arguments)
+}
+
+/// Two strings before the headers, one behind them.
+fn crowded(table: &[u8]) -> Vec<u8> {
+    header(
+        0xe200,
+        &[short(b"json"), short(b"gzip"), long(table), short(b"reply")].concat(),
+    )
+}
+
+#[test]
+fn of_headers_that_make_a_frame_too_large_only_the_brokers_own_are_left() {
+    let count = entry(b"x-delivery-count", b"l\0\0\0\0\0\0\0\x03");
+    let filler = |length| entry(b"filler", &[b"S".to_vec(), long(&vec![b'?'; length])].concat());
+    let fitting = crowded(&filler(4096 - 8 - crowded(&filler(0)).len()));
+    let large = crowded(&[filler(5000), count.clone()].concat());
+    let stream = [
+        tune(4096),
+        frame(HEADER, &fitting),
+        frame(HEADER, &large),
+        frame(BODY, b"body"),
+    ];
+    let expected = [
+        tune(4096),
+        frame(HEADER, &fitting),
+        frame(HEADER, &crowded(&count)),
+        frame(BODY, b"body"),
+    ];
+    assert_eq!(through(&stream.concat()), expected.concat());
+    // Lest what is left be too large as well: neither a forged list of deaths nor junk stays.
+    let forged = entry(b"x-death", &[b"S".to_vec(), long(&[b'?'; 2000])].concat());
+    let stream = [
+        tune(4096),
+        frame(HEADER, &crowded(&[forged, filler(5000)].concat())),
+        frame(HEADER, &header(0, &[7; 5000])),
+    ];
+    let expected = [tune(4096), frame(HEADER, &crowded(b"")), frame(HEADER, &header(0, b""))];
+    assert_eq!(through(&stream.concat()), expected.concat());
+}
+
+#[test]
+fn the_smaller_limit_of_frames_is_agreed_on() {
+    for (ours, theirs, agreed) in [
+        (0, 0, 0),
+        (0, 8192, 8192),
+        (5000, 8192, 5000),
+        (5000, 0, 5000),
+        (0, 1, 4096),
+    ] {
+        let mut armour = Armour::with_frame_max(ours);
+        armour.push(&tune(theirs));
+        assert_eq!(armour.frame_max, agreed);
+    }
+}
+
 #[test]
 fn an_unreadable_table_becomes_opaque() {
     for length in 2..12_u8 {

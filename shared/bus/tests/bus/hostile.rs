@@ -6,7 +6,7 @@ use bus::Queue;
 use bus::frontend::Message;
 
 use crate::publishing::echo;
-use crate::raw::{HEADERS, REPLY_TO, Raw, long, short};
+use crate::raw::{FRAME_MAX, HEADERS, REPLY_TO, Raw, long, short};
 use crate::stand::{LIMIT, Stand, within};
 
 #[tokio::test]
@@ -60,6 +60,59 @@ async fn names_that_are_not_utf8_and_headers_without_end_are_borne() {
     assert_eq!(batch[1].body, b"third");
     assert!(batch.iter().all(|delivery| delivery.delivery_count == 0));
     facts.ack_all(&batch).await.unwrap();
+    assert!(bus.ready());
+}
+
+#[tokio::test]
+async fn headers_that_fill_a_frame_are_dropped_and_their_message_is_not() {
+    let stand = Stand::new().await;
+    let bus = stand.ready().await;
+    let mut raw = Raw::connect().await;
+    let exchange = stand.name("terminal");
+    // The broker takes a payload as large as a whole frame may be.
+    let around = 14 + long(b"").len() + short(b"k").len() + 1 + long(b"").len() + short(b"address").len();
+    let value = vec![b'?'; FRAME_MAX - around];
+    let properties = [
+        long(&[short(b"k"), b"S".to_vec(), long(&value)].concat()),
+        short(b"address"),
+    ]
+    .concat();
+    assert_eq!(14 + properties.len(), FRAME_MAX);
+    raw.publish(
+        exchange.as_bytes(),
+        b"payment.accepted",
+        HEADERS | REPLY_TO,
+        &properties,
+        b"large",
+    )
+    .await;
+    raw.publish(exchange.as_bytes(), b"payment.accepted", 0, b"", b"next")
+        .await;
+
+    // Given back twice: what the broker says about that is not dropped.
+    for deliveries_before in 0..3 {
+        let mut facts = bus.session(Queue::IntakeFacts, 10).await;
+        let mut batch = Vec::new();
+        while batch.len() < 2 {
+            batch.extend(
+                within(facts.next_batch(10, Duration::ZERO))
+                    .await
+                    .expect("a live session"),
+            );
+        }
+        batch.sort_by(|a, b| a.body.cmp(&b.body));
+        assert_eq!(
+            (batch[0].body.as_slice(), batch[0].reply_to.as_deref()),
+            (&b"large"[..], Some("address"))
+        );
+        assert_eq!(batch[1].body, b"next");
+        assert!(
+            batch
+                .iter()
+                .all(|delivery| delivery.delivery_count == deliveries_before)
+        );
+        facts.close().await;
+    }
     assert!(bus.ready());
 }
 

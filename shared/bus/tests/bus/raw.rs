@@ -8,6 +8,9 @@ use crate::stand::{broker_address, broker_url};
 pub(crate) const REPLY_TO: u16 = 1 << 9;
 pub(crate) const HEADERS: u16 = 1 << 13;
 
+/// What it agrees on with the broker, whose limit this is unless configured.
+pub(crate) const FRAME_MAX: usize = 128 << 10;
+
 pub(crate) struct Raw(TcpStream);
 
 pub(crate) fn short(text: &[u8]) -> Vec<u8> {
