@@ -88,6 +88,12 @@ impl Bus {
         self.0.supervisor.publish.borrow().is_some() && self.0.supervisor.consume.borrow().is_some()
     }
 
+    /// Whether the broker does not read what is published now: events have to wait.
+    pub fn blocked(&self) -> bool {
+        let line = self.0.supervisor.publish.borrow();
+        line.as_ref().is_some_and(|line| line.is_blocked())
+    }
+
     /// Waits until [`ready`](Self::ready).
     pub async fn wait_ready(&self) {
         let mut publish = self.0.supervisor.publish.subscribe();

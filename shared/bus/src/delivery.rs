@@ -10,6 +10,7 @@ use lapin::BasicProperties;
 use lapin::types::ShortString;
 use serde_json::Value;
 
+pub use headers::is_traceparent;
 pub(crate) use headers::{DECLARED, ROUTING_KEY, TRACEPARENT, USER_ID, VERSION};
 
 /// Milliseconds since 1970 passed this in 1973, seconds will in the year 5138: senders confuse the two.

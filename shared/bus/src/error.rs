@@ -21,6 +21,9 @@ pub enum BusError {
     /// There is no connection now; a supervisor is working on it.
     #[error("not connected to the broker")]
     NotConnected,
+    /// The broker reads nothing that is published (memory or disk alarm): nothing was.
+    #[error("the broker does not read what is published now")]
+    Blocked,
     /// The broker did not answer in time. What was published may have arrived.
     #[error("the broker did not answer within {0:?}")]
     TimedOut(std::time::Duration),

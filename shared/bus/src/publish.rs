@@ -64,8 +64,17 @@ impl PublishLine {
             && self.confirming.status().connected()
     }
 
+    /// Whether the broker has said that it does not read what is published.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.link.connection.status().blocked()
+    }
+
     /// Publishes an event and waits for its confirm. Several may be in flight.
     pub(crate) async fn event(&self, event: Event<'_>) -> Result<(), BusError> {
+        if self.is_blocked() {
+            // The library keeps what it cannot write, also after whoever waited for it has given up.
+            return Err(BusError::Blocked);
+        }
         let publish = async {
             self.confirming
                 .basic_publish(
@@ -80,7 +89,7 @@ impl PublishLine {
                 .map_err(BusError::from)
         };
         let confirmation = tokio::time::timeout(CONFIRM_LIMIT, publish).await;
-        if confirmation.is_err() && !self.link.connection.status().blocked() {
+        if confirmation.is_err() && !self.is_blocked() {
             // A broker in need of memory says so, and a new connection would be blocked as well.
             self.fail();
         }

@@ -37,6 +37,17 @@ impl Tags {
     pub fn of(batch: &[Delivery]) -> Self {
         Self(batch.iter().map(|delivery| delivery.tag).collect())
     }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Extend<u64> for Tags {
+    fn extend<I: IntoIterator<Item = u64>>(&mut self, tags: I) {
+        self.0.extend(tags);
+    }
 }
 
 impl From<&Tags> for Tags {

@@ -2,21 +2,22 @@
 //! transaction, commits, sends what follows from it, acknowledges.
 //!
 //! Acknowledged implies committed. Infrastructure failures never nack: the batch stays in hand and its transaction is
-//! repeated with growing pauses. A batch the database refuses for its data is split in halves until the guilty message
-//! is alone and parked; its neighbours are not delayed. A message the broker has delivered before, twice or more, is
-//! handled alone from the start: it may be what killed us.
+//! repeated with growing pauses. A batch the database refuses for its data, or at which its worker panics, is split in
+//! halves until the guilty message is alone and parked; its neighbours are not delayed. A message the broker has delivered
+//! before, twice or more, is handled alone from the start, and what was done before it is acknowledged first: it may be
+//! what killed us.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bus::{Delivery, Queue, Session};
+use bus::{Queue, Session, SessionEnded, Tags};
 use contract::RoutingKey;
 use store::declarations::Declarations;
 use store::{StoreError, Tx};
 
 use crate::incoming::Incoming;
 use crate::survive::survive;
-use crate::transact::{Concluded, Transactor};
+use crate::transact::{Concluded, PANICKED, Transactor};
 use crate::{Context, Handled, checkpoint, retry_parked};
 
 pub use crate::incoming::Item;
@@ -31,6 +32,8 @@ const CROWD: usize = 16;
 const SUSPICIOUS_DELIVERIES: u32 = 2;
 /// A third of the broker's default `consumer_timeout` (30 min): then the channel is closed and the messages go back.
 const PATIENCE: Duration = Duration::from_secs(600);
+/// Twice what the database allows one statement (`statement_timeout`): past this it hangs without saying so.
+const TRANSACTION_LIMIT: Duration = Duration::from_secs(120);
 
 /// A worker that handles messages inside a database transaction.
 pub trait BatchWorker: Send + Sync + 'static {
@@ -80,7 +83,8 @@ async fn consume<W: BatchWorker>(transactor: &Transactor<W>, batch_size: usize) 
             () = context.shutdown.cancelled() => return,
             session = open_session::<W>(context, batch_size) => session,
         };
-        // After a panic the session is gone and its messages come again, counted as delivered before: soon each alone.
+        // After a panic out here the session is gone and its messages come again, counted as delivered before: soon each
+        // alone.
         if survive(W::NAME, consume_session(transactor, session, batch_size))
             .await
             .is_none()
@@ -115,58 +119,87 @@ async fn consume_session<W: BatchWorker>(transactor: &Transactor<W>, mut session
             batch = session.next_batch(batch_size, linger) => batch,
         };
         let Some(batch) = batch else { return };
-        let (messages, tags) = with_tags(batch);
+        let messages: Vec<_> = batch.into_iter().map(Incoming::parse).collect();
         crowded = messages.len() >= CROWD;
         let begun = Instant::now();
         metrics::histogram!("unigate_batch_size", "worker" => W::NAME).record(messages.len() as f64);
-        if !work(transactor, &messages).await {
-            // Closing the channel gives the messages back; they are taken again when the database is there.
-            tracing::warn!(worker = W::NAME, messages = messages.len(), "given back to the broker");
-            return session.close().await;
+        match work(transactor, &mut session, &messages).await {
+            Ok(true) => {}
+            Ok(false) => {
+                // Closing the channel gives the messages back; they are taken again when the database is there.
+                tracing::warn!(worker = W::NAME, messages = messages.len(), "given back to the broker");
+                return session.close().await;
+            }
+            Err(SessionEnded) => return,
         }
         metrics::histogram!("messaging_process_duration_seconds", "destination" => W::NAME)
             .record(begun.elapsed().as_secs_f64());
-        checkpoint(W::NAME, "before_ack");
-        if session.ack_all(tags).await.is_err() {
-            return;
-        }
     }
 }
 
-fn with_tags(batch: Vec<Delivery>) -> (Vec<Incoming>, bus::Tags) {
-    let tags = bus::Tags::of(&batch);
-    (batch.into_iter().map(Incoming::parse).collect(), tags)
-}
-
-/// Handles everything, splitting where it must. False when the database stayed away too long.
-async fn work<W: BatchWorker>(transactor: &Transactor<W>, messages: &[Incoming]) -> bool {
+/// Handles everything, splitting where it must, and acknowledges what was handled. False when something was left: the
+/// database stayed away too long, or a message can be neither handled nor parked.
+async fn work<W: BatchWorker>(
+    transactor: &Transactor<W>,
+    session: &mut Session,
+    messages: &[Incoming],
+) -> Result<bool, SessionEnded> {
     // The part to do next is last.
     let mut parts = parts_of(messages);
+    let mut done = Tags::default();
+    let mut complete = true;
     while let Some(part) = parts.pop() {
+        if is_suspicious(&part[0]) {
+            acknowledge::<W>(session, &mut done).await?;
+        }
         match persist(transactor, part).await {
-            Persisted::Done(concluded) => transactor.send(part, concluded).await,
-            Persisted::GuiltyInside if part.len() > 1 => {
+            Persisted::Done(concluded) => {
+                transactor.send(part, concluded).await;
+                done.extend(part.iter().map(|message| message.delivery.tag));
+            }
+            Persisted::GuiltyInside => {
                 let (first, second) = part.split_at(part.len() / 2);
                 parts.push(second);
                 parts.push(first);
             }
-            Persisted::GuiltyInside | Persisted::Abandoned => return false,
+            // It comes again until the broker gives it up; its neighbours must not be given up with it.
+            Persisted::Unparkable => complete = false,
+            Persisted::Abandoned => {
+                complete = false;
+                break;
+            }
         }
     }
-    true
+    acknowledge::<W>(session, &mut done).await?;
+    Ok(complete)
+}
+
+async fn acknowledge<W: BatchWorker>(session: &mut Session, done: &mut Tags) -> Result<(), SessionEnded> {
+    if done.is_empty() {
+        return Ok(());
+    }
+    checkpoint(W::NAME, "before_ack");
+    session.ack_all(std::mem::take(done)).await
+}
+
+fn is_suspicious(message: &Incoming) -> bool {
+    message.delivery.delivery_count >= SUSPICIOUS_DELIVERIES
 }
 
 /// Runs of unsuspicious messages, and each suspicious one alone; last first.
 fn parts_of(messages: &[Incoming]) -> Vec<&[Incoming]> {
-    let suspicious = |message: &Incoming| message.delivery.delivery_count >= SUSPICIOUS_DELIVERIES;
-    let mut parts: Vec<_> = messages.chunk_by(|a, b| !suspicious(a) && !suspicious(b)).collect();
+    let mut parts: Vec<_> = messages
+        .chunk_by(|a, b| !is_suspicious(a) && !is_suspicious(b))
+        .collect();
     parts.reverse();
     parts
 }
 
 enum Persisted {
     Done(Concluded),
+    /// Among several.
     GuiltyInside,
+    Unparkable,
     Abandoned,
 }
 
@@ -174,36 +207,82 @@ async fn persist<W: BatchWorker>(transactor: &Transactor<W>, part: &[Incoming]) 
     let begun = Instant::now();
     let mut attempt = 0;
     loop {
-        match transactor.commit(part).await {
-            Ok(concluded) => return Persisted::Done(concluded),
-            Err(error) if error.is_retryable() => {
-                if attempt == 0 {
-                    tracing::warn!(worker = W::NAME, %error, "a batch waits for the database");
-                }
-                let over = begun.elapsed() > PATIENCE || transactor.context.shutdown.is_cancelled();
-                if over {
-                    return Persisted::Abandoned;
-                }
-                tokio::select! {
-                    // One more try at once, and then it is given back: an end has no time for long pauses.
-                    () = transactor.context.shutdown.cancelled() => {}
-                    () = tokio::time::sleep(bus::reconnect_delay(attempt)) => {}
-                }
-                attempt += 1;
-            }
-            Err(error) if part.len() > 1 => {
-                tracing::error!(worker = W::NAME, %error, messages = part.len(), "refused by the database; splitting");
+        let error = match ended(W::NAME, TRANSACTION_LIMIT, transactor.commit(part)).await {
+            Tried::Done(concluded) => return Persisted::Done(concluded),
+            Tried::Guilty(why) if part.len() > 1 => {
+                tracing::error!(
+                    worker = W::NAME,
+                    why,
+                    messages = part.len(),
+                    "a bug met them; splitting"
+                );
                 return Persisted::GuiltyInside;
             }
-            Err(error) => {
-                tracing::error!(worker = W::NAME, %error, "this message is refused by the database: parked");
-                metrics::counter!("unigate_invariant_violations_total", "kind" => "data_error").increment(1);
-                match transactor.park_guilty(&part[0], &error).await {
-                    Ok(concluded) => return Persisted::Done(concluded),
-                    Err(error) => tracing::error!(worker = W::NAME, %error, "it could not even be parked"),
+            Tried::Guilty(why) => match park(transactor, &part[0], &why).await {
+                Tried::Done(concluded) => return Persisted::Done(concluded),
+                Tried::Guilty(why) => {
+                    tracing::error!(worker = W::NAME, why, "it could not even be parked");
+                    return Persisted::Unparkable;
                 }
-                return Persisted::GuiltyInside;
-            }
+                Tried::Later(error) => error,
+            },
+            Tried::Later(error) => error,
+        };
+        if attempt == 0 {
+            tracing::warn!(worker = W::NAME, %error, "a batch waits for the database");
         }
+        if begun.elapsed() > PATIENCE || transactor.context.shutdown.is_cancelled() {
+            return Persisted::Abandoned;
+        }
+        tokio::select! {
+            // One more try at once, and then it is given back: an end has no time for long pauses.
+            () = transactor.context.shutdown.cancelled() => {}
+            () = tokio::time::sleep(bus::reconnect_delay(attempt)) => {}
+        }
+        attempt += 1;
+    }
+}
+
+/// What came of a transaction.
+enum Tried {
+    Done(Concluded),
+    /// The same may succeed another time.
+    Later(StoreError),
+    /// It never will.
+    Guilty(String),
+}
+
+async fn park<W: BatchWorker>(transactor: &Transactor<W>, message: &Incoming, why: &str) -> Tried {
+    tracing::error!(worker = W::NAME, why, "a bug met this message: parked");
+    metrics::counter!("unigate_invariant_violations_total", "kind" => "data_error").increment(1);
+    ended(W::NAME, TRANSACTION_LIMIT, transactor.park_guilty(message, why)).await
+}
+
+/// Runs a transaction to its end, which also comes when it panics and when the database hangs. It is dropped then, and its
+/// session with it.
+async fn ended(
+    worker: &'static str,
+    limit: Duration,
+    transaction: impl Future<Output = Result<Concluded, StoreError>>,
+) -> Tried {
+    match survive(worker, tokio::time::timeout(limit, transaction)).await {
+        Some(Ok(Ok(concluded))) => Tried::Done(concluded),
+        Some(Ok(Err(error))) if error.is_retryable() => Tried::Later(error),
+        Some(Ok(Err(error))) => Tried::Guilty(error.to_string()),
+        Some(Err(_)) => Tried::Later(StoreError::Infrastructure(
+            format!("no end of a transaction within {limit:?}").into(),
+        )),
+        None => Tried::Guilty(PANICKED.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_database_that_hangs_is_one_that_is_away() {
+        let ended = ended("test", Duration::from_millis(1), std::future::pending()).await;
+        assert!(matches!(ended, Tried::Later(error) if error.is_retryable()));
     }
 }

@@ -167,20 +167,25 @@ fn worker_name() -> String {
 
 /// How often the services are looked at: an orchestrator asks every few seconds.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+/// A database that has not answered within this is not there, whatever its connections say.
+const PING_LIMIT: Duration = Duration::from_secs(5);
 
 async fn watch_services(context: Context) {
     let mut logged_version = false;
     loop {
-        match context.store.ping().await {
-            Ok(()) => {
-                context.readiness.set("database", None);
-                if !logged_version && let Ok(version) = context.store.server_version().await {
-                    tracing::info!(version, "PostgreSQL");
-                    logged_version = true;
-                }
-            }
-            Err(error) => context.readiness.set("database", Some(error.to_string())),
+        let ping = tokio::time::timeout(PING_LIMIT, context.store.ping()).await;
+        let database = match ping {
+            Ok(ping) => ping.err().map(|error| error.to_string()),
+            Err(_) => Some(format!("no answer within {PING_LIMIT:?}")),
+        };
+        if !logged_version
+            && database.is_none()
+            && let Ok(Ok(version)) = tokio::time::timeout(PING_LIMIT, context.store.server_version()).await
+        {
+            tracing::info!(version, "PostgreSQL");
+            logged_version = true;
         }
+        context.readiness.set("database", database);
         let broker = if context.bus.ready() {
             None
         } else {

@@ -30,7 +30,8 @@ pub(crate) fn spawn(context: &Context) {
 
 /// Publishes one window of events.
 async fn relay_some(context: &Context) -> Result<Swept, StoreError> {
-    if !context.bus.ready() {
+    // Blocked: each round would only be refused, and would hold its rows and a session meanwhile.
+    if !context.bus.ready() || context.bus.blocked() {
         return Ok(Swept::Idle);
     }
     let tx = context.store.begin().await?;

@@ -9,9 +9,13 @@ use store::{StoreError, Tx};
 use crate::batch::BatchWorker;
 use crate::incoming::Incoming;
 use crate::outcome::{Effect, Outcome, Reply};
+use crate::survive::survive;
 use crate::sweep::{self, Swept};
-use crate::transact::{Concluded, INTERNAL_ERROR, Transactor};
+use crate::transact::{Concluded, INTERNAL_ERROR, PANICKED, Transactor};
 use crate::{Context, Nudge, checkpoint};
+
+/// So many workers may die with a fact in hand, or lose the database, before it is taken for the cause.
+const MOST_TRIES: i64 = 3;
 
 /// Looks for facts put back to this worker, now and then and when nudged.
 pub(crate) fn spawn<W: BatchWorker>(transactor: Arc<Transactor<W>>) {
@@ -23,27 +27,54 @@ pub(crate) fn spawn<W: BatchWorker>(transactor: Arc<Transactor<W>>) {
 }
 
 async fn handle_one<W: BatchWorker>(transactor: &Transactor<W>) -> Result<Swept, StoreError> {
+    let store = &transactor.context.store;
     let keys: Vec<&str> = W::FACTS.iter().map(|key| key.as_str()).collect();
-    let tx = transactor.context.store.begin().await?;
-    let Some(row) = parked::take_retry(&tx, &keys).await? else {
-        tx.commit().await?;
+    let Some(row) = parked::take_retry(store, &keys).await? else {
         return Ok(Swept::Idle);
     };
-    let message = Incoming::parse(delivery_of(&row));
-    match conclude(transactor, tx, &row, &message).await {
-        Ok(concluded) => transactor.send(std::slice::from_ref(&message), concluded).await,
-        Err(StoreError::Outdated) => transactor.context.declarations.forget(),
-        // Another process has just taken it; the next look finds that.
-        Err(StoreError::Repeated) => {}
-        Err(error) if error.is_retryable() => return Err(error),
-        Err(error) => {
-            // That transaction is spoilt: the reason is written in one of its own, or it would be tried for ever.
-            let tx = transactor.context.store.begin().await?;
-            parked::refuse_again(&tx, row.parked_id, INTERNAL_ERROR, &error.to_string()).await?;
-            tx.commit().await?;
+    if row.tries() > MOST_TRIES {
+        let why = format!("{MOST_TRIES} workers began to handle it and did not live to end it: does it kill them?");
+        refuse(transactor, &row, &why).await?;
+        return Ok(Swept::More);
+    }
+    match survive(W::NAME, try_one(transactor, &row)).await {
+        Some(Ok(())) => {}
+        Some(Err(StoreError::Outdated)) => {
+            transactor.context.declarations.forget();
+            parked::give_back_retry(store, &row).await?;
         }
+        // Another process has just stored what it is about; the next look finds that.
+        Some(Err(StoreError::Repeated)) => parked::give_back_retry(store, &row).await?,
+        Some(Err(error)) if error.is_retryable() => {
+            // Where that fails as well it counts as a death: few of them are not held against it.
+            let _ = parked::give_back_retry(store, &row).await;
+            return Err(error);
+        }
+        Some(Err(error)) => refuse(transactor, &row, &error.to_string()).await?,
+        None => refuse(transactor, &row, PANICKED).await?,
     }
     Ok(Swept::More)
+}
+
+async fn try_one<W: BatchWorker>(transactor: &Transactor<W>, row: &Parked) -> Result<(), StoreError> {
+    let message = Incoming::parse(delivery_of(row));
+    let tx = transactor.context.store.begin().await?;
+    if !parked::hold_retry(&tx, row).await? {
+        return tx.commit().await;
+    }
+    let concluded = conclude(transactor, tx, row, &message).await?;
+    transactor.send(std::slice::from_ref(&message), concluded).await;
+    Ok(())
+}
+
+/// Back to the operator. The transaction that met the reason is spoilt: it is written in one of its own, or the fact would
+/// be tried for ever.
+async fn refuse<W: BatchWorker>(transactor: &Transactor<W>, row: &Parked, why: &str) -> Result<(), StoreError> {
+    let tx = transactor.context.store.begin().await?;
+    if parked::hold_retry(&tx, row).await? {
+        parked::refuse_again(&tx, row.parked_id, INTERNAL_ERROR, why).await?;
+    }
+    tx.commit().await
 }
 
 async fn conclude<W: BatchWorker>(
@@ -95,6 +126,7 @@ fn delivery_of(row: &Parked) -> Delivery {
             .properties
             .pointer("/headers/traceparent")
             .and_then(|v| v.as_str())
+            .filter(|text| bus::is_traceparent(text))
             .map(str::to_owned),
         version: row
             .properties

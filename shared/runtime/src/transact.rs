@@ -14,6 +14,8 @@ use crate::{Context, Nudge, checkpoint, parking};
 
 /// Why a message that met a bug of ours is parked.
 pub(crate) const INTERNAL_ERROR: &str = "internal_error";
+/// What is said of one whose worker panicked.
+pub(crate) const PANICKED: &str = "its worker panicked at it, and says why in its log";
 
 /// A worker with the process it runs in.
 pub(crate) struct Transactor<W> {
@@ -82,11 +84,11 @@ impl<W: BatchWorker> Transactor<W> {
         Ok(Concluded { answers, effects })
     }
 
-    /// Parks a message that the database refuses whatever is done: a bug of ours, but the money is kept in sight.
-    pub(crate) async fn park_guilty(&self, message: &Incoming, error: &StoreError) -> Result<Concluded, StoreError> {
+    /// Parks a message that meets a bug of ours whatever is done, but the money is kept in sight.
+    pub(crate) async fn park_guilty(&self, message: &Incoming, why: &str) -> Result<Concluded, StoreError> {
         let tx = self.context.store.begin().await?;
         if message.may_carry_money() {
-            parking::park(&tx, message, INTERNAL_ERROR, &error.to_string(), false).await?;
+            parking::park(&tx, message, INTERNAL_ERROR, why, false).await?;
         }
         tx.commit().await?;
         // No answer: it is not final, and a fact is safe with us.

@@ -69,8 +69,19 @@ pub struct Parked {
     pub state: String,
     /// Who ended it.
     pub resolved_by: Option<String>,
-    /// How it ended.
+    /// How it ended; before that, in state `retry`, how often it was begun.
     pub resolution: Option<Value>,
+}
+
+impl Parked {
+    /// How often it was begun by somebody who did not live to end it, counting the one who has taken it.
+    pub fn tries(&self) -> i64 {
+        let tries = self
+            .resolution
+            .as_ref()
+            .and_then(|resolution| resolution["tries"].as_i64());
+        tries.unwrap_or(0)
+    }
 }
 
 const COLUMNS: &str = "parked_id, parked_at, routing_key, payment_id, reservation_id, reason, detail, body, \
@@ -142,13 +153,37 @@ pub async fn fate(
     }))
 }
 
-/// Takes one fact under these keys that is to be handled again, and locks it to this transaction.
-pub async fn take_retry(tx: &Tx, routing_keys: &[&str]) -> Result<Option<Parked>, StoreError> {
+/// Takes one fact under these keys that is to be handled again, and writes down that it was begun before anything is done
+/// with it: whoever dies of it leaves that behind. One begun a moment ago is somebody's.
+pub async fn take_retry(store: &Store, routing_keys: &[&str]) -> Result<Option<Parked>, StoreError> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM parked WHERE state = 'retry' AND routing_key = ANY($1)
-         ORDER BY parked_at LIMIT 1 FOR UPDATE SKIP LOCKED"
+        "UPDATE parked SET resolution = jsonb_build_object('tries', coalesce((resolution->>'tries')::integer, 0) + 1,
+                                                           'begun_at', clock_timestamp())
+         WHERE parked_id = (SELECT parked_id FROM parked WHERE state = 'retry' AND routing_key = ANY($1)
+                AND ((resolution->>'begun_at')::timestamptz > clock_timestamp() - interval '5 seconds') IS NOT true
+            ORDER BY parked_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+         RETURNING {COLUMNS}"
     );
-    Ok(tx.query_opt(&sql, &[&routing_keys]).await?.as_ref().map(parked_of))
+    let row = store.query_opt(&sql, &[&routing_keys]).await?;
+    Ok(row.as_ref().map(parked_of))
+}
+
+/// Locks a fact that was taken to this transaction. False when it is not in the hands of who took it any more.
+pub async fn hold_retry(tx: &Tx, taken: &Parked) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM parked WHERE parked_id = $1 AND state = 'retry' AND resolution = $2 FOR UPDATE";
+    Ok(tx
+        .query_opt(sql, &[&taken.parked_id, &taken.resolution])
+        .await?
+        .is_some())
+}
+
+/// Makes a fact that was taken one that was never begun: what kept it from being handled was not of its making.
+pub async fn give_back_retry(store: &Store, taken: &Parked) -> Result<(), StoreError> {
+    let sql = "UPDATE parked SET resolution = NULL WHERE parked_id = $1 AND state = 'retry' AND resolution = $2";
+    store
+        .execute(sql, &[&taken.parked_id, &taken.resolution])
+        .await
+        .map(drop)
 }
 
 /// Ends a fact as handled, with the answer it got.
@@ -165,7 +200,7 @@ pub async fn resolve(tx: &Tx, parked_id: Uuid, by: &str, resolution: &Value) -> 
 /// Refused again: back to the operator with the new reason.
 pub async fn refuse_again(tx: &Tx, parked_id: Uuid, reason: &str, detail: &str) -> Result<(), StoreError> {
     tx.execute(
-        "UPDATE parked SET state = 'parked', reason = $2, detail = $3 WHERE parked_id = $1",
+        "UPDATE parked SET state = 'parked', reason = $2, detail = $3, resolution = NULL WHERE parked_id = $1",
         &[&parked_id, &reason, &detail],
     )
     .await

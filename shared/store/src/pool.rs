@@ -154,7 +154,11 @@ async fn verify_if_rested(client: &ClientWrapper, rested: Duration) -> Result<()
     if rested < MOMENT {
         return Ok(());
     }
-    client.simple_query("").await.map(drop).map_err(HookError::Backend)
+    // Nothing else bounds this: it is asked outside of the pool's own limits.
+    match tokio::time::timeout(CONNECT_TIMEOUT, client.simple_query("")).await {
+        Ok(answer) => answer.map(drop).map_err(HookError::Backend),
+        Err(_) => Err(HookError::message("a session does not answer")),
+    }
 }
 
 /// The connection settings of the URL with what every session of ours runs under.

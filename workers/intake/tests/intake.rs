@@ -15,6 +15,8 @@ use testkit::wait_for;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+mod bugs;
+mod hanging;
 mod order;
 
 const PATIENCE: Duration = Duration::from_secs(30);

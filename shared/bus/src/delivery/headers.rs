@@ -32,17 +32,19 @@ pub(super) fn version(table: &FieldTable) -> Option<i64> {
     }
 }
 
-/// Only what has the shape of one is carried on: `00-<32 hex>-<16 hex>-<2 hex>`.
 pub(super) fn traceparent(table: &FieldTable) -> Option<String> {
-    let value = text(table, TRACEPARENT)?;
+    text(table, TRACEPARENT).filter(|value| is_traceparent(value))
+}
+
+/// Whether it has the shape of a W3C trace context: `00-<32 hex>-<16 hex>-<2 hex>`. Only such a one is carried on.
+pub fn is_traceparent(value: &str) -> bool {
     let hex = |part: &str, length| part.len() == length && part.bytes().all(|byte| byte.is_ascii_hexdigit());
     let parts: Vec<_> = value.split('-').collect();
-    let fits = parts.len() == 4
+    parts.len() == 4
         && [2, 32, 16, 2]
             .iter()
             .zip(&parts)
-            .all(|(&length, part)| hex(part, length));
-    fits.then_some(value)
+            .all(|(&length, part)| hex(part, length))
 }
 
 /// The broker lists the latest death first.

@@ -42,6 +42,34 @@ async fn a_cut_connection_is_rebuilt() {
         .unwrap();
 }
 
+/// What a broker says that is short of memory, and that it has some again.
+const BLOCKED: &[u8] = b"\x01\0\0\0\0\0\x08\0\x0a\0\x3c\x03low\xce";
+const UNBLOCKED: &[u8] = b"\x01\0\0\0\0\0\x04\0\x0a\0\x3d\xce";
+
+#[tokio::test]
+async fn events_are_refused_while_the_broker_does_not_read() {
+    let stand = Stand::new().await;
+    bus::peek::keep_events(&stand.settings).await.unwrap();
+    let proxy = Proxy::start(true).await;
+    let bus = Bus::start(stand.through(proxy.address), CancellationToken::new());
+    within(bus.wait_ready()).await;
+    let publish = || bus.publish_event("payee.up", uuid::Uuid::now_v7(), b"{}".to_vec(), None);
+    proxy.say(BLOCKED.to_vec());
+    wait_for(async || bus.blocked()).await;
+    for _ in 0..100 {
+        let refused = publish().await;
+        assert!(matches!(refused, Err(BusError::Blocked)), "{refused:?}");
+    }
+    assert!(bus.ready(), "and it is not for a new connection to mend");
+    proxy.say(UNBLOCKED.to_vec());
+    wait_for(async || !bus.blocked()).await;
+    publish().await.unwrap();
+    let kept = bus::peek::contents(&stand.settings).await.unwrap();
+    let events = kept.iter().filter(|kept| kept.queue.ends_with("kept-events")).count();
+    assert_eq!(events, 1, "nothing that was refused goes out later");
+    bus::peek::forget_events(&stand.settings).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_broker_that_comes_late_is_waited_for() {
     let stand = Stand::bare();

@@ -1,10 +1,12 @@
-//! A TCP proxy that can be shut and opened.
+//! A TCP proxy that can be shut and opened, and that can speak for the broker.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 use crate::stand::broker_address;
 
@@ -12,6 +14,7 @@ use crate::stand::broker_address;
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     open: Arc<watch::Sender<bool>>,
+    said: broadcast::Sender<Vec<u8>>,
 }
 
 impl Proxy {
@@ -20,28 +23,55 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let open = Arc::new(watch::Sender::new(open));
         let state = open.clone();
+        let said = broadcast::Sender::new(4);
+        let saying = said.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 // Dropped when shut: to the client that is a connection closed at once.
                 if *state.borrow() {
-                    tokio::spawn(carry(client, state.subscribe()));
+                    tokio::spawn(carry(client, state.subscribe(), saying.subscribe()));
                 }
             }
         });
-        Self { address, open }
+        Self { address, open, said }
     }
 
     pub(crate) fn set_open(&self, open: bool) {
         self.open.send_replace(open);
     }
+
+    /// Says something on every connection in the broker's place. No frame of the broker's own may be on its way.
+    pub(crate) fn say(&self, bytes: Vec<u8>) {
+        self.said.send(bytes).unwrap();
+    }
 }
 
-async fn carry(mut client: TcpStream, mut open: watch::Receiver<bool>) {
-    let Ok(mut broker) = TcpStream::connect(broker_address()).await else {
+async fn carry(client: TcpStream, mut open: watch::Receiver<bool>, said: broadcast::Receiver<Vec<u8>>) {
+    let Ok(broker) = TcpStream::connect(broker_address()).await else {
         return;
     };
+    let (mut from_client, to_client) = client.into_split();
+    let (from_broker, mut to_broker) = broker.into_split();
     tokio::select! {
-        _ = tokio::io::copy_bidirectional(&mut client, &mut broker) => {}
+        _ = tokio::io::copy(&mut from_client, &mut to_broker) => {}
+        _ = answer(from_broker, to_client, said) => {}
         _ = open.wait_for(|open| !open) => {}
+    }
+}
+
+async fn answer(
+    mut broker: OwnedReadHalf,
+    mut client: OwnedWriteHalf,
+    mut said: broadcast::Receiver<Vec<u8>>,
+) -> std::io::Result<()> {
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        tokio::select! {
+            count = broker.read(&mut buffer) => match count? {
+                0 => return Ok(()),
+                count => client.write_all(&buffer[..count]).await?,
+            },
+            Ok(bytes) = said.recv() => client.write_all(&bytes).await?,
+        }
     }
 }
