@@ -325,6 +325,7 @@ async fn a_report_of_a_period_that_has_just_ended_waits_for_its_last_sale() {
         reservation_id: Some(id),
     };
     let written = Written {
+        let_go: Vec::new(),
         reservations: vec![&sold],
         cards: vec![card],
     };

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::{StoreError, Tx};
 
 pub use list::{CaseRow, CaseState, Filter, count_open, find, list};
-pub use replace::{Given, last_replacements};
+pub use replace::{Given, last_replacements, take_for};
 
 /// What an operator does about a case.
 #[derive(Clone, Copy, Debug)]

@@ -50,7 +50,7 @@ pub(crate) enum Command {
     Withdraw(WithdrawArgs),
     /// Show a card to yourself, for a reason, sealed to your own key
     Show(disclose::ShowArgs),
-    /// Withdraw unsold cards and save them as a file for their issuer, sealed to its key
+    /// Withdraw unsold cards and save them, with those withdrawn before, as a file for their issuer, sealed to its key
     Return(disclose::ReturnArgs),
     /// List who has asked to see cards or to return them, the latest first
     Disclosures(FormatArg),

@@ -77,6 +77,20 @@ impl Desk {
         Ok(opened)
     }
 
+    /// Opens cards that are held or sold. Damaged ones are noted as faulty.
+    pub(crate) async fn open_somebodys(&self, tx: &Tx, cards: &[&Card]) -> Result<HashMap<i64, Details>, StoreError> {
+        let opened = self.open_cards(tx, cards).await?;
+        let damaged: Vec<i64> = cards
+            .iter()
+            .map(|card| card.card_id)
+            .filter(|card_id| !opened.contains_key(card_id))
+            .collect();
+        if !damaged.is_empty() {
+            store::cards::note_unopenable(tx, &damaged).await?;
+        }
+        Ok(opened)
+    }
+
     /// Takes cards that open. Damaged ones are taken out of stock on the way.
     pub(crate) async fn take_opened(&self, tx: &Tx, wants: &[Want]) -> Result<Taken, StoreError> {
         loop {

@@ -203,10 +203,14 @@ async fn answer_known(
         }
     }
     let cards: Vec<&Card> = again.iter().map(|(.., card)| *card).collect();
-    let opened = desk.open_cards(tx, &cards).await?;
+    let opened = desk.open_somebodys(tx, &cards).await?;
     for (asked, existing, card) in again {
-        let damaged = || StoreError::unreadable("a held card cannot be opened");
-        let details = opened.get(&card.card_id).cloned().ok_or_else(damaged)?;
+        // Of all others in the batch it is no concern. Nothing is taken back: who has seen the card before may still sell it.
+        let Some(details) = opened.get(&card.card_id).cloned() else {
+            let why = "product: the card held for this reservation is damaged; reserve under another id";
+            batch.refuse(asked.place, Reason::OutOfStock, why);
+            continue;
+        };
         let held_until = existing.held_until.unwrap_or(locked.now);
         let showing = Showing {
             declarations,

@@ -66,7 +66,8 @@ pub struct Product {
     /// How long a sold card can be printed again; 0 = never. Its secrets are shredded afterwards.
     #[serde(default = "default_reprint_days")]
     pub reprint_days: u32,
-    /// Whether a payer whose card was sold to another gets a new one by itself.
+    /// Whether a payer whose card was sold to another gets a new one by itself. Not with `reprint_days` 0: an answer that is lost
+    /// could not be repeated.
     #[serde(default, skip_serializing_if = "is_false")]
     pub replace_on_conflict: bool,
     /// The groups of terminals it is offered to; none = all.
@@ -198,6 +199,11 @@ impl Product {
             );
         }
         found.refuse_if(self.reprint_days > DAYS_MAX, "reprint_days", "must be at most 3650");
+        found.refuse_if(
+            self.replace_on_conflict && self.reprint_days == 0,
+            "replace_on_conflict",
+            "needs reprint_days: with 0 the card given in place of another is shredded at once",
+        );
         found.refuse_if(
             self.withdraw_days_before_expiry > DAYS_MAX,
             "withdraw_days_before_expiry",

@@ -345,6 +345,11 @@ fn everything_wrong_is_told_at_once() {
         ),
         (
             "low_stock = 50",
+            "replace_on_conflict = true\nreprint_days = 0",
+            "replace_on_conflict: needs reprint_days",
+        ),
+        (
+            "low_stock = 50",
             "receipt = \"{{ serial\"",
             "receipt: line 1: syntax error",
         ),

@@ -55,13 +55,48 @@ pub async fn report_faulty(
     let mut is = before;
     if before.may_become(CardState::Faulty) {
         is = CardState::Faulty;
-        tx.execute(
-            "UPDATE card SET state = 'faulty', updated_at = clock_timestamp() WHERE card_id = $1",
-            &[&card_id],
-        )
-        .await?;
+        set_faulty(tx, card_id).await?;
     }
     Ok(Reported::SetAside { was: before, is })
+}
+
+/// Who notes a card whose details do not open, and why.
+pub(super) const BY_WORKER: (&str, &str) = ("the cards worker", "its details do not open");
+
+/// Notes cards that are somebody's and whose details do not open: one that is not sold never comes back into stock, and the sale
+/// of one that is sold gets a case. A card that another transaction has locked is left for the next time it is asked for: whoever
+/// asks may hold locks of other cards, and waits for none.
+pub async fn note_unopenable(tx: &Tx, card_ids: &[i64]) -> Result<(), StoreError> {
+    let rows = tx
+        .query(
+            "SELECT card_id, state, reservation_id FROM card WHERE card_id = ANY($1) ORDER BY card_id FOR UPDATE SKIP LOCKED",
+            &[&card_ids],
+        )
+        .await?;
+    let (who, reason) = BY_WORKER;
+    for row in &rows {
+        let (card_id, state) = (row.get::<_, i64>(0), CardState::parse(row.get(1))?);
+        if !note(tx, &[card_id], who, reason).await? {
+            continue;
+        }
+        match (state, row.get::<_, Option<Uuid>>(2)) {
+            (CardState::Sold, Some(reservation)) => {
+                cases::open_faulty(tx, reservation, card_id, who).await?;
+            }
+            _ if state.may_become(CardState::Faulty) => set_faulty(tx, card_id).await?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+async fn set_faulty(tx: &Tx, card_id: i64) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE card SET state = 'faulty', updated_at = clock_timestamp() WHERE card_id = $1",
+        &[&card_id],
+    )
+    .await
+    .map(drop)
 }
 
 /// Notes cards as faulty. False = one of them was noted before.

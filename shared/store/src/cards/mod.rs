@@ -18,7 +18,7 @@ use crate::audit::{self, Act};
 use crate::{Store, StoreError, Tx};
 
 pub use expiring::{ExpiryRule, Withdrawn, withdraw_expiring};
-pub use faulty::{FaultyFilter, FaultyRow, Reported, list_faulty, report_faulty};
+pub use faulty::{FaultyFilter, FaultyRow, Reported, list_faulty, note_unopenable, report_faulty};
 pub use sales::{
     SaleFilter, SaleRow, SaleSum, Section, SerialRow, SumBy, sale_sums, sales_page, serials_page, settled,
 };
@@ -97,7 +97,8 @@ fn fields_of(stored: Option<Value>) -> Vec<(String, String)> {
 
 /// Takes those of these cards that are in stock and cannot be opened out of it: their rows are damaged, and no terminal can be given them.
 pub async fn mark_faulty(tx: &Tx, card_ids: &[i64]) -> Result<(), StoreError> {
-    faulty::note(tx, card_ids, "the cards worker", "its details do not open").await?;
+    let (who, reason) = faulty::BY_WORKER;
+    faulty::note(tx, card_ids, who, reason).await?;
     tx.execute(
         "UPDATE card SET state = 'faulty', updated_at = clock_timestamp() WHERE card_id = ANY($1) AND state = 'available'",
         &[&card_ids],

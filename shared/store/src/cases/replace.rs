@@ -5,9 +5,10 @@ use std::collections::HashMap;
 
 use domain::declaration::Product;
 use domain::ids::{ProductId, ReservationId, TerminalId};
+use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::cards::{BY_SERIAL, Want, day_in};
+use crate::cards::{BY_SERIAL, COLUMNS, Card, Want, card_of, day_in};
 use crate::reservations::{sell_instead, uuids};
 use crate::{StoreError, Tx, declarations};
 
@@ -39,13 +40,24 @@ pub(super) async fn give(
     serial: Option<&str>,
 ) -> Result<Given, StoreError> {
     let declared = declarations::product(tx, product).await?;
+    // A terminal gets this card by no answer but a reprint's; never printed, it would be sold and shredded unseen.
+    if declared.reprint_days == 0 {
+        return Err(StoreError::Changed(format!(
+            "no terminal could print another card of product {product}: its reprint_days is 0, so a sold card is never printed \
+             again; declare some days, or give the money back"
+        )));
+    }
     let missing = || {
         StoreError::Changed(match serial {
             Some(serial) => format!("card {serial} of product {product} is not in stock, or is worth another amount"),
             None => format!("no card of product {product} is left that is worth the same"),
         })
     };
-    let (card_id, serial) = take(tx, &declared, serial, instead_of).await?.ok_or_else(missing)?;
+    // Columns are named: operators may not read sealed details, not even to skip.
+    let columns = "card.card_id, card.serial";
+    let row = take(tx, &declared, serial, instead_of, columns).await?;
+    let row = row.ok_or_else(missing)?;
+    let (card_id, serial) = (row.get(0), row.get(1));
     let reservation_id = ReservationId::from_uuid(Uuid::now_v7());
     let instead_of = ReservationId::from_uuid(instead_of);
     let sold = sell_instead(tx, reservation_id, instead_of, card_id, None).await?;
@@ -81,20 +93,25 @@ fn lists(want: &Want) -> Vec<(String, &'static str)> {
     lists
 }
 
-/// Locks one card that could be reserved now and is worth what the sale's was. Columns are named: operators may not read
-/// sealed details, not even to skip.
+/// Locks the next card of the product that could be reserved now and is worth what this sale's was.
+pub async fn take_for(tx: &Tx, product: &Product, instead_of: ReservationId) -> Result<Option<Card>, StoreError> {
+    let row = take(tx, product, None, instead_of.as_uuid(), COLUMNS).await?;
+    row.map(|row| card_of(&row, 0)).transpose()
+}
+
 async fn take(
     tx: &Tx,
     product: &Product,
     serial: Option<&str>,
     instead_of: Uuid,
-) -> Result<Option<(i64, String)>, StoreError> {
+    columns: &str,
+) -> Result<Option<Row>, StoreError> {
     let want = Want::of(product, 1);
     let worth = product.face_value.minor();
     let today = day_in("$6::text");
     for (which, order) in lists(&want) {
         let sql = format!(
-            "SELECT card.card_id, card.serial FROM card
+            "SELECT {columns} FROM card
              WHERE card.product_id = $1 AND card.state = 'available' AND {which}
                AND (card.expires_on IS NULL OR card.expires_on >= (SELECT {today} + $3::int))
                AND coalesce(card.face_value, $4::bigint) = (SELECT face_value FROM reservation WHERE reservation_id = $5)
@@ -114,8 +131,8 @@ async fn take(
                 ],
             )
             .await?;
-        if let Some(row) = row {
-            return Ok(Some((row.get(0), row.get(1))));
+        if row.is_some() {
+            return Ok(row);
         }
     }
     Ok(None)
@@ -139,6 +156,6 @@ pub async fn last_replacements(
             &[&uuids(ids)],
         )
         .await?;
-    let id = |row: &tokio_postgres::Row, at: usize| ReservationId::from_uuid(row.get(at));
+    let id = |row: &Row, at: usize| ReservationId::from_uuid(row.get(at));
     Ok(rows.iter().map(|row| (id(row, 0), id(row, 1))).collect())
 }

@@ -103,9 +103,9 @@ pub async fn ask_show(store: &Store, show: &Show<'_>) -> Result<Asked, StoreErro
     })
 }
 
-/// Withdraws unsold cards, those that expire first to begin with, and asks for their file, in one transaction. Asked for
-/// with the same words while the file was not fetched, it is the same return with the same cards, and is worked off again
-/// where it was refused or its file is gone.
+/// Withdraws unsold cards, those that expire first to begin with, and asks for a file of them and of those withdrawn before, in
+/// one transaction. Asked for with the same words while the file was not fetched, it is the same return with the same cards, and
+/// is worked off again where it was refused or its file is gone.
 pub async fn ask_return(store: &Store, wanted: &Return<'_>) -> Result<Asked, StoreError> {
     let asked = json!({
         "expiring_before": wanted.expiring_before, "count": wanted.count, "fresh_only": wanted.fresh_only,
@@ -139,8 +139,8 @@ pub async fn ask_return(store: &Store, wanted: &Return<'_>) -> Result<Asked, Sto
         });
     }
     let disclosure_id = Uuid::now_v7();
-    let cards = withdraw(&tx, wanted, disclosure_id).await?;
-    if cards == 0 {
+    let listed = withdraw(&tx, wanted, disclosure_id).await?;
+    if listed.all == 0 {
         return Err(StoreError::Changed(format!(
             "product {} has no unsold card of this kind",
             wanted.product
@@ -155,7 +155,7 @@ pub async fn ask_return(store: &Store, wanted: &Return<'_>) -> Result<Asked, Sto
         reason: wanted.reason,
         asked,
         who: wanted.who,
-        cards,
+        cards: listed.all,
     };
     let (total, currency) = insert(&tx, &new).await?;
     let act = Act {
@@ -166,8 +166,8 @@ pub async fn ask_return(store: &Store, wanted: &Return<'_>) -> Result<Asked, Sto
         reason: Some(wanted.reason),
         before: Some(new.asked.clone()),
         after: Some(json!({
-            "product": wanted.product.as_str(), "withdrawn": cards, "total": total, "currency": currency,
-            "recipients": wanted.recipients,
+            "product": wanted.product.as_str(), "cards": listed.all, "withdrawn": listed.withdrawn, "total": total,
+            "currency": currency, "recipients": wanted.recipients,
         })),
     };
     audit::record(&tx, &act).await?;
@@ -178,22 +178,37 @@ pub async fn ask_return(store: &Store, wanted: &Return<'_>) -> Result<Asked, Sto
     })
 }
 
-/// Cards that somebody is just taking are passed over.
-async fn withdraw(tx: &Tx, wanted: &Return<'_>, disclosure_id: Uuid) -> Result<i64, StoreError> {
+/// How many cards a return has.
+struct Listed {
+    all: i64,
+    /// Of those, the ones that it took out of stock; the others were out before.
+    withdrawn: i64,
+}
+
+/// Lists unsold cards: those in stock, which are withdrawn, and those that were withdrawn before, since they ran out of date or an
+/// operator said so, unless an earlier return has them, or a payer. Cards that somebody is just taking are passed over.
+async fn withdraw(tx: &Tx, wanted: &Return<'_>, disclosure_id: Uuid) -> Result<Listed, StoreError> {
     tx.query(LONG, &[]).await?;
-    let withdrawn = tx
-        .execute(
+    let row = tx
+        .query_one(
             "WITH picked AS (
-                 SELECT card_id FROM card WHERE product_id = $1 AND state = 'available'
+                 SELECT card_id, pos, state FROM card
+                 WHERE product_id = $1 AND (state = 'available' OR state = 'withdrawn'
+                        AND NOT EXISTS (SELECT FROM disclosure_card d WHERE d.card_id = card.card_id AND d.returned)
+                        AND NOT EXISTS (SELECT FROM reservation r WHERE r.card_id = card.card_id
+                                           AND r.state IN ('held', 'lapsed')))
                     AND ($2::date IS NULL OR expires_on < $2) AND (NOT $3 OR NOT exposed)
-                 ORDER BY expires_on NULLS LAST, pos LIMIT $4 FOR UPDATE SKIP LOCKED
+                 ORDER BY expires_on NULLS LAST, pos LIMIT $4 FOR UPDATE OF card SKIP LOCKED
              ),
              withdrawn AS (
                  UPDATE card SET state = 'withdrawn', updated_at = clock_timestamp()
-                 WHERE card_id = ANY(ARRAY(SELECT card_id FROM picked)) RETURNING card_id, pos
+                 WHERE card_id = ANY(ARRAY(SELECT card_id FROM picked WHERE state = 'available')) RETURNING card_id
+             ),
+             listed AS (
+                 INSERT INTO disclosure_card (disclosure_id, n, card_id, returned)
+                 SELECT $5, row_number() OVER (ORDER BY pos), card_id, true FROM picked RETURNING card_id
              )
-             INSERT INTO disclosure_card (disclosure_id, n, card_id, returned)
-             SELECT $5, row_number() OVER (ORDER BY pos), card_id, true FROM withdrawn",
+             SELECT (SELECT count(*) FROM listed), (SELECT count(*) FROM withdrawn)",
             &[
                 &wanted.product.as_str(),
                 &wanted.expiring_before,
@@ -203,7 +218,10 @@ async fn withdraw(tx: &Tx, wanted: &Return<'_>, disclosure_id: Uuid) -> Result<i
             ],
         )
         .await?;
-    Ok(i64::try_from(withdrawn).unwrap_or(i64::MAX))
+    Ok(Listed {
+        all: row.get(0),
+        withdrawn: row.get(1),
+    })
 }
 
 struct New<'a> {

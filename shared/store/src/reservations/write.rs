@@ -1,6 +1,9 @@
-//! Writing what a batch of sales and releases came to: one statement per table.
+//! Writing what a batch of sales and releases came to: one statement per table, and one more where a card that was let go in
+//! the batch was sold in it.
 
-use domain::card::{CardState, CaseKind, ReservationState};
+use std::borrow::Cow;
+
+use domain::card::{CardState, CaseKind};
 use domain::ids::ReservationId;
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -35,7 +38,10 @@ pub struct Case {
 /// Everything a batch came to.
 #[derive(Debug, Default)]
 pub struct Written<'a> {
-    /// Reservations that changed, as they are now.
+    /// Reservations that let go of a card which another one has bought, as they were then. One that was paid for after that is
+    /// among the others as well.
+    pub let_go: Vec<Cow<'a, Reservation>>,
+    /// The other reservations that changed, as they are now.
     pub reservations: Vec<&'a Reservation>,
     /// Cards that changed, as they are now.
     pub cards: Vec<CardChange>,
@@ -43,12 +49,12 @@ pub struct Written<'a> {
 
 /// Writes what a batch came to. The caller holds the locks on all of it.
 pub async fn write(tx: &Tx, written: &Written<'_>) -> Result<(), StoreError> {
-    // A card has one reservation that holds or has bought it, at every moment: the old holder goes first.
-    let is_superseded = |changed: &&&Reservation| changed.state == ReservationState::Superseded;
-    let (first, then): (Vec<&Reservation>, Vec<&Reservation>) = written.reservations.iter().partition(is_superseded);
-    for changed in [first, then] {
+    // A card has one reservation that holds or has bought it, at every moment: the old holder goes first. Its two moves, where
+    // it was paid for after all, are two rows of the model, and the schema knows no one move from the first to the last.
+    let first: Vec<&Reservation> = written.let_go.iter().map(AsRef::as_ref).collect();
+    for changed in [&first, &written.reservations] {
         if !changed.is_empty() {
-            update_reservations(tx, &changed).await?;
+            update_reservations(tx, changed).await?;
         }
     }
     if !written.cards.is_empty() {

@@ -43,18 +43,9 @@ impl Model<'_> {
 
     /// The reservation ends, and its card, if it was only held, comes back.
     fn give_back(&mut self, id: ReservationId) {
-        let now = self.locked.now;
-        let Some(reservation) = self.locked.reservations.get_mut(&id) else {
-            return;
-        };
-        reservation.state = ReservationState::Released;
-        reservation.ended_at = Some(now);
-        reservation.ended_by = Some("release".into());
-        self.changed.insert(id);
-        let Some(card) = reservation
-            .card_id
-            .and_then(|card_id| self.locked.cards.get_mut(&card_id))
-        else {
+        self.let_go(id, ReservationState::Released);
+        let card_id = self.locked.reservations.get(&id).and_then(|found| found.card_id);
+        let Some(card) = card_id.and_then(|card_id| self.locked.cards.get_mut(&card_id)) else {
             return;
         };
         if matches!(card.state, CardState::Reserved | CardState::Lapsed) {

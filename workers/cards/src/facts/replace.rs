@@ -132,34 +132,76 @@ async fn give(
         return Ok(());
     }
     let mut taken = desk.take_opened(tx, &wants).await?;
+    let mut others = Vec::new();
     for (conflict, product) in entitled {
         let Some((card, details)) = taken.get_mut(&product).and_then(Vec::pop) else {
-            continue;
-        };
-        let Some(reservation) = model.locked.reservations.get(&conflict) else {
             continue;
         };
         let Some(declared) = model.declarations.products.get(&product) else {
             continue;
         };
-        // A card of another value is no replacement; this one stays in stock, and the case with the operator.
         let worth = card.face_value.unwrap_or(declared.value.face_value.minor());
-        if reservation.face_value != Some(worth) {
-            continue;
+        let paid_for = model
+            .locked
+            .reservations
+            .get(&conflict)
+            .and_then(|found| found.face_value);
+        if paid_for == Some(worth) {
+            let id = sell(tx, model, conflict, &card, batch).await?;
+            instead.insert(conflict, Instead { id, card, details });
+        } else {
+            others.push((conflict, &*declared.value));
         }
-        let id = ReservationId::random();
-        reservations::sell_instead(tx, id, conflict, card.card_id, reservation.ended_at).await?;
-        batch.tell(CardEvent::Sold, &told(id, reservation, &card));
-        model
-            .cases
-            .iter_mut()
-            .filter(|case| case.reservation_id == conflict)
-            .for_each(|case| {
-                case.replacement = Some(id);
-            });
-        instead.insert(conflict, Instead { id, card, details });
+    }
+    // A card of another value is no replacement: that one stays in stock, and the next of the right value is looked for. Only
+    // now, when all that were taken for others are sold.
+    for (conflict, product) in others {
+        if let Some((card, details)) = take_for(desk, tx, product, conflict).await? {
+            let id = sell(tx, model, conflict, &card, batch).await?;
+            instead.insert(conflict, Instead { id, card, details });
+        }
     }
     Ok(())
+}
+
+/// The next card that is worth what was paid for, and opens. None = the case is left to an operator.
+async fn take_for(
+    desk: &Desk,
+    tx: &Tx,
+    product: &Product,
+    conflict: ReservationId,
+) -> Result<Option<(Card, Details)>, StoreError> {
+    while let Some(card) = store::cases::take_for(tx, product, conflict).await? {
+        let mut opened = desk.open_cards(tx, &[&card]).await?;
+        match opened.remove(&card.card_id) {
+            Some(details) => return Ok(Some((card, details))),
+            None => store::cards::mark_faulty(tx, &[card.card_id]).await?,
+        }
+    }
+    Ok(None)
+}
+
+/// Sells a card to the payer of a conflict. Under which reservation.
+async fn sell(
+    tx: &Tx,
+    model: &mut Model<'_>,
+    conflict: ReservationId,
+    card: &Card,
+    batch: &mut Batch,
+) -> Result<ReservationId, StoreError> {
+    let unknown = || StoreError::unreadable("a conflict that is not among what was locked");
+    let reservation = model.locked.reservations.get(&conflict).ok_or_else(unknown)?;
+    let id = ReservationId::random();
+    reservations::sell_instead(tx, id, conflict, card.card_id, reservation.ended_at).await?;
+    batch.tell(CardEvent::Sold, &told(id, reservation, card));
+    model
+        .cases
+        .iter_mut()
+        .filter(|case| case.reservation_id == conflict)
+        .for_each(|case| {
+            case.replacement = Some(id);
+        });
+    Ok(id)
 }
 
 /// The product of a conflict, if it replaces cards by itself.

@@ -139,14 +139,7 @@ impl Model<'_> {
     }
 
     fn supersede(&mut self, other: ReservationId, by: ReservationId, batch: &mut Batch) {
-        let now = self.locked.now;
-        let Some(reservation) = self.locked.reservations.get_mut(&other) else {
-            return;
-        };
-        reservation.state = ReservationState::Superseded;
-        reservation.ended_at = Some(now);
-        reservation.ended_by = Some("superseded".into());
-        self.changed.insert(other);
+        self.let_go(other, ReservationState::Superseded);
         if let Some(mut item) = self.item(other) {
             item.other_reservation_id = Some(by);
             batch.tell(CardEvent::Superseded, &item);

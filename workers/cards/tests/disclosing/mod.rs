@@ -3,6 +3,7 @@
 mod again;
 mod issuer;
 mod replaced;
+mod withdrawn;
 
 use age::x25519::Identity;
 use cards::disclosure::{Answered, work_one};

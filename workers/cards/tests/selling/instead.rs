@@ -74,7 +74,7 @@ impl Stand {
     }
 
     /// All that must hold of cards, but for the audit rows that the commands write.
-    async fn holds(&self) {
+    pub(super) async fn holds(&self) {
         let findings = store::invariants::check_all(&self.store).await.unwrap();
         let broken: Vec<_> = findings
             .iter()
@@ -113,6 +113,31 @@ async fn a_card_worth_another_amount_is_given_to_nobody() {
         .sql("UPDATE card SET face_value = 20000 WHERE serial = 'q-1'")
         .await;
     assert_eq!(stand.given("conflict").await, "q-1");
+    stand.holds().await;
+    stand.end().await;
+}
+
+#[tokio::test]
+async fn a_card_worth_the_same_is_found_behind_others() {
+    let stand = stand_that_replaces().await;
+    stand.stock("p", 1).await;
+    stand.sql("UPDATE card SET face_value = 20000").await;
+    let first = stand.sold_to_another().await;
+    let rows: String = (1..=4).map(|at| format!("q-{at},{}\n", digits(10 + at))).collect();
+    stand.import("p", &format!("serial,pin\n{rows}")).await;
+    stand
+        .sql("UPDATE card SET face_value = 20000 WHERE serial IN ('q-3', 'q-4')")
+        .await;
+    stand
+        .sql("UPDATE card SET sealed = set_byte(sealed, 30, get_byte(sealed, 30) # 1) WHERE serial = 'q-3'")
+        .await;
+    let conflict = stand.one(sell(first)).await;
+    assert_eq!(conflict["replacement"]["card"]["serial"], "q-4", "{conflict}");
+    let left = "SELECT serial || ' ' || state FROM card WHERE serial LIKE 'q-%' ORDER BY serial";
+    assert_eq!(
+        stand.sql(left).await,
+        ["q-1 available", "q-2 available", "q-3 faulty", "q-4 sold"]
+    );
     stand.holds().await;
     stand.end().await;
 }
@@ -166,6 +191,23 @@ async fn of_a_card_given_for_nothing_no_more_goes_back_than_its_price() {
         (stand.refund("faulty").await, stand.refund("surplus").await),
         (10_000, 50)
     );
+    stand.holds().await;
+    stand.end().await;
+}
+
+#[tokio::test]
+async fn no_card_is_given_that_no_terminal_could_print() {
+    let stand = Stand::new().await;
+    stand.product("p", json!({"reprint_days": 0})).await;
+    stand.stock("p", 2).await;
+    stand.sold_for(10_000).await;
+    assert!(matches!(stand.report_faulty("p-1").await, Reported::Sold { .. }));
+    for serial in [None, Some("p-2")] {
+        let refused = stand.resolve("faulty", Wanted::Replace, serial).await.unwrap_err();
+        assert!(refused.to_string().contains("its reprint_days is 0"), "{refused}");
+    }
+    assert_eq!(stand.counts("p").await, [1, 0, 0, 0, 1]);
+    assert_eq!(stand.refund("faulty").await, 10_000);
     stand.holds().await;
     stand.end().await;
 }

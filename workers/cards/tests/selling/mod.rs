@@ -1,8 +1,10 @@
 //! The life of cards and reservations, in every order.
 
+mod damaged;
 mod faulty;
 mod instead;
 mod low;
+mod moves;
 mod reissue;
 
 use serde_json::{Value, json};
