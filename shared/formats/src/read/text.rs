@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use csv::ReaderBuilder;
+use csv::{ReaderBuilder, StringRecord};
 use domain::declaration::{Align, HEAD_NAMES};
 use domain::money::parse_major;
 
@@ -121,38 +121,65 @@ pub(super) fn delimited(reading: &Reading<'_>, bytes: &[u8]) -> Result<Received,
         .has_headers(false)
         .flexible(true)
         .from_reader(joined.as_bytes());
-    let mut places: Option<Vec<Option<usize>>> = None;
+    let mut header: Option<Header> = None;
     let mut lines = Vec::new();
     for record in rows.records() {
         let record = record.map_err(|error| ReadError::Malformed(error.to_string()))?;
         let line = body.first + record.position().map_or(0, |at| at.line() - 1);
-        if layout.names && places.is_none() {
-            let place = |column: &Column| record.iter().position(|name| name == column.name);
-            places = Some(layout.columns.iter().map(place).collect());
+        // What follows a quote that nobody closed would be missing without a word.
+        if record.iter().any(|cell| cell.contains('\n')) {
+            let why = "a quoted cell goes on in the next line; is its quote closed?";
+            return Err(ReadError::Malformed(format!("line {line}: {why}")));
+        }
+        if layout.names && header.is_none() {
+            header = Some(Header::of(&record, &layout.columns));
             continue;
         }
         if record.iter().all(str::is_empty) {
             continue;
         }
-        let cells: Vec<&str> = match &places {
-            Some(places) => places
-                .iter()
-                .map(|place| place.and_then(|at| record.get(at)).unwrap_or_default())
-                .collect(),
-            None => record.iter().collect(),
-        };
-        let payment = if places.is_none() && record.len() != layout.columns.len() {
-            Err(format!(
-                "has {} columns where the layout has {}",
-                record.len(),
-                layout.columns.len()
-            ))
-        } else {
-            reading.payment(&cells)
-        };
+        let payment = cells(&record, header.as_ref(), layout.columns.len());
+        let payment = payment.and_then(|cells| reading.payment(&cells));
         lines.push(Line { line, payment });
     }
     received(reading, "trailer", &body.told, lines)
+}
+
+/// A first line with the names of its columns.
+struct Header {
+    /// Where each column of the layout stands.
+    places: Vec<Option<usize>>,
+    /// How many columns there are, also such as the layout does not have.
+    len: usize,
+}
+
+impl Header {
+    fn of(record: &StringRecord, columns: &[Column]) -> Self {
+        let place = |column: &Column| record.iter().position(|name| name == column.name);
+        Self {
+            places: columns.iter().map(place).collect(),
+            len: record.len(),
+        }
+    }
+}
+
+/// The cells of a line in the order of the layout. One with more of them than the header has names is not read: which of them is
+/// one too many nobody can say, and the others would be taken for what they are not.
+fn cells<'r>(record: &'r StringRecord, header: Option<&Header>, columns: usize) -> Result<Vec<&'r str>, String> {
+    let Some(header) = header else {
+        let is_whole = record.len() == columns;
+        let why = || format!("has {} columns where the layout has {columns}", record.len());
+        return is_whole.then(|| record.iter().collect()).ok_or_else(why);
+    };
+    if record.iter().skip(header.len).any(|cell| !cell.is_empty()) {
+        return Err(format!(
+            "has {} columns where the header has {}",
+            record.len(),
+            header.len
+        ));
+    }
+    let cell = |place: &Option<usize>| place.and_then(|at| record.get(at)).unwrap_or_default();
+    Ok(header.places.iter().map(cell).collect())
 }
 
 pub(super) fn fixed(reading: &Reading<'_>, bytes: &[u8]) -> Result<Received, ReadError> {

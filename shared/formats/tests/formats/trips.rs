@@ -39,6 +39,22 @@ fn what_is_written_is_read_back() {
 }
 
 #[test]
+fn a_quote_that_nobody_closed_swallows_no_lines() {
+    let names = "number;paid_at;account;amount;purpose\n";
+    let line = |number: u32, purpose: &str| format!("{number};2026-11-23 10:02:11;77;150.00;{purpose}\n");
+    let csv = layout("format = \"csv\"");
+    let file = format!("{names}{}{}", line(1, "\"Ромашка"), line(2, "ok"));
+    let why = csv.read(file.as_bytes(), rub()).unwrap_err().to_string();
+    assert!(why.contains("line 2") && why.contains("is its quote closed?"), "{why}");
+    // Nor is a line read that is longer than its header: the amount may be another column's.
+    let file = format!("{names}{}{}", line(1, "a;b"), line(2, ";;"));
+    let read = csv.read(file.as_bytes(), rub()).unwrap();
+    let why = read.lines[0].payment.as_ref().unwrap_err();
+    assert_eq!(why, "has 6 columns where the header has 5");
+    assert!(!matches!(&read.lines[1].payment, Err(why) if why.contains("columns")));
+}
+
+#[test]
 fn a_line_that_is_no_payment_is_named_and_the_others_are_read() {
     let qiwi = layout("format = \"qiwi\"");
     let file = "buh@example.org\n\n1\t23.11.2026\t10:02:11\t77\t150.00\n2\t23.11.2026\t10:02:11\t78\t150.005\n3\t32.11.2026\t10:02:11\t79\t1\n4\t23.11.2026\t80\t1.00\nTotal:\t4\t302.00\n";

@@ -160,10 +160,7 @@ pub struct Forgone<'a> {
 pub async fn forgo(tx: &Tx, wanted: &Forgone<'_>) -> Result<bool, StoreError> {
     let register = wanted.register;
     let before = lock(tx, register).await?;
-    let others = before
-        .iter()
-        .filter(|(recipient, state)| recipient != wanted.recipient && state != "forgone");
-    if others.count() == 0 {
+    if !others_get_it(tx, wanted).await? {
         return Err(StoreError::Changed(format!(
             "{} is the only recipient of register {register} that is left",
             wanted.recipient
@@ -202,6 +199,19 @@ pub async fn forgo(tx: &Tx, wanted: &Forgone<'_>) -> Result<bool, StoreError> {
     )
     .await?;
     Ok(mailed)
+}
+
+/// Whether somebody else is left whom the register is for. Whoever was mailed a copy on demand is not.
+async fn others_get_it(tx: &Tx, wanted: &Forgone<'_>) -> Result<bool, StoreError> {
+    let row = tx
+        .query_one(
+            "SELECT EXISTS (SELECT FROM mailing m JOIN register r USING (register_id)
+                 WHERE register_id = $1 AND recipient <> $2 AND m.state <> 'forgone'
+                   AND (again = 0 OR first_sent_at IS NOT NULL OR recipient = ANY(mail_to)))",
+            &[&wanted.register.as_uuid(), &wanted.recipient],
+        )
+        .await?;
+    Ok(row.get(0))
 }
 
 /// The register, and its mailings (recipient and state), which no mailer takes meanwhile.

@@ -9,7 +9,8 @@ use serde_json::json;
 use crate::audit::{self, Act};
 use crate::{Store, StoreError, Tx};
 
-/// Lets all files of a register be mailed again, to its own recipients or to one address. Returns how many mails that makes.
+/// Lets all files of a register be mailed again, to its own recipients or to one address. Its own are those who got it or are to get
+/// it: whom an operator put in the place of another, and not whom he gave up. Returns how many mails that makes.
 /// Refused while it has no file, and while a mail to the same address is still under way: asked twice at once, it is done
 /// once.
 pub async fn mail_again(store: &Store, register: RegisterId, to: Option<&str>, who: &str) -> Result<u64, StoreError> {
@@ -52,7 +53,12 @@ async fn let_go(tx: &Tx, register: RegisterId, to: Option<&str>) -> Result<Mails
     let refused = |why: String| StoreError::Changed(format!("register {register} {why}"));
     let found = tx
         .query_opt(
-            "SELECT state, built_at IS NOT NULL, mail_to FROM register WHERE register_id = $1 FOR UPDATE",
+            "SELECT state, built_at IS NOT NULL, coalesce((
+                 SELECT array_agg(recipient ORDER BY array_position(mail_to, recipient), recipient)
+                 FROM (SELECT DISTINCT recipient FROM mailing m
+                       WHERE m.register_id = r.register_id AND m.state <> 'forgone'
+                         AND (m.again = 0 OR m.first_sent_at IS NOT NULL OR m.recipient = ANY(mail_to))) own), mail_to)
+             FROM register r WHERE register_id = $1 FOR UPDATE",
             &[&register.as_uuid()],
         )
         .await?;

@@ -5,6 +5,7 @@ use runtime::courier::{Courier, Done};
 use serde_json::json;
 use store::StoreError;
 use store::mailings::{self, Forgone};
+use store::registers;
 
 use crate::stand::{LONG, Stand, assert_same, carry, on_stand, wanted, with_register};
 
@@ -151,7 +152,37 @@ async fn a_recipient_can_be_forgone_but_not_the_last_one() {
         let last = forgo(&stand, "gone@example.org").await.unwrap_err();
         assert!(last.to_string().contains("only recipient"), "{last}");
         assert_eq!(stand.register_state().await, "failed");
+        // Somebody looks at it: it is for nobody else all the same.
+        let me = Some("anna@ours.example");
+        registers::mail_again(&stand.store, stand.register, me, "anna")
+            .await
+            .unwrap();
+        stand.round().await;
+        assert!(forgo(&stand, "gone@example.org").await.is_err());
     })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_mailed_again_goes_to_whom_it_is_for_now() {
+    on_stand(
+        &["left@example.org", "old@example.org", "a@example.org"],
+        LONG,
+        |stand| async move {
+            for address in ["left@example.org", "old@example.org"] {
+                stand.server.refuse_recipient(address, 550);
+            }
+            stand.round().await;
+            forgo(&stand, "left@example.org").await.unwrap();
+            let instead = Some("new@example.org");
+            stand.requeue(Some("old@example.org"), instead).await.unwrap();
+            stand.round().await;
+            assert_eq!(stand.register_state().await, "mailed at");
+            let again = registers::look_at_mail_again(&stand.store, stand.register, None).await;
+            let to = ["a@example.org", "new@example.org"].map(str::to_owned);
+            assert_eq!(again.unwrap(), (2, to.to_vec()));
+        },
+    )
     .await;
 }
 
