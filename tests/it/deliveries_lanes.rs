@@ -147,21 +147,31 @@ async fn a_lane_held_back_stays_so_whatever_is_declared() {
 #[tokio::test]
 async fn a_payee_that_turns_out_to_credit_twice_is_asked_and_not_paid_again() {
     let (world, payee) = provider("idempotent = true\nretry_seconds = [600]").await;
-    payee.script(Verb::Pay, [Behaviour::status(500).after_credit()]);
-    let (id, number) = pay(&world).await;
-    world.reaches(&id, "waiting").await;
+    payee.always(Verb::Pay, Behaviour::status(500).after_credit());
+    let ((id, number), (requeued, _)) = (pay(&world).await, pay(&world).await);
+    for id in [&id, &requeued] {
+        world.reaches(id, "waiting").await;
+    }
+    // As an operator's requeue leaves one that is unknown, while its payee is down.
+    world
+        .sql(&format!(
+            "UPDATE payment SET state = 'unknown' WHERE payment_id = '{requeued}'"
+        ))
+        .await;
     let mut events = world.listen("payment.unknown").await;
     let credits_twice = internet_provider(&payee.url(), "idempotent = false\nretry_seconds = [600]");
     let files = Files::new();
     let told = done(&world, &["payees", "apply", &files.write("isp.toml", &credits_twice)]).await;
     assert!(
-        told.stderr.contains("1 payments that may have been credited"),
+        told.stderr.contains("2 payments that may have been credited"),
         "{told:?}"
     );
     events.item("payment.unknown", "payment_id", &id).await;
     world.hurry().await;
-    world.reaches(&id, "delivered").await;
-    assert_eq!((payee.requests_of(Verb::Pay).len(), payee.credits(&number)), (1, 1));
+    for id in [&id, &requeued] {
+        world.reaches(id, "delivered").await;
+    }
+    assert_eq!((payee.requests_of(Verb::Pay).len(), payee.credits(&number)), (2, 1));
 }
 
 #[tokio::test]

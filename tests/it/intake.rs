@@ -153,22 +153,6 @@ async fn a_discarded_payment_leaves_its_id_refused() {
 }
 
 #[tokio::test]
-async fn what_was_parked_and_then_accepted_is_not_discarded() {
-    let world = utility().await;
-    let payment = with(utility_payment(&new_id()), "payee", json!("late"));
-    assert_eq!(
-        world.tell("payment.accepted", &payment).await["reason"],
-        "unknown_payee"
-    );
-    world.payee(&UTILITY.replace("gorvodokanal", "late")).await;
-    assert_eq!(world.tell("payment.accepted", &payment).await["outcome"], "accepted");
-    let rows = parked::list(&world.context.store, &Filter::default()).await.unwrap();
-    let tx = world.context.store.begin().await.unwrap();
-    let error = parked::discard(&tx, rows[0].parked_id, "test", "paid back in cash").await;
-    assert!(error.unwrap_err().to_string().contains("was accepted"));
-}
-
-#[tokio::test]
 async fn every_rule_of_the_payee_names_the_member_at_fault() {
     let world = utility().await;
     let payment = || utility_payment(&new_id());

@@ -47,6 +47,7 @@ mod intake;
 mod invariants;
 mod lanes;
 mod listener;
+mod parked;
 mod places;
 mod promises;
 mod reconciliation;

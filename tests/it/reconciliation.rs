@@ -251,6 +251,11 @@ async fn what_was_credited_on_one_day_and_known_on_the_next_is_missing_on_neithe
         let looked = reconcile_file(&world, from, to, file, &[]).await;
         assert_eq!(looked.code, Some(0), "{looked:?}");
     }
+    // A later list of that day does not have it any more.
+    for (from, to, code) in [(days[0], days[1], 0), (days[1], days[2], 1)] {
+        let looked = reconcile_file(&world, from, to, &second, &[]).await;
+        assert_eq!(looked.code, Some(code), "{looked:?}");
+    }
     // The payee's day itself, without it: what an earlier list of that day had is no excuse.
     world
         .sql("UPDATE payment SET delivered_at = '2026-11-01T20:59:30Z'")

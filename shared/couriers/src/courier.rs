@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use domain::declaration::Payee;
-use domain::delivery::Ending;
+use domain::delivery::{Ending, Verdict};
 use domain::limits::BATCH_MAX;
 use runtime::courier::{Claim, Courier, Done, LaneDue, Wanted};
 use runtime::{Context, Nudge};
@@ -117,27 +117,38 @@ impl<G: Gateway> Courier for Payments<G> {
     }
 
     async fn record(&self, done: &[Done<Job, Report>]) -> Result<(), StoreError> {
-        // What may have been credited is repeated or not as the payee is declared now, and not as it was when the call began.
-        let unsure = |Done { report, .. }: &Done<Job, Report>| matches!(report.told.ending, Ending::Maybe { .. });
-        let current = match done.iter().any(unsure) {
-            true => Some(self.context.declarations().await?),
-            false => None,
+        // What is sent again is sent as the payee is declared now, and not as it was when the call began. The common ends, which
+        // leave nothing to be sent, cost no look for that.
+        let declarations = match done.iter().all(|Done { report, .. }| leaves_nothing(&report.told)) {
+            true => self.context.declarations_just_read().await?,
+            false => self.context.declarations().await?,
         };
-        let declared = |job: &Job| Some(current.as_ref()?.payees.get(&job.payee.id)?.value.clone());
+        let declared = |job: &Job| Some(declarations.payees.get(&job.payee.id)?.value.clone());
         let payees: Vec<_> = done
             .iter()
             .map(|Done { job, .. }| declared(job).unwrap_or_else(|| job.payee.clone()))
             .collect();
+        let is_idempotent = |payee: &Payee| payee.online().is_some_and(|online| online.idempotent);
         let ended: Vec<_> = done
             .iter()
             .zip(&payees)
             .map(|(Done { job, report }, payee)| Ended {
                 attempt_id: job.claimed.attempt_id,
                 payee,
+                doubtful: is_idempotent(&job.payee) && !is_idempotent(payee),
                 request: report.request.as_deref(),
                 told: &report.told,
             })
             .collect();
         record::record(&self.context, &ended).await
     }
+}
+
+/// The payee has said how the payment ended.
+fn leaves_nothing(told: &Told) -> bool {
+    use Verdict as V;
+    matches!(
+        told.ending,
+        Ending::Answered(V::Accepted | V::AlreadyAccepted | V::Refused)
+    )
 }

@@ -60,6 +60,7 @@ async fn close_one(context: &Context, declarations: &Declarations, expired: &Exp
     let ended = Ended {
         attempt_id: *attempt_id,
         payee: &declared.value,
+        doubtful: false,
         request: None,
         told: &Told::vanished(),
     };

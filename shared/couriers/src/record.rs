@@ -22,7 +22,10 @@ use crate::told::Told;
 /// A call that has ended.
 pub(crate) struct Ended<'a> {
     pub(crate) attempt_id: AttemptId,
+    /// As it is declared now.
     pub(crate) payee: &'a Payee,
+    /// It credited a number once when the call began, and does not any more.
+    pub(crate) doubtful: bool,
     pub(crate) request: Option<&'a str>,
     pub(crate) told: &'a Told,
 }
@@ -137,15 +140,19 @@ impl Decided<'_> {
 /// None when there is nothing to write.
 fn decide<'a>(locked: &'a Locked, ended: &'a Ended<'a>) -> Option<Decided<'a>> {
     let change = if locked.open {
-        Some(closed(locked, &ended.payee.online()?, ended.told))
+        Some(closed(locked, &ended.payee.online()?, ended))
     } else {
         late(locked, ended.told)?
     };
     Some(Decided { locked, ended, change })
 }
 
-fn closed(locked: &Locked, online: &Online<'_>, told: &Told) -> Change {
-    let plan = plan(locked, online, told);
+fn closed(locked: &Locked, online: &Online<'_>, ended: &Ended<'_>) -> Change {
+    let told = ended.told;
+    let mut plan = plan(locked, online, told);
+    if ended.doubtful {
+        plan = delivery::doubted(plan, locked.payment.state, online.offers_status);
+    }
     Change {
         state: plan.state,
         next: plan.next,

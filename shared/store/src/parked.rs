@@ -263,10 +263,6 @@ pub async fn discard(tx: &Tx, parked_id: Uuid, by: &str, reason: &str) -> Result
         )
         .await?;
     changed_one(changed)?;
-    if was_accepted_since(tx, parked_id).await? {
-        let why = "its payment came again and was accepted: put it back, and it is answered as that";
-        return Err(StoreError::Changed(why.into()));
-    }
     tx.execute(
         "INSERT INTO payment_identity (payment_id, disposition)
          SELECT payment_id, 'settled' FROM parked WHERE parked_id = $1 AND payment_id IS NOT NULL
@@ -275,6 +271,11 @@ pub async fn discard(tx: &Tx, parked_id: Uuid, by: &str, reason: &str) -> Result
         &[&parked_id],
     )
     .await?;
+    // After it has waited for whoever accepts the payment at this moment.
+    if was_accepted_since(tx, parked_id).await? {
+        let why = "its payment came again and was accepted: put this one back, and it is answered as that";
+        return Err(StoreError::Changed(why.into()));
+    }
     tx.execute(
         "INSERT INTO settled_reservation (reservation_id)
          SELECT reservation_id FROM parked p WHERE parked_id = $1 AND routing_key = 'card.sell'
@@ -287,13 +288,15 @@ pub async fn discard(tx: &Tx, parked_id: Uuid, by: &str, reason: &str) -> Result
     .map(drop)
 }
 
-/// Whether what is parked has become a payment all the same: whoever sent it repeats it, and the declaration may have been put right.
+/// Whether what is parked has become a payment all the same: whoever sent it repeats it, perhaps corrected, and the declaration may have
+/// been put right. What was parked since its id is another's is no payment of its own, unless it is the very same.
 async fn was_accepted_since(tx: &Tx, parked_id: Uuid) -> Result<bool, StoreError> {
     let row = tx
         .query_one(
             "SELECT EXISTS (SELECT FROM parked p JOIN payment_identity i USING (payment_id)
                             WHERE p.parked_id = $1 AND p.routing_key = 'payment.accepted' AND i.disposition = 'accepted'
-                              AND i.fingerprint = p.content_hash)",
+                              AND (i.fingerprint = p.content_hash
+                                   OR p.reason NOT IN ('payment_id_reused', 'not_your_terminal', 'unknown_terminal')))",
             &[&parked_id],
         )
         .await?;

@@ -105,7 +105,7 @@ pub type Joined = (Number, Option<Ours>, Option<Theirs>);
 /// The list beside our payments, in the order of their numbers: those of the list, whenever they are from, and those of the
 /// period that are delivered, or were last called then and may have been. A payee credits first and we know later, perhaps on
 /// another day, but never after the list was asked for: what this list lacks may be on an earlier one, credited before this one's period, and is told as it is there.
-/// `tx` stays open while the rows are read.
+/// A later list about that time which does not have it any more takes that back. `tx` stays open while the rows are read.
 pub async fn compare(tx: &Tx, run: &Run) -> Result<impl Stream<Item = Result<Joined, StoreError>>, StoreError> {
     // A comparison of millions may take its time.
     tx.batch("SET LOCAL statement_timeout = 0").await?;
@@ -125,16 +125,25 @@ pub async fn compare(tx: &Tx, run: &Run) -> Result<impl Stream<Item = Result<Joi
                       SELECT p.*, (SELECT min(started_at) FROM attempt a
                                    WHERE a.payment_id = p.payment_id AND act = 'pay' AND ending <> 'not_sent') AS first_call_at
                       FROM wanted JOIN payment p USING (payment_id)),
+                  missing AS MATERIALIZED (
+                      SELECT number FROM ours
+                      WHERE state = 'delivered' AND NOT EXISTS (SELECT FROM item WHERE item.number = ours.number)),
                   listed AS (
                       SELECT number, line, amount, currency, credited_at, provider_reference FROM item
                       UNION ALL
-                      SELECT o.number, 0, earlier.* FROM ours o CROSS JOIN LATERAL (
+                      SELECT m.number, 0, earlier.* FROM missing m CROSS JOIN LATERAL (
                           SELECT e.amount, e.currency, e.credited_at, e.provider_reference
                           FROM reconciliation r JOIN reconciliation_item e USING (reconciliation_id)
-                          WHERE e.number = o.number AND r.payee_id = $2 AND r.complete_at IS NOT NULL
+                          WHERE e.number = m.number AND r.payee_id = $2 AND r.complete_at IS NOT NULL
                             AND coalesce(e.credited_at, r.to_at) <= $3
-                          ORDER BY r.begun_at DESC LIMIT 1) earlier
-                      WHERE o.state = 'delivered' AND NOT EXISTS (SELECT FROM item WHERE item.number = o.number))
+                            AND NOT EXISTS (
+                                SELECT FROM reconciliation later
+                                WHERE later.payee_id = $2 AND later.complete_at IS NOT NULL AND later.begun_at > r.begun_at
+                                  AND coalesce(e.credited_at, r.from_at) >= later.from_at
+                                  AND coalesce(e.credited_at, r.from_at) < later.to_at
+                                  AND NOT EXISTS (SELECT FROM reconciliation_item l
+                                                  WHERE l.reconciliation_id = later.reconciliation_id AND l.number = m.number))
+                          ORDER BY r.begun_at DESC LIMIT 1) earlier)
              SELECT coalesce(i.number, o.number), o.payment_id, o.payee_id = $2, o.state, o.generation, o.amount, o.currency,
                     o.first_call_at, o.last_call_at, o.maybes > 0 OR o.first_call_at IS NOT NULL, i.amount, i.currency,
                     i.credited_at, i.provider_reference, o.flags

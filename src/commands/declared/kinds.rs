@@ -115,10 +115,9 @@ impl Kind for Payee {
     async fn apply(&self, tx: &Tx, who: &str) -> Result<Applied, StoreError> {
         let before = declarations::payee_for_update(tx, &self.id).await?;
         let applied = declarations::apply_payee(tx, self, who).await?;
-        let was_idempotent = before
-            .as_ref()
-            .and_then(Payee::online)
-            .is_some_and(|was| was.idempotent);
+        // What cannot be read may have been.
+        let was = before.as_ref().and_then(Payee::online);
+        let was_idempotent = was.is_none_or(|was| was.idempotent);
         if let Some(online) = self.online().filter(|online| was_idempotent && !online.idempotent) {
             doubt_repetitions(tx, self, online.offers_status).await?;
         }
@@ -128,9 +127,9 @@ impl Kind for Payee {
 
 /// What waits to be sent again to a payee that credited a number once, and now does not.
 async fn doubt_repetitions(tx: &Tx, payee: &Payee, ask: bool) -> Result<(), StoreError> {
-    let doubtful = deliveries::doubt(tx, &payee.id, ask).await?;
+    let (doubtful, newly) = deliveries::doubt(tx, &payee.id, ask).await?;
     let mut events = Events::new(domain::clock::now());
-    for due in &doubtful {
+    for due in &doubtful[..newly] {
         let why = "its payee is declared to credit twice, and may have credited it";
         events.push(
             PaymentEvent::Unknown,

@@ -148,6 +148,22 @@ pub struct Plan {
     pub reason: &'static str,
 }
 
+/// A plan for a payee that is declared to credit twice since the call began: what may have been credited is not sent again, but asked
+/// about where it can be. `before` is the payment's state before the plan.
+pub fn doubted(plan: Plan, before: PaymentState, offers_status: bool) -> Plan {
+    let Some((_, delay)) = plan.next.filter(|(act, _)| *act == Act::Pay && plan.maybes > 0) else {
+        return plan;
+    };
+    let state = PaymentState::Unknown;
+    Plan {
+        state,
+        next: offers_status.then_some((Act::Status, delay)),
+        event: (before != state).then(|| PaymentEvent::of_entering(state)).flatten(),
+        reason: "its payee is declared to credit twice, and may have credited it",
+        ..plan
+    }
+}
+
 /// The events a plan can call for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PaymentEvent {

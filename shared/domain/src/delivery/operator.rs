@@ -108,12 +108,12 @@ fn requeue(case: &Case, payee: Abilities) -> Result<Remedy, &'static str> {
     let remedy = match case.state {
         // The payee's own word, or no byte ever left us: certainly not credited.
         S::Failed | S::Refused => Remedy::Pay,
-        S::Unknown | S::Waiting | S::Stopped if may_be_paid(case, payee) => Remedy::Pay,
-        S::Unknown | S::Waiting | S::Stopped if case.number_conflict => {
+        S::Unknown | S::Waiting | S::Stopped if case.number_conflict && !case.certain => {
             return Err(
                 "its payee knows the number with another content: find out, then settle it or name it with --certain",
             );
         }
+        S::Unknown | S::Waiting | S::Stopped if may_be_paid(case, payee) => Remedy::Pay,
         S::Unknown | S::Waiting | S::Stopped if payee.offers_status => Remedy::Status,
         S::Unknown | S::Waiting | S::Stopped => {
             return Err(

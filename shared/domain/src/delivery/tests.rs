@@ -216,6 +216,23 @@ fn not_found_is_believed_when_asked_late_enough_and_twice() {
 }
 
 #[test]
+fn what_may_have_been_credited_is_not_sent_to_a_payee_that_now_credits_twice() {
+    let again = History {
+        maybes: 1,
+        ..history(S::Delivering, Act::Pay)
+    };
+    for (offers_status, next) in [(true, after(Act::Status, 10)), (false, None)] {
+        for end in [end(Ending::NotSent), answered(Verdict::TryLater), maybe(true)] {
+            let planned = doubted(plan(&again, &profile(true), &end), again.state, offers_status);
+            assert_eq!((planned.state, planned.next), (S::Unknown, next), "{end:?}");
+            assert_eq!(planned.event, Some(PaymentEvent::Unknown));
+        }
+    }
+    let never_sent = plan(&history(S::Delivering, Act::Pay), &profile(true), &end(Ending::NotSent));
+    assert_eq!(doubted(never_sent, S::Delivering, true), never_sent);
+}
+
+#[test]
 fn waits_are_jittered_lengthened_on_request_and_cut_at_the_end() {
     let first = history(S::Delivering, Act::Pay);
     let wait = |history: &History, retry_after_seconds, jitter| {

@@ -169,6 +169,7 @@ struct Payment {
     last_pay_at: Option<i64>,
     /// A pay may have reached a payee that is not idempotent, and that has not denied it since where it is asked first.
     must_not_pay: bool,
+    give_up_at: i64,
 }
 
 fn stamp(second: i64) -> Timestamp {
@@ -215,7 +216,7 @@ impl Payment {
             last_pay_at: self.last_pay_at.map(stamp),
             asked_at: stamp(asked_at),
             now: stamp(now),
-            give_up_at: stamp(GIVE_UP),
+            give_up_at: stamp(self.give_up_at),
         };
         let plan = plan(
             &history,
@@ -277,6 +278,7 @@ impl Payment {
             RevokeVerdict::Revoking(next) => {
                 assert!(self.state.may_become(S::Revoking));
                 self.state = S::Revoking;
+                (self.step, self.not_found, self.give_up_at) = (0, 0, self.give_up_at.max(now + GIVE_UP));
                 self.next = next.map(|(act, _)| (act, now));
             }
             _ => {}
@@ -299,7 +301,7 @@ proptest! {
         let mut payee = Payee { idempotent, denies_repeats, gives_back, mind, entry: Entry::None, credits: 0, under_way: vec![] };
         let mut payment = Payment {
             state: S::Accepted, next: Some((Act::Pay, 0)), went_out: false, maybes: 0, not_found: 0, step: 0,
-            last_pay_at: None, must_not_pay: false,
+            last_pay_at: None, must_not_pay: false, give_up_at: GIVE_UP,
         };
         let mut calls = 0;
         let mut now = 0;
@@ -313,7 +315,7 @@ proptest! {
             let after_the_script = if then_arrives { Fate::Arrives } else { Fate::NotSent };
             let fate = fates.get(calls).copied().unwrap_or(after_the_script);
             let ending = payment.call(act, &mut payee, fate, &mut now);
-            if revoke_during == Some(calls) && payment.state == S::Delivering {
+            if revoke_during == Some(calls) {
                 payment.revoke(now, &profile);
             }
             payment.record(act, asked_at, now, ending, &profile);
@@ -331,7 +333,7 @@ proptest! {
             S::Refused | S::Failed | S::Revoked => prop_assert_eq!(payee.credits, 0, "{:?}", payment),
             state => prop_assert_eq!(state, S::Unknown),
         }
-        let silent_for_ever = !then_arrives || !offers_status || now >= GIVE_UP;
+        let silent_for_ever = !then_arrives || !offers_status || now >= payment.give_up_at;
         prop_assert!(payment.state != S::Unknown || silent_for_ever, "{payment:?}");
     }
 }

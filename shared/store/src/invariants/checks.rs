@@ -169,14 +169,16 @@ const CHECKS: &[Check] = &[
                          WHERE a.payment_id = p.payment_id AND a.act = 'pay' AND a.ending = 'maybe'
                            AND coalesce(a.http_status, 0) NOT IN (408, 425, 429)
                            AND b.act = 'pay' AND b.automatic AND b.ordinal > a.ordinal
+                           -- As the payee was declared then.
+                           AND NOT (SELECT CASE WHEN p.gateway = 'databases'
+                                   THEN jsonb_path_exists(v.declaration, '$.databases.pay.statement[*] ? (@.unique == true)')
+                                   ELSE coalesce((v.declaration #>> '{unikassa,idempotent}')::boolean,
+                                            coalesce(v.declaration #>> '{unikassa,dialect}', 'unikassa') = 'unikassa') END
+                                FROM payee_version v WHERE v.payee_id = p.payee_id AND v.applied_at <= b.started_at
+                                ORDER BY v.version DESC LIMIT 1)
                            AND NOT EXISTS (SELECT FROM attempt s WHERE s.payment_id = p.payment_id AND s.act = 'status'
                                  AND s.result = 'not_found' AND s.ordinal BETWEEN a.ordinal AND b.ordinal)) AS again
-                    FROM payment p JOIN payee y USING (payee_id)
-                    WHERE p.gateway <> 'registers'
-                      AND NOT CASE WHEN p.gateway = 'databases'
-                              THEN jsonb_path_exists(y.declaration, '$.databases.pay.statement[*] ? (@.unique == true)')
-                              ELSE coalesce((y.declaration #>> '{unikassa,idempotent}')::boolean,
-                                       coalesce(y.declaration #>> '{unikassa,dialect}', 'unikassa') = 'unikassa') END) online",
+                    FROM payment p WHERE p.gateway <> 'registers') online",
     },
     Check {
         invariant: 3,

@@ -128,8 +128,8 @@ async fn act(
 async fn mark(operator: &Operator, args: &ReconcileArgs, found: &Found, ours: &Ours) -> anyhow::Result<u64> {
     let flag = match (found.finding, ours.state) {
         (Finding::MissingThere, PaymentState::Delivered) => Flag::PayeeDenies,
-        (Finding::NotDelivered, _) if ours.settled => Flag::CreditedAfterSettlement,
         (Finding::NotDelivered, PaymentState::Revoked | PaymentState::Revoking) => Flag::CreditedAfterRevoke,
+        (Finding::NotDelivered, _) if ours.settled => Flag::CreditedAfterSettlement,
         _ => return Ok(0),
     };
     let tx = operator.store.begin().await?;

@@ -59,18 +59,19 @@ fn an_unknown_one_is_paid_again_only_where_that_is_safe_or_certain() {
 
 #[test]
 fn nobody_is_asked_about_a_number_that_is_another_payments_there() {
-    let can_be_asked = Some(Abilities {
-        idempotent: false,
-        offers_status: true,
-    });
-    let conflicting = Case {
-        number_conflict: true,
-        payee: can_be_asked,
-        ..case(S::Unknown)
-    };
-    assert!(requeued(conflicting).unwrap_err().contains("another content"));
-    let certain = true;
-    assert_eq!(requeued(Case { certain, ..conflicting }), Ok(Remedy::Pay));
+    for idempotent in [false, true] {
+        let conflicting = Case {
+            number_conflict: true,
+            payee: Some(Abilities {
+                idempotent,
+                offers_status: true,
+            }),
+            ..case(S::Unknown)
+        };
+        assert!(requeued(conflicting).unwrap_err().contains("another content"));
+        let certain = true;
+        assert_eq!(requeued(Case { certain, ..conflicting }), Ok(Remedy::Pay));
+    }
 }
 
 #[test]
