@@ -149,9 +149,17 @@ async fn a_payee_that_turns_out_to_credit_twice_is_asked_and_not_paid_again() {
     let (world, payee) = provider("idempotent = true\nretry_seconds = [600]").await;
     payee.always(Verb::Pay, Behaviour::status(500).after_credit());
     let ((id, number), (requeued, _)) = (pay(&world).await, pay(&world).await);
-    for id in [&id, &requeued] {
+    let (certain, _) = pay(&world).await;
+    for id in [&id, &requeued, &certain] {
         world.reaches(id, "waiting").await;
     }
+    world
+        .sql(&format!(
+            "INSERT INTO act (act_id, kind, who, filter, certain, state, finished_at)
+             VALUES ('{certain}', 'requeue', 'anna', '{{\"named\": 1}}', true, 'done', now());
+             UPDATE payment SET act_id = '{certain}' WHERE payment_id = '{certain}'"
+        ))
+        .await;
     // As an operator's requeue leaves one that is unknown, while its payee is down.
     world
         .sql(&format!(
@@ -171,7 +179,9 @@ async fn a_payee_that_turns_out_to_credit_twice_is_asked_and_not_paid_again() {
     for id in [&id, &requeued] {
         world.reaches(id, "delivered").await;
     }
-    assert_eq!((payee.requests_of(Verb::Pay).len(), payee.credits(&number)), (2, 1));
+    // What an operator is certain of goes out.
+    world.reaches(&certain, "unknown").await;
+    assert_eq!((payee.requests_of(Verb::Pay).len(), payee.credits(&number)), (4, 1));
 }
 
 #[tokio::test]
