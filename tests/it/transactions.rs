@@ -85,6 +85,14 @@ async fn who_decided_by_old_declarations_is_told_to_read_them_again() {
 
 /// Whether this payment is stored now, by a transaction that looks for its id first or one that does not.
 async fn accept(stand: &Stand, numbers: &Numbers, id: PaymentId, looks: bool) -> Result<Acceptance, StoreError> {
+    let tx = stand.store().begin().await?;
+    let tx = if looks { tx } else { tx.expecting_new() };
+    let accepted = accept_in(&tx, numbers, id).await?;
+    tx.commit().await?;
+    Ok(accepted)
+}
+
+async fn accept_in(tx: &Tx, numbers: &Numbers, id: PaymentId) -> Result<Acceptance, StoreError> {
     let (terminal, payee) = (TerminalId::parse("T-1").unwrap(), PayeeId::parse("isp").unwrap());
     let account = Account::new("1001").unwrap();
     let new = NewPayment {
@@ -106,10 +114,7 @@ async fn accept(stand: &Stand, numbers: &Numbers, id: PaymentId, looks: bool) ->
         traceparent: None,
         numbered_at_check: false,
     };
-    let tx = stand.store().begin().await?;
-    let tx = if looks { tx } else { tx.expecting_new() };
-    let accepted = payments::accept(&tx, numbers, &[new]).await?;
-    tx.commit().await?;
+    let accepted = payments::accept(tx, numbers, &[new]).await?;
     Ok(accepted[0])
 }
 
@@ -128,4 +133,22 @@ async fn a_payment_taken_for_a_new_one_is_stored_once_and_whoever_looks_finds_it
         Acceptance::Already(number)
     );
     assert_eq!(payments::count_identities(&stand.store()).await.unwrap(), 1);
+}
+
+/// A server that crashes forgets what a sequence dealt to transactions it has not committed, and deals it again.
+#[tokio::test]
+async fn numbers_that_a_lost_transaction_drew_are_nobodys() {
+    let (stand, numbers) = (Stand::new().await, Numbers::default());
+    let id = || PaymentId::from_uuid(Uuid::now_v7());
+    let tx = stand.store().begin().await.unwrap();
+    accept_in(&tx, &numbers, id()).await.unwrap();
+    drop(tx);
+    scratch::sql(&stand.store(), "ALTER SEQUENCE payment_number RESTART")
+        .await
+        .unwrap();
+    let others = Numbers::default();
+    for dealt in [&others, &others, &numbers] {
+        let accepted = accept(&stand, dealt, id(), false).await.unwrap();
+        assert!(matches!(accepted, Acceptance::Accepted(_)), "{accepted:?}");
+    }
 }

@@ -1,6 +1,6 @@
 //! Is a payee that was down back? Asked with growing pauses, and never with a payment: `/status` of a number that waits
 //! costs nobody anything, and spends no step of any schedule. Where there is no such number, or the payee cannot be asked
-//! about one, any sign of life will do.
+//! about one, any sign of life will do. No single number keeps a payee down ([`lanes::claim_probes`]).
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -27,7 +27,26 @@ pub struct Tx {
     client: Option<Object>,
     begun: AtomicBool,
     pending: Mutex<Vec<Pending>>,
+    afterwards: Afterwards,
     expects_repeats: bool,
+}
+
+/// What is done once the transaction is true, and never if it is not.
+#[derive(Default)]
+struct Afterwards(Mutex<Vec<Box<dyn FnOnce() + Send>>>);
+
+impl Afterwards {
+    fn run(&self) {
+        for act in std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)) {
+            act();
+        }
+    }
+}
+
+impl std::fmt::Debug for Afterwards {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Afterwards")
+    }
 }
 
 /// A statement that goes out with the next one.
@@ -69,6 +88,7 @@ impl Tx {
             client: Some(client),
             begun: AtomicBool::new(false),
             pending: Mutex::default(),
+            afterwards: Afterwards::default(),
             expects_repeats: true,
         }
     }
@@ -94,9 +114,20 @@ impl Tx {
             // Behind a statement that fails, COMMIT rolls back, and the statement's error is the one returned.
             self.in_transaction(self.client().batch_execute("COMMIT")).await?;
         }
+        self.committed();
+        Ok(())
+    }
+
+    fn committed(&mut self) {
         // Only now is the session fit for the pool again.
         drop(self.client.take());
-        Ok(())
+        self.afterwards.run();
+    }
+
+    /// Has this done once the transaction has been committed; not if it is rolled back, or if nobody knows.
+    pub(crate) fn once_committed(&self, act: impl FnOnce() + Send + 'static) {
+        let mut afterwards = self.afterwards.0.lock().unwrap_or_else(PoisonError::into_inner);
+        afterwards.push(Box::new(act));
     }
 
     /// Undoes it all and keeps the session, for dry runs. What was to be sent later is not sent.
@@ -128,7 +159,7 @@ impl Tx {
             committed.map(|()| found)
         };
         let found = self.in_transaction(both).await?;
-        drop(self.client.take());
+        self.committed();
         Ok(found)
     }
 

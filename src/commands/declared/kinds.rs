@@ -8,13 +8,14 @@ use domain::declaration::{Calendar, Declaration, Payee, Product, Terminal, Termi
 use domain::invalid::Invalid;
 use runtime::{emit, payment_item};
 use serde_json::json;
+use store::cards::{self, ExpiryRule};
 use store::declarations::{self, Applied, Declarations, Declared};
 use store::{Store, StoreError, Tx, deliveries, registers};
 
 use super::read::read_all;
 use super::{Kind, Written};
 use crate::ending::Misconfigured;
-use crate::output::{Column, note};
+use crate::output::Column;
 
 impl Kind for Payee {
     const COLUMNS: &'static [Column<super::Listed<Self>>] = &[
@@ -112,21 +113,21 @@ impl Kind for Payee {
         registers::close_before_change(store, tx, &payees).await.map(drop)
     }
 
-    async fn apply(&self, tx: &Tx, who: &str) -> Result<Applied, StoreError> {
+    async fn apply(&self, tx: &Tx, who: &str, notes: &mut Vec<String>) -> Result<Applied, StoreError> {
         let before = declarations::payee_for_update(tx, &self.id).await?;
         let applied = declarations::apply_payee(tx, self, who).await?;
         // What cannot be read may have been.
         let was = before.as_ref().and_then(Payee::online);
         let was_idempotent = was.is_none_or(|was| was.idempotent);
         if let Some(online) = self.online().filter(|online| was_idempotent && !online.idempotent) {
-            doubt_repetitions(tx, self, online.offers_status).await?;
+            notes.extend(doubt_repetitions(tx, self, online.offers_status).await?);
         }
         Ok(applied)
     }
 }
 
-/// What waits to be sent again to a payee that credited a number once, and now does not.
-async fn doubt_repetitions(tx: &Tx, payee: &Payee, ask: bool) -> Result<(), StoreError> {
+/// What waits to be sent again to a payee that credited a number once, and now does not. Says how much it is.
+async fn doubt_repetitions(tx: &Tx, payee: &Payee, ask: bool) -> Result<Option<String>, StoreError> {
     let (doubtful, newly) = deliveries::doubt(tx, &payee.id, ask).await?;
     let mut events = Events::new(domain::clock::now());
     for due in &doubtful[..newly] {
@@ -137,18 +138,15 @@ async fn doubt_repetitions(tx: &Tx, payee: &Payee, ask: bool) -> Result<(), Stor
         );
     }
     emit(tx, events, None).await?;
-    if !doubtful.is_empty() {
-        let (id, count) = (&payee.id, doubtful.len());
-        let then = if ask {
-            "the payee is asked about them"
-        } else {
-            "settle or requeue them"
-        };
-        note(&format!(
-            "payee {id}: {count} payments that may have been credited are unknown now and not sent again; {then}"
-        ));
-    }
-    Ok(())
+    let (id, count) = (&payee.id, doubtful.len());
+    let then = if ask {
+        "the payee is asked about them"
+    } else {
+        "settle or requeue them"
+    };
+    Ok((count > 0).then(|| {
+        format!("payee {id}: {count} payments that may have been credited are unknown now and not sent again; {then}")
+    }))
 }
 
 /// Those of a directory, or of the directory of a file.
@@ -181,8 +179,20 @@ impl Kind for Product {
         declarations.products.into_values().collect()
     }
 
-    async fn apply(&self, tx: &Tx, who: &str) -> Result<Applied, StoreError> {
-        declarations::apply_product(tx, self, who).await
+    async fn apply(&self, tx: &Tx, who: &str, notes: &mut Vec<String>) -> Result<Applied, StoreError> {
+        let applied = declarations::apply_product(tx, self, who).await?;
+        let rule = ExpiryRule::of(self);
+        let near = match applied {
+            Applied::Changed => cards::count_expiring(tx, &rule).await?,
+            Applied::Created | Applied::Unchanged => 0,
+        };
+        if near > 0 {
+            let (id, days) = (&self.id, rule.days_left);
+            notes.push(format!(
+                "product {id}: {near} cards in stock have fewer than {days} days left and are withdrawn within a minute, for good"
+            ));
+        }
+        Ok(applied)
     }
 }
 
@@ -230,7 +240,7 @@ impl Kind for Terminal {
         self.age_recipient.iter().filter_map(refused).collect()
     }
 
-    async fn apply(&self, tx: &Tx, who: &str) -> Result<Applied, StoreError> {
+    async fn apply(&self, tx: &Tx, who: &str, _: &mut Vec<String>) -> Result<Applied, StoreError> {
         declarations::apply_terminal(tx, self, who).await
     }
 }

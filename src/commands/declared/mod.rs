@@ -90,8 +90,8 @@ pub(crate) trait Kind: Declaration + 'static {
     async fn prepare(_: &Store, _: &Tx, _: &mut [Written<Self>]) -> Result<(), StoreError> {
         Ok(())
     }
-    /// Declares one.
-    async fn apply(&self, tx: &Tx, who: &str) -> Result<Applied, StoreError>;
+    /// Declares one, and notes what follows that nobody might expect.
+    async fn apply(&self, tx: &Tx, who: &str, notes: &mut Vec<String>) -> Result<Applied, StoreError>;
 }
 
 /// A declaration in a list.
@@ -135,14 +135,16 @@ pub(crate) async fn apply<T: Kind>(path: &Path) -> Outcome {
     declarations::lock_for_apply(&tx).await?;
     T::prepare(&operator.store, &tx, &mut written).await?;
     let mut done = Vec::with_capacity(written.len() + groups.len());
+    let mut notes = Vec::new();
     for group in &groups {
         let applied = declarations::apply_group(&tx, group, &operator.who).await?;
         done.push((TerminalGroup::KIND, group.id(), applied));
     }
     for Written { value, .. } in &written {
-        done.push((T::KIND, value.id(), value.apply(&tx, &operator.who).await?));
+        done.push((T::KIND, value.id(), value.apply(&tx, &operator.who, &mut notes).await?));
     }
     tx.commit().await?;
+    notes.iter().for_each(|text| output::note(text));
     for (kind, id, applied) in done {
         let what = match applied {
             Applied::Created => "created",

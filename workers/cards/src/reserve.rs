@@ -135,9 +135,14 @@ async fn look_and_hold<'a>(
     }
     let held = hold_fresh(desk, tx, declarations, admitted, room, batch).await?;
     later.extend(held.used);
-    for asked in held.short {
-        let why = format!("product: no `{}` is left", asked.request.product);
-        batch.refuse(asked.place, Reason::OutOfStock, why);
+    for short in held.short {
+        // The same again is told the same: a round for each of them would let one terminal hold up the batch.
+        let (same, others) = later.into_iter().partition(|asked| is_repeated(asked, &short));
+        later = others;
+        for asked in [vec![short], same].concat() {
+            let why = format!("product: no `{}` is left", asked.request.product);
+            batch.refuse(asked.place, Reason::OutOfStock, why);
+        }
     }
     for (asked, refusal) in beyond {
         // Somebody before it may have got no card after all; then there is room in the next round.
@@ -150,6 +155,10 @@ async fn look_and_hold<'a>(
         }
     }
     Ok(later)
+}
+
+fn is_repeated(asked: &Asked<'_>, first: &Asked<'_>) -> bool {
+    asked.id() == first.id() && asked.fingerprint == first.fingerprint
 }
 
 /// The product, if this terminal may sell it now.

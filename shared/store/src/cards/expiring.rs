@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::day_in;
 use crate::audit::{self, Act};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, Tx};
 
 /// Who did it, in the audit log.
 const SYSTEM: &str = "system";
@@ -41,6 +41,20 @@ pub struct Withdrawn {
     pub product: ProductId,
     /// Which cards.
     pub serials: Vec<String>,
+}
+
+/// Available cards of a product that come too near their last day by this rule: the next sweeps withdraw them.
+pub async fn count_expiring(tx: &Tx, rule: &ExpiryRule) -> Result<i64, StoreError> {
+    let sql = format!(
+        "SELECT count(*) FROM card
+         WHERE product_id = $1 AND state = 'available' AND expires_on < (SELECT {} + $2::int FROM (VALUES ($3::text)) z (zone))",
+        day_in("zone")
+    );
+    let days = i32::try_from(rule.days_left).unwrap_or(i32::MAX);
+    let row = tx
+        .query_one(&sql, &[&rule.product.as_str(), &days, &rule.time_zone.name()])
+        .await?;
+    Ok(row.get(0))
 }
 
 /// Withdraws up to `most` available cards of each product that come too near their last day by the database's clock, in

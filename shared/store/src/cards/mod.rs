@@ -17,7 +17,7 @@ use tokio_postgres::Row;
 use crate::audit::{self, Act};
 use crate::{Store, StoreError, Tx};
 
-pub use expiring::{ExpiryRule, Withdrawn, withdraw_expiring};
+pub use expiring::{ExpiryRule, Withdrawn, count_expiring, withdraw_expiring};
 pub use faulty::{FaultyFilter, FaultyRow, Reported, list_faulty, note_unopenable, report_faulty};
 pub use sales::{
     SaleFilter, SaleRow, SaleSum, Section, SerialRow, SumBy, sale_sums, sales_page, serials_page, settled,

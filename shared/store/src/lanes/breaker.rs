@@ -12,6 +12,8 @@ use crate::{Store, StoreError, Tx};
 const FAILURES_TO_OPEN: i32 = 5;
 /// The longest pause between probes, in seconds.
 const LONGEST_PROBE_INTERVAL: f64 = 600.0;
+/// Probes ask about so many waiting numbers in turn.
+const NUMBERS_ASKED: i32 = 4;
 
 /// What became of a breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,7 +153,8 @@ const NOTE: &str = "WITH before AS MATERIALIZED (
 pub struct Probe {
     /// Whose.
     pub lane: String,
-    /// A number it can be asked about: that of the payment that waits longest. None when none waits.
+    /// A number it can be asked about: that of one of the payments that wait. None when none waits, or when any sign of life
+    /// will do.
     pub number: Option<i64>,
 }
 
@@ -173,6 +176,9 @@ impl Probing {
 
 /// Claims the probes that are due; each is ours for as long as a call can last. The pauses double up to ten minutes. In
 /// quiet hours none is made, and each counts for the payee's rate. A lane of which nothing is known (`None`) is left alone.
+///
+/// One number that a payee cannot be asked about must not keep it down: each probe asks about the next of the few that wait
+/// longest, and, when these have had their turn and none of them waits to be paid, about none.
 pub async fn claim_probes(
     store: &Store,
     probing: impl Fn(&str, Timestamp) -> Option<Probing>,
@@ -180,11 +186,14 @@ pub async fn claim_probes(
     let tx = store.begin().await?;
     let rows = tx
         .query(
-            "SELECT lane_id, (SELECT number FROM payment WHERE payee_id = lane_id AND due_at IS NOT NULL
-                              ORDER BY due_at, number LIMIT 1), clock_timestamp()
+            "SELECT lane_id, coalesce(
+                        (SELECT number FROM payment WHERE payee_id = lane_id AND due_at IS NOT NULL
+                         ORDER BY due_at, number OFFSET probe_count % $1 LIMIT 1),
+                        (SELECT number FROM payment WHERE payee_id = lane_id AND due_at IS NOT NULL AND next_act = 'pay'
+                         ORDER BY due_at, number LIMIT 1)), clock_timestamp()
              FROM lane WHERE breaker = 'open' AND NOT paused AND greatest(probe_at, next_call_at) <= clock_timestamp()
              FOR UPDATE SKIP LOCKED",
-            &[],
+            &[&NUMBERS_ASKED],
         )
         .await?;
     let mut probes = Vec::with_capacity(rows.len());

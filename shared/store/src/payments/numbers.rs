@@ -1,7 +1,7 @@
 //! The numbers that payees see: from a sequence, with the epoch in front, so that after a lossy restore none is dealt twice.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use domain::ids::{Number, PaymentId};
 use uuid::Uuid;
@@ -15,7 +15,16 @@ const BLOCK: usize = 1024;
 /// Numbers drawn ahead by one worker: with a number in hand a payment is stored without a word from the database. Those of
 /// two workers rise side by side; nothing but the eye goes by their order.
 #[derive(Debug, Default)]
-pub struct Numbers(Mutex<VecDeque<Number>>);
+pub struct Numbers(Arc<InHand>);
+
+#[derive(Debug, Default)]
+struct InHand(Mutex<VecDeque<Number>>);
+
+impl InHand {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Number>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Numbers {
     /// A number for each of these payments, in their order: the one its payee was told at a check, or the next one.
@@ -32,7 +41,7 @@ impl Numbers {
 
     async fn draw(&self, tx: &Tx, count: usize) -> Result<Vec<Number>, StoreError> {
         let mut drawn: Vec<Number> = {
-            let mut in_hand = self.in_hand();
+            let mut in_hand = self.0.lock();
             let there = count.min(in_hand.len());
             in_hand.drain(..there).collect()
         };
@@ -51,13 +60,11 @@ impl Numbers {
                 drawn.push(number?);
             }
             let rest: Vec<Number> = more.collect::<Result<_, _>>()?;
-            self.in_hand().extend(rest);
+            // What a sequence has dealt is only safe with the commit: a server that crashes before deals it once more.
+            let in_hand = Arc::clone(&self.0);
+            tx.once_committed(move || in_hand.lock().extend(rest));
         }
         Ok(drawn)
-    }
-
-    fn in_hand(&self) -> MutexGuard<'_, VecDeque<Number>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -6,6 +6,7 @@ pub(crate) mod zones;
 use std::collections::BTreeSet;
 
 use domain::declaration::Zone;
+use domain::ids::ProductId;
 use futures::future::join_all;
 use jiff::ToSpan;
 use jiff::civil::Date;
@@ -13,7 +14,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use serde_json::{Value, json};
-use store::cards::Stock;
+use store::cards::{ExpiryRule, Stock};
 use store::scratch;
 
 use crate::stand::{Stand, id, release, reserve, sell};
@@ -110,6 +111,17 @@ async fn no_card_is_sold_too_near_its_last_day_and_the_system_withdraws_it() {
     assert_eq!(serials(&stand, "q", 4).await, ["just", "far", "none", "out_of_stock"]);
     let before = counted(&stand, "p").await;
     assert_eq!((before.fresh, before.expired, before.withdrawn), (0, 1, 0));
+    // Who declares such a rule is told what it will cost him.
+    let tx = stand.store.begin().await.unwrap();
+    for (days_left, near) in [(6, 0), (7, 1)] {
+        let rule = ExpiryRule {
+            product: ProductId::parse("p").unwrap(),
+            days_left,
+            time_zone: Zone::utc(),
+        };
+        assert_eq!(store::cards::count_expiring(&tx, &rule).await.unwrap(), near);
+    }
+    tx.rollback().await.unwrap();
 
     assert_eq!(sweep(&stand).await, 2);
     assert_eq!(sweep(&stand).await, 0);

@@ -111,8 +111,12 @@ async fn releases_give_the_card_back_to_the_second_pool() {
     );
     assert_eq!(stand.counts("p").await, [1, 1, 0, 0, 0]);
     // Fresh first, and what came back only then.
-    let answers = stand.batch(&[reserve(b, "p"), reserve(c, "p"), reserve(d, "p")]).await;
-    assert_eq!(outcomes(&answers), ["reserved", "reserved", "out_of_stock"]);
+    let asked = [reserve(b, "p"), reserve(c, "p"), reserve(d, "p"), reserve(d, "p")];
+    let answers = stand.batch(&asked).await;
+    assert_eq!(
+        outcomes(&answers),
+        ["reserved", "reserved", "out_of_stock", "out_of_stock"]
+    );
     assert_eq!(answers[0]["card"]["serial"], "p-2");
     assert_eq!(answers[1]["card"]["serial"], "p-1");
     // The product does not allow it: the card stays where it is.

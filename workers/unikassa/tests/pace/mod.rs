@@ -12,6 +12,8 @@ use testkit::stand::Stand;
 
 use crate::{CALL, CALLS, claimed, declare, declare_with, note, note_all, sql, value};
 
+mod probes;
+
 const NOBODY: &str = "http://127.0.0.1:9";
 
 /// So many payments that are due, from this number on.
