@@ -227,14 +227,15 @@ grant update (last_position, clock) on ledger to unigate_operator;
 grant select on ledger to unigate_operator;
 grant update (clock) on ledger to unigate_operator;
 grant select, insert on register to unigate_operator;
-grant update (state, due_at) on register to unigate_operator;
+-- Whom it is for, where a recipient is replaced or forgone; and the version it is built with, where it could not be built.
+grant update (state, due_at, mail_to, payee_version) on register to unigate_operator;
 grant select on mailing, register_part, artifact, artifact_chunk to unigate_operator;
 grant update (state, due_at, attempts, give_up_at) on mailing to unigate_operator;
 -- The identical file once more, also to somebody else.
 grant insert on mailing to unigate_operator;
 grant update (message_id, again, maybes, sent_at, first_sent_at, last_error) on mailing to unigate_operator;
 -- A recipient replaced or forgone; a mail that nobody can have had, written anew; and the relay of a payee's declaration.
-grant update (recipient, lane, maybes) on mailing to unigate_operator;
+grant update (recipient, lane, maybes, lease_token, lease_until) on mailing to unigate_operator;
 grant select (message_id), delete on letter to unigate_operator;
 grant update (mailed_at, last_error) on register to unigate_operator;
 -- Cards: handing files in, sealed to the vault; counting; setting aside. Not even ciphertext of cards can be read.

@@ -7,8 +7,8 @@ alter table mailing
     add column lane   text not null default '',
     -- Tries after which it may have been taken: the message had gone out, and no answer came.
     add column maybes integer not null default 0 check (maybes >= 0),
-    -- When the recipient had the register's own mail, kept while the row is that of a mail sent again on demand: `sent_at` is
-    -- always of the latest. None for whom it was sent on demand only; before any of that, `sent_at` says it.
+    -- When a recipient whom the register is for (register.mail_to) had it first, kept while the row is that of a mail sent again
+    -- on demand: `sent_at` is always of the latest. None for whom it was sent on demand only; before any of that, `sent_at` says it.
     add column first_sent_at timestamptz,
     add check (again > 0 or first_sent_at is null),
     -- An operator said that nothing more goes there: a register is not kept waiting for it.

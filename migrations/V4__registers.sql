@@ -24,6 +24,7 @@ create table register (
     currency        text not null,
     state           text not null default 'frozen' check (state in ('frozen', 'built', 'mailed', 'failed')),
     requested_by    text not null default 'schedule',
+    -- Whom it is for, as it stands: an operator may put one in the place of another, or give one up, once it is built.
     mail_to         text[] not null default '{}',
     lease_token     uuid,
     lease_until     timestamptz,

@@ -200,6 +200,29 @@ async fn what_is_applied_reaches_workers_that_run() {
 }
 
 #[tokio::test]
+async fn a_currency_can_be_put_right_until_something_was_taken_in_it() {
+    let world = bare().await;
+    let files = Files::new();
+    let apply = async |currency: &str| {
+        let declared = UTILITY.replace("RUB", currency);
+        unigate(&world, &["payees", "apply", &files.write("utility.toml", &declared)]).await
+    };
+    assert_eq!(apply("USD").await.code, Some(0));
+    assert_eq!(apply("RUB").await.code, Some(0), "nobody has paid yet");
+    let process = Process::start_ready(&environment(&world, &[]), &["run", "intake"]).await;
+    let accepted = world.tell("payment.accepted", &utility_payment(&new_id())).await;
+    assert_eq!(accepted["outcome"], "accepted");
+    let refused = apply("USD").await;
+    failed(
+        &refused,
+        1,
+        "payee gorvodokanal: the currency cannot change from RUB to USD",
+    );
+    assert_eq!(rows(&world, &["payees", "list"]).await[0]["currency"], "RUB");
+    assert!(process.end().await.success());
+}
+
+#[tokio::test]
 async fn secrets_are_not_shown() {
     let world = bare().await;
     let files = Files::new();

@@ -78,7 +78,7 @@ async fn a_register_that_failed_says_why_and_is_built_again() {
     failed(
         &unigate(&world, &["registers", "requeue", &id]).await,
         1,
-        "build failed",
+        "is frozen: its build has not failed",
     );
     assert!(process.end().await.success());
 }

@@ -154,7 +154,7 @@ async fn a_day_without_deliveries_is_told_where_that_is_wanted() {
     // As if it had been declared days ago, and nobody had worked since.
     world
         .sql(
-            "UPDATE payee SET updated_at = clock_timestamp() - interval '60 hours';
+            "UPDATE payee_version SET applied_at = clock_timestamp() - interval '60 hours';
              UPDATE series SET last_cutoff = clock_timestamp() - interval '50 hours', planned_version = NULL",
         )
         .await;

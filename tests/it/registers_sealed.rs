@@ -178,5 +178,27 @@ async fn what_cannot_seal_is_refused_or_found_and_never_sent_otherwise() {
     assert_eq!(register.parts, 0);
     assert_eq!(world.value("SELECT count(*) FROM artifact").await, "0");
     assert_eq!(world.value("SELECT count(*) FROM mailing").await, "0");
+
+    // Nothing it was closed with can ever seal it.
+    let id = register.summary.register_id.to_string();
+    let requeue = ["registers", "requeue", &id, "--as-declared-now"];
+    let refused = unigate(&world, &requeue).await;
+    failed(&refused, 1, "it was closed with version 1 of its payee");
+    files.write("payees/gvk.toml", &every(1));
+    done(&world, &["payees", "apply", &directory]).await;
+    let told = done(&world, &requeue).await;
+    assert!(told.stdout.contains("with version 2 of its payee"), "{told:?}");
+    assert_eq!(register_in(&world, "built").await.payee_version, 2);
+    failed(
+        &unigate(&world, &requeue).await,
+        1,
+        "has its file, which goes out as it is",
+    );
+    let acts =
+        "SELECT string_agg(act || ' ' || allowed, ', ' ORDER BY audit_id) FROM audit WHERE subject_kind = 'register'";
+    assert_eq!(
+        world.value(acts).await,
+        "registers requeue false, registers rebuild true, registers requeue false"
+    );
     assert!(process.end().await.success());
 }

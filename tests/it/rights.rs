@@ -189,6 +189,10 @@ async fn registers_are_imported_built_mailed_and_sent_again_with_the_rights_of_e
     ])
     .await;
 
+    assert!(build.end().await.success());
+    replace_a_recipient(world, &register, &done).await;
+    build_as_declared_now(world, &done).await;
+
     // What a role is not for, it cannot do.
     let mailer_by_hand = mailer.environment(world, &mail);
     failed(
@@ -196,6 +200,36 @@ async fn registers_are_imported_built_mailed_and_sent_again_with_the_rights_of_e
         1,
         "permission denied",
     );
-    assert!(build.end().await.success());
     assert!(send.end().await.success());
+}
+
+async fn replace_a_recipient(world: &World, register: &str, done: &impl AsyncFn(&[&str]) -> String) {
+    let mailing = format!("SELECT state FROM mailing WHERE register_id = '{register}'");
+    wait_for("the mail on demand to be recorded", PATIENCE, async || {
+        (world.value(&mailing).await == "sent").then_some(())
+    })
+    .await;
+    world
+        .sql(&format!(
+            "UPDATE mailing SET state = 'failed', sent_at = NULL WHERE register_id = '{register}'"
+        ))
+        .await;
+    let recipient = ["--recipient", "buh@example.org", "--instead", "new@example.org"];
+    done(&[&["registers", "requeue", register][..], &recipient].concat()).await;
+    let for_whom = format!("SELECT mail_to::text FROM register WHERE register_id = '{register}'");
+    assert_eq!(world.value(&for_whom).await, "{new@example.org}");
+}
+
+/// No registers worker runs any more.
+async fn build_as_declared_now(world: &World, done: &impl AsyncFn(&[&str]) -> String) {
+    done(&["registers", "build", "gorvodokanal"]).await;
+    world
+        .sql("UPDATE register SET state = 'failed', due_at = NULL WHERE state = 'frozen'")
+        .await;
+    let mended = every(2).replace("required = true", "").replace("zip = true", "");
+    world.payee(&mended).await;
+    let failed = "SELECT register_id FROM register WHERE state = 'failed' AND built_at IS NULL";
+    let register = world.value(failed).await;
+    let told = done(&["registers", "requeue", &register, "--as-declared-now"]).await;
+    assert!(told.contains("with version 2 of its payee"), "{told}");
 }

@@ -1,12 +1,11 @@
 //! Payees, products and terminals as declared, and the snapshot of them that workers decide by.
 
+mod payee;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use domain::declaration::{
-    DELIVERED_SERIES, Declaration, Gateway, Payee, Product, RegisterProfile, Terminal, TerminalGroup, TerminalLimits,
-    Zone, mask_secrets,
-};
+use domain::declaration::{Declaration, Payee, Product, Terminal, TerminalGroup, TerminalLimits, Zone};
 use domain::ids::{PayeeId, ProductId, TerminalId};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -14,7 +13,8 @@ use serde_json::Value;
 
 use crate::audit::{self, Act};
 use crate::{Store, StoreError, Tx};
-use crate::{lanes, mailings};
+
+pub use payee::apply_payee;
 
 /// A declaration with its version, counted from 1.
 #[derive(Clone, Debug)]
@@ -148,87 +148,6 @@ pub async fn product(tx: &Tx, product: &ProductId) -> Result<Product, StoreError
         )
         .await?;
     Ok(serde_json::from_value(row.get(0))?)
-}
-
-/// Declares a payee: a new version if anything changed. Its series and lane follow.
-///
-/// The caller closes the open range of a register payee first (`registers::close_before_change`).
-pub async fn apply_payee(tx: &Tx, payee: &Payee, who: &str) -> Result<Applied, StoreError> {
-    let gateway = payee.gateway.as_str();
-    let before = lock_current(
-        tx,
-        "SELECT version, declaration FROM payee WHERE payee_id = $1 FOR UPDATE",
-        payee.id.as_str(),
-    )
-    .await?;
-    let declaration = serde_json::to_value(payee)?;
-    let Some((applied, version)) = next_version(&before, &declaration) else {
-        return Ok(Applied::Unchanged);
-    };
-    if let Some((_, old)) = &before
-        && old["gateway"] != gateway
-    {
-        return Err(StoreError::Changed(format!(
-            "payee {}: the gateway cannot change from {} to {gateway}; ids are never reused for another thing",
-            payee.id, old["gateway"]
-        )));
-    }
-    tx.execute(
-        "INSERT INTO payee (payee_id, version, gateway, suspended, retired, declaration) VALUES ($1, $2, $3, $4, $5, $6)
-         ON CONFLICT (payee_id) DO UPDATE SET version = excluded.version, suspended = excluded.suspended,
-             retired = excluded.retired, declaration = excluded.declaration, updated_at = clock_timestamp()",
-        &[&payee.id.as_str(), &version, &gateway, &payee.suspended, &payee.retired, &declaration],
-    )
-    .await?;
-    tx.execute(
-        "INSERT INTO payee_version (payee_id, version, declaration, applied_by) VALUES ($1, $2, $3, $4)",
-        &[&payee.id.as_str(), &version, &declaration, &who],
-    )
-    .await?;
-    if let Some(profile) = &payee.register {
-        declare_series(tx, payee, profile).await?;
-    }
-    mailings::follow(tx, payee.id.as_str(), &declaration).await?;
-    if let Some(online) = payee.online() {
-        lanes::declare(tx, payee.id.as_str(), &online, payee.suspended).await?;
-    }
-    finish(
-        tx,
-        "payees apply",
-        "payee",
-        payee.id.as_str(),
-        who,
-        before.map(|(_, old)| masked(old)),
-        masked(declaration),
-    )
-    .await?;
-    Ok(applied)
-}
-
-/// Series are made and never taken away: one that is not declared any more keeps its sequence, should it come back.
-async fn declare_series(tx: &Tx, payee: &Payee, profile: &RegisterProfile) -> Result<(), StoreError> {
-    if let Some((path, name)) = profile.named_calendars().first() {
-        return Err(StoreError::Changed(format!(
-            "payee {}: register.{path}: the calendar `{name}` is not there",
-            payee.id
-        )));
-    }
-    check_zone(tx, &profile.time_zone, || {
-        format!("payee {}: register.time_zone", payee.id)
-    })
-    .await?;
-    // What an online payee gets registers of is what was delivered to it.
-    let (names, holds): (Vec<&str>, _) = match payee.gateway {
-        Gateway::Registers => (profile.series_names().collect(), "accepted"),
-        _ => (vec![DELIVERED_SERIES], "delivered"),
-    };
-    tx.execute(
-        "INSERT INTO series (payee_id, name, holds) SELECT $1, name, $3 FROM UNNEST($2::text[]) WITH ORDINALITY AS n (name, at)
-         ORDER BY at ON CONFLICT (payee_id, name) DO NOTHING",
-        &[&payee.id.as_str(), &names, &holds],
-    )
-    .await
-    .map(drop)
 }
 
 /// The database works out which day it is in a zone, for many at once: one that only the program knows would stop the
@@ -377,10 +296,4 @@ async fn finish(
         after: Some(after),
     };
     audit::record(tx, &act).await
-}
-
-/// A payee's secrets may stand in its declaration as values; the audit log never repeats them.
-fn masked(mut declaration: Value) -> Value {
-    mask_secrets(&mut declaration);
-    declaration
 }

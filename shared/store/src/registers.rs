@@ -15,6 +15,7 @@ mod membership;
 mod numbering;
 mod parts;
 mod preview;
+mod rebuild;
 mod rows;
 mod series;
 mod standing;
@@ -28,9 +29,7 @@ use tokio_postgres::Row;
 use crate::StoreError;
 
 pub use again::{look_at_mail_again, mail_again};
-pub use building::{
-    Build, BuildsDue, builds_due, claim_builds, record_build_failed, release_build, renew_builds, requeue_build,
-};
+pub use building::{Build, BuildsDue, builds_due, claim_builds, record_build_failed, release_build, renew_builds};
 pub use closing::{Closing, advance_clock, close_before_change, close_due, close_now, series_due, series_due_in};
 pub use copies::{CopyRequest, look_at_resend, resend};
 pub use delivered::{close_delivered, deliveries_due, deliveries_due_in};
@@ -39,6 +38,7 @@ pub use membership::{Closed, Membership, Recipient, Version, membership};
 pub use numbering::Numbering;
 pub use parts::{BuiltPart, ListedPart, Part, parts_of, record_built};
 pub use preview::{look_at, look_at_open};
+pub use rebuild::{requeue_build, requeue_build_as_declared};
 pub use rows::{Page, Place, RegisterRow, Shown, page_after};
 pub use standing::{Standing, count_open, note_late, perhaps_late, standings};
 pub use statement::{StatedRegister, StatedSum, StatementPeriod, statement_registers, statement_sums};

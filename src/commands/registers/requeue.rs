@@ -26,6 +26,9 @@ pub(crate) struct Args {
     /// And to this address in its place
     #[arg(long, value_name = "MAIL", value_parser = parse_mail_address, requires = "recipient")]
     instead: Option<String>,
+    /// Only one that could not be built: build it as the payee is declared now, and not as it was when the range was closed
+    #[arg(long, conflicts_with = "recipient")]
+    as_declared_now: bool,
 }
 
 /// Whom not to wait for.
@@ -46,7 +49,10 @@ pub(crate) struct ForgoArgs {
 pub(super) async fn run(operator: &Operator, args: &Args) -> Outcome {
     let id = args.register;
     let register = find(operator, id).await?;
-    let requeued = if register.parts == 0 {
+    let requeued = if args.as_declared_now {
+        let built = registers::requeue_build_as_declared(&operator.store, id, &operator.who).await;
+        built.map(|version| format!("register {id} will be built with version {version} of its payee"))
+    } else if register.parts == 0 {
         let built = registers::requeue_build(&operator.store, id, &operator.who).await;
         built.map(|()| format!("register {id} will be built again"))
     } else {
@@ -65,8 +71,8 @@ pub(super) async fn run(operator: &Operator, args: &Args) -> Outcome {
         subject_kind: "register",
         subject: &id.to_string(),
         reason: None,
-        before: Some(json!({ "state": register.state })),
-        after: None,
+        before: Some(json!({ "state": register.state, "payee_version": register.payee_version })),
+        after: Some(json!({ "as_declared_now": args.as_declared_now })),
     };
     match requeued {
         Ok(done) => say(done)?,

@@ -21,6 +21,7 @@ use crate::{Store, StoreError, Tx};
 
 pub use letter::{Letter, freeze};
 pub use operator::{Forgone, Listed, Requeue, forgo, of_register, requeue};
+pub(crate) use record::built_if_none_failed;
 pub use record::{Kept, put_back_untried, record_failed, record_maybe, record_retry, record_sent};
 
 /// A mailing in the hands of one mailer.
@@ -36,7 +37,7 @@ pub struct Mailing {
     pub summary: Summary,
     /// Which of its files is attached, and what that holds.
     pub part: Part,
-    /// The payee in the version the range was closed under, as the series has it: what the mail says.
+    /// The payee in the version the file was built with, as the series has it: what the mail says.
     pub payee: Payee,
     /// What the payee's declaration says of the series' mails now: how they go out.
     pub profile: Option<MailProfile>,

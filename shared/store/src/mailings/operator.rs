@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::record::mailed_if_all_are;
+use super::record::{built_if_none_failed, mailed_if_all_are};
 use crate::audit::{self, Act};
 use crate::{Store, StoreError, Tx};
 
@@ -31,7 +31,7 @@ pub struct Listed {
     pub give_up_at: Timestamp,
     /// When it was taken.
     pub sent_at: Option<Timestamp>,
-    /// When the register's own mail was: the same, unless it was sent again since. None for whom it was sent on demand only.
+    /// When it was for the first time: the same, unless it was sent again since. None for whom it was sent on demand only.
     pub first_sent_at: Option<Timestamp>,
     /// How often it had been sent again on demand, of any recipient, when this was; 0 = it is the register's own mail.
     pub again: i32,
@@ -83,6 +83,7 @@ pub struct Requeue<'a> {
 }
 
 /// An operator's act: mails of a register that failed are tried again, for another four days. Refused when none failed.
+/// Returns how many mails that makes.
 pub async fn requeue(store: &Store, wanted: &Requeue<'_>) -> Result<u64, StoreError> {
     let register = wanted.register;
     let tx = store.begin().await?;
@@ -94,26 +95,20 @@ pub async fn requeue(store: &Store, wanted: &Requeue<'_>) -> Result<u64, StoreEr
             "{instead} is a recipient of register {register} already"
         )));
     }
-    let requeued = tx
-        .execute(
-            "UPDATE mailing SET state = 'waiting', due_at = clock_timestamp(), attempts = 0,
-                 recipient = coalesce($3, recipient), first_sent_at = CASE WHEN $3::text IS NULL THEN first_sent_at END,
-                 give_up_at = clock_timestamp() + interval '4 days',
-                 lane = CASE WHEN $3::text IS NULL THEN lane ELSE (
-                     SELECT mailing_lane($3, y.declaration, s.name)
-                     FROM register r JOIN series s USING (series_id) JOIN payee y ON y.payee_id = r.payee_id
-                     WHERE r.register_id = $1) END
-             WHERE register_id = $1 AND state = 'failed' AND ($2::text IS NULL OR recipient = $2)",
-            &[&register.as_uuid(), &wanted.recipient, &wanted.instead],
-        )
-        .await?;
-    if requeued == 0 {
+    let failed = |(recipient, state): &(String, String)| {
+        state == "failed" && wanted.recipient.is_none_or(|wanted| wanted == recipient)
+    };
+    if !before.iter().any(failed) {
         let to = wanted.recipient.map(|recipient| format!(" to {recipient}"));
         return Err(StoreError::Changed(format!(
             "register {register} has no mail{} that failed",
             to.unwrap_or_default()
         )));
     }
+    let requeued = match (wanted.recipient, wanted.instead) {
+        (Some(recipient), Some(instead)) => replace(&tx, register, recipient, instead).await?,
+        _ => try_again(&tx, register, wanted.recipient).await?,
+    };
     // Nobody can have had it yet: it may be written anew, for example with another sender.
     tx.execute(
         "DELETE FROM letter l USING mailing m WHERE m.register_id = $1 AND m.message_id = l.message_id
@@ -122,12 +117,7 @@ pub async fn requeue(store: &Store, wanted: &Requeue<'_>) -> Result<u64, StoreEr
         &[&register.as_uuid()],
     )
     .await?;
-    tx.execute(
-        "UPDATE register SET state = 'built' WHERE register_id = $1 AND state = 'failed'
-           AND NOT EXISTS (SELECT FROM mailing WHERE register_id = $1 AND state = 'failed')",
-        &[&register.as_uuid()],
-    )
-    .await?;
+    built_if_none_failed(&tx, register.as_uuid()).await?;
     let after = json!({ "recipient": wanted.recipient, "instead": wanted.instead, "mails": requeued });
     record(
         &tx,
@@ -140,6 +130,37 @@ pub async fn requeue(store: &Store, wanted: &Requeue<'_>) -> Result<u64, StoreEr
     .await?;
     tx.commit().await?;
     Ok(requeued)
+}
+
+async fn try_again(tx: &Tx, register: RegisterId, recipient: Option<&str>) -> Result<u64, StoreError> {
+    tx.execute(
+        "UPDATE mailing SET state = 'waiting', due_at = clock_timestamp(), attempts = 0,
+             give_up_at = clock_timestamp() + interval '4 days'
+         WHERE register_id = $1 AND state = 'failed' AND ($2::text IS NULL OR recipient = $2)",
+        &[&register.as_uuid(), &recipient],
+    )
+    .await
+}
+
+/// Whoever comes in the place of another gets the whole register: also the parts that the other has, is being sent or waits for. What a
+/// mailer has in its hands goes out to the other all the same; its lease is gone, so nothing of that is recorded.
+async fn replace(tx: &Tx, register: RegisterId, recipient: &str, instead: &str) -> Result<u64, StoreError> {
+    tx.execute(
+        "UPDATE register SET mail_to = array_replace(mail_to, $2, $3) WHERE register_id = $1",
+        &[&register.as_uuid(), &recipient, &instead],
+    )
+    .await?;
+    tx.execute(
+        "UPDATE mailing m SET recipient = $3, lane = mailing_lane($3, y.declaration, s.name),
+             state = 'waiting', due_at = clock_timestamp(), lease_token = NULL, lease_until = NULL, attempts = 0,
+             -- Somebody has seen these bytes, or may have: they stay as they are.
+             maybes = maybes + (m.state IN ('sending', 'sent'))::int,
+             sent_at = NULL, first_sent_at = NULL, give_up_at = clock_timestamp() + interval '4 days'
+         FROM register r JOIN series s USING (series_id) JOIN payee y ON y.payee_id = r.payee_id
+         WHERE r.register_id = $1 AND m.register_id = $1 AND m.recipient = $2 AND m.state <> 'forgone'",
+        &[&register.as_uuid(), &recipient, &instead],
+    )
+    .await
 }
 
 /// Which recipient is given up.
@@ -156,20 +177,15 @@ pub struct Forgone<'a> {
 }
 
 /// An operator's act: a recipient that failed, or has not got it yet, is not waited for any longer. Refused for the only one
-/// there is: somebody has to get a register. True: all others have it, so the register is mailed.
+/// whom the register is for: somebody has to get it. A transaction in which it was refused is not committed. True: all others have it,
+/// so the register is mailed.
 pub async fn forgo(tx: &Tx, wanted: &Forgone<'_>) -> Result<bool, StoreError> {
     let register = wanted.register;
     let before = lock(tx, register).await?;
-    if !others_get_it(tx, wanted).await? {
-        return Err(StoreError::Changed(format!(
-            "{} is the only recipient of register {register} that is left",
-            wanted.recipient
-        )));
-    }
     let forgone = tx
         .execute(
-            "UPDATE mailing SET state = 'forgone', due_at = NULL
-             WHERE register_id = $1 AND recipient = $2 AND state IN ('failed', 'waiting')",
+            "UPDATE mailing SET state = 'forgone', due_at = NULL, lease_token = NULL, lease_until = NULL
+             WHERE register_id = $1 AND recipient = $2 AND state IN ('failed', 'waiting', 'sending')",
             &[&register.as_uuid(), &wanted.recipient],
         )
         .await?;
@@ -179,14 +195,22 @@ pub async fn forgo(tx: &Tx, wanted: &Forgone<'_>) -> Result<bool, StoreError> {
             wanted.recipient
         )));
     }
-    let mailed = mailed_if_all_are(tx, register.as_uuid()).await?;
-    if !mailed {
-        tx.execute(
-            "UPDATE register SET state = 'built' WHERE register_id = $1 AND state = 'failed'
-               AND NOT EXISTS (SELECT FROM mailing WHERE register_id = $1 AND state = 'failed')",
-            &[&register.as_uuid()],
+    let others_get_it = tx
+        .execute(
+            "UPDATE register SET mail_to = array_remove(mail_to, $2)
+             WHERE register_id = $1 AND mail_to <> ARRAY[$2]",
+            &[&register.as_uuid(), &wanted.recipient],
         )
         .await?;
+    if others_get_it == 0 {
+        return Err(StoreError::Changed(format!(
+            "{} is the only recipient of register {register} that is left",
+            wanted.recipient
+        )));
+    }
+    let mailed = mailed_if_all_are(tx, register.as_uuid()).await?;
+    if !mailed {
+        built_if_none_failed(tx, register.as_uuid()).await?;
     }
     let after = json!({ "recipient": wanted.recipient, "state": "forgone" });
     record(
@@ -199,19 +223,6 @@ pub async fn forgo(tx: &Tx, wanted: &Forgone<'_>) -> Result<bool, StoreError> {
     )
     .await?;
     Ok(mailed)
-}
-
-/// Whether somebody else is left whom the register is for. Whoever was mailed a copy on demand is not.
-async fn others_get_it(tx: &Tx, wanted: &Forgone<'_>) -> Result<bool, StoreError> {
-    let row = tx
-        .query_one(
-            "SELECT EXISTS (SELECT FROM mailing m JOIN register r USING (register_id)
-                 WHERE register_id = $1 AND recipient <> $2 AND m.state <> 'forgone'
-                   AND (again = 0 OR first_sent_at IS NOT NULL OR recipient = ANY(mail_to)))",
-            &[&wanted.register.as_uuid(), &wanted.recipient],
-        )
-        .await?;
-    Ok(row.get(0))
 }
 
 /// The register, and its mailings (recipient and state), which no mailer takes meanwhile.

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::Mailing;
 use crate::{StoreError, Tx};
 
@@ -10,11 +12,18 @@ use crate::{StoreError, Tx};
 pub enum Kept {
     /// It will be tried again.
     Waiting,
-    /// Its time is over; an operator has to look.
+    /// Its time is over, and the register has failed with it: an operator has to look.
     Failed,
+    /// Its time is over; it was on demand, and the register stands as it was.
+    OnDemand,
     /// The lease ran out and somebody else has it.
     Lost,
 }
+
+/// The mailings `m` that decide about their register `r`: those to whom it is for, until they have had it. What is mailed on demand, to
+/// somebody else or once more, decides nothing. Whom an operator puts in the place of another, or gives up, is changed in `mail_to`.
+const DECIDING: &str = "m.register_id = r.register_id AND m.recipient = ANY(r.mail_to) AND m.state <> 'sent' \
+     AND m.first_sent_at IS NULL";
 
 /// Records that a recipient's mail was taken. True: it was the last one, the register is mailed.
 pub async fn record_sent(tx: &Tx, mailing: &Mailing) -> Result<bool, StoreError> {
@@ -37,18 +46,22 @@ pub async fn record_sent(tx: &Tx, mailing: &Mailing) -> Result<bool, StoreError>
     mailed_if_all_are(tx, register_id).await
 }
 
-/// Nothing of the register is left to be sent: it is mailed.
-pub(super) async fn mailed_if_all_are(tx: &Tx, register_id: uuid::Uuid) -> Result<bool, StoreError> {
-    let mailed = tx
-        .execute(
-            "UPDATE register r SET state = 'mailed', mailed_at = clock_timestamp(), last_error = NULL
-             WHERE register_id = $1 AND state IN ('built', 'failed')
-               AND NOT EXISTS (SELECT FROM mailing m
-                   WHERE m.register_id = r.register_id AND m.state NOT IN ('sent', 'forgone'))",
-            &[&register_id],
-        )
-        .await?;
-    Ok(mailed == 1)
+/// Everybody has it whom the register is for: it is mailed.
+pub(super) async fn mailed_if_all_are(tx: &Tx, register_id: Uuid) -> Result<bool, StoreError> {
+    let sql = format!(
+        "UPDATE register r SET state = 'mailed', mailed_at = clock_timestamp(), last_error = NULL
+         WHERE register_id = $1 AND state IN ('built', 'failed') AND NOT EXISTS (SELECT FROM mailing m WHERE {DECIDING})"
+    );
+    Ok(tx.execute(&sql, &[&register_id]).await? == 1)
+}
+
+/// Nobody is left who will not get it: the register waits to be mailed again.
+pub(crate) async fn built_if_none_failed(tx: &Tx, register_id: Uuid) -> Result<(), StoreError> {
+    let sql = format!(
+        "UPDATE register r SET state = 'built' WHERE register_id = $1 AND state = 'failed'
+           AND NOT EXISTS (SELECT FROM mailing m WHERE {DECIDING} AND m.state = 'failed')"
+    );
+    tx.execute(&sql, &[&register_id]).await.map(drop)
 }
 
 /// Records that a mail was not taken this time: it waits for `delay`, unless its time is over by then.
@@ -97,7 +110,7 @@ async fn put_back(tx: &Tx, mailing: &Mailing, error: &str, delay: Duration, atte
     Ok(Kept::Waiting)
 }
 
-/// Records that a mail will never be taken; the register is an operator's business from now on.
+/// Records that a mail will never be taken. If the register depends on it, that is an operator's business from now on.
 pub async fn record_failed(tx: &Tx, mailing: &Mailing, error: &str) -> Result<Kept, StoreError> {
     let register_id = mailing.summary.register_id.as_uuid();
     tx.query_one(
@@ -115,10 +128,11 @@ pub async fn record_failed(tx: &Tx, mailing: &Mailing, error: &str) -> Result<Ke
     if failed == 0 {
         return Ok(Kept::Lost);
     }
-    tx.execute(
-        "UPDATE register SET state = 'failed', last_error = $2 WHERE register_id = $1 AND state IN ('built', 'failed')",
-        &[&register_id, &format!("{}: {error}", mailing.recipient)],
-    )
-    .await?;
-    Ok(Kept::Failed)
+    let sql = format!(
+        "UPDATE register r SET state = 'failed', last_error = $2 WHERE register_id = $1 AND state IN ('built', 'failed')
+           AND EXISTS (SELECT FROM mailing m WHERE {DECIDING} AND m.mailing_id = $3)"
+    );
+    let error = format!("{}: {error}", mailing.recipient);
+    let decided = tx.execute(&sql, &[&register_id, &error, &mailing.mailing_id]).await?;
+    Ok(if decided == 0 { Kept::OnDemand } else { Kept::Failed })
 }

@@ -7,7 +7,7 @@ use domain::RegisterId;
 use serde_json::json;
 
 use crate::audit::{self, Act};
-use crate::{Store, StoreError, Tx};
+use crate::{Store, StoreError, Tx, mailings};
 
 /// Lets all files of a register be mailed again, to its own recipients or to one address. Its own are those who got it or are to get
 /// it: whom an operator put in the place of another, and not whom he gave up. Returns how many mails that makes.
@@ -53,12 +53,7 @@ async fn let_go(tx: &Tx, register: RegisterId, to: Option<&str>) -> Result<Mails
     let refused = |why: String| StoreError::Changed(format!("register {register} {why}"));
     let found = tx
         .query_opt(
-            "SELECT state, built_at IS NOT NULL, coalesce((
-                 SELECT array_agg(recipient ORDER BY array_position(mail_to, recipient), recipient)
-                 FROM (SELECT DISTINCT recipient FROM mailing m
-                       WHERE m.register_id = r.register_id AND m.state <> 'forgone'
-                         AND (m.again = 0 OR m.first_sent_at IS NOT NULL OR m.recipient = ANY(mail_to))) own), mail_to)
-             FROM register r WHERE register_id = $1 FOR UPDATE",
+            "SELECT state, built_at IS NOT NULL, mail_to FROM register WHERE register_id = $1 FOR UPDATE",
             &[&register.as_uuid()],
         )
         .await?;
@@ -69,7 +64,7 @@ async fn let_go(tx: &Tx, register: RegisterId, to: Option<&str>) -> Result<Mails
         return Err(refused(format!("has no file: it is {}", row.get::<_, &str>(0))));
     }
     let own: Vec<String> = row.get(2);
-    let recipients = to.map_or(own, |to| vec![to.to_owned()]);
+    let recipients = to.map_or_else(|| own.clone(), |to| vec![to.to_owned()]);
     if recipients.is_empty() {
         return Err(refused("has no recipients: say --to-address".to_owned()));
     }
@@ -98,13 +93,15 @@ async fn let_go(tx: &Tx, register: RegisterId, to: Option<&str>) -> Result<Mails
                    FROM mailing WHERE register_id = $1) n
              WHERE p.register_id = $1
              ON CONFLICT (register_id, part, recipient) DO UPDATE SET state = 'waiting', due_at = clock_timestamp(),
-                 -- The first delivery is not forgotten: it is what the register was mailed with.
-                 first_sent_at = CASE m.again WHEN 0 THEN m.sent_at ELSE m.first_sent_at END, sent_at = NULL,
+                 -- The first delivery to whom the register is for is not forgotten: it is what that was mailed with.
+                 first_sent_at = coalesce(m.first_sent_at, CASE WHEN m.again = 0 OR m.recipient = ANY($4) THEN m.sent_at END),
+                 sent_at = NULL,
                  message_id = excluded.message_id, again = excluded.again, attempts = 0, maybes = 0, last_error = NULL, lane = excluded.lane,
                  give_up_at = clock_timestamp() + interval '4 days'
              WHERE m.state IN ('sent', 'failed', 'forgone')",
-            &[&register.as_uuid(), &recipients, &message_id],
+            &[&register.as_uuid(), &recipients, &message_id, &own],
         )
         .await?;
+    mailings::built_if_none_failed(tx, register.as_uuid()).await?;
     Ok(Mails { count, to: recipients })
 }

@@ -3,10 +3,8 @@
 
 use std::time::Duration;
 
-use domain::RegisterId;
 use domain::declaration::Payee;
 use jiff::Timestamp;
-use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -14,7 +12,6 @@ use super::closing::seconds;
 use super::copies::in_format;
 use super::numbering::{NUMBERING, NUMBERING_COLUMNS, Numbering, numbering_at};
 use super::{SUMMARY_COLUMNS, SUMMARY_WIDTH, Summary, summary_of};
-use crate::audit::{self, Act};
 use crate::{Store, StoreError, Tx};
 
 /// A frozen register in the hands of one builder.
@@ -24,7 +21,7 @@ pub struct Build {
     pub summary: Summary,
     /// The lease, which fences what is recorded.
     pub token: Uuid,
-    /// The payee in the version the range was closed under, as the series has it.
+    /// The payee in the version it is built with, as the series has it: the one the range was closed under, unless an operator said otherwise.
     pub payee: Payee,
     /// When the range was closed.
     pub closed_at: Timestamp,
@@ -178,33 +175,4 @@ pub async fn release_build(store: &Store, build: &Build, error: &str, delay: Dur
         )
         .await
         .map(drop)
-}
-
-/// An operator's act: a register whose build failed is built again. Refused for any other.
-pub async fn requeue_build(store: &Store, register: RegisterId, who: &str) -> Result<(), StoreError> {
-    let tx = store.begin().await?;
-    let requeued = tx
-        .execute(
-            "UPDATE register SET state = 'frozen', due_at = clock_timestamp()
-             WHERE register_id = $1 AND state = 'failed' AND built_at IS NULL",
-            &[&register.as_uuid()],
-        )
-        .await?;
-    if requeued == 0 {
-        return Err(StoreError::Changed(format!(
-            "register {register}: there is none whose build failed"
-        )));
-    }
-    let subject = register.to_string();
-    let act = Act {
-        who,
-        act: "registers rebuild",
-        subject_kind: "register",
-        subject: &subject,
-        reason: None,
-        before: Some(Value::from("failed")),
-        after: Some(Value::from("frozen")),
-    };
-    audit::record(&tx, &act).await?;
-    tx.commit().await
 }

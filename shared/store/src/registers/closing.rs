@@ -141,7 +141,8 @@ pub async fn close_now(store: &Store, payee: &PayeeId, who: &str) -> Result<Vec<
 
 /// Closes the open ranges of payees that are about to change, in the transaction that changes them, so that every
 /// payment is rendered under the version it was accepted under. Payees that are new, unchanged or suspended are left
-/// alone: a suspended payee's payments wait until it is resumed.
+/// alone: a suspended payee's payments wait until it is resumed. Lists of what was delivered to online payees are closed
+/// once they have settled ([`super::close_delivered`]).
 ///
 /// Called after `declarations::lock_for_apply` and before `declarations::apply_payee`, once with all payees of the
 /// transaction, so that their series are locked in one order.

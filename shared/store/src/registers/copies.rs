@@ -110,7 +110,7 @@ pub(super) fn in_format(payee: Payee, format: Option<&str>) -> Result<Payee, Sto
 }
 
 /// The same, checked: a format that cannot be, or not of this payee, makes no copy.
-fn rendered(payee: Payee, format: Option<&str>) -> Result<Payee, StoreError> {
+pub(super) fn rendered(payee: Payee, format: Option<&str>) -> Result<Payee, StoreError> {
     let refused = |why: String| StoreError::Changed(format!("--format {}: {why}", format.unwrap_or_default()));
     let rendered = in_format(payee, format).map_err(|error| refused(error.to_string()))?;
     if format.is_some() {

@@ -13,6 +13,8 @@ use super::{Away, Report};
 
 /// What people are told of when a relay or directory stays away. It has no event: nothing has happened to any register.
 const LANE_DOWN: &str = "mail.down";
+/// What they are told of when nobody takes a mail on demand. It has no event either: the register stands as it was.
+const ON_DEMAND_FAILED: &str = "mail.failed";
 
 pub(super) async fn record(store: &Store, mailing: &Mailing, report: &Report) -> Result<(), StoreError> {
     let tx = store.begin().await?;
@@ -47,11 +49,18 @@ pub(super) async fn record(store: &Store, mailing: &Mailing, report: &Report) ->
         }
         Report::Refused(error) => (mailings::record_failed(&tx, mailing, error).await?, error),
     };
-    if kept == Kept::Failed {
-        let told = format!("{}: {error}", mailing.recipient);
-        tell_register(&tx, RegisterEvent::Failed, &mailing.summary, Some(&told)).await?;
-        metrics::counter!("unigate_registers_failed_total", "stage" => "mail").increment(1);
-        tracing::error!(%register, error, "a register cannot be mailed");
+    match kept {
+        Kept::Failed => {
+            let told = format!("{}: {error}", mailing.recipient);
+            tell_register(&tx, RegisterEvent::Failed, &mailing.summary, Some(&told)).await?;
+            metrics::counter!("unigate_registers_failed_total", "stage" => "mail").increment(1);
+            tracing::error!(%register, error, "a register cannot be mailed");
+        }
+        Kept::OnDemand => {
+            notices::add(&tx, &on_demand_failed(mailing, error, &register.to_string())).await?;
+            tracing::error!(%register, error, "a register cannot be mailed on demand");
+        }
+        Kept::Waiting | Kept::Lost => {}
     }
     tx.commit().await
 }
@@ -70,6 +79,31 @@ fn lane_down<'a>(mailing: &'a Mailing, error: &str) -> NewNotice<'a> {
             format!("Error: {error}"),
             "Registers are built and wait; they go out when it is back".to_owned(),
             "To try it: unigate doctor".to_owned(),
+        ],
+        mail_to: &[],
+    }
+}
+
+fn on_demand_failed<'a>(mailing: &Mailing, error: &str, register: &'a str) -> NewNotice<'a> {
+    let of = &mailing.summary;
+    NewNotice {
+        kind: ON_DEMAND_FAILED,
+        subject: register,
+        title: format!(
+            "A register of {} could not be mailed on demand: {} {:06} ({})",
+            of.payee,
+            of.series,
+            of.sequence,
+            of.kind()
+        ),
+        lines: vec![
+            format!("To: {}", mailing.recipient),
+            format!("Error: {error}"),
+            "Whether those have it whom it is for is another thing: this changes nothing about that".to_owned(),
+            format!(
+                "To try it again: unigate registers requeue {register} --recipient {}",
+                mailing.recipient
+            ),
         ],
         mail_to: &[],
     }

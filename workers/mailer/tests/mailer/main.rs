@@ -3,6 +3,7 @@
 mod directories;
 mod lanes;
 mod mails;
+mod on_demand;
 mod operators;
 mod real_server;
 mod stand;

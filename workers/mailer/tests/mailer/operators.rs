@@ -9,7 +9,7 @@ use store::registers;
 
 use crate::stand::{LONG, Stand, assert_same, carry, on_stand, wanted, with_register};
 
-async fn forgo(stand: &Stand, recipient: &str) -> Result<bool, StoreError> {
+pub(crate) async fn forgo(stand: &Stand, recipient: &str) -> Result<bool, StoreError> {
     let tx = stand.store.begin().await.unwrap();
     let wanted = Forgone {
         register: stand.register,
@@ -179,7 +179,7 @@ async fn what_is_mailed_again_goes_to_whom_it_is_for_now() {
             stand.round().await;
             assert_eq!(stand.register_state().await, "mailed at");
             let again = registers::look_at_mail_again(&stand.store, stand.register, None).await;
-            let to = ["a@example.org", "new@example.org"].map(str::to_owned);
+            let to = ["new@example.org", "a@example.org"].map(str::to_owned);
             assert_eq!(again.unwrap(), (2, to.to_vec()));
         },
     )

@@ -3,7 +3,9 @@
 mod building;
 mod closing;
 mod copies;
+mod delivered;
 mod layouts;
 mod parts;
+mod rebuild;
 mod series;
 mod stand;
