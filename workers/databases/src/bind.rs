@@ -32,14 +32,8 @@ impl Names {
             let declared = BTreeMap::new();
             return Self { kind, amount, declared };
         }
-        let asked = profile.asks().map(|ask| &ask.name);
-        let carried = profile.check.iter().flat_map(|check| &check.carry);
-        let fields = payee.field.iter().map(|field| &field.name);
-        let mut declared: BTreeMap<String, Kind> = fields
-            .chain(asked)
-            .chain(carried)
-            .map(|name| (name.clone(), Kind::Text))
-            .collect();
+        let fields = fields(payee, profile);
+        let mut declared: BTreeMap<String, Kind> = fields.map(|name| (name.clone(), Kind::Text)).collect();
         if knows_reference(kind) {
             declared.insert(REFERENCE.to_owned(), Kind::Text);
         }
@@ -48,6 +42,14 @@ impl Names {
         }
         Self { kind, amount, declared }
     }
+}
+
+/// The fields that a payer enters, and those that a check has given a terminal to carry: what else a terminal sends has no name
+/// here, since a statement may mean a column of one before it by that.
+pub(crate) fn fields<'a>(payee: &'a Payee, profile: &'a DatabasesProfile) -> impl Iterator<Item = &'a String> {
+    let asked = profile.asks().map(|ask| &ask.name);
+    let carried = profile.check.iter().flat_map(|check| &check.carry);
+    payee.field.iter().map(|field| &field.name).chain(asked).chain(carried)
 }
 
 /// Whether a step is about a payment that the payee may have told its own name for.

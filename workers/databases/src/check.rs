@@ -111,7 +111,7 @@ impl<'a> Dialogue<'a> {
                 currency: source.currency(),
                 compiled,
                 brought,
-                told: Told::by_payer(asked.fields.iter()),
+                told: Told::by_payer(compiled, asked.fields.iter()),
                 trace: Vec::new(),
             },
             offered: Vec::new(),
@@ -139,7 +139,7 @@ impl<'a> Dialogue<'a> {
                 Err(Trouble::Value { why, .. }) => return Ok(self.refused("invalid_field", Some(why))),
                 Err(trouble) => return Err(trouble.into()),
             }
-            match scenario::missing(&statement.ask, &self.asked.fields, &self.run.told.known) {
+            match scenario::missing(&statement.ask, &self.asked.fields, &self.run.told.by_rows) {
                 Err(wrong) => return Ok(self.refused("invalid_field", Some(wrong.to_string()))),
                 Ok(missing) if missing.iter().any(|ask| ask.required) => {
                     self.offered.extend(missing);
@@ -163,7 +163,7 @@ impl<'a> Dialogue<'a> {
         let carry = check.map_or(&[][..], |check| &check.carry);
         let carried = carry
             .iter()
-            .filter_map(|name| Some((name.clone(), self.run.told.known.get(name)?.clone()?)));
+            .filter_map(|name| Some((name.clone(), self.run.told.by_rows.get(name)?.clone()?)));
         let fields = Fields::new(carried.collect()).map_err(|wrong| unusable("carry", wrong.to_string()))?;
         let display = match check.and_then(|check| check.display.as_ref()) {
             None => None,

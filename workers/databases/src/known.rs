@@ -8,6 +8,7 @@ use domain::scenario::{AMOUNTS, Known};
 use sql::{Cell, Row};
 
 use crate::bind::{REFERENCE, amount_as};
+use crate::source::Compiled;
 
 /// The longest value of a column that is taken over, in characters.
 const VALUE_MAX: usize = 4_000;
@@ -19,18 +20,21 @@ const REFERENCE_MAX: usize = 100;
 pub(crate) struct Told {
     /// By name, as text.
     pub(crate) known: Known,
+    /// What rows have told of it: the payee's own word, and no terminal's.
+    pub(crate) by_rows: Known,
     /// Those that are amounts, in minor units.
     pub(crate) amounts: BTreeMap<String, i64>,
 }
 
 impl Told {
-    /// Begins with what the payer entered.
-    pub(crate) fn by_payer<'a>(fields: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
+    /// Begins with what the payer entered, as far as he may.
+    pub(crate) fn by_payer<'a>(compiled: &Compiled, fields: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
         Self {
             known: fields
+                .filter(|(key, _)| compiled.knows_field(key))
                 .map(|(key, value)| (key.to_owned(), Some(value.to_owned())))
                 .collect(),
-            amounts: BTreeMap::new(),
+            ..Self::default()
         }
     }
 
@@ -57,14 +61,15 @@ impl Told {
                 None => self.amounts.remove(name),
             };
         }
-        self.known.extend(first);
+        self.known.extend(first.clone());
+        self.by_rows.extend(first);
         Ok(())
     }
 }
 
 /// The payee's own name for a payment, where its statements tell one.
 pub(crate) fn reference(told: &Told) -> Option<String> {
-    let given = told.known.get(REFERENCE)?.as_ref()?;
+    let given = told.by_rows.get(REFERENCE)?.as_ref()?;
     Some(shortened(given))
 }
 

@@ -39,6 +39,7 @@ pub(crate) async fn pay(source: &Source, due: &Due) -> Entered {
                 source,
                 server,
                 due,
+                since: Instant::now(),
                 may_be_done: AtomicBool::new(false),
                 trace: Vec::new(),
             };
@@ -49,6 +50,12 @@ pub(crate) async fn pay(source: &Source, due: &Due) -> Entered {
             }
         }
     }
+}
+
+/// Whether a step that began then may still be kept. A process that was stopped goes on where it was, however long that was: by
+/// then the payee may have been asked, have known nothing of it, and been paid or asked to take it back by somebody else.
+pub(crate) fn in_time(source: &Source, since: Instant) -> bool {
+    since.elapsed() < source.timeout()
 }
 
 fn not_in_time(source: &Source) -> String {
@@ -69,6 +76,7 @@ struct Entry<'a> {
     source: &'a Source,
     server: &'a Server,
     due: &'a Due,
+    since: Instant,
     /// Something was sent that may last without our hearing of it.
     may_be_done: AtomicBool,
     trace: Vec<String>,
@@ -79,10 +87,14 @@ impl Entry<'_> {
         let timeout = self.source.timeout();
         match tokio::time::timeout(timeout, self.patiently()).await {
             Ok(told) => told,
-            Err(_) => Told {
-                lost: true,
-                ..self.broken(not_in_time(self.source))
-            },
+            Err(_) => self.late(),
+        }
+    }
+
+    fn late(&self) -> Told {
+        Told {
+            lost: true,
+            ..self.broken(not_in_time(self.source))
         }
     }
 
@@ -100,12 +112,12 @@ impl Entry<'_> {
 
     async fn patiently(&mut self) -> Told {
         // Waiting for locks once more takes up to half of the time: who would not be done with it in time is told of it.
-        let (since, early) = (Instant::now(), self.source.timeout() / 3);
+        let early = self.source.timeout() / 3;
         for _ in 1..TRIES {
             match self.once().await {
                 Err(trouble)
                     if trouble.is_contention()
-                        && since.elapsed() < early
+                        && self.since.elapsed() < early
                         && !self.may_be_done.load(Ordering::Relaxed) =>
                 {
                     self.trace.push(format!("once more: {}", trouble.in_full()));
@@ -142,6 +154,9 @@ impl Entry<'_> {
             }
             Statements::Done { pending, reference } => {
                 tx.still_open().await.map_err(|error| self.ended_by_itself(error))?;
+                if !in_time(self.source, self.since) {
+                    return Ok(self.late());
+                }
                 self.may_be_done.store(true, Ordering::Relaxed);
                 match tx.commit().await {
                     Ok(()) => Ok(Told {
@@ -286,5 +301,33 @@ fn at(place: &str, source: DatabaseError) -> Trouble {
     Trouble::Database {
         place: format!("databases.{place}"),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{Books, PAYMENTS, due};
+
+    #[tokio::test]
+    async fn what_a_worker_that_was_stopped_goes_on_with_is_not_kept() {
+        let books = Books::with(PAYMENTS).await;
+        let (source, due) = (books.source(), due(15_000));
+        let Place::Database(server) = &source.place else {
+            panic!("a database");
+        };
+        let mut entry = Entry {
+            source: &source,
+            server,
+            due: &due,
+            since: Instant::now().checked_sub(source.timeout()).unwrap(),
+            may_be_done: AtomicBool::new(false),
+            trace: Vec::new(),
+        };
+        let told = entry.patiently().await;
+        assert_eq!((told.ending, told.lost), (Ending::NotSent, true), "{told:?}");
+        // It is to be paid once more, by whoever has found that it is not there.
+        let again = pay(&source, &due).await.told;
+        assert_eq!(again.ending, Ending::Answered(Verdict::Accepted), "{again:?}");
     }
 }

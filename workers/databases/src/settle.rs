@@ -1,6 +1,9 @@
 //! What became of a payment, and taking one back: `status` and `cancel`. Both are asked where payments are entered, never of a
 //! copy, which may not have heard of it yet.
 
+use std::ops::ControlFlow;
+use std::time::Instant;
+
 use couriers::Told;
 use domain::declaration::{End, StepKind};
 use domain::delivery::{Ending, Flag, Verdict};
@@ -9,6 +12,7 @@ use store::deliveries::Due;
 
 use crate::bind::{Brought, amount_as};
 use crate::known;
+use crate::pay::in_time;
 use crate::source::{Server, Source};
 use crate::steps::{On, Run, Trouble};
 
@@ -123,35 +127,37 @@ pub(crate) async fn ask_within(
     Ok((answer, run.trace))
 }
 
-/// Whether a row says whose account was paid, and it is not the one of this payment. What a payer entered is no row's word.
+/// Whether a row says whose account was paid, and it is not the one of this payment.
 fn is_of_another_account(run: &Run<'_>, due: &Due) -> bool {
-    let entered = due.fields.get("account").is_some();
-    let told = run.told.known.get("account").filter(|_| !entered);
-    told.and_then(Option::as_deref)
-        .is_some_and(|account| account.trim() != due.account.trim())
+    let told = run.told.by_rows.get("account").and_then(Option::as_deref);
+    told.is_some_and(|account| account.trim() != due.account.trim())
 }
 
 /// Takes a payment back.
 pub(crate) async fn cancel(source: &Source, server: &Server, due: &Due) -> (Told, Vec<String>) {
-    let mut trace = Vec::new();
-    let taken = tokio::time::timeout(source.timeout(), taken_or_asked(source, server, due, &mut trace)).await;
-    let told = taken.unwrap_or_else(|_| Told {
-        lost: true,
-        ..Told::maybe(format!("not done within {} s", source.timeout().as_secs()))
-    });
-    (told, trace)
+    let (mut trace, since) = (Vec::new(), Instant::now());
+    let taken = taken_or_asked(source, server, due, since, &mut trace);
+    let taken = tokio::time::timeout(source.timeout(), taken).await;
+    (taken.unwrap_or_else(|_| late(source)), trace)
 }
 
-/// Takes it back; where that was not done now, it is asked whether it was before: by a cancel whose commit's answer was lost or
-/// whose worker vanished, by a procedure that keeps what it does, by the payee.
-async fn taken_or_asked(source: &Source, server: &Server, due: &Due, trace: &mut Vec<String>) -> Told {
+fn late(source: &Source) -> Told {
+    Told {
+        lost: true,
+        ..Told::maybe(format!("not done within {} s", source.timeout().as_secs()))
+    }
+}
+
+/// Takes it back; where its statements took nothing back, it is asked what is there now: a procedure may have kept what it did,
+/// and said otherwise.
+async fn taken_or_asked(source: &Source, server: &Server, due: &Due, since: Instant, trace: &mut Vec<String>) -> Told {
     let of = |trouble: &Trouble| match trouble.is_away() {
         true => Told::maybe(trouble.to_string()),
         false => of_trouble(trouble),
     };
-    let told = match take_back(source, server, due, trace).await {
-        Ok(told) if told.ending == Ending::Answered(Verdict::Cancelled) => return told,
-        Ok(told) => told,
+    let told = match take_back(source, server, due, since, trace).await {
+        Ok(ControlFlow::Break(told)) => return told,
+        Ok(ControlFlow::Continue(told)) => told,
         Err(trouble) => {
             trace.push(trouble.in_full());
             of(&trouble)
@@ -190,12 +196,44 @@ fn held_against(told: Told, asked: Told) -> Told {
     }
 }
 
-async fn take_back(source: &Source, server: &Server, due: &Due, trace: &mut Vec<String>) -> Result<Told, Trouble> {
+/// What `status` says before anything is taken back; `None` where there is something that can be. By a cancel whose answer was
+/// lost, whose worker vanished, or by the payee it may have been taken back: to do that again would give the money back twice.
+pub(crate) fn said_before(asked: Told) -> Option<Told> {
+    use Verdict as V;
+    let anothers = || Told {
+        result: Some(word(V::NumberConflict).to_owned()),
+        error: number_conflict().error,
+        ..told(V::Refused)
+    };
+    match asked.ending {
+        Ending::Answered(V::Accepted | V::Pending) if asked.flag.is_none() => None,
+        // Refused, and asked about: `status` says the same, and that is what is kept of it.
+        Ending::Answered(V::Accepted | V::Pending | V::NumberConflict) => Some(anothers()),
+        _ => Some(asked),
+    }
+}
+
+/// The statements of `status` run first, in the same transaction. An end that has to be held against what `status` says
+/// afterwards is one to continue with.
+async fn take_back(
+    source: &Source,
+    server: &Server,
+    due: &Due,
+    since: Instant,
+    trace: &mut Vec<String>,
+) -> Result<ControlFlow<Told, Told>, Trouble> {
     let at = |error: DatabaseError| Trouble::Database {
         place: "databases.cancel".to_owned(),
         source: error,
     };
     let mut tx = server.write.begin(Access::Write).await.map_err(at)?;
+    let (asked, mut seen) = ask_within(source, server, due, &mut tx).await?;
+    trace.append(&mut seen);
+    if let Some(before) = said_before(asked) {
+        // However it ends, nothing is kept.
+        let _ = tx.rollback().await;
+        return Ok(ControlFlow::Break(before));
+    }
     let dialect = server.write.dialect();
     if dialect.calls_may_commit() {
         tx.mark().await.map_err(at)?;
@@ -221,12 +259,46 @@ async fn take_back(source: &Source, server: &Server, due: &Due, trace: &mut Vec<
         let place = "databases.cancel: a statement ended the transaction".to_owned();
         let trouble = Trouble::Database { place, source: error };
         trace.push(trouble.in_full());
-        return Ok(Told::maybe(trouble.to_string()));
+        return Ok(ControlFlow::Continue(Told::maybe(trouble.to_string())));
     }
     if keep {
+        if !in_time(source, since) {
+            return Ok(ControlFlow::Break(late(source)));
+        }
         tx.commit().await.map_err(at)?;
     } else {
         let _ = tx.rollback().await;
     }
-    Ok(told)
+    Ok(match told.ending {
+        Ending::Answered(Verdict::Cancelled) => ControlFlow::Break(told),
+        _ => ControlFlow::Continue(told),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Place;
+    use crate::tests::{Books, PAYMENTS, due};
+
+    #[tokio::test]
+    async fn what_a_worker_that_was_stopped_takes_back_is_not_kept() {
+        let books = Books::with(PAYMENTS).await;
+        let (source, due) = (books.source(), due(15_000));
+        let Place::Database(server) = &source.place else {
+            panic!("a database");
+        };
+        crate::pay::pay(&source, &due).await;
+        let long_ago = Instant::now().checked_sub(source.timeout()).unwrap();
+        let told = taken_or_asked(&source, server, &due, long_ago, &mut Vec::new()).await;
+        assert_eq!(
+            (told.ending, told.lost),
+            (Ending::Maybe { retry_safe: false }, true),
+            "{told:?}"
+        );
+        let (asked, _) = ask(&source, server, &due).await.unwrap();
+        assert_eq!(asked.ending, Ending::Answered(Verdict::Accepted), "{asked:?}");
+        let (told, _) = cancel(&source, server, &due).await;
+        assert_eq!(told.ending, Ending::Answered(Verdict::Cancelled), "{told:?}");
+    }
 }

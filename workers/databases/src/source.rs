@@ -1,7 +1,7 @@
 //! Payees' databases, opened once and kept while their profiles stay as they are: a pool to enter payments with, one for
 //! checks that may only read, and the statements of the scenario made ready for them. Opening connects to nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use sql::{Database, DatabaseError, Limits, Statement, Zone};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::bind::Names;
+use crate::bind::{self, Names};
 use crate::file::Listed;
 
 /// How long a check waits for a connection of its own.
@@ -57,7 +57,11 @@ pub(crate) struct Server {
 
 /// The statements of a scenario, made ready for one kind of database.
 #[derive(Debug, Clone)]
-pub(crate) struct Compiled([Vec<Statement>; 5]);
+pub(crate) struct Compiled {
+    steps: [Vec<Statement>; 5],
+    /// What a terminal may tell them.
+    fields: BTreeSet<String>,
+}
 
 impl std::fmt::Debug for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -79,11 +83,19 @@ impl Compiled {
                 .collect::<Result<Vec<_>, _>>()
         };
         let [check, pay, status, cancel, list] = StepKind::ALL.map(compile);
-        Ok(Self([check?, pay?, status?, cancel?, list?]))
+        Ok(Self {
+            steps: [check?, pay?, status?, cancel?, list?],
+            fields: bind::fields(payee, profile).cloned().collect(),
+        })
     }
 
     pub(crate) fn of(&self, kind: StepKind) -> &[Statement] {
-        &self.0[kind as usize]
+        &self.steps[kind as usize]
+    }
+
+    /// Whether a statement may know a field that a terminal has sent.
+    pub(crate) fn knows_field(&self, name: &str) -> bool {
+        self.fields.contains(name)
     }
 
     /// Whether a step calls procedures.

@@ -101,7 +101,7 @@ impl<'a> Run<'a> {
     ) -> Self {
         let entered = due.fields.as_object().into_iter().flatten();
         let entered = entered.filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)));
-        let mut told = Told::by_payer(entered);
+        let mut told = Told::by_payer(compiled, entered);
         if knows_reference(brought.kind) {
             told.known.insert(REFERENCE.to_owned(), due.provider_reference.clone());
         }

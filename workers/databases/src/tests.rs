@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use couriers::Told;
 use domain::PaymentId;
-use domain::declaration::{Payee, read};
+use domain::declaration::{Payee, Statement, ValueType, read};
 use domain::delivery::{Ending, Flag, Verdict};
 use domain::ids::Number;
 use domain::payment::PaymentState;
@@ -46,6 +46,21 @@ impl Books {
         database.close().await;
     }
 
+    /// Has it keep a journal that is written ahead, by what the head of a file says of that: no transaction could.
+    pub(crate) fn log_ahead(&self) {
+        let mut bytes = std::fs::read(&self.0).unwrap();
+        bytes[18..20].fill(2);
+        std::fs::write(&self.0, bytes).unwrap();
+    }
+
+    /// Another takes its place.
+    pub(crate) fn replace(&self, by: Self) {
+        std::fs::rename(&by.0, &self.0).unwrap();
+        for journal in ["-wal", "-shm"] {
+            let _ = std::fs::remove_file(format!("{}{journal}", self.0.display()));
+        }
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("sqlite:{}", self.0.display())
     }
@@ -58,6 +73,7 @@ impl Books {
                 "url": self.url(),
                 "pay": {"statement": [{"sql": enter, "unique": true}]},
                 "status": {"statement": [{"sql": "select amount from payments where number = :number"}]},
+                "cancel": {"statement": [{"sql": "delete from payments where number = :number"}]},
             },
         }))
         .unwrap()
@@ -75,7 +91,7 @@ impl Drop for Books {
     }
 }
 
-const PAYMENTS: &str = "create table payments (number integer primary key, account text not null,
+pub(crate) const PAYMENTS: &str = "create table payments (number integer primary key, account text not null,
     amount integer not null check (amount < 20000));";
 
 pub(crate) fn due(amount: i64) -> Due {
@@ -104,7 +120,7 @@ pub(crate) fn due(amount: i64) -> Due {
     }
 }
 
-async fn status(source: &Source, due: &Due) -> Told {
+pub(crate) async fn status(source: &Source, due: &Due) -> Told {
     let Place::Database(server) = &source.place else {
         panic!("a database");
     };
@@ -158,6 +174,43 @@ async fn an_amount_that_the_payee_has_otherwise_is_flagged() {
     // The key says that something was entered, and status that it was something else.
     let again = pay::pay(&source, &due(15_001)).await.told;
     assert_eq!(again.ending, Ending::Answered(Verdict::NumberConflict));
+}
+
+#[tokio::test]
+async fn a_terminal_has_no_say_in_what_the_payee_tells() {
+    let books = Books::with(&format!(
+        "{PAYMENTS} create table clients (account text, discount integer);"
+    ))
+    .await;
+    let mut payee = books.payee("insert into payments values (:number, :account, :amount - coalesce(:discount, 0))");
+    let profile = payee.databases.as_mut().unwrap();
+    profile.types.insert("discount".to_owned(), ValueType::Integer);
+    let looked_up: Statement = serde_json::from_value(json!({
+        "sql": "select discount from clients where account = :account", "none": "go_on"}))
+    .unwrap();
+    profile.pay.as_mut().unwrap().statement.insert(0, looked_up);
+    let source = Source::of_payee(&payee).unwrap();
+    let told = Due {
+        fields: json!({"provider_reference": "another's", "account": "1001", "discount": "14999"}),
+        ..due(15_000)
+    };
+    let entered = pay::pay(&source, &told).await.told;
+    assert_eq!(
+        (entered.ending, entered.provider_reference),
+        (Ending::Answered(Verdict::Accepted), None)
+    );
+    let asked = status(&source, &told).await;
+    assert_eq!(
+        (asked.flag, asked.provider_reference),
+        (None, None),
+        "the whole amount was entered"
+    );
+    // What pay told is known to what is asked afterwards, and is not told anew.
+    let named = Due {
+        provider_reference: Some("17".to_owned()),
+        ..told
+    };
+    assert_eq!(status(&source, &named).await.provider_reference, None);
 }
 
 #[tokio::test]

@@ -76,6 +76,20 @@ async fn a_number_that_is_there_is_this_payment_or_an_operators_case() {
 }
 
 #[tokio::test]
+async fn a_field_that_is_called_account_hides_nobody() {
+    let books = Books::with(&format!(
+        "{PAYMENTS} insert into payments values (1, '1002', 15000, 0);"
+    ))
+    .await;
+    let told = Due {
+        fields: json!({"account": "1001"}),
+        ..due(15_000)
+    };
+    let told = pay::pay(&source(&books, true, &taking_back()), &told).await.told;
+    assert_eq!(told.ending, Ending::Answered(Verdict::NumberConflict), "{told:?}");
+}
+
+#[tokio::test]
 async fn what_is_asked_about_first_is_entered_once() {
     let books = Books::with(&PAYMENTS.replace("create unique index numbers on payments (number);", "")).await;
     let source = source(&books, false, &taking_back());
@@ -125,6 +139,48 @@ async fn what_was_taken_back_before_is_taken_back() {
     let raising = json!({"sql": "update payments set cancelled = 1 where number = :number"});
     let told = cancel(&source(&books, true, &raising), &due(15_000)).await;
     assert_eq!(told.ending, Ending::Answered(Verdict::Cancelled), "{told:?}");
+}
+
+#[tokio::test]
+async fn what_was_taken_back_is_not_given_back_twice() {
+    let accounts = "create table accounts (account text, debt integer); insert into accounts values ('1001', 0);";
+    let books = Books::with(&format!(
+        "{PAYMENTS} {accounts} create trigger given_back after update on payments
+             begin update accounts set debt = debt + old.amount where account = old.account; end;"
+    ))
+    .await;
+    // Nothing but `status` keeps this one from being done again.
+    let source = source(
+        &books,
+        true,
+        &json!({"sql": "update payments set cancelled = 1 where number = :number"}),
+    );
+    pay::pay(&source, &due(15_000)).await;
+    // The answer to the first may be lost, or its worker vanish: it is asked for once more.
+    for _ in 0..2 {
+        let told = cancel(&source, &due(15_000)).await;
+        assert_eq!(told.ending, Ending::Answered(Verdict::Cancelled), "{told:?}");
+    }
+    // Refuses more than one.
+    books
+        .script("create unique index once on accounts (debt); insert into accounts values ('none', 30000)")
+        .await;
+}
+
+#[tokio::test]
+async fn somebody_elses_payment_is_not_taken_back() {
+    for row in ["(1, '1002', 15000, 0)", "(1, '1001', 15001, 0)"] {
+        let books = Books::with(&format!("{PAYMENTS} insert into payments values {row};")).await;
+        let told = cancel(&source(&books, true, &taking_back()), &due(15_000)).await;
+        let word = told.result.as_deref();
+        assert_eq!(
+            (told.ending, word),
+            (Ending::Answered(Verdict::Refused), Some("number_conflict"))
+        );
+        books
+            .script("create unique index kept on payments (cancelled); insert into payments values (9, '', 0, 1)")
+            .await;
+    }
 }
 
 #[tokio::test]

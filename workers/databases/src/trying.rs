@@ -233,7 +233,7 @@ async fn try_within(
         StepKind::Check | StepKind::List => &[],
         StepKind::Pay => &[StepKind::Pay],
         StepKind::Status => &[StepKind::Pay, StepKind::Status],
-        StepKind::Cancel => &[StepKind::Pay, StepKind::Cancel],
+        StepKind::Cancel => &[StepKind::Pay, StepKind::Status, StepKind::Cancel],
     };
     let calls = server.write.dialect().calls_may_commit() && steps.iter().any(|step| server.compiled.calls(*step));
     if calls {
@@ -248,36 +248,92 @@ async fn try_within(
         let ended = run.all(&mut On::Within(tx), step).await;
         lines.append(&mut run.trace);
         told = run.told;
-        due.provider_reference = known::reference(&told);
+        due.provider_reference = known::reference(&told).or(due.provider_reference);
         let end = ended.map_err(|(_, trouble)| trouble.in_full())?;
         lines.push(format!("{} ends with: {end}", step.as_str()));
         entered = matches!(end, End::Accepted | End::Pending);
+        if !entered && kind == StepKind::Cancel && step == StepKind::Status {
+            return Err(
+                "status is asked first, and nothing is taken back that it does not say was accepted".to_owned(),
+            );
+        }
     }
+    let again = match kind {
+        StepKind::Cancel => taken_back_again(source, server, &due, tx, lines).await,
+        _ => Ok(()),
+    };
     if calls {
         let kept = tx.still_open().await.map_err(|error| error.in_full());
         kept.map_err(|why| format!("a procedure has ended the transaction, and what was tried is kept there: {why}"))?;
     }
-    let statements = source.profile.statements(StepKind::Pay).iter();
-    let unique = statements.enumerate().find(|(_, statement)| statement.unique);
+    again?;
     // A step that ended before it has entered nothing that the key could keep out.
-    if let Some((at, _)) = unique.filter(|_| kind == StepKind::Pay && entered) {
-        tx.mark().await.map_err(|error| error.in_full())?;
-        let brought = settle::brought(source, &due, StepKind::Pay).map_err(|trouble| trouble.in_full())?;
-        let mut again = Run::of_payment(&source.profile, source.currency(), &server.compiled, &brought, &due);
-        again.told = told;
-        let place = &server.compiled.of(StepKind::Pay)[at].place;
-        match again.one(&mut On::Within(tx), StepKind::Pay, at).await {
-            Err(trouble) if trouble.is_duplicate() => {
-                lines.push(format!("{place}: the same once more is kept out by the unique key"));
-                tx.undo().await.map_err(|error| error.in_full())?;
-            }
-            Err(trouble) => return Err(trouble.in_full()),
-            Ok(_) => {
-                return Err(format!(
-                    "{place}: the same once more was done too: no unique key keeps a payment from being entered twice"
-                ));
-            }
+    match kind == StepKind::Pay && entered {
+        true => entered_again(source, server, &due, tx, told, lines).await,
+        false => Ok(()),
+    }
+}
+
+/// Enters it once more, where a unique key is what should keep it out.
+async fn entered_again(
+    source: &Source,
+    server: &Server,
+    due: &Due,
+    tx: &mut Transaction,
+    told: Told,
+    lines: &mut Vec<String>,
+) -> Result<(), String> {
+    let mut statements = source.profile.statements(StepKind::Pay).iter();
+    let Some(at) = statements.position(|statement| statement.unique) else {
+        return Ok(());
+    };
+    tx.mark().await.map_err(|error| error.in_full())?;
+    let brought = settle::brought(source, due, StepKind::Pay).map_err(|trouble| trouble.in_full())?;
+    let mut again = Run::of_payment(&source.profile, source.currency(), &server.compiled, &brought, due);
+    again.told = told;
+    let place = &server.compiled.of(StepKind::Pay)[at].place;
+    match again.one(&mut On::Within(tx), StepKind::Pay, at).await {
+        Err(trouble) if trouble.is_duplicate() => {
+            lines.push(format!("{place}: the same once more is kept out by the unique key"));
+            tx.undo().await.map_err(|error| error.in_full())
+        }
+        Err(trouble) => Err(trouble.in_full()),
+        Ok(_) => Err(format!(
+            "{place}: the same once more was done too: no unique key keeps a payment from being entered twice"
+        )),
+    }
+}
+
+/// Takes it back once more, as is done when the answer to the first was lost.
+async fn taken_back_again(
+    source: &Source,
+    server: &Server,
+    due: &Due,
+    tx: &mut Transaction,
+    lines: &mut Vec<String>,
+) -> Result<(), String> {
+    let asked = settle::ask_within(source, server, due, tx).await;
+    let (asked, mut trace) = asked.map_err(|trouble| trouble.in_full())?;
+    lines.append(&mut trace);
+    if settle::said_before(asked).is_some() {
+        lines.push("cancel once more is not run: status says that nothing is there to be taken back".to_owned());
+        return Ok(());
+    }
+    let brought = settle::brought(source, due, StepKind::Cancel).map_err(|trouble| trouble.in_full())?;
+    let mut run = Run::of_payment(&source.profile, source.currency(), &server.compiled, &brought, due);
+    let ended = run.all(&mut On::Within(tx), StepKind::Cancel).await;
+    lines.append(&mut run.trace);
+    match ended.map_err(|(_, trouble)| trouble.in_full())? {
+        End::Cancelled => Err(
+            "databases.cancel: the same once more was done too: status does not say cancelled after it, \
+             and the payer would get the money back twice"
+                .to_owned(),
+        ),
+        end => {
+            lines.push(format!(
+                "cancel once more ends with: {end}; status should say cancelled before it"
+            ));
+            Ok(())
         }
     }
-    Ok(())
 }

@@ -181,6 +181,11 @@ impl DatabasesProfile {
             Some(pay) => found.within("pay", pay.check(self)),
             None => found.refuse_if(self.file.is_none(), "pay", "is missing: how is a payment entered?"),
         }
+        found.refuse_if(
+            self.cancel.is_some() && self.status.is_none(),
+            "cancel",
+            "needs [databases.status], which is asked first: what was taken back already would be taken back again",
+        );
         for (kind, step) in [
             (StepKind::Status, &self.status),
             (StepKind::Cancel, &self.cancel),

@@ -163,6 +163,17 @@ fn a_scenario_that_could_enter_a_payment_twice_is_refused() {
     assert!(wrong[0].contains("unique = true needs [databases.status]"), "{wrong:?}");
     let unique = payee(json!({"url": "env:DB", "status": status, "pay": unique})).unwrap();
     assert!(unique.online().unwrap().idempotent);
+    let wrong = payee(
+        json!({"url": "env:DB", "pay": {"statement": [{"sql": "insert", "unique": true}]},
+        "cancel": {"statement": [{"sql": "update"}]}}),
+    )
+    .unwrap_err();
+    assert!(
+        wrong
+            .iter()
+            .any(|wrong| wrong.contains("databases.cancel: needs [databases.status]")),
+        "{wrong:?}"
+    );
     let wrong = with_pay(json!({"ask_status_first": true, "statement": [{"sql": "insert"}]})).unwrap_err();
     assert!(wrong[0].contains("needs [databases.status]"), "{wrong:?}");
     let asked = payee(json!({"url": "env:DB", "status": status,
