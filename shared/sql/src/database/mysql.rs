@@ -25,8 +25,16 @@ use crate::statement::Statement;
 use crate::values::{Value, Values};
 
 /// How long a session of ours may be silent before the server ends it and frees what it holds; the pool closes idle ones
-/// well before.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// well before. One that may change something is ended after a request's whole time: what it has not kept by then is not kept
+/// any more, also when its client was only stopped, and goes on.
+fn silence(limits: &Limits) -> Duration {
+    let asking = Duration::from_secs(60);
+    if limits.read_only {
+        asking
+    } else {
+        asking.min(limits.timeout.max(Duration::from_secs(1)))
+    }
+}
 
 /// A MySQL or MariaDB database.
 #[derive(Clone)]
@@ -86,7 +94,7 @@ impl Mysql {
                     Ok(true)
                 })
             })
-            .idle_timeout(SILENCE_MAX / 3)
+            .idle_timeout(silence(limits) / 3)
             .after_connect(move |connection, _| {
                 let session = Arc::clone(&session);
                 Box::pin(async move {
@@ -133,7 +141,7 @@ fn session(limits: &Limits) -> String {
     let seconds = limits.timeout.as_secs().max(1);
     let access = if limits.read_only { ", read only" } else { "" };
     let lock = (seconds / 2).max(1);
-    let silence = SILENCE_MAX.as_secs();
+    let silence = silence(limits).as_secs();
     format!(
         "set session sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,PIPES_AS_CONCAT', \
          session innodb_lock_wait_timeout = {lock}, session lock_wait_timeout = {lock}, \
