@@ -13,7 +13,7 @@ mod zone;
 pub use database::cell::{Cell, Readable, Row};
 pub use database::{Access, Database, DatabaseError, Limits, Outcome, ROWS_MAX, Returned, Transaction};
 pub use statement::{Dialect, Kind, Parameter, Statement, Vocabulary};
-pub use table::{Table, write_table};
+pub use table::{Kept, Table};
 pub use values::{Value, Values};
 pub use zone::Zone;
 

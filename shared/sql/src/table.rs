@@ -1,12 +1,16 @@
-//! An embedded table made of somebody's file, so that what is looked up in it is looked up by SQL. It is written once, as a
-//! file of its own, and only read after that.
+//! An embedded table made of somebody's file, so that what is looked up in it is looked up by SQL. It is written once, and only
+//! read after that. It lies in memory: what people owe is in no file of ours that others could read, or that would stay behind
+//! when this process is killed, and needs no directory that may be written to.
 
-use std::path::Path;
-
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use secrecy::SecretString;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 
-use crate::DatabaseError;
+use crate::{Database, DatabaseError, Limits};
+
+/// SQLite's own files in memory: connections of this process share the one of a name that begins with a slash, for as long as
+/// one of them is open.
+const IN_MEMORY: &str = "memdb";
 
 /// Values bound by one statement; SQLite takes many more.
 const BOUND_MAX: usize = 900;
@@ -24,16 +28,34 @@ pub struct Table<'a> {
     pub rows: &'a [Vec<Option<String>>],
 }
 
-/// Writes a table into a new file.
-pub async fn write_table(path: &Path, table: Table<'_>) -> Result<(), DatabaseError> {
-    let mut connection = SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        // Nobody misses it if this process dies.
-        .journal_mode(SqliteJournalMode::Off)
-        .synchronous(SqliteSynchronous::Off)
-        .connect()
-        .await?;
+/// A table that has been made, for as long as this is there and longer than that for who has it open. It may come to 1 GiB.
+pub struct Kept {
+    name: String,
+    _open: SqliteConnection,
+}
+
+impl Kept {
+    /// Writes it.
+    pub async fn of(table: Table<'_>) -> Result<Self, DatabaseError> {
+        let name = format!("/unigate-{}", uuid::Uuid::new_v4().simple());
+        let options = SqliteConnectOptions::new().filename(&name).vfs(IN_MEMORY);
+        // It is whole, or nobody ever reads it.
+        let mut connection = options.journal_mode(SqliteJournalMode::Off).connect().await?;
+        write(&mut connection, table).await?;
+        Ok(Self {
+            name,
+            _open: connection,
+        })
+    }
+
+    /// Opens it for questions. `limits` are for reading only.
+    pub fn open(&self, limits: &Limits) -> Result<Database, DatabaseError> {
+        let url = format!("sqlite:{}?vfs={IN_MEMORY}", self.name);
+        Database::open(&SecretString::from(url), limits)
+    }
+}
+
+async fn write(connection: &mut SqliteConnection, table: Table<'_>) -> Result<(), DatabaseError> {
     let columns = table.columns.join(", ");
     let create = format!(
         "create table {} ({})",
@@ -57,5 +79,5 @@ pub async fn write_table(path: &Path, table: Table<'_>) -> Result<(), DatabaseEr
         let index = format!("create index by_{column} on {} ({column})", table.name);
         connection.execute(AssertSqlSafe(index)).await?;
     }
-    Ok(connection.close().await?)
+    Ok(())
 }

@@ -2,19 +2,18 @@
 //! wrong changes nothing: the table that was there stays, and people are told.
 
 mod dbf;
+mod open;
 mod rows;
 mod state;
 mod text;
 mod workbook;
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use couriers::Told;
 use domain::declaration::{DatabasesProfile, End, FileSource, Payee, StepKind};
 use domain::delivery::Verdict;
-use secrecy::SecretString;
 use sql::{Database, DatabaseError, Dialect, Limits, Zone};
 use store::deliveries::Due;
 use tokio::sync::OwnedMutexGuard;
@@ -28,13 +27,12 @@ use state::{Stamp, State};
 
 pub(crate) use state::Looked;
 
-/// The largest file that is read.
-const BYTES_MAX: u64 = 256 * 1024 * 1024;
-
 /// How long a look at a file waits for what comes of it. It is gone on with after that, and told at a later look.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long a file that is read for the first time has to stay as it is before that.
 const SETTLED: Duration = Duration::from_secs(1);
+/// What is told of one that is not as it was.
+const CHANGED: &str = "was changed while it was read";
 /// What is told of a file to those whom its path is no matter of.
 pub(crate) const UNUSABLE: &str = "the payee's file cannot be used now";
 
@@ -58,22 +56,12 @@ pub(super) enum Wrong {
     Passing(String),
 }
 
-/// A file's rows, ready to be asked. The embedded file goes with it.
+/// A file's rows, ready to be asked.
 pub(crate) struct Table {
     pub(crate) database: Database,
     pub(crate) rows: usize,
     stamp: Stamp,
-    _kept_in: Scratch,
-}
-
-/// A file of ours that nobody else knows of.
-struct Scratch(PathBuf);
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // Connections that are still open keep what they read.
-        let _ = std::fs::remove_file(&self.0);
-    }
+    _kept: sql::Kept,
 }
 
 impl Listed {
@@ -283,27 +271,18 @@ impl Listed {
     /// How it looks. A share that is away may keep who looks waiting for long.
     async fn stamp(&self) -> Result<Stamp, String> {
         let path = self.file.path.clone();
-        let looked = tokio::task::spawn_blocking(move || {
-            let found = std::fs::metadata(&path)?;
-            Ok(Stamp {
-                modified: found.modified()?,
-                bytes: found.len(),
-            })
-        });
+        let looked = tokio::task::spawn_blocking(move || Stamp::of(&std::fs::metadata(&path)?));
         let looked = looked.await.unwrap_or_else(|broken| Err(std::io::Error::other(broken)));
         looked.map_err(|error| format!("{}: {error}", self.file.path.display()))
     }
 
     async fn read(&self, stamp: Stamp) -> Result<Table, Wrong> {
         let at = |why: String| format!("{}: {why}", self.file.path.display());
-        if stamp.bytes > BYTES_MAX {
-            return Err(Wrong::File(at("is larger than 256 MiB".to_owned())));
-        }
         let file = self.file.clone();
-        let read = tokio::task::spawn_blocking(move || rows::read(&file)).await;
+        let read = tokio::task::spawn_blocking(move || rows::read(&file, stamp)).await;
         let read = read.map_err(|_| Wrong::File(at("could not be read: the reader broke off".to_owned())))?;
         if self.stamp().await.map_err(Wrong::Passing)? != stamp {
-            return Err(Wrong::Passing(at("was changed while it was read".to_owned())));
+            return Err(Wrong::Passing(at(CHANGED.to_owned())));
         }
         let rows = read.map_err(|wrong| match wrong {
             Wrong::File(why) => Wrong::File(at(why)),
@@ -336,16 +315,14 @@ impl Listed {
     }
 
     async fn table_of(&self, stamp: Stamp, rows: &[rows::Row]) -> Result<Table, DatabaseError> {
-        let path = std::env::temp_dir().join(format!("unigate-{}.sqlite", uuid::Uuid::new_v4().simple()));
-        let kept_in = Scratch(path.clone());
         let columns = rows::columns(&self.file);
-        let table = sql::Table {
+        let kept = sql::Kept::of(sql::Table {
             name: &self.file.table,
             columns: &columns,
             index: &self.file.index,
             rows,
-        };
-        sql::write_table(&path, table).await?;
+        })
+        .await?;
         let limits = Limits {
             pool_size: self.profile.check_connections,
             timeout: Duration::from_secs(self.profile.timeout_seconds.into()),
@@ -355,12 +332,11 @@ impl Listed {
             keep_plans: true,
             read_only: true,
         };
-        let url = SecretString::from(format!("sqlite:{}", path.display()));
         Ok(Table {
-            database: Database::open(&url, &limits)?,
+            database: kept.open(&limits)?,
             rows: rows.len(),
             stamp,
-            _kept_in: kept_in,
+            _kept: kept,
         })
     }
 }

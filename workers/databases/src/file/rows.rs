@@ -3,7 +3,7 @@
 
 use domain::declaration::{FileFormat, FileSource, TextEncoding};
 
-use super::{Wrong, dbf, text, workbook};
+use super::{Stamp, Wrong, dbf, open, text, workbook};
 
 /// A row: a value for each declared column, in the order of [`columns`].
 pub(super) type Row = Vec<Option<String>>;
@@ -16,9 +16,9 @@ pub(super) fn columns(file: &FileSource) -> Vec<String> {
     file.columns.values().cloned().collect()
 }
 
-/// Reads a file whole. Errors name the line.
-pub(super) fn read(file: &FileSource) -> Result<Vec<Row>, Wrong> {
-    let bytes = std::fs::read(&file.path).map_err(|error| Wrong::Passing(error.to_string()))?;
+/// Reads the file that looked like this, whole. Errors name the line.
+pub(super) fn read(file: &FileSource, stamp: Stamp) -> Result<Vec<Row>, Wrong> {
+    let bytes = open::read(&file.path, stamp)?;
     let encoding = file.encoding.unwrap_or(match file.format {
         FileFormat::Dbf => TextEncoding::Cp866,
         FileFormat::Csv | FileFormat::Xlsx | FileFormat::Xls => TextEncoding::Utf8,

@@ -1,68 +1,125 @@
 //! Files that hang, vanish, or hold what is not to be read, and troubles that are not theirs.
 
 use std::path::Path;
+use std::sync::mpsc;
 
 use serde_json::json;
 
 use super::tests::{self, Place, columns, dbf, listed, looked, payee, rows as found_in, workbook};
 use super::*;
 
-/// A share that hangs: whoever opens this waits for a writer.
-fn hanging(path: &Path) {
-    let made = std::process::Command::new("mkfifo").arg(path).status().unwrap();
-    assert!(made.success());
-}
-
-#[tokio::test]
-async fn a_file_that_hangs_is_told_of_once_and_keeps_nobody_else_waiting() {
-    let place = Place::new();
-    let path = place.0.join("list.csv");
-    hanging(&path);
-    let listed = listed(&path, json!({"format": "csv", "columns": columns()}));
-    for _ in 0..3 {
-        let asked = tokio::time::timeout(Duration::from_millis(50), listed.table()).await;
-        assert!(asked.is_err(), "it hangs");
-    }
-    // Those who gave up have left one reader behind, and not one each.
-    assert!(listed.reading.clone().try_lock_owned().is_err());
-    let look = async || {
-        tokio::time::timeout(Duration::from_secs(20), listed.look())
-            .await
-            .unwrap()
-    };
-    assert_eq!(look().await, Looked::Same);
-    let long_ago = Instant::now().checked_sub(Duration::from_secs(61)).unwrap();
-    listed.with(|state| state.busy = Some((long_ago, false)));
-    assert!(matches!(look().await, Looked::Refused(why) if why.contains("has not been read within 60 s")));
-    assert_eq!(look().await, Looked::Same, "it is told once");
-    // The share is back.
-    let text = "Счёт;ФИО;Долг\n1;Один;10\n";
-    let fifo = path.clone();
-    tokio::task::spawn_blocking(move || std::fs::write(fifo, text).unwrap())
-        .await
+/// Where files hang, as on a share that is away: the only thread that touches them is taken until the second of these is gone.
+fn hanging() -> (tokio::runtime::Runtime, mpsc::Sender<()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(1)
+        .build()
         .unwrap();
-    let _ended = listed.reading.lock().await;
-    drop(_ended);
-    std::fs::remove_file(&path).unwrap();
-    place.file("list.csv", text.as_bytes());
-    assert_eq!(found_in(&listed.table().await.unwrap()).await, ["1|Один|10"]);
+    let (share, is_away) = mpsc::channel();
+    runtime.spawn_blocking(move || is_away.recv());
+    (runtime, share)
 }
 
-#[tokio::test]
-async fn a_payment_for_a_file_that_hangs_is_not_sent() {
+#[test]
+fn a_file_that_hangs_is_told_of_once_and_keeps_nobody_else_waiting() {
     let place = Place::new();
-    let path = place.0.join("list.csv");
-    hanging(&path);
-    let mut payee = payee(&path, json!({"format": "csv", "columns": columns()}));
+    let path = place.file("list.csv", "Счёт;ФИО;Долг\n1;Один;10\n".as_bytes());
+    let listed = listed(&path, json!({"format": "csv", "columns": columns()}));
+    let (runtime, share) = hanging();
+    runtime.block_on(async {
+        for _ in 0..3 {
+            let asked = tokio::time::timeout(Duration::from_millis(50), listed.table()).await;
+            assert!(asked.is_err(), "it hangs");
+        }
+        // Those who gave up have left one reader behind, and not one each.
+        assert!(listed.reading.clone().try_lock_owned().is_err());
+        let look = async || {
+            tokio::time::timeout(Duration::from_secs(20), listed.look())
+                .await
+                .unwrap()
+        };
+        assert_eq!(look().await, Looked::Same);
+        let long_ago = Instant::now().checked_sub(Duration::from_secs(61)).unwrap();
+        listed.with(|state| state.busy = Some((long_ago, false)));
+        assert!(matches!(look().await, Looked::Refused(why) if why.contains("has not been read within 60 s")));
+        assert_eq!(look().await, Looked::Same, "it is told once");
+        drop(share);
+        assert_eq!(found_in(&listed.table().await.unwrap()).await, ["1|Один|10"]);
+    });
+}
+
+#[test]
+fn a_payment_for_a_file_that_hangs_is_not_sent() {
+    let place = Place::new();
+    let mut payee = payee(
+        &place.0.join("list.csv"),
+        json!({"format": "csv", "columns": columns()}),
+    );
     let profile = payee.databases.as_mut().unwrap();
-    // Longer than it has to stay as it is: it is being read by then.
-    profile.timeout_seconds = 3;
+    profile.timeout_seconds = 1;
     let pay = json!({"statement": [{"sql": "select name from list where account = :account"}]});
     profile.pay = Some(serde_json::from_value(pay).unwrap());
     let source = Source::of_payee(&payee).unwrap();
-    let entered = crate::pay::pay(&source, &crate::tests::due(100)).await;
+    let (runtime, share) = hanging();
+    let entered = runtime.block_on(crate::pay::pay(&source, &crate::tests::due(100)));
     assert_eq!(entered.told.ending, domain::delivery::Ending::NotSent);
-    std::fs::write(&path, "").unwrap();
+    drop(share);
+}
+
+#[tokio::test]
+async fn only_a_plain_file_is_read_and_only_as_it_was_looked_at() {
+    let place = Place::new();
+    let path = place.0.join("list.csv");
+    for trap in ["/dev/null", "/dev/zero", "/proc"] {
+        std::os::unix::fs::symlink(trap, &path).unwrap();
+        let why = listed(&path, json!({"format": "csv", "columns": columns()}))
+            .table()
+            .await;
+        assert!(why.err().unwrap().ends_with("is no plain file"), "{trap}");
+        std::fs::remove_file(&path).unwrap();
+    }
+    let changed = |wrong| matches!(wrong, Err(Wrong::Passing(why)) if why == CHANGED);
+    let text = "Счёт;ФИО;Долг\n1;Один;10\n";
+    place.file("list.csv", text.as_bytes());
+    let stamp = Stamp::of(&std::fs::metadata(&path).unwrap()).unwrap();
+    assert_eq!(open::read(&path, stamp).ok().unwrap(), text.as_bytes());
+    place.file("list.csv", text.repeat(2).as_bytes());
+    assert!(changed(open::read(&path, stamp)));
+    // Put in its place after it was looked at: nobody waits for what a pipe may bring.
+    std::fs::remove_file(&path).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+    assert!(made.success());
+    assert!(matches!(open::read(&path, stamp), Err(Wrong::Passing(why)) if why == "is no plain file"));
+}
+
+#[tokio::test]
+async fn a_table_is_in_no_file() {
+    let place = Place::new();
+    let path = place.file("list.csv", "Счёт;ФИО;Долг\n1;Один;10\n".as_bytes());
+    let listed = listed(&path, json!({"format": "csv", "columns": columns()}));
+    let table = listed.table().await.unwrap();
+    assert_eq!(found_in(&table).await, ["1|Один|10"]);
+    // What a connection reads from, it has open.
+    let open = std::fs::read_dir("/proc/self/fd").unwrap();
+    let open = open.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+    let open: Vec<_> = open.filter(|link| link.starts_with(std::env::temp_dir())).collect();
+    assert!(open.is_empty(), "{open:?}");
+}
+
+#[tokio::test]
+async fn a_quote_that_nobody_closed_swallows_no_lines() {
+    let place = Place::new();
+    let file = json!({"format": "csv", "columns": columns()});
+    for (text, line) in [
+        ("1;\"ООО;10\n2;Два;20\n3;\"Три\";30\n", 2),
+        ("1;Один;10\n2;\"ООО;20\n", 3),
+        ("1;Один;10\n2;Два;20\n3;\"a\rb\";30\n", 4),
+    ] {
+        let path = place.file("list.csv", format!("Счёт;ФИО;Долг\n{text}").as_bytes());
+        let why = listed(&path, file.clone()).table().await.err().unwrap();
+        let expected = format!("line {line}: a quoted value goes on in the next line; is its quote closed?");
+        assert!(why.ends_with(&expected), "{why}");
+    }
 }
 
 #[tokio::test]

@@ -22,11 +22,12 @@ pub(super) fn read(bytes: &[u8], file: &FileSource, encoding: TextEncoding) -> R
         .next()
         .ok_or("has no heading")?
         .map_err(|error| error.to_string())?;
+    whole(&heading, above)?;
     let heading: Vec<String> = heading.iter().map(str::to_owned).collect();
     let mut rows = Rows::under(file, &heading)?;
     for record in records {
         let record = record.map_err(|error| error.to_string())?;
-        let number = record.position().map_or(0, |position| position.line() as usize) + above;
+        let number = whole(&record, above)?;
         if record.len() != heading.len() {
             let (given, wanted) = (record.len(), heading.len());
             return Err(format!("line {number}: has {given} values instead of {wanted}"));
@@ -35,4 +36,15 @@ pub(super) fn read(bytes: &[u8], file: &FileSource, encoding: TextEncoding) -> R
         taken.map_err(|why| format!("line {number}: {why}"))?;
     }
     Ok(rows.end())
+}
+
+/// The line of a record. What follows a quote that nobody closed would be missing without a word, or be shown as another's.
+fn whole(record: &csv::StringRecord, above: usize) -> Result<usize, String> {
+    let line = record.position().map_or(0, |position| position.line() as usize) + above;
+    if record.iter().any(|cell| cell.contains(['\n', '\r'])) {
+        return Err(format!(
+            "line {line}: a quoted value goes on in the next line; is its quote closed?"
+        ));
+    }
+    Ok(line)
 }
