@@ -24,6 +24,7 @@ mod error;
 mod mysql;
 #[cfg(feature = "odbc")]
 mod odbc;
+mod place;
 mod postgres;
 mod sqlite;
 mod watch;

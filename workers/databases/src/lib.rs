@@ -20,6 +20,8 @@ mod steps;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_replaced;
+#[cfg(test)]
 mod tests_slow;
 #[cfg(test)]
 mod tests_there;

@@ -8,14 +8,15 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions, SqliteRow};
-use sqlx::{AssertSqlSafe, Column as _, Connection as _, Executor as _, Row as _, SqlSafeStr as _, Statement as _};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
+use sqlx::{AssertSqlSafe, Column as _, Executor as _, Row as _, SqlSafeStr as _, Statement as _};
 use sqlx::{TypeInfo as _, ValueRef as _};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::cell::Cell;
 use super::collect::{Returned, collect};
 use super::error::About;
+use super::place::{FileId, Place};
 use super::watch::Watch;
 use super::{Access, DatabaseError, Limits, Outcome, Row};
 use crate::statement::Statement;
@@ -24,7 +25,7 @@ use crate::values::{Value, Values};
 /// A SQLite file.
 #[derive(Clone)]
 pub struct Sqlite {
-    pool: SqlitePool,
+    place: Arc<Place>,
     writers: Arc<Mutex<()>>,
     timeout: Duration,
 }
@@ -33,6 +34,8 @@ pub struct Sqlite {
 pub struct SqliteTransaction {
     watch: Watch,
     inner: sqlx::Transaction<'static, sqlx::Sqlite>,
+    place: Arc<Place>,
+    file: Option<FileId>,
     _turn: Option<OwnedMutexGuard<()>>,
 }
 
@@ -53,21 +56,8 @@ impl Sqlite {
             .create_if_missing(limits.create)
             .read_only(limits.read_only)
             .busy_timeout(limits.timeout / 2);
-        let pool = SqlitePoolOptions::new()
-            .max_connections(limits.pool_size)
-            .acquire_timeout(limits.connection_wait())
-            .after_release(|connection, _| {
-                Box::pin(async move {
-                    // All that was asked of it before has been done once it can be had.
-                    connection.lock_handle().await?.remove_progress_handler();
-                    // A change that was ended has undone its transaction, of which the driver does not know: what begins
-                    // next would be taken for a part of it.
-                    Ok(!connection.is_in_transaction())
-                })
-            })
-            .connect_lazy_with(options);
         Ok(Self {
-            pool,
+            place: Arc::new(Place::of(options, limits)),
             writers: Arc::default(),
             timeout: limits.timeout,
         })
@@ -78,16 +68,20 @@ impl Sqlite {
             Access::Read => None,
             Access::Write => Some(Arc::clone(&self.writers).lock_owned().await),
         };
+        let (pool, file) = self.place.pool().await;
         let mut inner = match access {
-            Access::Read => self.pool.begin().await?,
+            Access::Read => pool.begin().await?,
             // A deferred transaction that turns into a writer could not wait for another one: take the lock now.
-            Access::Write => self.pool.begin_with("begin immediate").await?,
+            Access::Write => pool.begin_with("begin immediate").await?,
         };
+        self.place.is_still(file).await?;
         let watch = Watch::lasting(self.timeout);
         watch.set(&mut inner).await?;
         let mut transaction = SqliteTransaction {
             watch,
             inner,
+            place: self.place.clone(),
+            file,
             _turn: turn,
         };
         // A table that was changed by somebody else is seen only when something is read. Prepared before that, a statement
@@ -105,7 +99,7 @@ impl Sqlite {
     }
 
     pub(super) async fn close(&self) {
-        self.pool.close().await;
+        self.place.close().await;
     }
 }
 
@@ -146,7 +140,9 @@ impl SqliteTransaction {
     pub(super) async fn commit(self) -> Result<(), DatabaseError> {
         // Checks that were put off until now are made now.
         self.watch.begin();
-        Ok(self.inner.commit().await?)
+        self.inner.commit().await?;
+        // Replaced meanwhile: nobody will ever read what was kept in the one that was there.
+        self.place.is_still(self.file).await
     }
 
     pub(super) async fn rollback(self) -> Result<(), DatabaseError> {
