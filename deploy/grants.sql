@@ -173,6 +173,8 @@ grant update (state, mailed_at, last_error) on register to unigate_mailer;
 grant select (payee_id, version, gateway, suspended, declaration) on payee to unigate_mailer;
 grant select (payee_id, series_id, position, state, accepted_at, delivered_at) on payment to unigate_mailer;
 grant update (late_since) on series to unigate_mailer;
+-- And whether mails do not get out: a registers worker may be the one.
+grant select, insert, delete on mailing_late to unigate_mailer, unigate_registers;
 grant select, insert on notice_mail to unigate_mailer;
 grant update (state, due_at, lease_token, lease_until, attempts, last_error, sent_at) on notice_mail to unigate_mailer;
 grant update (gathered_at) on notice to unigate_mailer;

@@ -29,6 +29,12 @@ create table letter (
     written_at timestamptz not null default clock_timestamp()
 );
 
+-- Lanes of which people were told that mails do not get out, until none is late in them any more.
+create table mailing_late (
+    lane  text primary key,
+    since timestamptz not null default clock_timestamp()
+);
+
 -- A mail of alerts is frozen with its sender, too.
 alter table notice_mail add column mail_from text not null;
 

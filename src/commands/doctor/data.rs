@@ -43,6 +43,7 @@ pub(super) async fn look(operator: &Operator, findings: &mut Findings) -> Result
             "`unigate registers list` names them, `registers show ID` says why; then `registers requeue ID`",
         ),
     }
+    outside::look_at_unmailed(&operator.store, findings).await?;
     let late = store::registers::perhaps_late(&operator.store).await?;
     for series in late.iter().filter(|series| series.is_late()) {
         let found = format!("payments of series {} wait for a register for too long", series.series);

@@ -10,6 +10,7 @@ use domain::declaration::{MailProfile, Payee};
 use mailer::relay::{Relay, SendError};
 use runtime::Settings;
 use store::declarations::Declarations;
+use store::{Store, StoreError, mailings};
 
 use super::Findings;
 use crate::operator::Operator;
@@ -110,6 +111,22 @@ async fn try_own(profile: &MailProfile) -> Result<(), SendError> {
         Some(relay) => try_relay(relay).await,
         None => Ok(()),
     }
+}
+
+/// Relays and directories through which registers do not get out.
+pub(super) async fn look_at_unmailed(store: &Store, findings: &mut Findings) -> Result<(), StoreError> {
+    let lanes = mailings::unmailed(store).await?;
+    for lane in lanes.iter().filter(|lane| lane.late > 0) {
+        let what = mailings::lane_in_words(&lane.lane, &lane.payee);
+        let (late, oldest) = (lane.late, lane.oldest.strftime("%F %T UTC"));
+        let error = lane.last_error.as_deref().unwrap_or("nobody has tried");
+        findings.warn(
+            "unmailed",
+            format!("{what}: {late} wait for more than six hours, the oldest since {oldest}: {error}"),
+            "is a mailer running? mend what it says; `registers show ID` has every recipient",
+        );
+    }
+    Ok(())
 }
 
 /// Writes where large files of registers go, and leaves nothing there.

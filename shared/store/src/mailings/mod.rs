@@ -7,6 +7,7 @@
 mod letter;
 mod operator;
 mod record;
+mod unmailed;
 
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ pub use letter::{Letter, freeze};
 pub use operator::{Forgone, Listed, Requeue, forgo, of_register, requeue};
 pub(crate) use record::built_if_none_failed;
 pub use record::{Kept, put_back_untried, record_failed, record_maybe, record_retry, record_sent};
+pub use unmailed::{Unmailed, forget_mailed, lane_in_words, note_unmailed, unmailed};
 
 /// A mailing in the hands of one mailer.
 #[derive(Clone, Debug)]

@@ -66,11 +66,7 @@ pub(super) async fn record(store: &Store, mailing: &Mailing, report: &Report) ->
 }
 
 fn lane_down<'a>(mailing: &'a Mailing, error: &str) -> NewNotice<'a> {
-    let what = match mailing.lane.as_str() {
-        "" => "The mail relay of the installation".to_owned(),
-        lane if lane.starts_with("directory:") => format!("The {}", lane.replacen(':', " ", 1)),
-        _ => format!("The mail relay of payee {}", mailing.summary.payee),
-    };
+    let what = mailings::lane_in_words(&mailing.lane, mailing.summary.payee.as_str());
     NewNotice {
         kind: LANE_DOWN,
         subject: &mailing.lane,
