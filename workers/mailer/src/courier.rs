@@ -132,7 +132,6 @@ impl MailCourier {
         }
         // In this order: a relay that is away costs no memory, and one that takes no such mail none either.
         let session = relay.open().await.map_err(|error| away(&job.lane, &error))?;
-        back(&job.lane);
         session
             .takes(bytes)
             .map_err(|error| Report::Refused(error.to_string()))?;
@@ -186,14 +185,17 @@ fn unread(error: ArtifactError) -> Report {
     }
 }
 
-/// What a send comes to, also for the lane it went through.
+/// What a send comes to, also for the lane it went through. A relay that lets us in and then says that it does not is not
+/// back.
 pub(crate) fn sent(lane: &Lane, sending: Sending) -> Report {
+    if let Sending::NotSent { error, .. } = &sending
+        && error.is_about_the_relay()
+    {
+        return away(lane, error);
+    }
+    back(lane);
     match sending {
-        Sending::Sent { .. } => {
-            back(lane);
-            Report::Sent
-        }
-        Sending::NotSent { error, .. } if error.is_about_the_relay() => away(lane, &error),
+        Sending::Sent { .. } => Report::Sent,
         Sending::NotSent { retry: true, error } => Report::Later(error.to_string()),
         Sending::NotSent { retry: false, error } => Report::Refused(error.to_string()),
         Sending::Maybe { error } => Report::Maybe(error.to_string()),

@@ -11,6 +11,9 @@ const RESTS_SECONDS: [u32; 6] = [1, 2, 5, 15, 30, 60];
 /// People are told of what has been down for so long, unless it is already clear that it will not come back by itself.
 const TOLD_AFTER: Duration = Duration::from_secs(15 * 60);
 
+/// Whoever has not knocked for so long after it might have knows nothing of now: meanwhile others may have been answered.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(5 * 60);
+
 /// Open, or shut until a moment.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
@@ -43,8 +46,11 @@ impl Gate {
         was_down
     }
 
-    /// The relay could not be reached. Returns whether that is news.
+    /// The relay could not be reached. Returns whether that is news: a failure long after the last is of another outage.
     pub(crate) fn failed(&mut self, now: Instant) -> bool {
+        if self.shut_until.is_some_and(|until| now > until + FORGOTTEN_AFTER) {
+            *self = Self::default();
+        }
         let is_news = self.failures == 0;
         self.down_since.get_or_insert(now);
         // Mails that were under way together failed together: that is one failure.
@@ -106,4 +112,24 @@ mod tests {
         gate.failed(now);
         assert!(gate.takes_notice(true, now), "another outage");
     }
+
+    #[test]
+    fn a_failure_long_ago_is_of_another_outage() {
+        let mut now = Instant::now();
+        let mut gate = Gate::default();
+        gate.failed(now);
+        // Others were at it meanwhile, and were answered for all that this process knows.
+        now += 3 * 24 * HOUR;
+        assert!(gate.failed(now), "news");
+        assert!(!gate.takes_notice(false, now), "it was not away for three days");
+        assert_eq!(gate.shut_for(now), Duration::from_secs(1));
+        // Knocked at over and over, it is the same one.
+        for _ in 0..30 {
+            now += Duration::from_secs(60);
+            assert!(!gate.failed(now));
+        }
+        assert!(gate.takes_notice(false, now));
+    }
+
+    const HOUR: Duration = Duration::from_secs(3600);
 }

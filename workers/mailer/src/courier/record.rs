@@ -1,6 +1,8 @@
 //! What came of a mail, recorded with everything that follows from it: the register's state, its event, and a notice to the
 //! people who run the installation.
 
+use std::time::Duration;
+
 use contract::event::RegisterEvent;
 use domain::declaration::{MailProfile, RETRY_SECONDS_USUAL};
 use runtime::tell_register;
@@ -15,6 +17,8 @@ use super::{Away, Report};
 const LANE_DOWN: &str = "mail.down";
 /// What they are told of when nobody takes a mail on demand. It has no event either: the register stands as it was.
 const ON_DEMAND_FAILED: &str = "mail.failed";
+/// Not more often than that about one relay or directory, by whichever process.
+const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 pub(super) async fn record(store: &Store, mailing: &Mailing, report: &Report) -> Result<(), StoreError> {
     let tx = store.begin().await?;
@@ -42,7 +46,8 @@ pub(super) async fn record(store: &Store, mailing: &Mailing, report: &Report) ->
             (kept, error)
         }
         Report::Away(Away { error, tell }) => {
-            if *tell {
+            // Every process has a gate of its own, and may have begun a minute ago.
+            if *tell && !notices::was_told(&tx, LANE_DOWN, &mailing.lane, TOLD_AGAIN_AFTER).await? {
                 notices::add(&tx, &lane_down(mailing, error)).await?;
             }
             (mailings::put_back_untried(&tx, mailing, error).await?, error)

@@ -115,9 +115,10 @@ impl SendError {
         }
     }
 
-    /// Whether the relay never came as far as the message.
+    /// Whether the relay never came as far as the message, or said that it lets nobody in like this.
     pub fn is_about_the_relay(&self) -> bool {
         match self {
+            Self::Smtp { .. } if self.code().is_some_and(|code| ABOUT_THE_RELAY.contains(&code)) => true,
             Self::Smtp { stage, .. } | Self::Timeout { stage, .. } => *stage <= Stage::Login,
             Self::PasswordInClear | Self::Encryption(_) | Self::Unprepared(_) => true,
             Self::OutOfStep { .. } | Self::Address { .. } | Self::Unsupported(_) | Self::TooLarge { .. } => false,

@@ -5,9 +5,9 @@ use std::time::Duration;
 use mailer::Report;
 use runtime::courier::Courier;
 use serde_json::json;
-use testkit::mail::{Greeting, MailServer};
+use testkit::mail::{Behaviour, Greeting, MailServer, Step};
 
-use crate::stand::{LONG, built_register, declare, on_stand, with_register};
+use crate::stand::{FROM, LONG, built_register, carry, declare, on_stand, with_register};
 
 #[tokio::test]
 async fn a_payees_own_relay_takes_its_mails_and_nobody_elses() {
@@ -131,5 +131,80 @@ async fn a_password_that_is_not_there_is_told_at_once_and_costs_no_try() {
             assert!(stand.round_of_all().await.is_empty(), "the lane rests");
         },
     )
+    .await;
+}
+
+#[tokio::test]
+async fn a_relay_that_wants_a_login_once_we_are_in_is_away_and_told_of_once() {
+    on_stand(&["a@example.org", "b@example.org"], LONG, |stand| async move {
+        let refused = Behaviour::Answer {
+            at: Step::Mail,
+            code: 530,
+        };
+        stand.server.script(std::iter::repeat_n(refused, 3));
+        let reports = stand.round().await;
+        assert!(
+            matches!(&reports[..], [Report::Away(one), Report::Away(other)] if one.tell && !other.tell),
+            "{reports:?}"
+        );
+        assert_eq!(stand.notices().await, "mail.down  x1");
+        let waiting = "SELECT count(*) FROM mailing WHERE state = 'waiting' AND attempts = 0";
+        assert_eq!(stand.value(waiting).await, "2");
+        assert!(stand.round().await.is_empty(), "the lane rests");
+        // Another process finds the same, and people know it already.
+        stand.all_due().await;
+        let another = stand.another(FROM);
+        let reports = carry(&another, &[""]).await;
+        assert!(
+            matches!(&reports[..], [Report::Away(one), ..] if one.tell),
+            "{reports:?}"
+        );
+        assert_eq!(stand.notices().await, "mail.down  x1");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn mails_that_do_not_get_out_are_told_of_once_per_lane_until_they_are_out() {
+    on_stand(&["a@example.org", "b@example.org"], LONG, |stand| async move {
+        let tell = async || runtime::tell_late_registers(&stand.store).await.unwrap();
+        let busy = Behaviour::Answer {
+            at: Step::Rcpt,
+            code: 451,
+        };
+        stand.server.script(std::iter::repeat_n(busy, 2));
+        assert!(matches!(stand.round().await[..], [Report::Later(_), Report::Later(_)]));
+        assert_eq!(tell().await, 0, "it has just begun");
+        let seven_hours_ago =
+            "UPDATE mailing SET give_up_at = clock_timestamp() + interval '4 days' - interval '7 hours'
+             WHERE state = 'waiting'";
+        stand.sql(seven_hours_ago).await;
+        let (one, other) = tokio::join!(tell(), tell());
+        assert_eq!(one + other, 1, "two processes tell it once");
+        assert_eq!(tell().await, 0);
+        assert_eq!(stand.notices().await, "register.unmailed  x1");
+        let said = stand
+            .value("SELECT title || array_to_string(lines, ' ') FROM notice")
+            .await;
+        for part in [
+            "The mail relay of the installation: ",
+            "(2 for more than six hours)",
+            "451",
+        ] {
+            assert!(said.contains(part), "{part} in {said}");
+        }
+        let found = store::mailings::unmailed(&stand.store).await.unwrap().remove(0);
+        assert!(
+            found.late == 2 && (25_100.0..25_900.0).contains(&found.seconds),
+            "{found:?}"
+        );
+
+        assert!(matches!(stand.round().await[..], [Report::Sent, Report::Sent]));
+        assert_eq!(tell().await, 0);
+        assert!(store::mailings::unmailed(&stand.store).await.unwrap().is_empty());
+        built_register(&stand.store, "gvk").await;
+        stand.sql(seven_hours_ago).await;
+        assert_eq!(tell().await, 1, "another time");
+    })
     .await;
 }
