@@ -46,6 +46,14 @@ create function mail_profile(declaration jsonb, series text) returns jsonb immut
         declaration #> '{register,mail}')
 $$;
 
+-- The same of the directory that its files are put into.
+create function directory_profile(declaration jsonb, series text) returns jsonb immutable language sql as $$
+    select coalesce(
+        (select own -> 'directory' from jsonb_array_elements(declaration #> '{register,series}') own
+         where own ->> 'name' = series),
+        declaration #> '{register,directory}')
+$$;
+
 -- The lane of what goes to a recipient: a directory, a relay of the payee's own by all that makes it one, or the installation's.
 create function mailing_lane(recipient text, declaration jsonb, series text) returns text immutable language sql as $$
     select case when recipient like 'directory:%' then recipient

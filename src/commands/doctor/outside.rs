@@ -1,12 +1,12 @@
 //! Mail relays, directories of payees, where large files lie, and the vault with its identity.
 
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use artifacts::{ArtifactError, Artifacts};
 use cards::vault::{self, VaultError};
-use domain::declaration::{MailProfile, Payee};
+use domain::declaration::{DirectoryProfile, MailProfile, Payee};
+use mailer::directory::PutError;
 use mailer::relay::{Relay, SendError};
 use runtime::Settings;
 use store::declarations::Declarations;
@@ -63,7 +63,7 @@ pub(super) async fn look_at_deliveries(all: &Declarations, findings: &mut Findin
     let mut payees: Vec<&Payee> = all.payees.values().map(|declared| &*declared.value).collect();
     payees.retain(|payee| !payee.retired);
     payees.sort_by(|left, right| left.id.cmp(&right.id));
-    let (mut relays, mut directories): (Vec<MailProfile>, Vec<PathBuf>) = (Vec::new(), Vec::new());
+    let (mut relays, mut directories): (Vec<MailProfile>, Vec<DirectoryProfile>) = (Vec::new(), Vec::new());
     for payee in payees {
         let Some(register) = &payee.register else { continue };
         // A series may have a relay or directory of its own.
@@ -77,10 +77,10 @@ pub(super) async fn look_at_deliveries(all: &Declarations, findings: &mut Findin
                 relays.push(mail);
             }
             if let Some(directory) = series.directory
-                && !directories.contains(&directory.path)
+                && !directories.contains(&directory)
             {
-                look_at_directory(&format!("directory of {}", payee.id), &directory.path, findings);
-                directories.push(directory.path);
+                look_at_directory(&format!("directory of {}", payee.id), &directory, findings);
+                directories.push(directory);
             }
         }
     }
@@ -90,19 +90,16 @@ fn same_relay(one: &MailProfile, two: &MailProfile) -> bool {
     (&one.relay, &one.relay_password, &one.relay_ca) == (&two.relay, &two.relay_password, &two.relay_ca)
 }
 
-fn look_at_directory(check: &str, path: &Path, findings: &mut Findings) {
-    match mailer::directory::check(path) {
-        Ok(()) => findings.ok(check, format!("{} can be written to", path.display())),
-        Err(error) if error.kind() == ErrorKind::NotFound => findings.warn(
+fn look_at_directory(check: &str, declared: &DirectoryProfile, findings: &mut Findings) {
+    let path = declared.path.display();
+    match mailer::directory::check(&declared.path, declared.mark.as_deref()) {
+        Ok(()) => findings.ok(check, format!("{path} can be written to")),
+        Err(error @ PutError::Away { .. }) => findings.warn(
             check,
-            format!("{} is not there", path.display()),
-            "right where no mailer runs; where one does, make or mount it",
+            error.to_string(),
+            "right where no mailer runs; where one does, make or mount it, with its mark in it",
         ),
-        Err(error) => findings.fail(
-            check,
-            format!("{}: {error}", path.display()),
-            "let the mailer's user write to it",
-        ),
+        Err(error) => findings.fail(check, error.to_string(), "let the mailer's user write to it"),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod record;
 
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,7 +21,7 @@ use store::{Store, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub(crate) use self::record::jitter;
-use crate::directory::{self, Put, PutError};
+use crate::directory::{self, Put};
 use crate::lanes::{Lane, Lanes, PLACES, Relays};
 use crate::letter;
 use crate::message::{Raw, framed_bytes};
@@ -147,33 +148,43 @@ impl MailCourier {
         Ok(sent(&job.lane, session.send(raw, &letter.mail_from, address).await))
     }
 
-    async fn put(&self, job: &Job, directory: std::path::PathBuf) -> Report {
+    async fn put(&self, job: &Job, directory: PathBuf) -> Report {
         let mailing = &job.mailing;
         let put = Put {
+            mark: mark(mailing, &directory),
             directory,
             name: mailing.file_name.clone(),
             mailing: mailing.mailing_id,
             sha256: mailing.sha256.clone(),
-            again: mailing.attempts > 1,
         };
         let chunks = self.artifacts.read(&mailing.sha256);
-        match directory::put(&job.lane, put, chunks).await {
-            Err(error) => unread(error),
-            Ok(Ok(())) => {
+        let put = match directory::put(&job.lane, put, chunks).await {
+            Ok(put) => put,
+            Err(error) => return unread(error),
+        };
+        match put {
+            Err(error) if !error.is_final() => Report::Away(note_away(&job.lane, error.to_string(), true)),
+            Err(error) => {
+                back(&job.lane);
+                Report::Refused(error.to_string())
+            }
+            Ok(()) => {
                 back(&job.lane);
                 Report::Sent
             }
-            Ok(Err(error @ PutError::Away { .. })) => Report::Away(note_away(&job.lane, error.to_string(), true)),
-            Ok(Err(error)) => {
-                back(&job.lane);
-                if error.is_final() {
-                    Report::Refused(error.to_string())
-                } else {
-                    Report::Later(error.to_string())
-                }
-            }
         }
     }
+}
+
+/// What marks the directory as the payee's: as declared now, or when the register was closed if it has another one since.
+fn mark(mailing: &Mailing, path: &Path) -> Option<String> {
+    let then = mailing
+        .payee
+        .register
+        .as_ref()
+        .and_then(|register| register.directory.as_ref());
+    let mut declared = [mailing.directory.as_ref(), then].into_iter().flatten();
+    declared.find(|directory| directory.path == path)?.mark.clone()
 }
 
 /// What was stored is damaged or gone: no later try mends that.

@@ -36,7 +36,7 @@ pub enum PutError {
     /// Another file has its name.
     #[error("{}: there is another file of this name, and none is overwritten", .0.display())]
     Taken(PathBuf),
-    /// It cannot be written there.
+    /// It cannot be written there, now or never.
     #[error("{}: {source}", place.display())]
     Io {
         /// Where.
@@ -50,16 +50,14 @@ pub enum PutError {
 }
 
 impl PutError {
-    /// Whether it needs somebody: rights and names do not change by themselves.
+    /// Whether it is about this file, which then needs somebody. All else is about the directory, also what may not be
+    /// written there or finds no room: it waits until that is mended, with everything that goes there.
     pub(crate) fn is_final(&self) -> bool {
         use io::ErrorKind as K;
         match self {
             Self::Taken(_) | Self::Damaged => true,
             Self::Away { .. } => false,
-            Self::Io { source, .. } => matches!(
-                source.kind(),
-                K::PermissionDenied | K::ReadOnlyFilesystem | K::NotADirectory | K::InvalidFilename | K::IsADirectory
-            ),
+            Self::Io { source, .. } => matches!(source.kind(), K::InvalidFilename | K::InvalidInput | K::FileTooLarge),
         }
     }
 }
@@ -68,11 +66,11 @@ impl PutError {
 #[derive(Debug, Clone)]
 pub(crate) struct Put {
     pub(crate) directory: PathBuf,
+    /// The file by which the directory is known to be the payee's.
+    pub(crate) mark: Option<String>,
     pub(crate) name: String,
     pub(crate) mailing: Uuid,
     pub(crate) sha256: Vec<u8>,
-    /// Whether an earlier try may have left something behind.
-    pub(crate) again: bool,
 }
 
 /// Puts the file whose chunks come from `chunks`. What reading them comes to is the outer error.
@@ -128,23 +126,12 @@ fn write(put: &Put, mut chunks: Receiver<Bytes>) -> Result<(), PutError> {
         place: place.clone(),
         source,
     };
-    match fs::metadata(&put.directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(PutError::Away {
-                directory: put.directory.clone(),
-                why: "it is not there".to_owned(),
-            });
-        }
-        Err(error) => return Err(failed(error)),
-        Ok(_) => {}
-    }
+    is_there(&put.directory, put.mark.as_deref())?;
     if let Some(ended) = there_already(&place, &put.sha256).map_err(failed)? {
         return ended;
     }
     let prefix = format!(".unigate-{}-", put.mailing);
-    if put.again {
-        sweep(&put.directory, &prefix).map_err(failed)?;
-    }
+    sweep(&put.directory, &prefix).map_err(failed)?;
     let mut draft = begin(&put.directory, &prefix).map_err(failed)?;
     let mut hash = Sha256::new();
     while let Some(chunk) = chunks.blocking_recv() {
@@ -170,6 +157,24 @@ fn write(put: &Put, mut chunks: Receiver<Bytes>) -> Result<(), PutError> {
         .map_err(failed)
 }
 
+/// Whether the directory is there, and the payee's: a share that is not mounted leaves one of the same name, in which nobody
+/// looks.
+fn is_there(directory: &Path, mark: Option<&str>) -> Result<(), PutError> {
+    let place = mark.map_or_else(|| directory.to_owned(), |mark| directory.join(mark));
+    let why = match (fs::metadata(&place), fs::metadata(directory)) {
+        (Ok(_), _) => return Ok(()),
+        (Err(missing), Ok(_)) if missing.kind() == io::ErrorKind::NotFound => {
+            format!("{} is not in it; is the share mounted?", mark.unwrap_or_default())
+        }
+        (Err(missing), _) if missing.kind() == io::ErrorKind::NotFound => "it is not there".to_owned(),
+        (Err(source), _) => return Err(PutError::Io { place, source }),
+    };
+    Err(PutError::Away {
+        directory: directory.to_owned(),
+        why,
+    })
+}
+
 /// Readable by its group, as far as the mailer's umask lets it.
 fn begin(directory: &Path, prefix: &str) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
@@ -188,7 +193,13 @@ fn there_already(place: &Path, sha256: &[u8]) -> io::Result<Option<Result<(), Pu
         Ok(found) if !found.is_file() => return Ok(Some(Err(PutError::Taken(place.to_owned())))),
         Ok(_) => {}
     }
-    let mut file = File::open(place)?;
+    let mut file = match File::open(place) {
+        // What is there is not to be read by us, so it is not ours.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Ok(Some(Err(PutError::Taken(place.to_owned()))));
+        }
+        opened => opened?,
+    };
     let mut hash = Sha256::new();
     let mut piece = vec![0; 64 * 1024];
     loop {
@@ -205,7 +216,7 @@ fn there_already(place: &Path, sha256: &[u8]) -> io::Result<Option<Result<(), Pu
     }))
 }
 
-/// Takes away what a mailer that was killed left of this very file.
+/// Takes away what a mailer that was killed, or hung in the directory, left of this very file.
 fn sweep(directory: &Path, prefix: &str) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
@@ -220,8 +231,13 @@ fn sweep(directory: &Path, prefix: &str) -> io::Result<()> {
 }
 
 /// Whether files can be put there: what `doctor` asks. Nothing of it is ever seen there.
-pub fn check(directory: &Path) -> io::Result<()> {
-    tempfile::tempfile_in(directory).map(drop)
+pub fn check(directory: &Path, mark: Option<&str>) -> Result<(), PutError> {
+    is_there(directory, mark)?;
+    let failed = |source| PutError::Io {
+        place: directory.to_owned(),
+        source,
+    };
+    tempfile::tempfile_in(directory).map(drop).map_err(failed)
 }
 
 #[cfg(test)]

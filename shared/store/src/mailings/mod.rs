@@ -11,7 +11,7 @@ mod unmailed;
 
 use std::time::Duration;
 
-use domain::declaration::{MailProfile, Payee};
+use domain::declaration::{DirectoryProfile, MailProfile, Payee};
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio_postgres::Row;
@@ -43,6 +43,8 @@ pub struct Mailing {
     pub payee: Payee,
     /// What the payee's declaration says of the series' mails now: how they go out.
     pub profile: Option<MailProfile>,
+    /// The directory that the payee's declaration has for the series now.
+    pub directory: Option<DirectoryProfile>,
     /// All recipients of the register, in their order: the mail names them all.
     pub to: Vec<String>,
     /// Who gets it.
@@ -176,7 +178,8 @@ pub async fn claim(store: &Store, lanes: &[(String, usize)], lease: Lease) -> Re
                  ORDER BY array_position(r.mail_to, o.recipient), o.recipient) END,
              m.lane, mail_profile(y.declaration, s.name),
              l.mail_from, l.head, l.tail, p.part, p.payment_count, p.total,
-             (SELECT count(*) FROM register_part o WHERE o.register_id = r.register_id)::int4
+             (SELECT count(*) FROM register_part o WHERE o.register_id = r.register_id)::int4,
+             directory_profile(y.declaration, s.name)
          FROM taken m JOIN register_part p USING (register_id, part) JOIN artifact a USING (sha256)
          JOIN register r USING (register_id) JOIN series s USING (series_id)
          JOIN payee_version v ON v.payee_id = r.payee_id AND v.version = r.payee_version
@@ -220,7 +223,7 @@ fn mailing_of(row: &Row, token: Uuid) -> Result<Mailing, StoreError> {
     let at = |offset: usize| SUMMARY_WIDTH + offset;
     let summary = summary_of(row)?;
     let payee: Payee = serde_json::from_value(row.get(at(1)))?;
-    let profile: Option<Value> = row.get(at(11));
+    let (profile, directory): (Option<Value>, Option<Value>) = (row.get(at(11)), row.get(at(19)));
     Ok(Mailing {
         payee: payee.for_series(&summary.series),
         summary,
@@ -236,6 +239,7 @@ fn mailing_of(row: &Row, token: Uuid) -> Result<Mailing, StoreError> {
         to: row.get(at(9)),
         lane: row.get(at(10)),
         profile: profile.map(serde_json::from_value).transpose()?,
+        directory: directory.map(serde_json::from_value).transpose()?,
         part: Part {
             part: row.get(at(15)),
             count: row.get(at(16)),

@@ -15,7 +15,7 @@ fn to(directory: &Path) -> Put {
         name: "gvk-main-000001.csv".to_owned(),
         mailing: Uuid::nil(),
         sha256: Sha256::digest(FILE).to_vec(),
-        again: false,
+        mark: None,
     }
 }
 
@@ -45,12 +45,7 @@ async fn a_file_is_there_whole_and_putting_it_again_changes_nothing() {
         "for its group at most to read"
     );
     let before = fs::metadata(&place).unwrap().modified().unwrap();
-    put_file(Put {
-        again: true,
-        ..to(directory.path())
-    })
-    .await
-    .unwrap();
+    put_file(to(directory.path())).await.unwrap();
     assert_eq!(fs::metadata(&place).unwrap().modified().unwrap(), before);
     assert_eq!(names(directory.path()), ["gvk-main-000001.csv"]);
 }
@@ -102,12 +97,7 @@ async fn what_a_killed_mailer_left_of_this_file_goes_and_nothing_else() {
     for name in [&left, &anothers] {
         fs::write(directory.path().join(name), "half of it").unwrap();
     }
-    put_file(Put {
-        again: true,
-        ..to(directory.path())
-    })
-    .await
-    .unwrap();
+    put_file(to(directory.path())).await.unwrap();
     assert_eq!(names(directory.path()), [anothers, "gvk-main-000001.csv".to_owned()]);
 }
 
@@ -152,13 +142,44 @@ async fn a_directory_that_is_away_or_closed_says_so() {
     let file = parent.path().join("file");
     fs::write(&file, "").unwrap();
     let not_one = put_file(to(&file)).await.unwrap_err();
-    assert!(not_one.is_final() && not_one.to_string().contains("file"), "{not_one}");
-    // Whoever runs this may be root, whom rights do not stop; what they come to is in `is_final`.
-    let denied = PutError::Io {
-        place: file,
-        source: io::ErrorKind::PermissionDenied.into(),
+    assert!(!not_one.is_final() && not_one.to_string().contains("file"), "{not_one}");
+}
+
+#[test]
+fn only_what_is_about_the_file_is_final() {
+    // Rights do not stop root, and no test fills a disk: what the system says of them is made up here.
+    let failed = |code: i32| PutError::Io {
+        place: PathBuf::from("/srv/gvk"),
+        source: io::Error::from_raw_os_error(code),
     };
-    assert!(denied.is_final());
+    // EPERM, EIO, EACCES, ENOTDIR, ENOSPC, EROFS, ENOTCONN, ESTALE, EDQUOT
+    for waits in [1, 5, 13, 20, 28, 30, 107, 116, 122] {
+        assert!(!failed(waits).is_final(), "{}", failed(waits));
+    }
+    // EINVAL, EFBIG, ENAMETOOLONG
+    for refused in [22, 27, 36] {
+        assert!(failed(refused).is_final(), "{}", failed(refused));
+    }
+}
+
+#[tokio::test]
+async fn without_its_mark_a_directory_is_not_the_payees() {
+    let directory = tempfile::tempdir().unwrap();
+    let marked = || Put {
+        mark: Some(".unigate".to_owned()),
+        ..to(directory.path())
+    };
+    let away = put_file(marked()).await.unwrap_err();
+    assert!(
+        matches!(&away, PutError::Away { why, .. } if why.contains(".unigate is not in it")),
+        "{away}"
+    );
+    assert!(check(directory.path(), Some(".unigate")).is_err());
+    assert!(names(directory.path()).is_empty(), "nothing for nobody to find");
+    fs::write(directory.path().join(".unigate"), "").unwrap();
+    check(directory.path(), Some(".unigate")).unwrap();
+    put_file(marked()).await.unwrap();
+    assert_eq!(names(directory.path()), [".unigate", "gvk-main-000001.csv"]);
 }
 
 #[tokio::test]

@@ -106,3 +106,43 @@ async fn a_name_that_is_taken_is_an_operators_business_and_a_missing_directory_i
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_share_that_is_not_mounted_gets_nothing_and_is_told_of() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_owned();
+    let register = json!({ "directory": { "path": path, "mark": ".unigate" } });
+    with_register(register, LONG, |stand| async move {
+        assert!(matches!(&stand.round_of_all().await[..], [Report::Away(away)] if away.tell));
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 0);
+        let told = stand.notices().await;
+        assert!(told.starts_with("mail.down directory:"), "{told}");
+        assert_eq!(
+            (stand.register_state().await, stand.events().await),
+            ("built".into(), String::new())
+        );
+        fs::write(path.join(".unigate"), "").unwrap();
+        testkit::wait_for("the file", LONG, async || {
+            stand.round_of_all().await;
+            path.join("gvk-main-000001.csv").exists().then_some(())
+        })
+        .await;
+        assert_eq!(stand.register_state().await, "mailed at");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_begun_in_a_directory_that_hung_does_not_stay() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_owned();
+    with_register(json!({ "directory": { "path": path } }), LONG, |stand| async move {
+        let mailing = stand.value("SELECT mailing_id FROM mailing").await;
+        fs::write(path.join(format!(".unigate-{mailing}-abc.part")), "half of it").unwrap();
+        // A try that found the directory away counts for none: the next one is the first again.
+        assert_eq!(stand.value("SELECT attempts FROM mailing").await, "0");
+        assert!(matches!(stand.round_of_all().await[..], [Report::Sent]));
+        assert_eq!(fs::read_dir(&path).unwrap().count(), 1);
+    })
+    .await;
+}

@@ -14,6 +14,8 @@ use crate::text::no_control;
 /// The longest name of a sender, and the longest path of a directory, in characters.
 const SENDER_NAME_MAX: usize = 100;
 const PATH_MAX: usize = 1_000;
+/// The longest name of the file that marks one, in characters.
+const MARK_MAX: usize = 100;
 /// The largest mail that may be allowed, and the smallest, in bytes as it goes out.
 const MAIL_BYTES_MIN: u64 = 16 * 1024;
 const MAIL_BYTES_MAX: u64 = 128 * 1024 * 1024;
@@ -62,6 +64,10 @@ pub struct MailProfile {
 pub struct DirectoryProfile {
     /// Where the file is put: an absolute path on the mailer's machine. The directory must be there.
     pub path: PathBuf,
+    /// A file in it by which it is known to be the payee's: without it nothing is put there, and what goes there waits. For
+    /// a share that leaves an empty directory when it is not mounted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mark: Option<String>,
 }
 
 /// Where a register goes, as a mailing keeps it.
@@ -160,6 +166,15 @@ impl DirectoryProfile {
             "path",
             "must be an absolute path without `..`, such as /srv/registers/gorvodokanal",
         );
+        if let Some(mark) = &self.mark {
+            found.take(no_control("mark", mark, MARK_MAX));
+            let parts: Vec<_> = Path::new(mark).components().collect();
+            found.refuse_if(
+                mark.contains('/') || !matches!(parts[..], [Component::Normal(_)]),
+                "mark",
+                "must be the name of a file, such as .unigate",
+            );
+        }
         found
     }
 }
@@ -215,10 +230,10 @@ mod tests {
         ] {
             assert_eq!(mail(toml), "", "{toml}");
         }
-        assert_eq!(
-            checked("[directory]\npath = \"/srv/registers/gvk\""),
-            Vec::<String>::new()
-        );
+        for mark in ["", "\nmark = \".unigate\"", "\nmark = \"Реестры сюда.txt\""] {
+            let toml = format!("[directory]\npath = \"/srv/registers/gvk\"{mark}");
+            assert_eq!(checked(&toml), Vec::<String>::new());
+        }
     }
 
     #[test]
@@ -262,6 +277,13 @@ mod tests {
             assert!(
                 refused[0].starts_with("directory.path: must be an absolute path"),
                 "{path}: {refused:?}"
+            );
+        }
+        for mark in ["", ".", "..", "a/b", "/a", "a/"] {
+            let refused = checked(&format!("[directory]\npath = \"/srv/gvk\"\nmark = \"{mark}\""));
+            assert!(
+                refused[0].starts_with("directory.mark: must be the name of a file"),
+                "{mark}: {refused:?}"
             );
         }
         for toml in [
