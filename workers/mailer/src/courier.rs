@@ -93,14 +93,12 @@ impl MailCourier {
         }
     }
 
-    /// The mail without its file: as it first went out, or as it will from now on.
-    async fn letter(&self, mailing: &Mailing) -> Result<Letter, Report> {
+    /// The mail without its file: as it first went out, or as it would now.
+    fn letter(&self, mailing: &Mailing) -> Result<Letter, Report> {
         if let Some(letter) = &mailing.letter {
             return Ok(letter.clone());
         }
-        let written = letter::write(mailing, &self.from).map_err(|error| Report::Refused(error.to_string()))?;
-        let frozen = mailings::freeze(&self.store, &mailing.message_id, &written).await;
-        frozen.map_err(|error| Report::Later(error.to_string()))
+        letter::write(mailing, &self.from).map_err(|error| Report::Refused(error.to_string()))
     }
 
     async fn file(&self, mailing: &Mailing) -> Result<Vec<u8>, Report> {
@@ -121,7 +119,7 @@ impl MailCourier {
         let mailing = &job.mailing;
         let relay = self.relays.of(&mailing.lane, mailing.profile.as_ref());
         let relay = relay.map_err(|error| away(&job.lane, &error))?;
-        let letter = self.letter(mailing).await?;
+        let letter = self.letter(mailing)?;
         let file_bytes = u64::try_from(mailing.bytes).unwrap_or(0);
         let bytes = framed_bytes(&letter.head, file_bytes, &letter.tail);
         let most = mailing.profile.clone().unwrap_or_default().most_bytes();
@@ -144,6 +142,9 @@ impl MailCourier {
             ));
         };
         let file = self.file(mailing).await?;
+        // Not before it goes out: what waits for a relay is still to be mended.
+        let frozen = mailings::freeze(&self.store, &mailing.message_id, &letter).await;
+        let letter = frozen.map_err(|error| Report::Later(error.to_string()))?;
         let raw = Raw::framed(&letter.head, &file, &letter.tail);
         Ok(sent(&job.lane, session.send(raw, &letter.mail_from, address).await))
     }

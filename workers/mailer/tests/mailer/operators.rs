@@ -210,3 +210,17 @@ async fn what_nobody_can_have_had_is_written_anew_when_it_is_requeued() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_waits_for_its_relay_is_not_written_yet() {
+    on_stand(&["a@example.org"], LONG, |stand| async move {
+        stand.server.down().await;
+        assert!(matches!(stand.round().await[..], [Report::Away(_)]));
+        assert_eq!(stand.value("SELECT count(*) FROM letter").await, "0");
+        stand.server.up().unwrap();
+        let corrected = stand.another("Unigate <registers@example.com>");
+        assert!(matches!(carry(&corrected, &[""]).await[..], [Report::Sent]));
+        assert_eq!(stand.server.inbox()[0].from, "registers@example.com");
+    })
+    .await;
+}
