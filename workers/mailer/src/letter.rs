@@ -51,13 +51,7 @@ pub(crate) fn write(mailing: &Mailing, usual_from: &str) -> Result<Letter, Lette
         tracing::warn!(payee = %about.payee, %error, "a template of mails failed; the ready text stands in for it");
         metrics::counter!("unigate_mail_templates_failed_total").increment(1);
     }
-    // Another recipient's address that no mail can have keeps the register from nobody but that one.
-    let writable = |to: &&String| is_address(to) && (**to == mailing.recipient || mailbox(to).is_ok());
-    let mut to: Vec<String> = mailing.to.iter().filter(writable).cloned().collect();
-    if !to.contains(&mailing.recipient) {
-        // Sent on demand to somebody else, or to somebody in another's place.
-        to.push(mailing.recipient.clone());
-    }
+    let to = named(mailing);
     let mail_from = own_from(mailing.profile.as_ref()).unwrap_or(usual_from);
     let mail = RegisterMail {
         message_id: &mailing.message_id,
@@ -77,6 +71,20 @@ pub(crate) fn write(mailing: &Mailing, usual_from: &str) -> Result<Letter, Lette
         head: frame.head,
         tail: frame.tail,
     })
+}
+
+/// Whom the mail names. All get the same bytes, so nobody's address may make it one that other relays do not take: one that
+/// no mail can have keeps the register from nobody but its owner, and one that needs SMTPUTF8 is named only if no other is.
+fn named(mailing: &Mailing) -> Vec<String> {
+    let is_plain = |to: &&String| is_address(to) && mailbox(to).is_ok_and(|to| to.email.user().is_ascii());
+    let mut named: Vec<String> = mailing.to.iter().filter(is_plain).cloned().collect();
+    let own = &mailing.recipient;
+    // Sent on demand to somebody else, or to somebody in another's place; or one that makes no mail, which is to be said.
+    let stays_out = mailbox(own).is_ok_and(|own| !own.email.user().is_ascii());
+    if named.is_empty() || !stays_out && !named.contains(own) {
+        named.push(own.clone());
+    }
+    named
 }
 
 fn own_from(profile: Option<&MailProfile>) -> Option<&str> {

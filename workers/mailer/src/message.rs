@@ -9,8 +9,11 @@ use std::borrow::Cow;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use domain::declaration::ascii_host;
 use domain::letter::Part;
 use jiff::Timestamp;
+use lettre::Address;
+use lettre::address::AddressError;
 use lettre::message::header::{ContentTransferEncoding, ContentType, Header, HeaderName, HeaderValue};
 use lettre::message::{Body, Mailbox, Message, MultiPart, SinglePart};
 use store::registers::Summary;
@@ -61,7 +64,7 @@ pub enum MessageError {
         address: String,
         /// What is wrong with it.
         #[source]
-        source: lettre::address::AddressError,
+        source: AddressError,
     },
     /// The message lacks something, for example a recipient.
     #[error("the message is incomplete")]
@@ -173,6 +176,12 @@ impl<'a> Raw<'a> {
         self.head.is_ascii() && self.tail.is_ascii()
     }
 
+    /// Whether only those occur in its headers. Others are of addresses: all else is encoded there.
+    pub fn has_ascii_headers(&self) -> bool {
+        let end = self.head.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+        self.head[..end.unwrap_or(self.head.len())].is_ascii()
+    }
+
     /// The pieces, without the end of the last line.
     pub fn pieces(&self) -> impl Iterator<Item = Cow<'a, [u8]>> + use<'a> {
         let last = self.file.len().div_ceil(PIECE_BYTES);
@@ -259,16 +268,20 @@ impl Header for Attached {
     }
 }
 
-/// Reads `address` or `Name <address>`. Here nothing is cleaned: what is left of two lines could be a third address.
+/// Reads `address` or `Name <address>`, the domain in ASCII: hardly a relay takes others, and each has such a name. Here
+/// nothing is cleaned: what is left of two lines could be a third address.
 pub(crate) fn mailbox(address: &str) -> Result<Mailbox, MessageError> {
     let refused = |source| MessageError::Address {
         address: one_line(address, 400),
         source,
     };
     if address.chars().any(char::is_control) {
-        return Err(refused(lettre::address::AddressError::InvalidInput));
+        return Err(refused(AddressError::InvalidInput));
     }
-    address.parse().map_err(refused)
+    let Mailbox { name, email } = address.parse().map_err(refused)?;
+    let domain = ascii_host(email.domain()).ok_or_else(|| refused(AddressError::InvalidDomain))?;
+    let email = Address::new(email.user(), domain).map_err(refused)?;
+    Ok(Mailbox { name, email })
 }
 
 /// A boundary that depends on nothing but the Message-ID. `=_` occurs neither in base64 nor in quoted-printable, so no

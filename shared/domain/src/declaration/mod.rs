@@ -47,8 +47,8 @@ pub use profile_register::{
     AgeSeal, Align, Calendar, CalendarChoice, ColumnProfile, CommandSeal, DELIVERED_SERIES, DayOff, DecimalMark,
     DirectoryProfile, Fact, FormatKind, Formulas, GzipSeal, HEAD_NAMES, INPUT, LayoutProfile, LineEnd, MAIN_SERIES,
     MailProfile, OUTPUT, OnDayOff, OpenPgpSeal, RETRY_SECONDS_USUAL, Recipient, RegisterEncoding, RegisterFormat,
-    RegisterProfile, SealStage, SeriesProfile, SeriesWhen, TextEscape, TooLong, Unmappable, ZipSeal, key_file,
-    parse_mail_address, row_names,
+    RegisterProfile, SealStage, SeriesProfile, SeriesWhen, TextEscape, TooLong, Unmappable, ZipSeal, ascii_host,
+    key_file, parse_mail_address, row_names,
 };
 pub use profile_unikassa::{BasicAuth, ClientCertificate, Dialect, UnikassaProfile, mask_secrets};
 pub use relay::{RelayTls, RelayUrl, RelayUrlError};

@@ -252,13 +252,24 @@ pub fn parse_mail_address(address: &str) -> Result<String, Invalid> {
 pub(super) fn check_address(field: &str, address: &str) -> Result<(), Invalid> {
     let looks_right = address.len() <= ADDRESS_MAX_BYTES
         && address.split_once('@').is_some_and(|(user, host)| {
-            user.len() <= USER_MAX_BYTES && user.split('.').all(is_atom) && host.split('.').all(is_label)
+            user.len() <= USER_MAX_BYTES
+                && user.split('.').all(is_atom)
+                && host.split('.').all(is_label)
+                && ascii_host(host).is_some_and(|host| host.split('.').all(is_label))
         });
     if looks_right {
         Ok(())
     } else {
         Err(Invalid::new(field, "must be one mail address, such as buh@example.org"))
     }
+}
+
+/// A host as every mail server knows it: one in another script by its ASCII name, `xn--…` (RFC 5891). `None`: it has none.
+pub fn ascii_host(host: &str) -> Option<String> {
+    if host.is_ascii() {
+        return Some(host.to_owned());
+    }
+    idna::domain_to_ascii(host).ok()
 }
 
 fn is_atom(text: &str) -> bool {

@@ -247,3 +247,22 @@ fn what_cannot_be_mailed_is_refused() {
 fn the_default_sender_is_an_address() {
     assert!(mailbox("unigate@localhost").is_ok());
 }
+
+#[test]
+fn a_domain_goes_out_in_ascii_and_another_script_before_it_shows_in_the_headers() {
+    let read = mailbox("Бухгалтерия <buh@Компания.рф>").unwrap();
+    assert_eq!(read.email.to_string(), "buh@xn--80aqeigdi5k.xn--p1ai");
+    assert_eq!(mailbox("a@EXAMPLE.org").unwrap().email.to_string(), "a@EXAMPLE.org");
+    for (to, is_ascii) in [("buh@компания.рф", true), ("бух@example.org", false)] {
+        let to = [to.to_owned()];
+        let message = build(|mail, _| mail.to = &to).unwrap();
+        assert_eq!(
+            Raw::whole(message.as_bytes()).has_ascii_headers(),
+            is_ascii,
+            "{message}"
+        );
+    }
+    let body = "Subject: a\r\n\r\nГорводоканал\r\n";
+    let raw = Raw::whole(body.as_bytes());
+    assert!(raw.has_ascii_headers() && !raw.is_ascii());
+}

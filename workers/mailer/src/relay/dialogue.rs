@@ -88,10 +88,8 @@ fn parameters(
 ) -> Result<Vec<MailParameter>, SendError> {
     let server = connection.server_info();
     let mut parameters = Vec::new();
-    if ![&outgoing.from, &outgoing.recipient]
-        .iter()
-        .all(|address| AsRef::<str>::as_ref(*address).is_ascii())
-    {
+    let is_ascii = |address: &Address| AsRef::<str>::as_ref(address).is_ascii();
+    if !is_ascii(&outgoing.from) || !is_ascii(&outgoing.recipient) || !outgoing.raw.has_ascii_headers() {
         if !server.supports_feature(Extension::SmtpUtfEight) {
             return Err(SendError::Unsupported("SMTPUTF8"));
         }

@@ -82,6 +82,22 @@ async fn an_address_that_no_mail_can_have_keeps_the_register_from_nobody_else() 
 }
 
 #[tokio::test]
+async fn an_address_of_another_script_changes_nobody_elses_mail() {
+    let to = ["почта@example.org", "buh@компания.рф"];
+    on_stand(&to, LONG, |stand| async move {
+        assert!(matches!(stand.round().await[..], [Report::Sent, Report::Sent]));
+        let mails = stand.server.inbox();
+        assert_same(&mails);
+        assert!(mails[0].raw.is_ascii(), "no relay has to know SMTPUTF8 for it");
+        let mut had: Vec<String> = mails.iter().flat_map(|mail| mail.to.clone()).collect();
+        had.sort();
+        assert_eq!(had, ["buh@xn--80aqeigdi5k.xn--p1ai", "почта@example.org"]);
+        assert_eq!(mails[0].header("To"), Some("buh@xn--80aqeigdi5k.xn--p1ai"));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_may_have_been_sent_is_sent_again_the_same() {
     on_stand(&["a@example.org"], Duration::from_secs(1), |stand| async move {
         stand.server.script([

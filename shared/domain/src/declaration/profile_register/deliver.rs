@@ -310,6 +310,9 @@ mod tests {
             assert_eq!(check_address("mail_to", right), Ok(()), "{right}");
         }
         let (user, label) = (format!("a{longest}"), format!("a@b{label}.example"));
+        // Short enough as it is, and too long in ASCII.
+        let scattered: String = ('一'..'鿿').step_by(900).collect();
+        let translated = format!("a@{scattered}.example");
         for wrong in [
             "",
             "a",
@@ -333,6 +336,8 @@ mod tests {
             "A <a@b>",
             &user,
             &label,
+            &translated,
+            "a@\u{93e}b.рф",
         ] {
             assert!(check_address("mail_to", wrong).is_err(), "{wrong}");
         }
