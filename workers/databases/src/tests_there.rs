@@ -1,14 +1,14 @@
 //! A number that the payee's data have already: what paying it once more comes to, and taking it back once more.
 
 use couriers::Told;
-use domain::declaration::read;
+use domain::declaration::{StepKind, read};
 use domain::delivery::{Ending, Verdict};
 use serde_json::{Value, json};
 use store::deliveries::Due;
 
 use crate::source::{Place, Source};
 use crate::tests::{Books, due};
-use crate::{pay, settle};
+use crate::{pay, settle, trying};
 
 const PAYMENTS: &str =
     "create table payments (number integer, account text, amount integer, cancelled integer default 0);
@@ -165,6 +165,23 @@ async fn what_was_taken_back_is_not_given_back_twice() {
     books
         .script("create unique index once on accounts (debt); insert into accounts values ('none', 30000)")
         .await;
+}
+
+#[tokio::test]
+async fn who_tries_a_cancel_is_told_whether_it_would_be_done_twice() {
+    let books = Books::with(PAYMENTS).await;
+    let again = json!({"sql": "update payments set cancelled = :amount where number = :number"});
+    for (cancel, done_twice) in [(taking_back(), false), (again, true)] {
+        let payee = source(&books, true, &cancel).payee;
+        let tried = trying::try_payment(&payee, StepKind::Cancel, &due(15_000), false).await;
+        match tried {
+            Err(why) => assert!(done_twice && why.contains("the same once more was done too"), "{why}"),
+            Ok(tried) => {
+                let last = tried.lines.last().unwrap();
+                assert!(!done_twice && last.starts_with("cancel once more is not run"), "{last}");
+            }
+        }
+    }
 }
 
 #[tokio::test]
