@@ -166,7 +166,7 @@ grant select, insert on mailing to unigate_registers;
 -- ---------------------------------------------------------------------------------------------------------- mailer
 -- What the mail says is of the version a register was closed under; how it goes out, of the payee as it is now.
 grant select on mailing, register, register_part, series, payee, payee_version, artifact, artifact_chunk to unigate_mailer;
-grant update (state, due_at, lease_token, lease_until, attempts, maybes, last_error, sent_at) on mailing to unigate_mailer;
+grant update (state, due_at, lease_token, lease_until, attempts, maybes, vanished, last_error, sent_at) on mailing to unigate_mailer;
 grant select, insert on letter to unigate_mailer;
 grant update (state, mailed_at, last_error) on register to unigate_mailer;
 -- Whether payments wait for a register for too long: a mailer may be the one that notices.

@@ -7,6 +7,8 @@ alter table mailing
     add column lane   text not null default '',
     -- Tries after which it may have been taken: the message had gone out, and no answer came.
     add column maybes integer not null default 0 check (maybes >= 0),
+    -- So often in a row a lease ran out over it: whoever had it in hands was gone. Of what kills each mailer there is an end.
+    add column vanished integer not null default 0 check (vanished >= 0),
     -- When a recipient whom the register is for (register.mail_to) had it first, kept while the row is that of a mail sent again
     -- on demand: `sent_at` is always of the latest. None for whom it was sent on demand only; before any of that, `sent_at` says it.
     add column first_sent_at timestamptz,

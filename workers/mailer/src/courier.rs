@@ -294,6 +294,10 @@ impl Courier for MailCourier {
     }
 
     async fn call(&self, job: &Job) -> Report {
+        if job.mailing.lost {
+            let after = job.mailing.attempts - 1;
+            return Report::Refused(format!("given up after {after} attempts: whoever was at it vanished"));
+        }
         match Recipient::of(&job.mailing.recipient) {
             Recipient::Directory(directory) => self.put(job, directory).await,
             Recipient::Address(address) => Box::pin(self.mail(job, &address)).await.unwrap_or_else(|report| report),

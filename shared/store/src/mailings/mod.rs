@@ -8,6 +8,7 @@ mod letter;
 mod operator;
 mod record;
 mod unmailed;
+mod vanished;
 
 use std::time::Duration;
 
@@ -25,6 +26,9 @@ pub use operator::{Forgone, Listed, Requeue, forgo, of_register, requeue};
 pub(crate) use record::built_if_none_failed;
 pub use record::{Kept, put_back_untried, record_failed, record_maybe, record_retry, record_sent};
 pub use unmailed::{Unmailed, forget_mailed, lane_in_words, note_unmailed, unmailed};
+
+/// After so many mailers in a row that were gone with it in their hands, a mail is tried no more.
+const VANISHED_MOST: i32 = 3;
 
 /// A mailing in the hands of one mailer.
 #[derive(Clone, Debug)]
@@ -53,6 +57,8 @@ pub struct Mailing {
     pub message_id: String,
     /// Attempts, this one included.
     pub attempts: i32,
+    /// Whoever had it in hands vanished too often, or its time was over by then: it is not to be tried.
+    pub lost: bool,
     /// When the file was built: the mail's date.
     pub built_at: Timestamp,
     /// The attachment's name.
@@ -150,7 +156,7 @@ pub struct Lease {
 /// Takes due mails of these lanes, up to so many of each. Those of killed mailers are due again: to send one twice is
 /// harmless.
 pub async fn claim(store: &Store, lanes: &[(String, usize)], lease: Lease) -> Result<Vec<Mailing>, StoreError> {
-    release_expired(store).await?;
+    vanished::release_expired(store).await?;
     let token = Uuid::now_v7();
     let names: Vec<&str> = lanes.iter().map(|(lane, _)| lane.as_str()).collect();
     let mosts: Vec<i64> = lanes
@@ -179,7 +185,8 @@ pub async fn claim(store: &Store, lanes: &[(String, usize)], lease: Lease) -> Re
              m.lane, mail_profile(y.declaration, s.name),
              l.mail_from, l.head, l.tail, p.part, p.payment_count, p.total,
              (SELECT count(*) FROM register_part o WHERE o.register_id = r.register_id)::int4,
-             directory_profile(y.declaration, s.name)
+             directory_profile(y.declaration, s.name),
+             m.vanished >= $6 OR m.vanished > 0 AND m.give_up_at <= statement_timestamp()
          FROM taken m JOIN register_part p USING (register_id, part) JOIN artifact a USING (sha256)
          JOIN register r USING (register_id) JOIN series s USING (series_id)
          JOIN payee_version v ON v.payee_id = r.payee_id AND v.version = r.payee_version
@@ -187,36 +194,33 @@ pub async fn claim(store: &Store, lanes: &[(String, usize)], lease: Lease) -> Re
     );
     let rate = f64::from(lease.bytes_per_second);
     let rows = store
-        .query(&sql, &[&token, &lease.least.as_secs_f64(), &names, &mosts, &rate])
-        .await?;
-    Ok(rows.iter().filter_map(|row| readable(row, token)).collect())
-}
-
-/// Whoever held it is gone, or so slow that nobody knows what it did: a *maybe*.
-async fn release_expired(store: &Store) -> Result<(), StoreError> {
-    store
-        .execute(
-            "UPDATE mailing SET state = 'waiting', due_at = clock_timestamp(), lease_token = NULL, lease_until = NULL,
-                 maybes = maybes + 1, last_error = 'whoever was sending it vanished'
-             WHERE mailing_id = ANY(ARRAY(SELECT mailing_id FROM mailing
-                 WHERE state = 'sending' AND lease_until < clock_timestamp() FOR UPDATE SKIP LOCKED))",
-            &[],
+        .query(
+            &sql,
+            &[
+                &token,
+                &lease.least.as_secs_f64(),
+                &names,
+                &mosts,
+                &rate,
+                &VANISHED_MOST,
+            ],
         )
-        .await
-        .map(drop)
-}
-
-/// A mail whose payee this version of the program cannot read (a newer one declared it) must not hold up those claimed
-/// with it: it waits for its lease to run out, and for a mailer that can read it.
-fn readable(row: &Row, token: Uuid) -> Option<Mailing> {
-    match mailing_of(row, token) {
-        Ok(mailing) => Some(mailing),
-        Err(error) => {
-            let mailing: Uuid = row.get(SUMMARY_WIDTH);
-            tracing::error!(%mailing, %error, "a mail cannot be read by this version: left alone");
-            None
+        .await?;
+    let (mut mailings, mut unreadable) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in &rows {
+        let mailing: Uuid = row.get(SUMMARY_WIDTH);
+        match mailing_of(row, token) {
+            Ok(mailing) => mailings.push(mailing),
+            // A newer version declared its payee. It must not hold up those claimed with it: it waits for its lease to run
+            // out, and for a mailer that can read it.
+            Err(error) => {
+                tracing::error!(%mailing, %error, "a mail cannot be read by this version: left alone");
+                unreadable.push(mailing);
+            }
         }
     }
+    vanished::leave_alone(store, &unreadable, token).await?;
+    Ok(mailings)
 }
 
 fn mailing_of(row: &Row, token: Uuid) -> Result<Mailing, StoreError> {
@@ -232,6 +236,7 @@ fn mailing_of(row: &Row, token: Uuid) -> Result<Mailing, StoreError> {
         recipient: row.get(at(2)),
         message_id: row.get(at(3)),
         attempts: row.get(at(4)),
+        lost: row.get(at(20)),
         built_at: row.get(at(5)),
         file_name: row.get(at(6)),
         sha256: row.get(at(7)),

@@ -38,7 +38,7 @@ pub async fn record_sent(tx: &Tx, mailing: &Mailing) -> Result<bool, StoreError>
     // its place, is not.
     tx.execute(
         "UPDATE mailing SET state = 'sent', sent_at = clock_timestamp(), due_at = NULL, lease_token = NULL,
-             lease_until = NULL, last_error = NULL
+             lease_until = NULL, vanished = 0, last_error = NULL
          WHERE mailing_id = $1 AND message_id = $2 AND recipient = $3 AND state <> 'sent'",
         &[&mailing.mailing_id, &mailing.message_id, &mailing.recipient],
     )
@@ -102,7 +102,7 @@ async fn put_back(tx: &Tx, mailing: &Mailing, error: &str, delay: Duration, atte
     }
     tx.execute(
         "UPDATE mailing SET state = 'waiting', due_at = clock_timestamp() + make_interval(secs => $3),
-             lease_token = NULL, lease_until = NULL, last_error = $2, attempts = $4
+             lease_token = NULL, lease_until = NULL, vanished = 0, last_error = $2, attempts = $4
          WHERE mailing_id = $1",
         &[&mailing.mailing_id, &error, &delay.as_secs_f64(), &attempts],
     )
@@ -120,7 +120,8 @@ pub async fn record_failed(tx: &Tx, mailing: &Mailing, error: &str) -> Result<Ke
     .await?;
     let failed = tx
         .execute(
-            "UPDATE mailing SET state = 'failed', due_at = NULL, lease_token = NULL, lease_until = NULL, last_error = $3
+            "UPDATE mailing SET state = 'failed', due_at = NULL, lease_token = NULL, lease_until = NULL, vanished = 0,
+                 last_error = $3
              WHERE mailing_id = $1 AND lease_token = $2 AND state = 'sending'",
             &[&mailing.mailing_id, &mailing.token, &error],
         )

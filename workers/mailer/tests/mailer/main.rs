@@ -7,3 +7,4 @@ mod on_demand;
 mod operators;
 mod real_server;
 mod stand;
+mod vanished;
