@@ -145,6 +145,9 @@ async fn a_number_known_with_another_content_is_nobodys_guess() {
     let row = world.payment(&id).await;
     assert_eq!((row.shown_state.as_str(), row.due_at), ("unknown", None));
     assert_eq!(row.flags, ["number_conflict"]);
+    let told = "SELECT subject || array_to_string(lines, ' ') FROM notice WHERE kind = 'payment.number_conflict'";
+    let alarm = world.value(told).await;
+    assert!(alarm.starts_with("isp") && alarm.contains(&id), "{alarm}");
     // Whatever the payee would say or take back under this number is somebody else's.
     let revoked = world.tell("payment.revoke", &about("payment_id", &id)).await;
     refused(&revoked, "not_revocable", "payment_id");

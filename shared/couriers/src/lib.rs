@@ -8,6 +8,7 @@
 
 mod acts;
 mod check;
+mod conflict;
 mod courier;
 mod expired;
 mod list;

@@ -12,12 +12,12 @@ use domain::payment::{Act, PaymentState};
 use domain::retry::JITTER;
 use jiff::Timestamp;
 use runtime::{Context, Nudge, emit, payment_item};
-use store::deliveries::{self, AttemptEnd, Locked, Next, Written};
+use store::deliveries::{self, AttemptEnd, Due, Locked, Next, Written};
 use store::lanes::{self, Asking};
 use store::{StoreError, Tx};
 
-use crate::outage;
 use crate::told::Told;
+use crate::{conflict, outage};
 
 /// A call that has ended.
 pub(crate) struct Ended<'a> {
@@ -94,6 +94,7 @@ async fn write(tx: &Tx, ended: &[(&Locked, &Ended<'_>)]) -> Result<(), StoreErro
     }
     let slots: Vec<_> = open().map(|(locked, one)| (&locked.slot, rest(locked, one))).collect();
     lanes::give_back(tx, &slots).await?;
+    conflict::alarm(tx, decided.iter().filter_map(Decided::conflict)).await?;
     emit(tx, events, first.payment.traceparent.as_deref()).await
 }
 
@@ -118,6 +119,12 @@ struct Change {
 }
 
 impl Decided<'_> {
+    /// Its payee and payment, where the payee knows the number as another's.
+    fn conflict(&self) -> Option<(&Payee, &Due)> {
+        let flags = &self.change.as_ref()?.flags;
+        conflict::is_among(flags).then_some((self.ended.payee, &self.locked.payment))
+    }
+
     fn to_written(&self) -> Written<'_> {
         let told = self.ended.told;
         Written {
