@@ -71,7 +71,7 @@ grant select on installation to :all_roles;
 grant insert on installation to unigate_registers;
 
 -- Declarations, where messages or payees are judged by them.
-grant select on declaration_generation, payee, product, terminal, terminal_group
+grant select on declaration_generation, payee, product, terminal, terminal_group, settled_content
     to unigate_intake, unigate_cards, unigate_unikassa, unigate_databases;
 grant update (only_row) on declaration_generation
     to unigate_intake, unigate_cards, unigate_unikassa, unigate_databases;
@@ -183,7 +183,8 @@ grant update (until) on notice_pause to unigate_mailer;
 
 -- -------------------------------------------------------------------------------- operators: the command line
 -- Declaring: payees with their series and lanes, products, terminals.
-grant select on declaration_generation, payee, payee_version, product, terminal, terminal_group to unigate_operator;
+grant select on declaration_generation, payee, payee_version, product, terminal, terminal_group, settled_content
+    to unigate_operator;
 grant update (generation) on declaration_generation to unigate_operator;
 grant insert, update on payee, product, terminal, terminal_group to unigate_operator;
 grant insert on payee_version to unigate_operator;
@@ -219,8 +220,8 @@ grant insert on event to unigate_operator;
 -- Parked facts: correcting, putting back, discarding (which leaves the id refused).
 grant select on parked to unigate_operator;
 -- Discarding a sale looks whether there is a reservation after all.
-grant insert on settled_reservation to unigate_operator;
-grant update (state, corrected_body, resolved_at, resolved_by, resolution) on parked to unigate_operator;
+grant insert on settled_reservation, settled_content to unigate_operator;
+grant update (state, corrected_body, vouched, resolved_at, resolved_by, resolution) on parked to unigate_operator;
 grant insert on payment_identity to unigate_operator;
 -- Payments of registers received: accepted as intake accepts them.
 grant insert on payment to unigate_operator;
@@ -285,7 +286,7 @@ grant select on payment, payment_view, payment_identity, attempt, lane, lane_slo
 grant select (payee_id, version, gateway, suspended, retired, updated_at) on payee to unigate_readonly;
 grant select on product, terminal, terminal_group, disclosure to unigate_readonly;
 grant select (parked_id, parked_at, routing_key, payment_id, reservation_id, reason, detail, body, corrected_body,
-              properties, state, resolved_at, resolved_by) on parked to unigate_readonly;
+              properties, vouched, state, resolved_at, resolved_by) on parked to unigate_readonly;
 grant select (card_id, product_id, pos, batch_id, serial, expires_on, state, pool, exposed, came_back_at, reservation_id,
               out_of_date, updated_at, public_fields, face_value, price) on card to unigate_readonly;
 grant select (import_id, product_id, file_name, state, bytes, good_rows, strict, again, rows_done, rows_total, requested_by,

@@ -19,13 +19,18 @@ create table installation (
 );
 
 -- A batch decides by the declarations it has in memory and has this said in the same flight as its first statement: one
--- that began after an `apply` has committed is sent back to read them again (UG001, StoreError::Outdated).
+-- that began after an `apply` has committed is sent back to read them again (UG001, StoreError::Outdated). The lock ("batch"
+-- in ASCII) costs nobody anything but while somebody waits for all batches at work.
 create function declarations_are(expected bigint) returns void language plpgsql as $$
 begin
+    perform pg_advisory_xact_lock_shared(x'6261746368'::bigint);
     if (select generation from declaration_generation) <> expected then
         raise exception 'declarations have changed' using errcode = 'UG001';
     end if;
 end $$;
+create function batches_wait() returns void language sql as $$
+    select pg_advisory_xact_lock(x'6261746368'::bigint)
+$$;
 
 -- A payee as declared now. Old versions stay: a register is always rendered with the version it was closed under.
 create table payee (
@@ -104,6 +109,7 @@ create table parked (
     body           bytea not null,
     properties     jsonb not null,
     corrected_body bytea,
+    vouched        boolean not null default false,
     state          text not null default 'parked' check (state in ('parked', 'retry', 'resolved', 'discarded')),
     resolved_at    timestamptz,
     resolved_by    text,
@@ -121,4 +127,13 @@ create index parked_retry on parked (parked_at) where state = 'retry';
 create table settled_reservation (
     reservation_id uuid primary key,
     settled_at     timestamptz not null default clock_timestamp()
+);
+
+-- What an operator settled of facts that their senders had no right to: refused in just these words, and the id is left to its
+-- owner. Each raises the generation: workers have them in memory.
+create table settled_content (
+    subject      uuid not null,
+    content_hash bytea not null check (octet_length(content_hash) = 32),
+    settled_at   timestamptz not null default clock_timestamp(),
+    primary key (subject, content_hash)
 );

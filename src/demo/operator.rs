@@ -9,7 +9,7 @@ use domain::ids::{PayeeId, ProductId};
 use runtime::{Context, Nudge};
 use serde_json::json;
 use store::audit::{self, Act};
-use store::parked::{self, Filter, Parked};
+use store::parked::{self, Filter, Parked, PutBack};
 use store::{Store, StoreError, imports, registers};
 use uuid::Uuid;
 
@@ -96,7 +96,7 @@ async fn put_back(store: &Store, row: &Parked, corrected: &str) -> anyhow::Resul
     let subject = row.parked_id.to_string();
     let act = act_on(row, &subject, "parked put-back", "the payee's name was misspelt");
     let tx = store.begin().await?;
-    match parked::put_back(&tx, row.parked_id, act.who, Some(corrected.as_bytes())).await {
+    match parked::put_back(&tx, row.parked_id, act.who, PutBack::corrected(corrected.as_bytes())).await {
         Ok(()) => {
             audit::record(&tx, &act).await?;
             tx.commit().await?;

@@ -62,7 +62,7 @@ async fn a_sale_before_its_reservation_is_money_without_a_home_until_it_has_one(
         .unwrap();
     assert_eq!(rows.len(), 1);
     let tx = world.store().begin().await.unwrap();
-    store::parked::put_back(&tx, rows[0].parked_id, "test", None)
+    store::parked::put_back(&tx, rows[0].parked_id, "test", store::parked::PutBack::default())
         .await
         .unwrap();
     tx.commit().await.unwrap();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bus::frontend::Message;
 use futures::future::select_ok;
 use serde_json::{Value, json};
-use store::parked::{self, Filter};
+use store::parked::{self, Filter, PutBack};
 use testkit::mail::MailServer;
 use testkit::process::Process;
 
@@ -60,7 +60,7 @@ async fn an_intake_that_stands_still_with_the_ledger_in_its_hands_stops_nobody_f
     let row = parked::list(world.store(), &Filter::default()).await.unwrap().remove(0);
     let right = with(wrong.clone(), "account", json!("1920679795")).to_string();
     let tx = world.store().begin().await.unwrap();
-    parked::put_back(&tx, row.parked_id, "test", Some(right.as_bytes()))
+    parked::put_back(&tx, row.parked_id, "test", PutBack::corrected(right.as_bytes()))
         .await
         .unwrap();
     tx.commit().await.unwrap();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bus::frontend::Message;
 use futures::future::join_all;
 use serde_json::json;
-use store::parked::{self, Filter};
+use store::parked::{self, Filter, PutBack};
 use testkit::wait_for;
 use unigate::workers::Worker;
 
@@ -106,7 +106,7 @@ async fn what_the_payee_does_not_take_is_parked_once_and_can_be_put_back() {
 
     let corrected = with(payment.clone(), "account", json!("1920679795")).to_string();
     let tx = world.context.store.begin().await.unwrap();
-    parked::put_back(&tx, rows[0].parked_id, "test", Some(corrected.as_bytes()))
+    parked::put_back(&tx, rows[0].parked_id, "test", PutBack::corrected(corrected.as_bytes()))
         .await
         .unwrap();
     tx.commit().await.unwrap();

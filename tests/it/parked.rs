@@ -1,10 +1,12 @@
 //! Facts without a home whose payment found one meanwhile.
 
-use serde_json::json;
+use bus::frontend::Message;
+use serde_json::{Value, json};
 use store::parked::{self, Filter};
 use unigate::workers::Worker;
 
-use crate::fixtures::{UTILITY, new_id, utility_payment};
+use crate::cli::{Files, done, failed, unigate};
+use crate::fixtures::{MTS, UTILITY, new_id, new_ids, reservation, sale, utility_payment};
 use crate::world::{World, with};
 
 #[tokio::test]
@@ -29,4 +31,108 @@ async fn what_was_parked_and_then_accepted_is_not_discarded() {
         let error = parked::discard(&tx, row.parked_id, "test", "paid back in cash").await;
         assert!(error.unwrap_err().to_string().contains("was accepted"));
     }
+}
+
+/// The one that waits.
+async fn parked_one(world: &World) -> String {
+    let rows = parked::list(world.store(), &Filter::default()).await.unwrap();
+    assert_eq!(rows.len(), 1, "{rows:?}");
+    rows[0].parked_id.to_string()
+}
+
+/// Said by the front-end that the broker knows as `guest`.
+fn by_guest(key: &str, body: &Value) -> Message {
+    Message {
+        user_id: Some("guest".into()),
+        ..Message::new(key, body.to_string())
+    }
+}
+
+const KIOSK: &str = "id = \"T-0001\"\nusers = [\"guest\"]";
+
+#[tokio::test]
+async fn what_was_settled_before_its_terminal_was_declared_does_not_come_in_afterwards() {
+    let world = World::start_with(&[Worker::Intake], |settings| settings.terminals_open = false).await;
+    world.payee(UTILITY).await;
+    let payment = utility_payment(&new_id());
+    let said = by_guest("payment.accepted", &payment);
+    assert_eq!(world.publish(&said).await["reason"], "unknown_terminal");
+    let id = parked_one(&world).await;
+    let discarded = done(&world, &["parked", "discard", &id, "--reason", "paid back in cash"]).await;
+    assert!(discarded.stderr.contains("just this content"), "{discarded:?}");
+    world.terminal(KIOSK).await;
+    assert_eq!(world.publish(&said).await["reason"], "settled_by_operator");
+    assert!(
+        parked::list(world.store(), &Filter::default())
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    // The id is not taken from whom it belongs to.
+    let owners = with(payment, "receipt_number", json!("another"));
+    assert_eq!(
+        world.publish(&by_guest("payment.accepted", &owners)).await["outcome"],
+        "accepted"
+    );
+}
+
+#[tokio::test]
+async fn a_sale_that_was_settled_before_its_sender_was_declared_is_not_made_afterwards() {
+    let world = World::start_with(&[Worker::Cards], |settings| settings.terminals_open = false).await;
+    world.product(MTS).await;
+    world.cards("mts-100", 1, 2).await;
+    world.terminal(KIOSK).await;
+    let ids = new_ids(2);
+    for id in &ids {
+        let held = world.publish(&by_guest("card.reserve", &reservation(id))).await;
+        assert_eq!(held["outcome"], "reserved", "{held}");
+    }
+    let discard = ["--reason", "paid back in cash"];
+    let nobodys = world.tell("card.sell", &sale(&ids[0])).await;
+    assert_eq!(nobodys["reason"], "not_your_terminal");
+    let id = parked_one(&world).await;
+    done(&world, &[&["parked", "discard", &id][..], &discard].concat()).await;
+    let said = by_guest("card.sell", &sale(&ids[0]));
+    assert_eq!(world.publish(&said).await["reason"], "settled_by_operator");
+    let owners = with(sale(&ids[0]), "receipt_number", json!("another"));
+    assert_eq!(world.publish(&by_guest("card.sell", &owners)).await["outcome"], "sold");
+    // What has been sold meanwhile is not settled by hand besides.
+    let nobodys = world.tell("card.sell", &sale(&ids[1])).await;
+    assert_eq!(nobodys["reason"], "not_your_terminal");
+    let said = by_guest("card.sell", &sale(&ids[1]));
+    assert_eq!(world.publish(&said).await["outcome"], "sold");
+    let id = parked_one(&world).await;
+    let late = unigate(&world, &[&["parked", "discard", &id][..], &discard].concat()).await;
+    failed(&late, 1, "was accepted");
+}
+
+#[tokio::test]
+async fn an_operator_vouches_for_a_sender_and_corrects_a_version() {
+    let world = World::start_with(&[Worker::Intake], |settings| settings.terminals_open = false).await;
+    world.payee(UTILITY).await;
+    world.terminal(KIOSK).await;
+    let payment = utility_payment(&new_id());
+    let said = Message::new("payment.accepted", payment.to_string());
+    assert_eq!(world.publish(&said).await["reason"], "not_your_terminal");
+    let id = parked_one(&world).await;
+    let put_back = ["parked", "put-back", &id];
+    failed(&unigate(&world, &put_back).await, 1, "not_your_terminal");
+    let vouched = [&put_back[..], &["--speaks-for-terminal"]].concat();
+    assert_eq!(unigate(&world, &vouched).await.code, Some(2), "a reason is required");
+    done(&world, &[&vouched[..], &["--reason", "its new front-end"]].concat()).await;
+    let vouched = "SELECT count(*)::text FROM audit WHERE allowed AND after->>'speaks_for_terminal' = 'true'";
+    assert_eq!(world.value(vouched).await, "1");
+
+    let payment = utility_payment(&new_id());
+    let said = Message {
+        version: Some(2),
+        ..by_guest("payment.accepted", &payment)
+    };
+    assert_eq!(world.publish(&said).await["reason"], "unsupported_version");
+    let id = parked_one(&world).await;
+    let put_back = ["parked", "put-back", &id];
+    failed(&unigate(&world, &put_back).await, 1, "unsupported_version");
+    let files = Files::new();
+    let right = files.write("right.json", &payment.to_string());
+    done(&world, &[&put_back[..], &["--body", &right]].concat()).await;
 }

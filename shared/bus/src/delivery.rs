@@ -10,8 +10,8 @@ use lapin::BasicProperties;
 use lapin::types::ShortString;
 use serde_json::Value;
 
-pub use headers::is_traceparent;
 pub(crate) use headers::{DECLARED, ROUTING_KEY, TRACEPARENT, USER_ID, VERSION};
+pub use headers::{is_traceparent, version_of};
 
 /// Milliseconds since 1970 passed this in 1973, seconds will in the year 5138: senders confuse the two.
 const SURELY_MILLISECONDS: u64 = 100_000_000_000;

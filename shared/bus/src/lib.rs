@@ -26,7 +26,7 @@ mod wire;
 pub use crate::armour::Greeting;
 pub use crate::backoff::reconnect_delay;
 pub use crate::bus::Bus;
-pub use crate::delivery::{Death, Delivery, Envelope, is_traceparent};
+pub use crate::delivery::{Death, Delivery, Envelope, is_traceparent, version_of};
 pub use crate::error::{BusError, SessionEnded};
 pub use crate::metrics::describe_metrics;
 pub use crate::session::{Session, Tags};

@@ -31,6 +31,17 @@ pub(crate) struct Incoming {
     pub(crate) reservation_id: Option<ReservationId>,
     /// The fingerprint, or the hash of the bytes where there is none.
     pub(crate) content_hash: [u8; 32],
+    /// An operator vouches that its sender may speak for the terminal that it names.
+    pub(crate) vouched: bool,
+}
+
+/// Who sent a message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Sender<'a> {
+    /// The broker user, as the broker verified it; none where it was not said.
+    User(Option<&'a str>),
+    /// Whoever it was, an operator vouches for him.
+    Vouched,
 }
 
 impl Incoming {
@@ -45,6 +56,7 @@ impl Incoming {
                 content_hash: *item.fingerprint.as_bytes(),
                 content: Ok(item),
                 delivery,
+                vouched: false,
             },
             Err(refusal) => {
                 let (payment_id, reservation_id) = contract::message::ids_of(&delivery.body);
@@ -56,6 +68,7 @@ impl Incoming {
                     content_hash,
                     content: Err(refusal),
                     delivery,
+                    vouched: false,
                 }
             }
         }
@@ -71,6 +84,23 @@ impl Incoming {
         self.payment_id
             .map(|id| id.as_uuid())
             .or(self.reservation_id.map(|id| id.as_uuid()))
+    }
+
+    /// Who sent it.
+    pub(crate) fn sender(&self) -> Sender<'_> {
+        match self.vouched {
+            true => Sender::Vouched,
+            false => Sender::User(self.delivery.user_id.as_deref()),
+        }
+    }
+
+    /// Whether nobody waits for it any more. Nobody is told then: it is counted.
+    pub(crate) fn is_dropped_by(&self, worker: &'static str) -> bool {
+        let dropped = self.is_overdue();
+        if dropped {
+            metrics::counter!("unigate_questions_overdue_total", "worker" => worker).increment(1);
+        }
+        dropped
     }
 
     /// Past its expiration a question is dropped unanswered: the terminal has stopped waiting. Facts never expire.
@@ -116,7 +146,7 @@ pub(crate) fn may_speak(
     declarations: &Declarations,
     open: bool,
     terminal: &TerminalId,
-    user: Option<&str>,
+    sender: Sender<'_>,
 ) -> Result<(), Refusal> {
     let Some(declared) = declarations.terminals.get(terminal) else {
         return if open {
@@ -128,6 +158,7 @@ pub(crate) fn may_speak(
             ))
         };
     };
+    let Sender::User(user) = sender else { return Ok(()) };
     if declared.value.may_be_spoken_for_by(user, open) {
         return Ok(());
     }

@@ -57,7 +57,10 @@ async fn handle_one<W: BatchWorker>(transactor: &Transactor<W>) -> Result<Swept,
 }
 
 async fn try_one<W: BatchWorker>(transactor: &Transactor<W>, row: &Parked) -> Result<(), StoreError> {
-    let message = Incoming::parse(delivery_of(row));
+    let message = Incoming {
+        vouched: row.vouched,
+        ..Incoming::parse(delivery_of(row))
+    };
     let tx = transactor.context.store.begin().await?;
     if !parked::hold_retry(&tx, row).await? {
         return tx.commit().await;
@@ -109,7 +112,8 @@ async fn conclude<W: BatchWorker>(
     })
 }
 
-/// The message as it came, but for the body where an operator corrected it. Its deliveries are not counted on.
+/// The message as it came, but for the body where an operator corrected it, which he has written in the version that is
+/// spoken here. Its deliveries are not counted on.
 fn delivery_of(row: &Parked) -> Delivery {
     let body = row.corrected_body.clone().unwrap_or_else(|| row.body.clone());
     let text = |name: &str| {
@@ -128,10 +132,10 @@ fn delivery_of(row: &Parked) -> Delivery {
             .and_then(|v| v.as_str())
             .filter(|text| bus::is_traceparent(text))
             .map(str::to_owned),
-        version: row
-            .properties
-            .pointer("/headers/unigate-version")
-            .and_then(serde_json::Value::as_i64),
+        version: match row.corrected_body {
+            Some(_) => None,
+            None => bus::version_of(&row.properties["headers"]),
+        },
         envelope: row.properties.clone().into(),
         ..Delivery::new(row.routing_key.clone(), body)
     }

@@ -146,10 +146,11 @@ impl<W: BatchWorker> Transactor<W> {
             Err(refusal) => return Some(refusal.clone().into()),
         };
         let open = self.context.settings.terminals_open;
-        let user = message.delivery.user_id.as_deref();
-        may_speak(declarations, open, item.message.terminal(), user)
-            .err()
-            .map(Outcome::from)
+        if let Err(refusal) = may_speak(declarations, open, item.message.terminal(), message.sender()) {
+            return Some(refusal.into());
+        }
+        let settled = declarations.settled.contains(message.subject(), &message.content_hash);
+        settled.then(|| Refusal::new(Reason::SettledByOperator, "an operator has settled it by hand").into())
     }
 
     /// The answer to a refused message. A fact is parked first, or found parked and settled since.

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::audit::{self, Act};
+use crate::parked::{self, SettledContents};
 use crate::{Store, StoreError, Tx};
 
 pub use payee::apply_payee;
@@ -25,7 +26,7 @@ pub struct Declared<T> {
     pub value: Arc<T>,
 }
 
-/// Everything declared at one moment.
+/// Everything declared at one moment, and what messages are judged by besides.
 #[derive(Clone, Debug, Default)]
 pub struct Declarations {
     /// Raised by every `apply` that changed something.
@@ -38,6 +39,8 @@ pub struct Declarations {
     pub terminals: HashMap<TerminalId, Declared<Terminal>>,
     /// Of terminals, by name.
     pub groups: HashMap<String, Declared<TerminalGroup>>,
+    /// What operators settled of facts that nobody had a right to say.
+    pub settled: SettledContents,
 }
 
 impl Declarations {
@@ -118,6 +121,7 @@ pub async fn load_in(tx: &Tx) -> Result<Declarations, StoreError> {
             .into_iter()
             .map(|declared| (declared.value.id.clone(), declared))
             .collect(),
+        settled: parked::settled_contents(tx).await?,
     })
 }
 
@@ -223,6 +227,12 @@ pub async fn lock_for_apply(tx: &Tx) -> Result<(), StoreError> {
         .map(drop)
 }
 
+/// Has workers read everything anew.
+pub(crate) async fn raise_generation(tx: &Tx) -> Result<(), StoreError> {
+    let sql = "UPDATE declaration_generation SET generation = generation + 1";
+    tx.execute(sql, &[]).await.map(drop)
+}
+
 /// When a payee, product or terminal was last changed, for the lists: (kind-specific id, version, time).
 pub async fn updated(store: &Store, kind: &str) -> Result<Vec<(String, i32, Timestamp)>, StoreError> {
     let sql = match kind {
@@ -284,8 +294,7 @@ async fn finish(
     before: Option<Value>,
     after: Value,
 ) -> Result<(), StoreError> {
-    tx.execute("UPDATE declaration_generation SET generation = generation + 1", &[])
-        .await?;
+    raise_generation(tx).await?;
     let act = Act {
         who,
         act,

@@ -1,12 +1,15 @@
 //! Parked facts: money without a home, whole, with its reason, once per (routing key, id, content).
 
-use std::collections::HashSet;
+mod discard;
 
 use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{Store, StoreError, Tx};
+
+pub(crate) use discard::settled_contents;
+pub use discard::{SettledContents, discard, settled_reservations};
 
 /// A refused or unreadable fact on its way into the parking lot.
 #[derive(Clone, Debug)]
@@ -65,6 +68,8 @@ pub struct Parked {
     pub corrected_body: Option<Vec<u8>>,
     /// AMQP properties and headers as they came.
     pub properties: Value,
+    /// Whether an operator vouches that whoever sent it may speak for the terminal that it names.
+    pub vouched: bool,
     /// `parked`, `retry`, `resolved` or `discarded`.
     pub state: String,
     /// Who ended it.
@@ -85,7 +90,7 @@ impl Parked {
 }
 
 const COLUMNS: &str = "parked_id, parked_at, routing_key, payment_id, reservation_id, reason, detail, body, \
-     corrected_body, properties, state, resolved_by, resolution";
+     corrected_body, properties, vouched, state, resolved_by, resolution";
 
 fn parked_of(row: &tokio_postgres::Row) -> Parked {
     Parked {
@@ -99,9 +104,10 @@ fn parked_of(row: &tokio_postgres::Row) -> Parked {
         body: row.get(7),
         corrected_body: row.get(8),
         properties: row.get(9),
-        state: row.get(10),
-        resolved_by: row.get(11),
-        resolution: row.get(12),
+        vouched: row.get(10),
+        state: row.get(11),
+        resolved_by: row.get(12),
+        resolution: row.get(13),
     }
 }
 
@@ -237,81 +243,36 @@ pub async fn find(store: &Store, parked_id: Uuid) -> Result<Option<Parked>, Stor
     Ok(store.query_opt(&sql, &[&parked_id]).await?.as_ref().map(parked_of))
 }
 
-/// Hands a parked fact, perhaps with a corrected body, to its worker again. The id inside may not have changed; the
-/// caller has checked that.
-pub async fn put_back(tx: &Tx, parked_id: Uuid, by: &str, corrected_body: Option<&[u8]>) -> Result<(), StoreError> {
+/// What an operator says of a fact that he puts back.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PutBack<'a> {
+    /// In place of the bytes that came. The id inside may not have changed; the caller has checked that.
+    pub corrected_body: Option<&'a [u8]>,
+    /// Whoever sent it may speak for the terminal that it names.
+    pub vouched: bool,
+}
+
+impl<'a> PutBack<'a> {
+    /// With another body, and nothing else.
+    pub fn corrected(body: &'a [u8]) -> Self {
+        Self {
+            corrected_body: Some(body),
+            ..Self::default()
+        }
+    }
+}
+
+/// Hands a parked fact to its worker again. What was said of it at an earlier time stands.
+pub async fn put_back(tx: &Tx, parked_id: Uuid, by: &str, said: PutBack<'_>) -> Result<(), StoreError> {
     let changed = tx
         .execute(
-            "UPDATE parked SET state = 'retry', corrected_body = coalesce($2, corrected_body), resolved_by = $3
+            "UPDATE parked SET state = 'retry', corrected_body = coalesce($2, corrected_body), resolved_by = $3,
+                    vouched = vouched OR $4
              WHERE parked_id = $1 AND state = 'parked'",
-            &[&parked_id, &corrected_body, &by],
+            &[&parked_id, &said.corrected_body, &by, &said.vouched],
         )
         .await?;
     changed_one(changed)
-}
-
-/// Ends a parked fact by hand. Its payment id, if it never became a payment, is refused from now on, and so is the
-/// reservation of a sale that never was one; but for a parked revocation, which says nothing about the payment's money
-/// (that may still be on its way), and for what somebody said who had no right to: it must not cost the owner his id.
-pub async fn discard(tx: &Tx, parked_id: Uuid, by: &str, reason: &str) -> Result<(), StoreError> {
-    let changed = tx
-        .execute(
-            "UPDATE parked SET state = 'discarded', resolved_at = clock_timestamp(), resolved_by = $2,
-                    resolution = jsonb_build_object('reason', $3::text)
-             WHERE parked_id = $1 AND state = 'parked'",
-            &[&parked_id, &by, &reason],
-        )
-        .await?;
-    changed_one(changed)?;
-    tx.execute(
-        "INSERT INTO payment_identity (payment_id, disposition)
-         SELECT payment_id, 'settled' FROM parked WHERE parked_id = $1 AND payment_id IS NOT NULL
-             AND routing_key <> 'payment.revoke' AND reason NOT IN ('not_your_terminal', 'unknown_terminal')
-         ON CONFLICT DO NOTHING",
-        &[&parked_id],
-    )
-    .await?;
-    // After it has waited for whoever accepts the payment at this moment.
-    if was_accepted_since(tx, parked_id).await? {
-        let why = "its payment came again and was accepted: put this one back, and it is answered as that";
-        return Err(StoreError::Changed(why.into()));
-    }
-    tx.execute(
-        "INSERT INTO settled_reservation (reservation_id)
-         SELECT reservation_id FROM parked p WHERE parked_id = $1 AND routing_key = 'card.sell'
-             AND reservation_id IS NOT NULL AND reason NOT IN ('not_your_terminal', 'unknown_terminal')
-             AND NOT EXISTS (SELECT 1 FROM reservation r WHERE r.reservation_id = p.reservation_id)
-         ON CONFLICT DO NOTHING",
-        &[&parked_id],
-    )
-    .await
-    .map(drop)
-}
-
-/// Whether what is parked has become a payment all the same: whoever sent it repeats it, perhaps corrected, and the declaration may have
-/// been put right. What was parked since its id is another's is no payment of its own, unless it is the very same.
-async fn was_accepted_since(tx: &Tx, parked_id: Uuid) -> Result<bool, StoreError> {
-    let row = tx
-        .query_one(
-            "SELECT EXISTS (SELECT FROM parked p JOIN payment_identity i USING (payment_id)
-                            WHERE p.parked_id = $1 AND p.routing_key = 'payment.accepted' AND i.disposition = 'accepted'
-                              AND (i.fingerprint = p.content_hash
-                                   OR p.reason NOT IN ('payment_id_reused', 'not_your_terminal', 'unknown_terminal')))",
-            &[&parked_id],
-        )
-        .await?;
-    Ok(row.get(0))
-}
-
-/// Those of the reservations that an operator settled by hand before there was one.
-pub async fn settled_reservations(tx: &Tx, ids: &[Uuid]) -> Result<HashSet<Uuid>, StoreError> {
-    let rows = tx
-        .query(
-            "SELECT reservation_id FROM settled_reservation WHERE reservation_id = ANY($1)",
-            &[&ids],
-        )
-        .await?;
-    Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
 /// How many wait for an operator, by reason.

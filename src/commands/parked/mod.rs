@@ -15,7 +15,7 @@ use store::parked::{self, Filter, Parked};
 use super::payments::act;
 use crate::ending::{Ending, Outcome};
 use crate::operator::Operator;
-use crate::output::{self, Column, FormatArg, Row, ShowFormatArg, say};
+use crate::output::{self, Column, FormatArg, Row, ShowFormatArg, note, say};
 
 /// What to do with parked facts.
 #[derive(Debug, Subcommand)]
@@ -62,6 +62,9 @@ pub(crate) struct PutBackArgs {
     /// A corrected body, as a terminal would have sent it
     #[arg(long, value_name = "FILE")]
     body: Option<PathBuf>,
+    /// Whoever sent it may speak for the terminal that it names, which is declared
+    #[arg(long, requires = "reason")]
+    speaks_for_terminal: bool,
     /// Why; for the audit log
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -107,6 +110,7 @@ async fn show(operator: &Operator, args: &ShowArgs) -> Outcome {
     let row = find(operator, args.id).await?;
     let mut all = output::object(&row);
     let mut add = |name: &str, value: Value| all[name] = value;
+    add("speaks_for_terminal", json!(row.vouched));
     add("state", json!(row.state));
     add("resolved_by", json!(row.resolved_by));
     add("resolution", json!(row.resolution));
@@ -151,6 +155,9 @@ async fn discard(operator: &Operator, args: &DiscardArgs) -> Outcome {
     audit::record(&tx, &act(json!({ "state": "discarded" }))).await?;
     tx.commit().await?;
     say(format!("{} is discarded", args.id))?;
+    if matches!(row.reason.as_str(), "not_your_terminal" | "unknown_terminal") {
+        note("its sender had no right to its id, which stays open to other content; just this content is refused");
+    }
     Ok(Ending::Done)
 }
 

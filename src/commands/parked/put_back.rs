@@ -9,7 +9,7 @@ use contract::message::{self, RoutingKey};
 use domain::limits::MESSAGE_MAX_BYTES;
 use serde_json::json;
 use store::audit::{self, Act};
-use store::parked::{self, Parked};
+use store::parked::{self, Parked, PutBack};
 
 use super::{PutBackArgs, find};
 use crate::ending::{Ending, Outcome};
@@ -38,13 +38,25 @@ pub(super) async fn put_back(operator: &Operator, args: PutBackArgs) -> Outcome 
         audit::record_denied(&operator.store, &act(json!({ "denied": why }))).await?;
         bail!("{} stays parked: {why}", args.id);
     }
+    let said = PutBack {
+        corrected_body: corrected.as_deref(),
+        vouched: args.speaks_for_terminal,
+    };
     let tx = operator.store.begin().await?;
-    if let Err(error) = parked::put_back(&tx, row.parked_id, &operator.who, corrected.as_deref()).await {
+    if let Err(error) = parked::put_back(&tx, row.parked_id, &operator.who, said).await {
         drop(tx);
         audit::record_denied(&operator.store, &act(json!({ "denied": error.to_string() }))).await?;
         return Err(error.into());
     }
-    audit::record(&tx, &act(json!({ "state": "retry", "corrected": corrected.is_some() }))).await?;
+    audit::record(
+        &tx,
+        &act(json!({
+            "state": "retry",
+            "corrected": corrected.is_some(),
+            "speaks_for_terminal": args.speaks_for_terminal,
+        })),
+    )
+    .await?;
     tx.commit().await?;
     tell_outcome(operator, &args).await
 }
@@ -128,6 +140,7 @@ mod tests {
             body: b"{}".to_vec(),
             corrected_body: None,
             properties: json!({}),
+            vouched: false,
             state: "parked".to_owned(),
             resolved_by: None,
             resolution: None,

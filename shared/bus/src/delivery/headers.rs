@@ -24,11 +24,19 @@ pub(super) fn delivery_count(table: &FieldTable) -> Option<u32> {
     Some(u32::try_from(count.max(0)).unwrap_or(u32::MAX))
 }
 
-/// -1: there is one, and it says nothing.
 pub(super) fn version(table: &FieldTable) -> Option<i64> {
-    match get(table, VERSION)? {
-        AMQPValue::Void => None,
-        value => Some(integer(value).or_else(|| string(value)?.parse().ok()).unwrap_or(-1)),
+    version_in(&value_json(get(table, VERSION)?))
+}
+
+/// The version that the headers of a kept message say, as they are when they come. -1: there is one, and it says nothing.
+pub fn version_of(headers: &Value) -> Option<i64> {
+    version_in(&headers[VERSION])
+}
+
+fn version_in(said: &Value) -> Option<i64> {
+    match said {
+        Value::Null => None,
+        said => Some(said.as_i64().or_else(|| said.as_str()?.parse().ok()).unwrap_or(-1)),
     }
 }
 

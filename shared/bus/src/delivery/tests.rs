@@ -3,7 +3,7 @@
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldArray, FieldTable, LongString, ShortString};
 
-use super::Delivery;
+use super::{Delivery, version_of};
 
 fn long(text: &str) -> AMQPValue {
     AMQPValue::LongString(LongString::from(text.as_bytes()))
@@ -40,7 +40,16 @@ fn a_bare_message_has_nothing() {
 }
 
 #[test]
-fn a_version_may_be_any_integer() {
+fn a_version_may_be_any_integer_and_is_the_same_when_it_was_kept() {
+    let version = |value: &AMQPValue| {
+        let delivery = with(&[("unigate-version", value.clone())]);
+        assert_eq!(
+            version_of(&delivery.envelope.json()["headers"]),
+            delivery.version,
+            "{value:?}"
+        );
+        delivery.version
+    };
     for value in [
         AMQPValue::ShortShortInt(1),
         AMQPValue::ShortShortUInt(1),
@@ -51,25 +60,17 @@ fn a_version_may_be_any_integer() {
         AMQPValue::LongLongInt(1),
         long("1"),
     ] {
-        assert_eq!(
-            with(&[("unigate-version", value.clone())]).version,
-            Some(1),
-            "{value:?}"
-        );
+        assert_eq!(version(&value), Some(1), "{value:?}");
     }
-    assert_eq!(with(&[("unigate-version", AMQPValue::LongInt(2))]).version, Some(2));
-    assert_eq!(with(&[("unigate-version", AMQPValue::Void)]).version, None);
+    assert_eq!(version(&AMQPValue::LongInt(2)), Some(2));
+    assert_eq!(version(&AMQPValue::Void), None);
     for value in [
         long("one"),
         AMQPValue::Boolean(true),
         AMQPValue::Double(1.0),
         AMQPValue::FieldTable(table(&[])),
     ] {
-        assert_eq!(
-            with(&[("unigate-version", value.clone())]).version,
-            Some(-1),
-            "{value:?}"
-        );
+        assert_eq!(version(&value), Some(-1), "{value:?}");
     }
 }
 
