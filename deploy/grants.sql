@@ -213,7 +213,7 @@ grant select, insert, delete on reconciliation to unigate_operator;
 grant update (complete_at, items) on reconciliation to unigate_operator;
 grant select, insert, delete on reconciliation_item to unigate_operator;
 grant update (last_error, provider_reference, flags) on payment to unigate_operator;
-grant update (breaker, failures, opened_at, probe_at, probe_count, last_error, question_waits_until)
+grant update (breaker, failures, opened_at, probe_at, probe_count, last_error, question_waits_until, unpaid)
     on lane to unigate_operator;
 grant update (token, lease_until) on lane_slot to unigate_operator;
 grant insert on event to unigate_operator;
@@ -264,8 +264,10 @@ grant update (resolution, resolved_at, resolved_by, note, replacement_reservatio
               refund_reference) on card_case to unigate_operator;
 grant update (exposed, reservation_id) on card to unigate_operator;
 grant insert on reservation to unigate_operator;
--- Alerts: looking at them.
+-- Alerts: looking at them, and telling of a payee that is found down while its list is asked for.
 grant select on notice, notice_mail to unigate_operator, unigate_readonly;
+grant insert on notice to unigate_operator;
+grant update (title, lines, mail_to, times, last_at) on notice to unigate_operator;
 -- Asking to see a card, and returning unsold ones; the answers are sealed to whoever asked.
 grant select on disclosure, disclosure_card, disclosure_chunk to unigate_operator;
 grant insert (disclosure_id, kind, product_id, recipients, pgp_keys, reason, asked, requested_by, cards, total, currency)

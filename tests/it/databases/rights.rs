@@ -160,6 +160,19 @@ async fn the_worker_needs_no_more_rights_than_it_is_granted() {
     let compared = run(&environment_of(&site.stand, "operator"), &reconcile).await;
     assert_eq!(compared.code, Some(0), "{compared:?}");
     assert!(compared.stdout.contains("matched: 8,"), "{compared:?}");
+    // And finds its payee down: two lists that nobody gives are more failures than a breaker takes.
+    proxy.cut().await;
+    site.sql("DELETE FROM notice").await;
+    for _ in 0..2 {
+        let compared = run(&environment_of(&site.stand, "operator"), &reconcile).await;
+        assert_eq!(compared.code, Some(1), "{compared:?}");
+        assert!(!compared.stderr.contains("denied"), "{compared:?}");
+    }
+    assert_eq!(
+        site.value("SELECT string_agg(kind, ' ') FROM notice").await,
+        "payee.down"
+    );
+    proxy.mend();
     for process in [intake, worker] {
         let lines = process.log_lines();
         let denied: Vec<_> = lines.iter().filter(|line| line.contains("denied")).collect();
