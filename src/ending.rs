@@ -8,12 +8,12 @@ use cards::vault::VaultError;
 use mailer::StartError as MailerError;
 use runtime::settings::SettingsError;
 
-use crate::moment::NotAMoment;
+use crate::moment::BadMoment;
 use crate::output;
 
 /// It was done, but not with the result that was asked for, or not at all.
 pub(crate) const FAILED: u8 = 1;
-/// The arguments make no sense; said by clap.
+/// The arguments make no sense; said by clap, and of periods by us.
 pub(crate) const WRONG_USAGE: u8 = 2;
 /// A setting, a declaration or the vault's identity cannot be used.
 const BAD_CONFIGURATION: u8 = 64;
@@ -65,7 +65,7 @@ pub(crate) fn told(error: &anyhow::Error) -> String {
 }
 
 fn code_of(error: &anyhow::Error) -> u8 {
-    if error.chain().any(|cause| cause.is::<NotAMoment>()) {
+    if error.chain().any(|cause| cause.is::<BadMoment>()) {
         return WRONG_USAGE;
     }
     let configured = error.chain().any(|cause| {

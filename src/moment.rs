@@ -13,14 +13,27 @@ pub(crate) fn parse(text: &str, zone: &TimeZone) -> anyhow::Result<Timestamp> {
     let is_date = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
     match text.parse::<Date>() {
         Ok(date) if is_date => Ok(date.to_zoned(zone.clone())?.timestamp()),
-        _ => Err(NotAMoment(text.to_owned()).into()),
+        _ => Err(BadMoment::Moment(text.to_owned()).into()),
     }
 }
 
-/// An argument that names no moment: wrong usage.
+/// Reads a period: from the one moment on, before the other.
+pub(crate) fn period(from: &str, to: &str, zone: &TimeZone) -> anyhow::Result<(Timestamp, Timestamp)> {
+    let (from, to) = (parse(from, zone)?, parse(to, zone)?);
+    if from >= to {
+        return Err(BadMoment::Period.into());
+    }
+    Ok((from, to))
+}
+
+/// Arguments that name no moment or no period: wrong usage.
 #[derive(Debug, thiserror::Error)]
-#[error("`{0}` is neither an RFC 3339 time (2026-11-23T10:00:00+03:00) nor a date (2026-11-23)")]
-pub(crate) struct NotAMoment(String);
+pub(crate) enum BadMoment {
+    #[error("`{0}` is neither an RFC 3339 time (2026-11-23T10:00:00+03:00) nor a date (2026-11-23)")]
+    Moment(String),
+    #[error("the period ends before it begins")]
+    Period,
+}
 
 /// Reads a time zone's name, for arguments.
 pub(crate) fn zone(name: &str) -> Result<TimeZone, String> {

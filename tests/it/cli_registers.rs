@@ -271,7 +271,7 @@ async fn a_statement_agrees_with_the_registers_and_with_its_spreadsheet() {
             ],
         )
         .await,
-        1,
+        2,
         "ends before it begins",
     );
     world.stop().await;

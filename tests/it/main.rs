@@ -29,6 +29,7 @@ mod cli_card_files;
 mod cli_deliveries;
 mod cli_operator;
 mod cli_registers;
+mod cli_usage;
 mod compose;
 mod couriers;
 mod databases;

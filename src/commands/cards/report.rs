@@ -77,17 +77,15 @@ pub(crate) enum By {
 
 /// Does what was asked for.
 pub(super) async fn report(args: ReportArgs) -> Outcome {
+    let (from, to) = moment::period(&args.from, &args.to, &args.time_zone)?;
     let filter = SaleFilter {
-        from: moment::parse(&args.from, &args.time_zone)?,
-        to: moment::parse(&args.to, &args.time_zone)?,
+        from,
+        to,
         product: args.product.clone(),
         issuer: args.issuer.clone(),
         terminal: args.terminal.clone(),
         group: args.group.clone(),
     };
-    if filter.from >= filter.to {
-        bail!("the period ends before it begins");
-    }
     let store = Operator::new()?.store;
     if !settled(&store, filter.to).await? {
         bail!(

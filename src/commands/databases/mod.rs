@@ -17,6 +17,7 @@ use domain::money::Amount;
 use domain::payment::PaymentState;
 use domain::text::{Account, Fields};
 use serde_json::json;
+use store::audit::{self, Act};
 use store::declarations;
 use store::deliveries::Due;
 
@@ -136,8 +137,10 @@ async fn check_config(args: CheckConfigArgs) -> Outcome {
     ))
 }
 
+/// The payee is called, and what is tried may stay in its books: that is written down before it begins.
 async fn try_step(args: TryArgs) -> Outcome {
     let payee = args.which.find().await?;
+    note_down(&args).await?;
     payee
         .accept_account(&args.account)
         .context("this payee takes no such account")?;
@@ -166,6 +169,26 @@ async fn try_step(args: TryArgs) -> Outcome {
             Ok(Ending::Failed)
         }
     }
+}
+
+async fn note_down(args: &TryArgs) -> anyhow::Result<()> {
+    let operator = Operator::new()?;
+    let step = args.step.to_possible_value();
+    let act = Act {
+        who: &operator.who,
+        act: "databases try",
+        subject_kind: "payee",
+        subject: args.which.payee.as_str(),
+        reason: None,
+        before: None,
+        after: Some(json!({
+            "step": step.as_ref().map(|step| step.get_name()), "account": args.account.as_str(), "amount": args.amount,
+            "file": args.which.file, "anyway": args.anyway,
+        })),
+    };
+    let tx = operator.store.begin().await?;
+    audit::record(&tx, &act).await?;
+    Ok(tx.commit().await?)
 }
 
 async fn try_check(payee: &Payee, account: Account, amount: Option<Amount>, fields: Fields) -> Outcome {

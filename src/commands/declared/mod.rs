@@ -15,6 +15,7 @@ use clap::{Subcommand, ValueEnum};
 use domain::declaration::{Declaration, TerminalGroup};
 use domain::invalid::Invalid;
 use jiff::Timestamp;
+use store::audit::Act;
 use store::declarations::{self, Applied, Declarations, Declared};
 use store::{Store, StoreError, Tx};
 
@@ -133,7 +134,10 @@ pub(crate) async fn apply<T: Kind>(path: &Path) -> Outcome {
     }
     let tx = operator.store.begin().await?;
     declarations::lock_for_apply(&tx).await?;
-    T::prepare(&operator.store, &tx, &mut written).await?;
+    if let Err(error) = T::prepare(&operator.store, &tx, &mut written).await {
+        drop(tx);
+        return Err(denied::<T>(&operator, &path.display().to_string(), error).await);
+    }
     let mut done = Vec::with_capacity(written.len() + groups.len());
     let mut notes = Vec::new();
     for group in &groups {
@@ -141,7 +145,13 @@ pub(crate) async fn apply<T: Kind>(path: &Path) -> Outcome {
         done.push((TerminalGroup::KIND, group.id(), applied));
     }
     for Written { value, .. } in &written {
-        done.push((T::KIND, value.id(), value.apply(&tx, &operator.who, &mut notes).await?));
+        match value.apply(&tx, &operator.who, &mut notes).await {
+            Ok(applied) => done.push((T::KIND, value.id(), applied)),
+            Err(error) => {
+                drop(tx);
+                return Err(denied::<T>(&operator, value.id(), error).await);
+            }
+        }
     }
     tx.commit().await?;
     notes.iter().for_each(|text| output::note(text));
@@ -154,6 +164,20 @@ pub(crate) async fn apply<T: Kind>(path: &Path) -> Outcome {
         say(format!("{kind} {id}: {what}"))?;
     }
     Ok(Ending::Done)
+}
+
+/// Nothing of it was done; that it was wanted is written down.
+async fn denied<T: Kind>(operator: &Operator, subject: &str, error: StoreError) -> anyhow::Error {
+    let act = Act {
+        who: &operator.who,
+        act: &format!("{}s apply", T::KIND),
+        subject_kind: T::KIND,
+        subject,
+        reason: None,
+        before: None,
+        after: None,
+    };
+    operator.denied(act, error).await
 }
 
 async fn list<T: Kind>(format: Format) -> Outcome {

@@ -13,7 +13,7 @@ use anyhow::bail;
 use clap::Subcommand;
 use domain::ids::{PayeeId, RegisterId};
 use serde_json::{Value, json};
-use store::audit;
+use store::audit::{self, Act};
 use store::mailings;
 use store::registers::{self, Listed, ListedPart, Summary};
 
@@ -143,7 +143,21 @@ async fn find(operator: &Operator, id: RegisterId) -> anyhow::Result<Listed> {
 }
 
 async fn build(operator: &Operator, payee: &PayeeId) -> Outcome {
-    let closed = registers::close_now(&operator.store, payee, &operator.who).await?;
+    let closed = match registers::close_now(&operator.store, payee, &operator.who).await {
+        Ok(closed) => closed,
+        Err(error) => {
+            let act = Act {
+                who: &operator.who,
+                act: "registers build",
+                subject_kind: "payee",
+                subject: payee.as_str(),
+                reason: None,
+                before: None,
+                after: None,
+            };
+            return Err(operator.denied(act, error).await);
+        }
+    };
     if closed.is_empty() {
         say(format!("payee {payee} has no open payments"))?;
     }

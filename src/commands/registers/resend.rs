@@ -53,9 +53,10 @@ pub(super) async fn run(operator: &Operator, args: Args) -> Outcome {
         (Some(id), ..) => again(operator, id, args.to_address.as_deref(), args.dry_run).await,
         (None, Some(payee), Some(from), Some(to)) => {
             let zone = zone_for(operator, Some(&payee), args.time_zone).await?;
+            let (from, to) = moment::period(&from, &to, &zone)?;
             let request = CopyRequest {
-                from: moment::parse(&from, &zone)?,
-                to: moment::parse(&to, &zone)?,
+                from,
+                to,
                 payee,
                 requested_by: operator.who.clone(),
                 to_address: args.to_address,

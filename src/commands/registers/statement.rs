@@ -60,14 +60,12 @@ pub(crate) const COLUMNS: [Column; 10] = [
 /// Prints the statement.
 pub(super) async fn run(operator: &Operator, args: Args) -> Outcome {
     let zone = zone_for(operator, Some(&args.payee), args.time_zone).await?;
+    let (from, to) = moment::period(&args.from, &args.to, &zone)?;
     let period = StatementPeriod {
-        from: moment::parse(&args.from, &zone)?,
-        to: moment::parse(&args.to, &zone)?,
+        from,
+        to,
         payee: args.payee,
     };
-    if period.from >= period.to {
-        bail!("the period ends before it begins");
-    }
     let declared = declarations::load(&operator.store).await?;
     let Some(payee) = declared.payees.get(&period.payee).map(|payee| &payee.value) else {
         bail!("no payee {} is declared", period.payee)

@@ -119,6 +119,13 @@ async fn is_set_up(backend: Backend) {
         0,
         "nothing of it is kept"
     );
+    let noted = "SELECT string_agg((after->>'step') || ' ' || (after->>'anyway'), ', ' ORDER BY audit_id) FROM audit
+                 WHERE act = 'databases try' AND subject = 'vodokanal' AND allowed";
+    assert_eq!(
+        world.value(noted).await,
+        "check false, pay false, status false, cancel false, pay false",
+        "each before it began"
+    );
     books
         .script("create table twice as select * from payments where 1 = 0")
         .await;

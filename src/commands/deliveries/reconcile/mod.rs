@@ -24,7 +24,7 @@ use uuid::Uuid;
 use self::acts::Acts;
 pub(crate) use self::found::Found;
 use self::found::Tally;
-use crate::ending::{Ending, Misconfigured, Outcome};
+use crate::ending::{Ending, Outcome};
 use crate::moment;
 use crate::operator::Operator;
 use crate::output::{self, Format, FormatArg, note, say};
@@ -143,18 +143,12 @@ pub(super) async fn run(args: ReconcileArgs) -> Outcome {
 
 /// Yesterday, unless told: whole days in the payee's time zone.
 fn period(args: &ReconcileArgs, zone: &TimeZone) -> anyhow::Result<(Timestamp, Timestamp)> {
-    let (from, to) = match (&args.from, &args.to) {
-        (Some(from), Some(to)) => (moment::parse(from, zone)?, moment::parse(to, zone)?),
-        _ => {
-            let today = Zoned::new(domain::clock::now(), zone.clone()).date();
-            let midnight = |date: jiff::civil::Date| anyhow::Ok(date.to_zoned(zone.clone())?.timestamp());
-            (midnight(today.checked_sub(1.day())?)?, midnight(today)?)
-        }
-    };
-    if from >= to {
-        return Err(Misconfigured(vec!["--from has to be before --to".to_owned()]).into());
+    if let (Some(from), Some(to)) = (&args.from, &args.to) {
+        return moment::period(from, to, zone);
     }
-    Ok((from, to))
+    let today = Zoned::new(domain::clock::now(), zone.clone()).date();
+    let midnight = |date: jiff::civil::Date| anyhow::Ok(date.to_zoned(zone.clone())?.timestamp());
+    Ok((midnight(today.checked_sub(1.day())?)?, midnight(today)?))
 }
 
 async fn begin(operator: &Operator, run: &Run, args: &ReconcileArgs) -> anyhow::Result<()> {
