@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use runtime::settings::environment;
+use runtime::settings::{LogSettings, SettingsError};
 use runtime::telemetry;
 
 use crate::cli::{Cli, Command};
@@ -38,8 +38,10 @@ pub fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(told.exit_code()).unwrap_or(ending::WRONG_USAGE));
         }
     };
-    if !cli.command.keeps_its_own_log() {
-        start_log(&cli.command);
+    if !cli.command.keeps_its_own_log()
+        && let Err(error) = start_log(&cli.command)
+    {
+        return ending::report(&error.into());
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -57,15 +59,13 @@ pub fn main() -> ExitCode {
 
 /// A worker tells what it does; a command prints what it did, and logs only what is wrong. What lapin says about closed
 /// channels is how a missing queue is found out.
-fn start_log(command: &Command) {
+fn start_log(command: &Command) -> Result<(), SettingsError> {
     let default = if command.is_long_running() {
         "info"
     } else {
         "warn,lapin::channel=off,lapin::channels=off"
     };
-    let filter = environment("UNIGATE_LOG").unwrap_or_else(|| default.to_owned());
-    telemetry::start_log(
-        Some(&filter),
-        environment("UNIGATE_LOG_FORMAT").as_deref() == Some("json"),
-    );
+    let set = LogSettings::load()?;
+    telemetry::start_log(Some(set.filter.as_deref().unwrap_or(default)), set.json);
+    Ok(())
 }

@@ -38,9 +38,9 @@ impl Operator {
         })?;
         Ok(Self {
             artifacts: Artifacts::new(store.clone(), &settings.artifacts)?,
+            who: who(&settings),
             settings,
             store,
-            who: who(),
         })
     }
 }
@@ -95,10 +95,10 @@ fn is_broker_url(text: &str) -> bool {
 }
 
 /// `UNIGATE_OPERATOR`, or the name this user has with the operating system.
-fn who() -> String {
-    ["UNIGATE_OPERATOR", "USER", "LOGNAME"]
-        .into_iter()
-        .find_map(environment)
+fn who(settings: &Settings) -> String {
+    let own = || ["USER", "LOGNAME"].into_iter().find_map(environment);
+    let named = settings.operator.clone().or_else(own);
+    named
         .map(|name| name.chars().filter(|c| !c.is_control()).take(100).collect())
         .unwrap_or_else(uid)
 }
@@ -128,7 +128,13 @@ mod tests {
 
     #[test]
     fn an_operator_has_a_name() {
-        assert!(!who().is_empty());
+        let nameless = Settings::from_lookup(|_| None).unwrap();
+        assert!(!who(&nameless).is_empty());
+        let named = Settings {
+            operator: Some("anna\u{7}".to_owned()),
+            ..nameless
+        };
+        assert_eq!(who(&named), "anna");
         assert!(uid().starts_with("uid "));
     }
 }

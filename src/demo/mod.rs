@@ -37,7 +37,6 @@ use std::time::Instant;
 
 use anyhow::{anyhow, bail};
 use futures::FutureExt;
-use runtime::settings::environment;
 use runtime::{Settings, on_signal, telemetry};
 use tokio_util::sync::CancellationToken;
 
@@ -84,11 +83,9 @@ pub(crate) async fn run(args: DemoArgs) -> Outcome {
         })?;
         return Ok(Ending::Done);
     }
+    let filter = settings.log.filter.clone();
     let place = Place::choose(settings, &args.out)?;
-    telemetry::start_log_in(
-        std::fs::File::create(place.out.join(LOG_FILE))?,
-        environment("UNIGATE_LOG").as_deref(),
-    );
+    telemetry::start_log_in(std::fs::File::create(place.out.join(LOG_FILE))?, filter.as_deref());
     let stop = CancellationToken::new();
     on_signal(stop.clone())?;
     let played = play(&args, &place, &stop).await;

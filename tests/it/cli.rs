@@ -261,6 +261,8 @@ async fn exit_codes_tell_what_kind_of_trouble_it_is() {
     for (name, value) in [
         ("UNIGATE_HTTP_ADDRESS", "nowhere"),
         ("UNIGATE_SWEEP_SECONDS", "often"),
+        ("UNIGATE_LOG", "unikassa=loud"),
+        ("UNIGATE_LOG_FORMAT", "xml"),
         ("UNIGATE_DATABASE_URL", "not a url"),
         ("UNIGATE_BROKER_URL", "http://example.org"),
         ("UNIGATE_BROKER_NAMESPACE", "a b"),

@@ -3,7 +3,12 @@
 //! Every field names its variable. Secrets are in types that do not print.
 
 mod artifacts;
+mod log;
+mod source;
+#[cfg(test)]
+mod tests;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,8 +17,10 @@ use ::artifacts::ArtifactSettings;
 use bus::BusSettings;
 use domain::declaration::{TerminalLimits, parse_mail_address};
 use secrecy::SecretString;
-use serde::Deserialize;
 use store::StoreSettings;
+
+pub use self::log::LogSettings;
+use self::source::Source;
 
 /// Everything a process of ours is told from outside.
 #[derive(Clone, Debug)]
@@ -56,40 +63,12 @@ pub struct Settings {
     pub terminal_limits: TerminalLimits,
     /// `UNIGATE_SWEEP_SECONDS`: how often the database is searched for what no message woke, 0.05 to 60, default 2.
     pub sweep_interval: Duration,
-}
-
-/// `unigate.toml`: the same settings as the variables, without the prefix and in lower case.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct File {
-    artifacts_url: Option<String>,
-    artifacts_above_bytes: Option<String>,
-    artifacts_s3_endpoint: Option<String>,
-    artifacts_s3_region: Option<String>,
-    artifacts_s3_access_key_id: Option<String>,
-    artifacts_s3_secret_access_key: Option<String>,
-    database_url: Option<String>,
-    database_ca_file: Option<String>,
-    database_pool: Option<String>,
-    broker_url: Option<String>,
-    broker_namespace: Option<String>,
-    broker_ca_file: Option<String>,
-    broker_apply_topology: Option<String>,
-    http_address: Option<String>,
-    smtp_url: Option<String>,
-    smtp_ca_file: Option<String>,
-    mail_from: Option<String>,
-    alert_mail_to: Option<String>,
-    alert_mail_seconds: Option<String>,
-    vault_identity_file: Option<String>,
-    vault_identity: Option<String>,
-    pgp_key_file: Option<String>,
-    pgp_key_password: Option<String>,
-    terminals_open: Option<String>,
-    terminal_holds: Option<String>,
-    terminal_sales_per_hour: Option<String>,
-    terminal_unsold_per_hour: Option<String>,
-    sweep_seconds: Option<String>,
+    /// `UNIGATE_LOG`, `UNIGATE_LOG_FORMAT`.
+    pub log: LogSettings,
+    /// `UNIGATE_OPERATOR`: who acts, for the audit log, instead of the user's name.
+    pub operator: Option<String>,
+    /// The variables that `unigate.toml` says something of.
+    pub in_file: BTreeSet<String>,
 }
 
 /// A setting that cannot be used; exit code 64.
@@ -117,79 +96,55 @@ impl Settings {
 
     /// Reads settings through `lookup`, which knows variables by their full name.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
-        let file = match lookup("UNIGATE_CONFIG") {
-            Some(path) => read_file(Path::new(&path))?,
-            None if Path::new("unigate.toml").exists() => read_file(Path::new("unigate.toml"))?,
-            None => File::default(),
-        };
-        let get = |name: &str, from_file: &Option<String>| lookup(name).or_else(|| from_file.clone());
-        let namespace = get("UNIGATE_BROKER_NAMESPACE", &file.broker_namespace).unwrap_or_else(|| "unigate".into());
-        check_namespace(&namespace)?;
+        let source = Source::open(lookup)?;
         let name = format!("unigate[{}]", std::process::id());
-        Ok(Self {
+        let read = Self {
             store: StoreSettings {
-                url: SecretString::from(
-                    get("UNIGATE_DATABASE_URL", &file.database_url)
-                        .unwrap_or_else(|| "postgres://postgres@127.0.0.1:5432/unigate".into()),
-                ),
-                pool_size: parsed(
-                    "UNIGATE_DATABASE_POOL",
-                    get("UNIGATE_DATABASE_POOL", &file.database_pool),
-                    16,
-                )?,
-                ca_file: get("UNIGATE_DATABASE_CA_FILE", &file.database_ca_file).map(PathBuf::from),
+                url: source
+                    .secret("UNIGATE_DATABASE_URL")
+                    .unwrap_or_else(|| "postgres://postgres@127.0.0.1:5432/unigate".into()),
+                pool_size: source.parsed("UNIGATE_DATABASE_POOL", 16)?,
+                ca_file: source.path("UNIGATE_DATABASE_CA_FILE"),
                 application_name: name.clone(),
             },
             bus: BusSettings {
-                url: SecretString::from(
-                    get("UNIGATE_BROKER_URL", &file.broker_url)
-                        .unwrap_or_else(|| "amqp://guest:guest@127.0.0.1:5672/%2f".into()),
-                ),
-                namespace,
+                url: source
+                    .secret("UNIGATE_BROKER_URL")
+                    .unwrap_or_else(|| "amqp://guest:guest@127.0.0.1:5672/%2f".into()),
+                namespace: namespace(source.text("UNIGATE_BROKER_NAMESPACE"))?,
                 name,
-                ca_file: get("UNIGATE_BROKER_CA_FILE", &file.broker_ca_file).map(PathBuf::from),
-                apply_topology: flag(
-                    "UNIGATE_BROKER_APPLY_TOPOLOGY",
-                    get("UNIGATE_BROKER_APPLY_TOPOLOGY", &file.broker_apply_topology),
-                    true,
-                )?,
+                ca_file: source.path("UNIGATE_BROKER_CA_FILE"),
+                apply_topology: source.flag("UNIGATE_BROKER_APPLY_TOPOLOGY", true)?,
             },
-            http_address: parsed(
-                "UNIGATE_HTTP_ADDRESS",
-                get("UNIGATE_HTTP_ADDRESS", &file.http_address),
-                SocketAddr::from(([127, 0, 0, 1], 8080)),
-            )?,
-            artifacts: artifacts::read(&file, get)?,
-            smtp_url: get("UNIGATE_SMTP_URL", &file.smtp_url).map(SecretString::from),
-            smtp_ca_file: get("UNIGATE_SMTP_CA_FILE", &file.smtp_ca_file).map(PathBuf::from),
-            mail_from: get("UNIGATE_MAIL_FROM", &file.mail_from).unwrap_or_else(|| "unigate@localhost".into()),
-            alert_mail_to: addresses(get("UNIGATE_ALERT_MAIL_TO", &file.alert_mail_to))?,
-            alert_mail_pause: alert_mail_pause(get("UNIGATE_ALERT_MAIL_SECONDS", &file.alert_mail_seconds))?,
-            vault_identity_file: get("UNIGATE_VAULT_IDENTITY_FILE", &file.vault_identity_file)
-                .map_or_else(|| default_identity_file(&lookup), PathBuf::from),
-            vault_identity: get("UNIGATE_VAULT_IDENTITY", &file.vault_identity).map(SecretString::from),
-            pgp_key_file: get("UNIGATE_PGP_KEY_FILE", &file.pgp_key_file).map(PathBuf::from),
-            pgp_key_password: get("UNIGATE_PGP_KEY_PASSWORD", &file.pgp_key_password).map(SecretString::from),
-            terminals_open: flag(
-                "UNIGATE_TERMINALS_OPEN",
-                get("UNIGATE_TERMINALS_OPEN", &file.terminals_open),
-                false,
-            )?,
+            http_address: source.parsed("UNIGATE_HTTP_ADDRESS", SocketAddr::from(([127, 0, 0, 1], 8080)))?,
+            artifacts: artifacts::read(&source)?,
+            smtp_url: source.secret("UNIGATE_SMTP_URL"),
+            smtp_ca_file: source.path("UNIGATE_SMTP_CA_FILE"),
+            mail_from: source
+                .text("UNIGATE_MAIL_FROM")
+                .unwrap_or_else(|| "unigate@localhost".into()),
+            alert_mail_to: addresses(source.text("UNIGATE_ALERT_MAIL_TO"))?,
+            alert_mail_pause: alert_mail_pause(&source)?,
+            vault_identity_file: source
+                .path("UNIGATE_VAULT_IDENTITY_FILE")
+                .unwrap_or_else(|| default_identity_file(&source)),
+            vault_identity: source.secret("UNIGATE_VAULT_IDENTITY"),
+            pgp_key_file: source.path("UNIGATE_PGP_KEY_FILE"),
+            pgp_key_password: source.secret("UNIGATE_PGP_KEY_PASSWORD"),
+            terminals_open: source.flag("UNIGATE_TERMINALS_OPEN", false)?,
             terminal_limits: TerminalLimits {
-                holds: limit(
-                    "UNIGATE_TERMINAL_HOLDS",
-                    get("UNIGATE_TERMINAL_HOLDS", &file.terminal_holds),
-                )?,
-                sales_per_hour: limit(
-                    "UNIGATE_TERMINAL_SALES_PER_HOUR",
-                    get("UNIGATE_TERMINAL_SALES_PER_HOUR", &file.terminal_sales_per_hour),
-                )?,
-                unsold_per_hour: limit(
-                    "UNIGATE_TERMINAL_UNSOLD_PER_HOUR",
-                    get("UNIGATE_TERMINAL_UNSOLD_PER_HOUR", &file.terminal_unsold_per_hour),
-                )?,
+                holds: limit(&source, "UNIGATE_TERMINAL_HOLDS")?,
+                sales_per_hour: limit(&source, "UNIGATE_TERMINAL_SALES_PER_HOUR")?,
+                unsold_per_hour: limit(&source, "UNIGATE_TERMINAL_UNSOLD_PER_HOUR")?,
             },
-            sweep_interval: sweep_interval(get("UNIGATE_SWEEP_SECONDS", &file.sweep_seconds))?,
+            sweep_interval: sweep_interval(&source)?,
+            log: LogSettings::read(&source)?,
+            operator: source.text("UNIGATE_OPERATOR"),
+            in_file: BTreeSet::new(),
+        };
+        Ok(Self {
+            in_file: source.all_known()?,
+            ..read
         })
     }
 }
@@ -200,45 +155,18 @@ pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-fn read_file(path: &Path) -> Result<File, SettingsError> {
-    let place = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| wrong(&place, error))?;
-    let deserializer = toml::Deserializer::parse(&text).map_err(|error| wrong(&place, error.message()))?;
-    serde_path_to_error::deserialize(deserializer)
-        .map_err(|error| wrong(&format!("{place}: {}", error.path()), error.inner().message()))
-}
-
-fn parsed<T: std::str::FromStr>(name: &str, value: Option<String>, default: T) -> Result<T, SettingsError>
-where
-    T::Err: std::fmt::Display,
-{
-    match value {
-        None => Ok(default),
-        Some(text) => text.parse().map_err(|error| wrong(name, format!("`{text}`: {error}"))),
-    }
-}
-
-fn flag(name: &str, value: Option<String>, default: bool) -> Result<bool, SettingsError> {
-    match value.as_deref() {
-        None => Ok(default),
-        Some("true" | "1" | "yes" | "on") => Ok(true),
-        Some("false" | "0" | "no" | "off") => Ok(false),
-        Some(other) => Err(wrong(name, format!("`{other}` is neither true nor false"))),
-    }
-}
-
-fn limit(name: &str, value: Option<String>) -> Result<Option<u32>, SettingsError> {
-    match value {
+fn limit(source: &Source<impl Fn(&str) -> Option<String>>, name: &str) -> Result<Option<u32>, SettingsError> {
+    match source.text(name) {
         None => Ok(None),
-        Some(_) => match parsed(name, value, 0)? {
+        Some(_) => match source.parsed(name, 0)? {
             0 => Err(wrong(name, "must be at least 1; leave it out for no limit")),
             most => Ok(Some(most)),
         },
     }
 }
 
-fn sweep_interval(value: Option<String>) -> Result<Duration, SettingsError> {
-    let seconds: f64 = parsed("UNIGATE_SWEEP_SECONDS", value, 2.0)?;
+fn sweep_interval(source: &Source<impl Fn(&str) -> Option<String>>) -> Result<Duration, SettingsError> {
+    let seconds: f64 = source.parsed("UNIGATE_SWEEP_SECONDS", 2.0)?;
     if !(0.05..=60.0).contains(&seconds) {
         return Err(wrong("UNIGATE_SWEEP_SECONDS", "must be from 0.05 to 60"));
     }
@@ -262,8 +190,8 @@ fn addresses(value: Option<String>) -> Result<Vec<String>, SettingsError> {
     Ok(addresses)
 }
 
-fn alert_mail_pause(value: Option<String>) -> Result<Duration, SettingsError> {
-    let seconds: u32 = parsed("UNIGATE_ALERT_MAIL_SECONDS", value, 600)?;
+fn alert_mail_pause(source: &Source<impl Fn(&str) -> Option<String>>) -> Result<Duration, SettingsError> {
+    let seconds: u32 = source.parsed("UNIGATE_ALERT_MAIL_SECONDS", 600)?;
     if seconds > 86_400 {
         return Err(wrong("UNIGATE_ALERT_MAIL_SECONDS", "must be from 0 to 86400"));
     }
@@ -271,14 +199,15 @@ fn alert_mail_pause(value: Option<String>) -> Result<Duration, SettingsError> {
 }
 
 /// The namespace stands in names of queues and exchanges.
-fn check_namespace(namespace: &str) -> Result<(), SettingsError> {
+fn namespace(value: Option<String>) -> Result<String, SettingsError> {
+    let namespace = value.unwrap_or_else(|| "unigate".into());
     let fits = !namespace.is_empty()
         && namespace.len() <= 100
         && namespace
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));
     if fits {
-        Ok(())
+        Ok(namespace)
     } else {
         Err(wrong(
             "UNIGATE_BROKER_NAMESPACE",
@@ -287,81 +216,11 @@ fn check_namespace(namespace: &str) -> Result<(), SettingsError> {
     }
 }
 
-fn default_identity_file(lookup: &impl Fn(&str) -> Option<String>) -> PathBuf {
-    let base = lookup("XDG_DATA_HOME")
+fn default_identity_file(source: &Source<impl Fn(&str) -> Option<String>>) -> PathBuf {
+    let base = source
+        .foreign("XDG_DATA_HOME")
         .map(PathBuf::from)
-        .or_else(|| lookup("HOME").map(|home| Path::new(&home).join(".local/share")));
+        .or_else(|| source.foreign("HOME").map(|home| Path::new(&home).join(".local/share")));
     base.unwrap_or_else(|| PathBuf::from("."))
         .join("unigate/vault-identity.txt")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use secrecy::ExposeSecret;
-
-    fn with(pairs: &'static [(&'static str, &'static str)]) -> Result<Settings, SettingsError> {
-        Settings::from_lookup(|name| {
-            pairs
-                .iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| (*value).to_owned())
-        })
-    }
-
-    #[test]
-    fn defaults_are_those_of_the_contract() {
-        let settings = with(&[]).unwrap();
-        assert_eq!(
-            settings.store.url.expose_secret(),
-            "postgres://postgres@127.0.0.1:5432/unigate"
-        );
-        assert_eq!(
-            settings.bus.url.expose_secret(),
-            "amqp://guest:guest@127.0.0.1:5672/%2f"
-        );
-        assert_eq!(settings.bus.namespace, "unigate");
-        assert_eq!(settings.http_address.to_string(), "127.0.0.1:8080");
-        assert!(!settings.terminals_open);
-        assert!(settings.alert_mail_to.is_empty());
-        let told = with(&[("UNIGATE_ALERT_MAIL_TO", " a@b.example,c@d.example, a@b.example ,")]).unwrap();
-        assert_eq!(told.alert_mail_to, ["a@b.example", "c@d.example"]);
-    }
-
-    #[test]
-    fn a_wrong_value_names_its_variable() {
-        for (pairs, name) in [
-            (&[("UNIGATE_HTTP_ADDRESS", "nowhere")][..], "UNIGATE_HTTP_ADDRESS"),
-            (&[("UNIGATE_TERMINALS_OPEN", "maybe")][..], "UNIGATE_TERMINALS_OPEN"),
-            (&[("UNIGATE_BROKER_NAMESPACE", "a b")][..], "UNIGATE_BROKER_NAMESPACE"),
-            (&[("UNIGATE_SWEEP_SECONDS", "0")][..], "UNIGATE_SWEEP_SECONDS"),
-            (
-                &[("UNIGATE_ALERT_MAIL_TO", "a@b.example, c")][..],
-                "UNIGATE_ALERT_MAIL_TO",
-            ),
-            (
-                &[("UNIGATE_ALERT_MAIL_SECONDS", "-1")][..],
-                "UNIGATE_ALERT_MAIL_SECONDS",
-            ),
-            (&[("UNIGATE_TERMINAL_HOLDS", "0")][..], "UNIGATE_TERMINAL_HOLDS"),
-            (
-                &[("UNIGATE_TERMINAL_SALES_PER_HOUR", "-1")][..],
-                "UNIGATE_TERMINAL_SALES_PER_HOUR",
-            ),
-            (&[("UNIGATE_CONFIG", "no-such-file.toml")][..], "no-such-file.toml"),
-        ] {
-            assert_eq!(with(pairs).unwrap_err().name, name);
-        }
-    }
-
-    #[test]
-    fn secrets_do_not_print() {
-        let settings = with(&[
-            ("UNIGATE_BROKER_URL", "amqp://u:hunter2@h"),
-            ("UNIGATE_SMTP_URL", "smtp://u:hunter2@h"),
-            ("UNIGATE_VAULT_IDENTITY", "AGE-SECRET-KEY-1hunter2"),
-            ("UNIGATE_PGP_KEY_PASSWORD", "hunter2"),
-        ]);
-        assert!(!format!("{:?}", settings.unwrap()).contains("hunter2"));
-    }
 }

@@ -10,8 +10,8 @@ use tracing_subscriber::EnvFilter;
 /// passwords and mails at debug, tokio-postgres what goes into every statement.
 const QUIET: &str = "lapin=off,lettre=info,tokio_postgres=info,pgp=off,calamine=off";
 
-/// Starts the log. `UNIGATE_LOG` is a filter (`info`, `debug`, `info,unikassa=debug`), `UNIGATE_LOG_FORMAT` is `text` or
-/// `json`. Lines go to standard error: standard output belongs to what a command prints.
+/// Starts the log, with a filter that [`check_filter`] has seen. Lines go to standard error: standard output belongs to what
+/// a command prints.
 pub fn start_log(filter: Option<&str>, json: bool) {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(env_filter(filter))
@@ -37,6 +37,11 @@ pub fn start_log_to(writer: impl std::io::Write + Send + 'static, filter: Option
         .with_env_filter(env_filter(filter))
         .with_ansi(false);
     let _ = builder.with_writer(writer).try_init();
+}
+
+/// Why a filter cannot be used.
+pub(crate) fn check_filter(filter: &str) -> Result<(), String> {
+    EnvFilter::try_new(filter).map(drop).map_err(|error| error.to_string())
 }
 
 fn env_filter(filter: Option<&str>) -> EnvFilter {

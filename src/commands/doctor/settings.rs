@@ -1,7 +1,5 @@
 //! Which settings are used, and where each came from. Values that may hold a password are shown without it.
 
-use std::path::Path;
-
 use runtime::Settings;
 use runtime::settings::environment;
 use secrecy::{ExposeSecret, SecretString};
@@ -20,13 +18,9 @@ const OTHERS: [&str; 5] = [
 
 pub(super) fn look(settings: &Settings, findings: &mut Findings) {
     let path = environment("UNIGATE_CONFIG").unwrap_or_else(|| "unigate.toml".to_owned());
-    // It was read once already, without an error.
-    let text = std::fs::read_to_string(Path::new(&path)).unwrap_or_default();
-    let file: toml::Table = text.parse().unwrap_or_default();
     let values = shown(settings);
     for (name, value) in &values {
-        let key = name.trim_start_matches("UNIGATE_").to_lowercase();
-        let source = match (environment(name), file.contains_key(&key)) {
+        let source = match (environment(name), settings.in_file.contains(*name)) {
             (Some(_), _) => "environment",
             (None, true) => &path,
             (None, false) => "default",
