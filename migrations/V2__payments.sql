@@ -91,6 +91,8 @@ create index payment_account on payment (payee_id, account);
 -- payment_identity. Every B-tree less is a tenth of what an insert costs.
 create index payment_accepted on payment using brin (accepted_at) with (pages_per_range = 16);
 create index payment_in_trouble on payment (state, payee_id) where state in ('unknown', 'failed', 'stopped', 'refused', 'waiting', 'delivering', 'revoking');
+-- Few have any, and those are looked for.
+create index payment_flagged on payment (payee_id) where flags <> '{}';
 
 -- A payee's delivery limits and its breaker ('mail' is the lane of the mail relay).
 create table lane (

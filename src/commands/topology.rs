@@ -25,17 +25,23 @@ pub(crate) async fn run(command: Command) -> Outcome {
         Command::Check => check(&settings).await?,
     };
     tell(&settings.namespace, &report)?;
-    Ok(Ending::done_if(report.in_order()))
+    Ok(Ending::done_if(report.in_order() && report.bindings_untried.is_none()))
 }
 
 fn tell(namespace: &str, report: &Report) -> anyhow::Result<()> {
     for difference in &report.differences {
         note(&difference.to_string());
     }
+    if let Some(why) = &report.bindings_untried {
+        note(&format!(
+            "bindings were not looked at, run this as the operator's user of the broker: {why}"
+        ));
+    }
     let Report {
         items,
         broker,
         differences,
+        ..
     } = report;
     match differences.len() {
         0 => say(format!(

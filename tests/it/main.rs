@@ -37,6 +37,7 @@ mod deliveries_acts;
 mod deliveries_lanes;
 mod demo;
 mod dialects;
+mod doctor;
 mod events;
 mod faults;
 mod faults_broker;

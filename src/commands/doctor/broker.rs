@@ -1,7 +1,7 @@
 //! The broker: reachable, of a version we know, with the topology this version needs.
 
+use bus::BusSettings;
 use bus::topology;
-use bus::{BusError, BusSettings};
 
 use super::Findings;
 
@@ -37,6 +37,13 @@ pub(super) async fn look(settings: &BusSettings, findings: &mut Findings) {
                 "topology",
                 format!("{} queues, exchanges and bindings in order", report.items),
             );
+            if let Some(why) = report.bindings_untried {
+                findings.warn(
+                    "topology",
+                    format!("bindings were not looked at: {why}"),
+                    rights(&settings.namespace),
+                );
+            }
         }
         Ok(report) => {
             for difference in report.differences {
@@ -47,19 +54,21 @@ pub(super) async fn look(settings: &BusSettings, findings: &mut Findings) {
                 );
             }
         }
-        Err(error) => findings.fail("topology", error.to_string(), advice(&error, &settings.namespace)),
+        Err(error) => findings.fail(
+            "topology",
+            error.to_string(),
+            "try again; then look into the broker's log",
+        ),
     }
 }
 
-fn advice(error: &BusError, namespace: &str) -> String {
-    if error.to_string().contains("ACCESS_REFUSED") {
-        format!(
-            r"let the broker user configure, write and read ^{}\..*",
-            namespace.replace('.', r"\.")
-        )
-    } else {
-        "try again; then look into the broker's log".to_owned()
-    }
+/// Whom to look as, and what a worker has to be allowed, as `deploy/broker-users.md` says: configure, write, read. Granted
+/// anew, the three replace what there was.
+fn rights(namespace: &str) -> String {
+    let name = namespace.replace('.', r"\.");
+    let operator = format!(r"'^({name}\.|amq\.gen)' '^({name}\.|amq\.default$|amq\.gen)' '^({name}\.|amq\.gen)'");
+    let worker = format!(r"'^{name}\.' '^({name}\.|amq\.default$)' '^{name}\.'");
+    format!("run doctor as the operator's user of the broker ({operator}); a worker needs no more than {worker}")
 }
 
 fn is_too_old(version: &str) -> bool {
@@ -71,7 +80,19 @@ fn is_too_old(version: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_too_old;
+    use super::{is_too_old, rights};
+
+    #[test]
+    fn rights_are_those_of_the_document() {
+        let document = include_str!("../../../deploy/broker-users.md");
+        let advised = rights("unigate");
+        for user in ["unigate-operator ", "unigate-worker "] {
+            let said = document.split_once(&format!("set_permissions -p / {user}")).unwrap().1;
+            let granted = said.lines().next().unwrap();
+            assert!(advised.contains(granted), "{granted} in {advised}");
+        }
+        assert!(rights("a.b").contains(r"'^a\.b\.'"));
+    }
 
     #[test]
     fn versions_are_compared_as_numbers() {

@@ -3,7 +3,7 @@
 
 use domain::declaration::{Dialect, Payee};
 use store::declarations::{self, Declarations};
-use store::{StoreError, cases, events, lanes, parked};
+use store::{StoreError, cases, deliveries, events, lanes, parked};
 
 use super::{Findings, outside};
 use crate::operator::Operator;
@@ -19,6 +19,7 @@ pub(super) async fn look(operator: &Operator, findings: &mut Findings) -> Result
     }
     Box::pin(outside::look_at_deliveries(&all, findings)).await;
     look_at_lanes(operator, findings).await?;
+    look_at_payments(operator, findings).await?;
     let waiting = parked::count_by_reason(&operator.store).await?;
     if waiting.is_empty() {
         findings.ok("parked", "nothing waits for an operator");
@@ -85,6 +86,28 @@ async fn look_at_lanes(operator: &Operator, findings: &mut Findings) -> Result<(
     Ok(())
 }
 
+async fn look_at_payments(operator: &Operator, findings: &mut Findings) -> Result<(), StoreError> {
+    let troubles = deliveries::in_trouble(&operator.store).await?;
+    if troubles.is_empty() {
+        findings.ok("payments", "none waits for a person");
+    }
+    for trouble in troubles {
+        let (payee, count, what) = (&trouble.payee, trouble.count, &trouble.what);
+        let (found, advice) = match trouble.flagged {
+            false => (
+                format!("{count} payments are {what}"),
+                format!("see `unigate deliveries groups --payee {payee}`; then requeue or settle them"),
+            ),
+            true => (
+                format!("{count} payments are flagged {what}"),
+                format!("`unigate payments list --payee {payee}` shows flags; ask the payee, and settle each"),
+            ),
+        };
+        findings.warn(format!("payee {payee}"), found, advice);
+    }
+    Ok(())
+}
+
 fn look_at_declarations(all: &Declarations, findings: &mut Findings) {
     let counts = (all.payees.len(), all.products.len(), all.terminals.len());
     findings.ok(
@@ -114,21 +137,21 @@ fn look_at_declarations(all: &Declarations, findings: &mut Findings) {
     }
 }
 
-/// Who is told where nobody is told of everything.
+/// Who is told where nobody is told of everything: products name recipients of their own.
 fn look_at_alerts(all: &Declarations, findings: &mut Findings) {
     let products = all.products.values().map(|declared| &*declared.value);
-    let mut untold: Vec<&str> = products
-        .filter(|product| product.low_stock > 0 && product.alert_mail_to.is_empty())
+    let mut told: Vec<&str> = products
+        .filter(|product| product.low_stock > 0 && !product.alert_mail_to.is_empty())
         .map(|product| product.id.as_str())
         .collect();
-    untold.sort_unstable();
-    let of_products = match untold.len() {
+    told.sort_unstable();
+    let but = match told.len() {
         0 => String::new(),
-        _ => format!(", and low stock of {}", untold.join(", ")),
+        _ => format!(", except low stock of {}", told.join(", ")),
     };
     findings.warn(
         "alerts",
-        format!("late registers, changed texts of payees and terminals that do not sell{of_products}: nobody is mailed about them"),
+        format!("no alert is mailed at all{but}"),
         "set UNIGATE_ALERT_MAIL_TO where the mailer runs (and here); until then `unigate notices list` shows them",
     );
 }

@@ -11,10 +11,12 @@ pub struct Report {
     pub items: usize,
     /// What is missing or differs, each by name. Empty: in order.
     pub differences: Vec<Difference>,
+    /// Why bindings were not tried: what the broker says to a user who may not.
+    pub bindings_untried: Option<String>,
 }
 
 impl Report {
-    /// Whether nothing is missing and nothing differs.
+    /// Whether nothing that was looked at is missing or differs.
     pub fn in_order(&self) -> bool {
         self.differences.is_empty()
     }

@@ -9,6 +9,7 @@ mod doubt;
 mod groups;
 mod record;
 mod settle;
+mod trouble;
 
 pub use attempts::{AttemptRow, attempts};
 #[cfg(feature = "scratch")]
@@ -18,6 +19,7 @@ pub use doubt::doubt;
 pub use groups::{GroupRow, groups};
 pub use record::{AttemptEnd, Locked, Next, Written, apply, lock};
 pub use settle::{Settle, Settled, settle};
+pub use trouble::{Trouble, in_trouble};
 
 use domain::delivery::Flag;
 use domain::ids::{Number, PaymentId};
