@@ -104,7 +104,7 @@ impl Incoming {
     }
 
     /// Past its expiration a question is dropped unanswered: the terminal has stopped waiting. Facts never expire.
-    pub(crate) fn is_overdue(&self) -> bool {
+    fn is_overdue(&self) -> bool {
         if self.may_carry_money() {
             return false;
         }
@@ -178,4 +178,31 @@ fn printable(text: &str) -> String {
         .take(100)
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_that_is_dropped_is_counted() {
+        crate::telemetry::start_metrics();
+        let asked = |key: &str| {
+            Incoming::parse(Delivery {
+                timestamp: Some(1_000_000_000),
+                expiration_ms: Some(30_000),
+                ..Delivery::new(key, "{}")
+            })
+        };
+        assert!(asked("payment.check").is_dropped_by("somebody.questions"));
+        assert!(
+            !asked("payment.accepted").is_dropped_by("somebody.facts"),
+            "a fact is never"
+        );
+        let metrics = crate::telemetry::render_metrics();
+        assert!(
+            metrics.contains(r#"unigate_questions_overdue_total{worker="somebody.questions"} 1"#),
+            "{metrics}"
+        );
+    }
 }

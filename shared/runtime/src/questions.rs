@@ -138,7 +138,7 @@ impl<A: Answerer> Desk<A> {
         self.context.tasks.spawn(async move {
             let _permit = permit;
             let message = Incoming::parse(question);
-            if message.is_overdue() {
+            if message.is_dropped_by(A::NAME) {
                 return;
             }
             let answer = match &message.content {

@@ -137,8 +137,7 @@ impl<W: BatchWorker> Transactor<W> {
     }
 
     fn admit(&self, declarations: &Declarations, message: &Incoming) -> Option<Outcome> {
-        if message.is_overdue() {
-            metrics::counter!("unigate_questions_overdue_total", "worker" => W::NAME).increment(1);
+        if message.is_dropped_by(W::NAME) {
             return Some(Outcome::Silent);
         }
         let item = match &message.content {

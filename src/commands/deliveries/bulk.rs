@@ -207,7 +207,7 @@ pub(super) async fn drive(operator: &Operator, act_id: ActId) -> anyhow::Result<
             }
             Err(error) => {
                 note(&format!(
-                    "act {act_id} is not over: a unikassa worker goes on with it, or `deliveries acts resume`"
+                    "act {act_id} is not over: a unikassa or databases worker goes on with it, or `deliveries acts resume`"
                 ));
                 return Err(error.into());
             }

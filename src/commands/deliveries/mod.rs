@@ -33,8 +33,8 @@ pub(crate) enum Command {
     Groups(groups::Args),
     /// Make payments due now: named ones, or all that match
     ///
-    /// What matches is written down as it is now, and carried out in parts by this command and by any unikassa worker: should
-    /// this command end early, it goes on. `deliveries acts` shows how far it is.
+    /// What matches is written down as it is now, and carried out in parts by this command and by any unikassa or databases
+    /// worker: should this command end early, it goes on. `deliveries acts` shows how far it is.
     Requeue(bulk::RequeueArgs),
     /// Compare a payee's list with ours, and act on what differs
     Reconcile(reconcile::ReconcileArgs),
