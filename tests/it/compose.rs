@@ -62,3 +62,29 @@ fn what_its_example_offers_reaches_a_service() {
         assert!(COMPOSE.contains(&format!("${{{name}:")), "{name} is used by nothing");
     }
 }
+
+/// What a service says of itself, up to the next one.
+fn service(begins: &str) -> &'static str {
+    let (_, rest) = COMPOSE.split_once(begins).unwrap();
+    rest.split_once("\n\n").map_or(rest, |(own, _)| own)
+}
+
+#[test]
+fn an_operator_is_named_and_has_somewhere_to_read_and_write() {
+    let operator = service("\n  unigate: &operator\n");
+    let needed = [
+        "UNIGATE_OPERATOR: ${UNIGATE_OPERATOR:?",
+        "[*environment, *mail]",
+        "working_dir: /out",
+        "- ./out:/out\n",
+    ];
+    for needed in needed {
+        assert!(operator.contains(needed), "{needed}: {operator}");
+    }
+    let vault = service("\n  vault:\n");
+    assert!(
+        vault.contains("<<: *operator\n") && vault.contains("secrets: [vault_identity]"),
+        "{vault}"
+    );
+    assert!(COMPOSE.contains("read_only: true\n  tmpfs: [\"/tmp\"]"));
+}
