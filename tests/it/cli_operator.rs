@@ -292,7 +292,7 @@ async fn registers_are_built_saved_and_sent_again() {
         "2020-01-02",
     ];
     failed(&unigate(&world, &nothing).await, 1, "no payments");
-    assert_eq!(audited(&world, "registers build").await.len(), 2);
+    assert_eq!(audited(&world, "registers build").await.len(), 3);
     assert_eq!(
         audited(&world, "registers resend").await.len(),
         2,
