@@ -98,10 +98,8 @@ async fn a_connection_of_postgres_that_has_fallen_asleep_gives_its_place_up() {
     let server = address("UNIGATE_DATABASE_URL", "postgres://postgres@127.0.0.1:5432");
     let (port, stall) = proxy(server.clone()).await;
     let mut url = server;
-    (
-        url.set_host(Some("127.0.0.1")).unwrap(),
-        url.set_port(Some(port)).unwrap(),
-    );
+    url.set_host(Some("127.0.0.1")).unwrap();
+    url.set_port(Some(port)).unwrap();
     let database = open(&url, LONG);
     let mut tx = database.begin(Access::Write).await.unwrap();
     stall.send(()).unwrap();
