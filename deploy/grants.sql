@@ -238,7 +238,7 @@ grant update (state, due_at, attempts, give_up_at) on mailing to unigate_operato
 grant insert on mailing to unigate_operator;
 grant update (message_id, again, maybes, sent_at, first_sent_at, last_error) on mailing to unigate_operator;
 -- A recipient replaced or forgone; a mail that nobody can have had, written anew; and the relay of a payee's declaration.
-grant update (recipient, lane, maybes, lease_token, lease_until) on mailing to unigate_operator;
+grant update (recipient, lane, maybes, lease_token, lease_until, vanished) on mailing to unigate_operator;
 grant select (message_id), delete on letter to unigate_operator;
 grant update (mailed_at, last_error) on register to unigate_operator;
 -- Cards: handing files in, sealed to the vault; counting; setting aside. Not even ciphertext of cards can be read.

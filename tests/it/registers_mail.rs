@@ -76,7 +76,9 @@ async fn a_mail_that_is_refused_for_good_fails_its_register() {
         instead: None,
         who: "test",
     };
-    store::mailings::requeue(world.store(), &again).await.unwrap();
+    let tx = world.store().begin().await.unwrap();
+    store::mailings::requeue(&tx, &again).await.unwrap();
+    tx.commit().await.unwrap();
     world.context.nudge(Nudge::Mails);
     world.reaches(&id, "reported").await;
     let mails = server.inbox();

@@ -5,9 +5,10 @@ use domain::declaration::parse_mail_address;
 use domain::ids::RegisterId;
 use runtime::tell_register;
 use serde_json::json;
+use store::StoreError;
 use store::audit::Act;
-use store::mailings::{self, Forgone, Requeue};
-use store::registers;
+use store::mailings::{self, Forgone, Requeue, Requeued};
+use store::registers::{self, Listed};
 
 use super::find;
 use crate::ending::{Ending, Outcome};
@@ -52,7 +53,7 @@ pub(super) async fn run(operator: &Operator, args: &Args) -> Outcome {
     let requeued = if args.as_declared_now {
         let built = registers::requeue_build_as_declared(&operator.store, id, &operator.who).await;
         built.map(|version| format!("register {id} will be built with version {version} of its payee"))
-    } else if register.parts == 0 {
+    } else if register.parts == 0 && args.recipient.is_none() {
         let built = registers::requeue_build(&operator.store, id, &operator.who).await;
         built.map(|()| format!("register {id} will be built again"))
     } else {
@@ -62,8 +63,7 @@ pub(super) async fn run(operator: &Operator, args: &Args) -> Outcome {
             instead: args.instead.as_deref(),
             who: &operator.who,
         };
-        let mailed = mailings::requeue(&operator.store, &wanted).await;
-        mailed.map(|mails| format!("register {id} will be mailed again, to {mails} of its recipients"))
+        mail(operator, &register, &wanted).await
     };
     let act = Act {
         who: &operator.who,
@@ -79,6 +79,21 @@ pub(super) async fn run(operator: &Operator, args: &Args) -> Outcome {
         Err(error) => return Err(operator.denied(act, error).await),
     }
     Ok(Ending::Done)
+}
+
+async fn mail(operator: &Operator, register: &Listed, wanted: &Requeue<'_>) -> Result<String, StoreError> {
+    let tx = operator.store.begin().await?;
+    let Requeued { mails, mailed } = mailings::requeue(&tx, wanted).await?;
+    if mailed {
+        tell_register(&tx, RegisterEvent::Mailed, &register.summary, None).await?;
+    }
+    tx.commit().await?;
+    let id = wanted.register;
+    Ok(if mailed {
+        format!("register {id}: everybody has it whom it is for now: it is mailed")
+    } else {
+        format!("register {id} will be mailed again, in {mails} mails")
+    })
 }
 
 /// The others have it, or will.

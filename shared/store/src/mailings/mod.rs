@@ -22,7 +22,7 @@ use crate::registers::{Build, BuiltPart, Part, SUMMARY_COLUMNS, SUMMARY_WIDTH, S
 use crate::{Store, StoreError, Tx};
 
 pub use letter::{Letter, freeze};
-pub use operator::{Forgone, Listed, Requeue, forgo, of_register, requeue};
+pub use operator::{Forgone, Listed, Requeue, Requeued, forgo, of_register, requeue};
 pub(crate) use record::built_if_none_failed;
 pub use record::{Kept, put_back_untried, record_failed, record_maybe, record_retry, record_sent};
 pub use unmailed::{Unmailed, forget_mailed, lane_in_words, note_unmailed, unmailed};

@@ -82,15 +82,21 @@ pub struct Requeue<'a> {
     pub who: &'a str,
 }
 
-/// An operator's act: mails of a register that failed are tried again, for another four days. Refused when none failed.
-/// Returns how many mails that makes.
-pub async fn requeue(store: &Store, wanted: &Requeue<'_>) -> Result<u64, StoreError> {
+/// What a requeue comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Requeued {
+    /// So many mails are sent again.
+    pub mails: u64,
+    /// Everybody has it whom the register is for now: it is mailed.
+    pub mailed: bool,
+}
+
+/// An operator's act: mails of a register that failed are tried again, for another four days. Refused when none failed. A
+/// transaction in which it was refused is not committed.
+pub async fn requeue(tx: &Tx, wanted: &Requeue<'_>) -> Result<Requeued, StoreError> {
     let register = wanted.register;
-    let tx = store.begin().await?;
-    let before = lock(&tx, register).await?;
-    if let Some(instead) = wanted.instead
-        && before.iter().any(|(recipient, _)| recipient == instead)
-    {
+    let (before, mail_to) = lock(tx, register).await?;
+    if let Some(instead) = wanted.instead.filter(|&instead| mail_to.iter().any(|to| to == instead)) {
         return Err(StoreError::Changed(format!(
             "{instead} is a recipient of register {register} already"
         )));
@@ -105,9 +111,9 @@ pub async fn requeue(store: &Store, wanted: &Requeue<'_>) -> Result<u64, StoreEr
             to.unwrap_or_default()
         )));
     }
-    let requeued = match (wanted.recipient, wanted.instead) {
-        (Some(recipient), Some(instead)) => replace(&tx, register, recipient, instead).await?,
-        _ => try_again(&tx, register, wanted.recipient).await?,
+    let mails = match (wanted.recipient, wanted.instead) {
+        (Some(recipient), Some(instead)) => replace(tx, register, recipient, instead).await?,
+        _ => try_again(tx, register, wanted.recipient).await?,
     };
     // Nobody can have had it yet: it may be written anew, for example with another sender.
     tx.execute(
@@ -117,10 +123,13 @@ pub async fn requeue(store: &Store, wanted: &Requeue<'_>) -> Result<u64, StoreEr
         &[&register.as_uuid()],
     )
     .await?;
-    built_if_none_failed(&tx, register.as_uuid()).await?;
-    let after = json!({ "recipient": wanted.recipient, "instead": wanted.instead, "mails": requeued });
+    let mailed = mailed_if_all_are(tx, register.as_uuid()).await?;
+    if !mailed {
+        built_if_none_failed(tx, register.as_uuid()).await?;
+    }
+    let after = json!({ "recipient": wanted.recipient, "instead": wanted.instead, "mails": mails });
     record(
-        &tx,
+        tx,
         "registers requeue-mail",
         wanted.who,
         register,
@@ -128,8 +137,7 @@ pub async fn requeue(store: &Store, wanted: &Requeue<'_>) -> Result<u64, StoreEr
         (&before, after),
     )
     .await?;
-    tx.commit().await?;
-    Ok(requeued)
+    Ok(Requeued { mails, mailed })
 }
 
 async fn try_again(tx: &Tx, register: RegisterId, recipient: Option<&str>) -> Result<u64, StoreError> {
@@ -143,7 +151,8 @@ async fn try_again(tx: &Tx, register: RegisterId, recipient: Option<&str>) -> Re
 }
 
 /// Whoever comes in the place of another gets the whole register: also the parts that the other has, is being sent or waits for. What a
-/// mailer has in its hands goes out to the other all the same; its lease is gone, so nothing of that is recorded.
+/// mailer has in its hands goes out to the other all the same; its lease is gone, so nothing of that is recorded. Parts that were
+/// mailed to the new one on demand, or are on their way, are not mailed to him twice.
 async fn replace(tx: &Tx, register: RegisterId, recipient: &str, instead: &str) -> Result<u64, StoreError> {
     tx.execute(
         "UPDATE register SET mail_to = array_replace(mail_to, $2, $3) WHERE register_id = $1",
@@ -151,16 +160,35 @@ async fn replace(tx: &Tx, register: RegisterId, recipient: &str, instead: &str) 
     )
     .await?;
     tx.execute(
-        "UPDATE mailing m SET recipient = $3, lane = mailing_lane($3, y.declaration, s.name),
-             state = 'waiting', due_at = clock_timestamp(), lease_token = NULL, lease_until = NULL, attempts = 0,
-             -- Somebody has seen these bytes, or may have: they stay as they are.
-             maybes = maybes + (m.state IN ('sending', 'sent'))::int,
-             sent_at = NULL, first_sent_at = NULL, give_up_at = clock_timestamp() + interval '4 days'
-         FROM register r JOIN series s USING (series_id) JOIN payee y ON y.payee_id = r.payee_id
-         WHERE r.register_id = $1 AND m.register_id = $1 AND m.recipient = $2 AND m.state <> 'forgone'",
+        "UPDATE mailing o SET state = 'forgone', due_at = NULL, lease_token = NULL, lease_until = NULL
+         FROM mailing own WHERE o.register_id = $1 AND o.recipient = $2 AND o.state NOT IN ('sent', 'forgone')
+           AND own.register_id = $1 AND own.recipient = $3 AND own.part = o.part",
         &[&register.as_uuid(), &recipient, &instead],
     )
-    .await
+    .await?;
+    let own = tx
+        .execute(
+            "UPDATE mailing SET state = 'waiting', due_at = clock_timestamp(), attempts = 0,
+                 give_up_at = clock_timestamp() + interval '4 days'
+             WHERE register_id = $1 AND recipient = $2 AND state IN ('failed', 'forgone')",
+            &[&register.as_uuid(), &instead],
+        )
+        .await?;
+    let moved = tx
+        .execute(
+            "UPDATE mailing m SET recipient = $3, lane = mailing_lane($3, y.declaration, s.name),
+                 state = 'waiting', due_at = clock_timestamp(), lease_token = NULL, lease_until = NULL, attempts = 0, vanished = 0,
+                 -- Somebody has seen these bytes, or may have: they stay as they are.
+                 maybes = maybes + (m.state IN ('sending', 'sent'))::int,
+                 sent_at = NULL, first_sent_at = NULL, give_up_at = clock_timestamp() + interval '4 days'
+             FROM register r JOIN series s USING (series_id) JOIN payee y ON y.payee_id = r.payee_id
+             WHERE r.register_id = $1 AND m.register_id = $1 AND m.recipient = $2 AND m.state <> 'forgone'
+               AND NOT EXISTS (SELECT FROM mailing own
+                               WHERE own.register_id = $1 AND own.recipient = $3 AND own.part = m.part)",
+            &[&register.as_uuid(), &recipient, &instead],
+        )
+        .await?;
+    Ok(own + moved)
 }
 
 /// Which recipient is given up.
@@ -181,7 +209,7 @@ pub struct Forgone<'a> {
 /// so the register is mailed.
 pub async fn forgo(tx: &Tx, wanted: &Forgone<'_>) -> Result<bool, StoreError> {
     let register = wanted.register;
-    let before = lock(tx, register).await?;
+    let (before, _) = lock(tx, register).await?;
     let forgone = tx
         .execute(
             "UPDATE mailing SET state = 'forgone', due_at = NULL, lease_token = NULL, lease_until = NULL
@@ -225,10 +253,11 @@ pub async fn forgo(tx: &Tx, wanted: &Forgone<'_>) -> Result<bool, StoreError> {
     Ok(mailed)
 }
 
-/// The register, and its mailings (recipient and state), which no mailer takes meanwhile.
-async fn lock(tx: &Tx, register: RegisterId) -> Result<Vec<(String, String)>, StoreError> {
+/// The register's mailings (recipient and state), which no mailer takes meanwhile, and whom it is for.
+async fn lock(tx: &Tx, register: RegisterId) -> Result<(Vec<(String, String)>, Vec<String>), StoreError> {
     let id: Uuid = register.as_uuid();
-    tx.query_opt("SELECT FROM register WHERE register_id = $1 FOR UPDATE", &[&id])
+    let found = tx
+        .query_opt("SELECT mail_to FROM register WHERE register_id = $1 FOR UPDATE", &[&id])
         .await?;
     let rows = tx
         .query(
@@ -236,7 +265,8 @@ async fn lock(tx: &Tx, register: RegisterId) -> Result<Vec<(String, String)>, St
             &[&id],
         )
         .await?;
-    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    let mailings = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+    Ok((mailings, found.map(|row| row.get(0)).unwrap_or_default()))
 }
 
 async fn record(

@@ -139,6 +139,39 @@ async fn who_got_it_on_demand_only_has_it_too_when_the_register_is_for_him() {
 }
 
 #[tokio::test]
+async fn who_had_a_copy_already_takes_the_place_of_another_and_is_mailed_nothing_twice() {
+    on_stand(&["old@example.org"], LONG, |stand| async move {
+        stand.server.refuse_recipient("old@example.org", 550);
+        stand.round().await;
+        // Helped at once, and put in order afterwards.
+        stand.mail_again("new@example.org").await;
+        stand.round().await;
+        assert_eq!(stand.register_state().await, "failed");
+        let none = stand.requeue(Some("old@example.org"), Some("new@example.org")).await;
+        assert_eq!(none.unwrap(), 0);
+        assert_eq!(stand.register_state().await, "mailed at");
+        assert_eq!(stand.states().await, "new@example.org sent, old@example.org forgone");
+        // One that bounced is tried once more.
+        stand.mail_again("third@example.org").await;
+        stand.server.refuse_recipient("third@example.org", 550);
+        stand.round().await;
+        stand.server.refuse_recipient("new@example.org", 550);
+        stand.mail_again("new@example.org").await;
+        stand.round().await;
+        stand.server.accept_recipient("third@example.org");
+        let tried = stand.requeue(Some("new@example.org"), Some("third@example.org")).await;
+        assert_eq!(tried.unwrap(), 1);
+        stand.round().await;
+        assert_eq!(
+            stand.states().await,
+            "new@example.org forgone, old@example.org forgone, third@example.org sent"
+        );
+        assert_eq!(stand.server.inbox().len(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn who_takes_the_place_of_another_gets_every_part() {
     on_stand(&[], LONG, |stand| async move {
         let declared = json!({ "mail_to": ["old@example.org", "b@example.org"] });
@@ -155,7 +188,10 @@ async fn who_takes_the_place_of_another_gets_every_part() {
             instead: Some("new@example.org"),
             who: "anna",
         };
-        assert_eq!(mailings::requeue(&stand.store, &wanted).await.unwrap(), 4);
+        let tx = stand.store.begin().await.unwrap();
+        let requeued = mailings::requeue(&tx, &wanted).await.unwrap();
+        assert_eq!((requeued.mails, requeued.mailed), (4, false));
+        tx.commit().await.unwrap();
         // What its mailer comes to say is of a mail to somebody else.
         stand.sent(&in_hand[2]).await;
         let of_new = "SELECT count(*) FROM mailing WHERE recipient = 'new@example.org' AND state = 'waiting'";

@@ -221,7 +221,10 @@ impl Stand {
             instead,
             who: "anna",
         };
-        store::mailings::requeue(&self.store, &wanted).await
+        let tx = self.store.begin().await?;
+        let requeued = store::mailings::requeue(&tx, &wanted).await?;
+        tx.commit().await?;
+        Ok(requeued.mails)
     }
 
     pub(crate) async fn sql(&self, sql: &str) -> Vec<Vec<Option<String>>> {
