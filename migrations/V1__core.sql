@@ -28,7 +28,8 @@ begin
         raise exception 'declarations have changed' using errcode = 'UG001';
     end if;
 end $$;
-create function batches_wait() returns void language sql as $$
+-- Behind who waits for it new batches queue: one that hangs must not hold them up for long.
+create function batches_wait() returns void language sql set lock_timeout = '2s' as $$
     select pg_advisory_xact_lock(x'6261746368'::bigint)
 $$;
 

@@ -1,13 +1,9 @@
-//! What becomes of a transaction whose client has fallen asleep, or whose server has: nothing of it is kept, and nobody waits
-//! for it.
+//! What becomes of a transaction whose client has fallen asleep: nothing of it is kept, and nobody waits for it.
 
 use std::time::Duration;
 
 use secrecy::SecretString;
 use sql::{Access, Database, DatabaseError, Limits, Statement, Transaction, Values, Zone};
-use tokio::io::copy_bidirectional;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
 use url::Url;
 
 /// What is far from what a request may take.
@@ -69,52 +65,4 @@ async fn what_a_client_of_mariadb_keeps_open_for_longer_than_a_request_is_undone
     assert!(matches!(late, Err(DatabaseError::Away(_))), "{late:?}");
     entered(&other).await.rollback().await.unwrap();
     run(format!("drop database {name}")).await;
-}
-
-/// Passes everything on, except by the connections that are open whenever it is told to stall.
-async fn proxy(target: Url) -> (u16, watch::Sender<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (stall, stalls) = watch::channel(());
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        while let Ok((mut client, _)) = listener.accept().await {
-            let (host, port) = (target.host_str().unwrap(), target.port().unwrap_or(5432));
-            let mut server = TcpStream::connect((host, port)).await.unwrap();
-            let mut stalls = stalls.clone();
-            stalls.mark_unchanged();
-            tokio::spawn(async move {
-                tokio::select! {
-                    _ = copy_bidirectional(&mut client, &mut server) => {}
-                    _ = stalls.changed() => std::future::pending().await,
-                }
-            });
-        }
-    });
-    (port, stall)
-}
-
-#[tokio::test]
-async fn a_connection_of_postgres_that_has_fallen_asleep_gives_its_place_up() {
-    let server = address("UNIGATE_DATABASE_URL", "postgres://postgres@127.0.0.1:5432");
-    let (port, stall) = proxy(server.clone()).await;
-    let mut url = server;
-    url.set_host(Some("127.0.0.1")).unwrap();
-    url.set_port(Some(port)).unwrap();
-    let database = open(&url, LONG);
-    let mut tx = database.begin(Access::Write).await.unwrap();
-    stall.send(()).unwrap();
-    let (question, values) = (statement("select 1"), Values::default());
-    let asked = tokio::time::timeout(Duration::from_millis(200), tx.run(&question, &values)).await;
-    assert!(asked.is_err(), "it does not answer");
-    drop(tx);
-    // There is one place. A wait for it ends by itself, and may be as long as the farewell to a server that sleeps.
-    let again = async {
-        loop {
-            if let Ok(tx) = database.begin(Access::Read).await {
-                return tx;
-            }
-        }
-    };
-    let again = tokio::time::timeout(LONG, again).await;
-    again.expect("the place is free").rollback().await.unwrap();
 }

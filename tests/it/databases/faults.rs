@@ -184,13 +184,14 @@ async fn in_each_others_way(backend: Backend) {
     );
     let world = World::start(&WORKERS).await;
     world.payee(&scenario).await;
-    let pays = (0..40).map(|n| pay(&world, "vodokanal", if n % 2 == 0 { "1001" } else { "1002" }));
+    // A deadlock is looked for after a second, and ends for one of them: more than these would take longer than anybody waits.
+    let pays = (0..16).map(|n| pay(&world, "vodokanal", if n % 2 == 0 { "1001" } else { "1002" }));
     for id in futures::future::join_all(pays).await {
         world.reaches(&id, "delivered").await;
     }
-    assert_eq!(books.count("select count(*) from payments").await, 40);
-    let sums = "select count(*) from accounts where (account = '1001' and debt = 1250.40 - 3000 and last_cold = 143.5)
-                or (account = '1002' and debt = -3000 and last_cold = 20)";
+    assert_eq!(books.count("select count(*) from payments").await, 16);
+    let sums = "select count(*) from accounts where (account = '1001' and debt = 1250.40 - 1200 and last_cold = 131.5)
+                or (account = '1002' and debt = -1200 and last_cold = 8)";
     assert_eq!(books.count(sums).await, 2);
     world.stop().await;
 }

@@ -5,13 +5,11 @@ use std::process::Command;
 
 use runtime::Nudge;
 use serde_json::json;
-use testkit::process::Process;
 use testkit::wait_for;
 use unigate::workers::Worker;
 
 use super::payment;
 use crate::cli::Files;
-use crate::faults::{bare, environment};
 use crate::fixtures::new_id;
 use crate::world::{PATIENCE, World};
 
@@ -125,24 +123,4 @@ async fn what_is_paid_for_a_list_goes_back_as_a_file_of_its_payees_kind() {
         assert_eq!(by_python(&file, encoding), wanted, "{id}");
     }
     world.stop().await;
-}
-
-/// A payee's list on a share that does not answer must not keep a process from ending: an orchestrator would kill it.
-#[tokio::test]
-async fn a_list_that_hangs_keeps_no_process_from_ending() {
-    let files = Files::new();
-    let list = files.path().join("saldo.csv");
-    // Whoever opens it waits for a writer, and whoever reads it then waits for what is written.
-    let made = Command::new("mkfifo").arg(&list).status().unwrap();
-    assert!(made.success());
-    let world = bare().await;
-    world
-        .payee(&association("tszh", &list, files.path(), "format = \"csv\""))
-        .await;
-    let process = Process::start_ready(&environment(&world, &[]), &["run", "databases"]).await;
-    let writer = tokio::task::spawn_blocking(move || std::fs::OpenOptions::new().write(true).open(list));
-    let writer = tokio::time::timeout(PATIENCE, writer).await.expect("it is read");
-    process.signal("TERM").await;
-    assert!(process.end().await.success());
-    drop(writer);
 }

@@ -3,7 +3,6 @@
 use std::str::FromStr as _;
 use std::sync::Arc;
 
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow, PgValueRef};
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 use sqlx::{AssertSqlSafe, Column as _, Connection as _, Executor as _, Row as _, SqlSafeStr as _, Statement as _};
@@ -25,11 +24,9 @@ pub struct Postgres {
     keep_plans: bool,
 }
 
-/// A transaction. Not sqlx's own: that one gives a connection that was let go of in the middle back to the pool once the server
-/// has answered, and one whose server is out of reach would keep its place until the network gives up.
+/// A transaction.
 pub struct PostgresTransaction {
-    connection: PoolConnection<sqlx::Postgres>,
-    ended: bool,
+    inner: sqlx::Transaction<'static, sqlx::Postgres>,
     keep_plans: bool,
 }
 
@@ -109,13 +106,10 @@ impl Postgres {
             Access::Read => "begin read only",
             Access::Write => "begin",
         };
-        let mut transaction = PostgresTransaction {
-            connection: self.pool.acquire().await?,
-            ended: false,
+        Ok(PostgresTransaction {
+            inner: self.pool.begin_with(begin).await?,
             keep_plans: self.keep_plans,
-        };
-        transaction.script(begin).await?;
-        Ok(transaction)
+        })
     }
 
     pub(super) async fn ask(&self, statement: &Statement, values: &Values) -> Result<Outcome, DatabaseError> {
@@ -132,40 +126,26 @@ impl Postgres {
 
 impl PostgresTransaction {
     pub(super) async fn run(&mut self, statement: &Statement, values: &Values) -> Result<Outcome, DatabaseError> {
-        run(&mut self.connection, statement, values, self.keep_plans).await
+        run(&mut self.inner, statement, values, self.keep_plans).await
     }
 
     pub(super) async fn describe(&mut self, statement: &Statement) -> Result<Vec<Returned>, DatabaseError> {
         let sql = AssertSqlSafe(Arc::clone(&statement.sql)).into_sql_str();
-        let prepared = (&mut *self.connection).prepare(sql).await?;
+        let prepared = self.inner.prepare(sql).await?;
         Ok(returned(prepared.columns(), |kind| READ.contains(&kind.name())))
     }
 
     pub(super) async fn script(&mut self, sql: &str) -> Result<(), DatabaseError> {
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *self.connection).await?;
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *self.inner).await?;
         Ok(())
     }
 
     pub(super) async fn commit(self) -> Result<(), DatabaseError> {
-        self.end("commit").await
+        Ok(self.inner.commit().await?)
     }
 
     pub(super) async fn rollback(self) -> Result<(), DatabaseError> {
-        self.end("rollback").await
-    }
-
-    async fn end(mut self, sql: &str) -> Result<(), DatabaseError> {
-        self.script(sql).await?;
-        self.ended = true;
-        Ok(())
-    }
-}
-
-impl Drop for PostgresTransaction {
-    fn drop(&mut self) {
-        if !self.ended {
-            self.connection.close_on_drop();
-        }
+        Ok(self.inner.rollback().await?)
     }
 }
 

@@ -393,7 +393,7 @@ async fn with_a_hundred_thousand_waiting_a_claim_and_a_sweep_touch_a_few_rows() 
                 let plan: Value = serde_json::from_str(rows[0][0].as_deref().unwrap()).unwrap();
                 let (buffers, vain, whole) = touched(&plan[0]["Plan"]);
                 let of = format!("{name} of {lane}, {mode}: {buffers} buffers, {vain} rows in vain\n{plan:#}");
-                assert!(buffers <= 150 && vain <= 20 && !whole, "{of}");
+                assert!(buffers <= 200 && vain <= 20 && !whole, "{of}");
             }
         }
     }
