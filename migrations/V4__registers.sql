@@ -30,6 +30,8 @@ create table register (
     lease_until     timestamptz,
     due_at          timestamptz default clock_timestamp(),
     attempts        integer not null default 0,
+    -- How often in a row whoever was building it was gone without a word (claim_builds).
+    vanished        integer not null default 0,
     last_error      text,
     file_name       text,
     sha256          bytea,

@@ -174,9 +174,9 @@ impl Office {
         self.expire_leases().await;
     }
 
-    /// Whoever held a build is taken for dead.
+    /// Whoever held a build is taken for dead, and not for killed by it: days are short here, and builders die often.
     pub(super) async fn expire_leases(&self) {
-        self.sql("UPDATE register SET lease_until = clock_timestamp(), due_at = clock_timestamp() WHERE lease_token IS NOT NULL")
+        self.sql("UPDATE register SET lease_until = clock_timestamp(), due_at = clock_timestamp(), vanished = 0 WHERE lease_token IS NOT NULL")
             .await;
     }
 

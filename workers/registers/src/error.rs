@@ -23,6 +23,12 @@ pub enum BuildError {
     /// The lease ran out under way; somebody else builds it now.
     #[error("the lease ran out under way")]
     LeaseLost,
+    /// Whoever was building it was gone in the middle, again and again: it is what they die of, as far as can be known.
+    #[error(
+        "whoever was building it vanished {0} times in a row, perhaps killed for want of memory: see the workers' logs, then \
+         have it built again (unigate registers requeue)"
+    )]
+    Vanished(i32),
     /// The rows ended before their end.
     #[error("the rows broke off")]
     BrokenOff,

@@ -25,6 +25,8 @@ const PAGE_BYTES: i64 = 2 * 1024 * 1024;
 const UNDER_WAY: usize = 2;
 /// How often it is worked out what goes into which part, before what sealing adds is somebody's business.
 const PLANS_MAX: usize = 6;
+/// So often in a row may builders vanish with a register in their hands before nobody tries it any more.
+const VANISHED_MOST: i32 = 3;
 
 /// One register being written.
 pub(crate) struct Writing<'a> {
@@ -54,6 +56,9 @@ struct Range {
 impl Writing<'_> {
     /// Writes all parts. They hold exactly what was frozen, or it fails.
     pub(crate) async fn write(self) -> Result<Whole, BuildError> {
+        if self.build.vanished >= VANISHED_MOST {
+            return Err(BuildError::Vanished(self.build.vanished));
+        }
         // Only a payee that limits its files costs a reading of the rows, or more.
         let Some(mut limits) = Limits::of(self.build) else {
             return self.write_parts(&[parts::whole(self.build)]).await;

@@ -31,6 +31,8 @@ pub struct Build {
     pub mail_to: Vec<String>,
     /// How many builds were begun, this one included.
     pub attempts: i32,
+    /// How often in a row whoever was building it was gone without a word.
+    pub vanished: i32,
     /// Set when it holds what was delivered in this period, and not positions of the ledger.
     pub delivered: Option<(Timestamp, Timestamp)>,
     pub(super) series_id: i64,
@@ -40,6 +42,9 @@ pub struct Build {
 
 /// Takes registers that are due to be built and nobody's, for `lease`: the oldest, and with it others, up to `most` in all,
 /// as long as they have no more than `most_rows` payments together.
+///
+/// Perhaps a builder dies of a register. So one that a builder vanished with is built alone, and should that happen once more,
+/// at another time than those that vanished with it, by chance.
 pub async fn claim_builds(
     store: &Store,
     lease: Duration,
@@ -49,16 +54,19 @@ pub async fn claim_builds(
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     // `due_at` moves with the lease: until it has run out the register is not due, whoever looks.
     let claim = "WITH due AS (
-             SELECT register_id, payment_count, due_at FROM register
+             SELECT register_id, payment_count, due_at, lease_token IS NOT NULL AS vanished FROM register
              WHERE state = 'frozen' AND due_at <= clock_timestamp() ORDER BY due_at LIMIT $2 FOR UPDATE SKIP LOCKED),
          few AS (
-             SELECT register_id, row_number() OVER oldest AS nth, (sum(payment_count) OVER oldest)::bigint AS payments FROM due
+             SELECT register_id, row_number() OVER oldest AS nth, (sum(payment_count) OVER oldest)::bigint AS payments,
+                    bool_or(vanished) OVER oldest AS alone FROM due
              WINDOW oldest AS (ORDER BY due_at, register_id)),
          taken AS (
              UPDATE register SET lease_token = gen_random_uuid(), attempts = attempts + 1,
+                 vanished = vanished + (lease_token IS NOT NULL)::integer,
                  lease_until = clock_timestamp() + make_interval(secs => $1),
                  due_at = clock_timestamp() + make_interval(secs => $1)
-             WHERE register_id = ANY(ARRAY(SELECT register_id FROM few WHERE nth = 1 OR payments <= $3))
+                     * (1 + 4 * random() * (vanished + (lease_token IS NOT NULL)::integer))
+             WHERE register_id = ANY(ARRAY(SELECT register_id FROM few WHERE nth = 1 OR payments <= $3 AND NOT alone))
              RETURNING *)";
     let sql = format!("{claim} {}", builds_of("taken"));
     let rows = store.query(&sql, &[&lease.as_secs_f64(), &most, &most_rows]).await?;
@@ -80,7 +88,7 @@ fn readable(row: &Row) -> Option<Build> {
 pub(super) fn builds_of(from: &str) -> String {
     format!(
         "SELECT {SUMMARY_COLUMNS}, r.closed_at, r.mail_to, r.attempts, r.series_id, r.lo, r.hi, v.declaration,
-                s.holds = 'delivered', r.period_from, r.period_to, r.lease_token, r.format, {NUMBERING_COLUMNS}
+                s.holds = 'delivered', r.period_from, r.period_to, r.lease_token, r.format, r.vanished, {NUMBERING_COLUMNS}
          FROM {from} r JOIN series s USING (series_id)
          JOIN payee_version v ON v.payee_id = r.payee_id AND v.version = r.payee_version {NUMBERING}"
     )
@@ -98,12 +106,13 @@ pub(super) fn build_of(row: &Row) -> Result<Build, StoreError> {
         closed_at: row.get(at(0)),
         mail_to: row.get(at(1)),
         attempts: row.get(at(2)),
+        vanished: row.get(at(12)),
         series_id: row.get(at(3)),
         lo: row.get(at(4)),
         hi: row.get(at(5)),
         delivered: if row.get(at(7)) { period() } else { None },
         token: row.get::<_, Option<Uuid>>(at(10)).unwrap_or_default(),
-        numbering: numbering_at(row, at(12)),
+        numbering: numbering_at(row, at(13)),
     })
 }
 
@@ -139,7 +148,7 @@ pub async fn renew_builds(store: &Store, builds: &[Build], lease: Duration) -> R
     store
         .execute(
             "UPDATE register r SET lease_until = clock_timestamp() + make_interval(secs => $3),
-                 due_at = clock_timestamp() + make_interval(secs => $3)
+                 due_at = clock_timestamp() + make_interval(secs => $3) * (1 + 4 * random() * r.vanished)
              FROM UNNEST($1::uuid[], $2::uuid[]) AS b (register_id, token)
              WHERE r.register_id = b.register_id AND r.lease_token = b.token AND r.state = 'frozen'",
             &[&ids, &tokens, &lease.as_secs_f64()],
@@ -151,7 +160,8 @@ pub async fn renew_builds(store: &Store, builds: &[Build], lease: Duration) -> R
 pub async fn record_build_failed(tx: &Tx, build: &Build, error: &str) -> Result<bool, StoreError> {
     let failed = tx
         .execute(
-            "UPDATE register SET state = 'failed', last_error = $3, lease_token = NULL, lease_until = NULL, due_at = NULL
+            "UPDATE register SET state = 'failed', last_error = $3, lease_token = NULL, lease_until = NULL, due_at = NULL,
+                 vanished = 0
              WHERE register_id = $1 AND lease_token = $2 AND state = 'frozen'",
             &[&build.summary.register_id.as_uuid(), &build.token, &error],
         )
@@ -163,7 +173,7 @@ pub async fn record_build_failed(tx: &Tx, build: &Build, error: &str) -> Result<
 pub async fn release_build(store: &Store, build: &Build, error: &str, delay: Duration) -> Result<(), StoreError> {
     store
         .execute(
-            "UPDATE register SET last_error = $3, lease_token = NULL, lease_until = NULL,
+            "UPDATE register SET last_error = $3, lease_token = NULL, lease_until = NULL, vanished = 0,
                  due_at = clock_timestamp() + make_interval(secs => $4)
              WHERE register_id = $1 AND lease_token = $2 AND state = 'frozen'",
             &[

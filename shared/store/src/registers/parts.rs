@@ -61,7 +61,7 @@ pub async fn record_built(tx: &Tx, built: &[(&Build, &[BuiltPart])]) -> Result<B
     let held = tx
         .query(
             "UPDATE register r SET state = 'built', built_at = clock_timestamp(), lease_token = NULL, lease_until = NULL,
-                 due_at = NULL, last_error = NULL
+                 due_at = NULL, last_error = NULL, vanished = 0
              FROM UNNEST($1::uuid[], $2::uuid[]) AS b (register_id, token)
              WHERE r.register_id = b.register_id AND r.lease_token = b.token AND r.state = 'frozen'
              RETURNING r.register_id",

@@ -64,6 +64,7 @@ pub async fn look_at_open(store: &Store, payee: &PayeeId, series: &str) -> Resul
         closed_at: numbering.cutoff,
         mail_to: Vec::new(),
         attempts: 0,
+        vanished: 0,
         delivered: delivered.then(|| (row.get(4), numbering.cutoff)),
         series_id: row.get(0),
         lo: last_hi + 1,

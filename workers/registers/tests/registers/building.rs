@@ -137,6 +137,48 @@ async fn a_lease_lost_under_way_ends_the_build() {
 }
 
 #[tokio::test]
+async fn a_register_that_builders_die_of_is_built_alone_and_then_no_more() {
+    on_stand(|stand| async move {
+        stand.declare(&payee(json!({ "every_payments": 2 }))).await;
+        stand.back_in_2020().await;
+        stand.pay("2020-03-01T13:00:00.123456Z", 6).await;
+        while !close_all_due(&stand.store).await.unwrap().is_empty() {}
+        assert_eq!(stand.list().await.len(), 3);
+        let builder = stand.builder();
+        assert_eq!(builder.claim().await.unwrap().len(), 3, "all of them vanish with it");
+        let expire = "UPDATE register SET due_at = now() - interval '1 hour', lease_until = now() WHERE sequence = ";
+        stand.sql(&format!("{expire} 1")).await;
+        stand.sql(&format!("{expire} 2")).await;
+        let (guilty, innocent) = (builder.claim().await.unwrap(), builder.claim().await.unwrap());
+        assert_eq!((guilty.len(), innocent.len()), (1, 1), "each alone");
+        assert_eq!(builder.build(&innocent).await.unwrap(), [Built::Recorded]);
+
+        let sequence = guilty[0].summary.sequence;
+        stand.sql(&format!("{expire} {sequence}")).await;
+        assert_eq!(builder.claim().await.unwrap().len(), 1);
+        stand.sql(&format!("{expire} {sequence}")).await;
+        let last = builder.claim().await.unwrap();
+        assert_eq!(builder.build(&last).await.unwrap(), [Built::Failed]);
+        let failed = stand
+            .list()
+            .await
+            .into_iter()
+            .find(|of| of.summary.sequence == sequence)
+            .unwrap();
+        assert!(failed.last_error.unwrap().contains("vanished 3 times in a row"));
+        assert_eq!(stand.events().await, ["register.built", "register.failed"]);
+
+        // An operator has it built again, and it is like any other.
+        requeue_build(&stand.store, failed.summary.register_id, "anna")
+            .await
+            .unwrap();
+        let again = builder.claim().await.unwrap();
+        assert_eq!(builder.build(&again).await.unwrap(), [Built::Recorded]);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_a_killed_builder_left_is_swept_away() {
     on_stand(|stand| async move {
         one_register(&stand, json!({}), 3).await;
