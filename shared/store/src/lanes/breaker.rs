@@ -177,8 +177,9 @@ impl Probing {
 /// Claims the probes that are due; each is ours for as long as a call can last. The pauses double up to ten minutes. In
 /// quiet hours none is made, and each counts for the payee's rate. A lane of which nothing is known (`None`) is left alone.
 ///
-/// One number that a payee cannot be asked about must not keep it down: each probe asks about the next of the few that wait
-/// longest, and, when these have had their turn and none of them waits to be paid, about none.
+/// Numbers that a payee cannot speak of must not keep it down: each probe asks about the next of the few that wait longest, and,
+/// when these have had their turn, about none. Any sign of life leads to the trial of one payment then, which is what that costs
+/// where the payee answers and takes none.
 pub async fn claim_probes(
     store: &Store,
     probing: impl Fn(&str, Timestamp) -> Option<Probing>,
@@ -186,11 +187,11 @@ pub async fn claim_probes(
     let tx = store.begin().await?;
     let rows = tx
         .query(
-            "SELECT lane_id, coalesce(
+            "SELECT lane_id, CASE WHEN probe_count % ($1 + 1) < $1 THEN coalesce(
                         (SELECT number FROM payment WHERE payee_id = lane_id AND due_at IS NOT NULL
-                         ORDER BY due_at, number OFFSET probe_count % $1 LIMIT 1),
+                         ORDER BY due_at, number OFFSET probe_count % ($1 + 1) LIMIT 1),
                         (SELECT number FROM payment WHERE payee_id = lane_id AND due_at IS NOT NULL AND next_act = 'pay'
-                         ORDER BY due_at, number LIMIT 1)), clock_timestamp()
+                         ORDER BY due_at, number LIMIT 1)) END, clock_timestamp()
              FROM lane WHERE breaker = 'open' AND NOT paused AND greatest(probe_at, next_call_at) <= clock_timestamp()
              FOR UPDATE SKIP LOCKED",
             &[&NUMBERS_ASKED],
