@@ -160,7 +160,8 @@ async fn replace(tx: &Tx, register: RegisterId, recipient: &str, instead: &str) 
     )
     .await?;
     tx.execute(
-        "UPDATE mailing o SET state = 'forgone', due_at = NULL, lease_token = NULL, lease_until = NULL
+        "UPDATE mailing o SET state = 'forgone', due_at = NULL, lease_token = NULL, lease_until = NULL,
+             maybes = o.maybes + (o.state = 'sending')::int
          FROM mailing own WHERE o.register_id = $1 AND o.recipient = $2 AND o.state NOT IN ('sent', 'forgone')
            AND own.register_id = $1 AND own.recipient = $3 AND own.part = o.part",
         &[&register.as_uuid(), &recipient, &instead],
@@ -168,7 +169,7 @@ async fn replace(tx: &Tx, register: RegisterId, recipient: &str, instead: &str) 
     .await?;
     let own = tx
         .execute(
-            "UPDATE mailing SET state = 'waiting', due_at = clock_timestamp(), attempts = 0,
+            "UPDATE mailing SET state = 'waiting', due_at = clock_timestamp(), attempts = 0, vanished = 0,
                  give_up_at = clock_timestamp() + interval '4 days'
              WHERE register_id = $1 AND recipient = $2 AND state IN ('failed', 'forgone')",
             &[&register.as_uuid(), &instead],
@@ -212,7 +213,8 @@ pub async fn forgo(tx: &Tx, wanted: &Forgone<'_>) -> Result<bool, StoreError> {
     let (before, _) = lock(tx, register).await?;
     let forgone = tx
         .execute(
-            "UPDATE mailing SET state = 'forgone', due_at = NULL, lease_token = NULL, lease_until = NULL
+            "UPDATE mailing SET state = 'forgone', due_at = NULL, lease_token = NULL, lease_until = NULL,
+                 maybes = maybes + (state = 'sending')::int
              WHERE register_id = $1 AND recipient = $2 AND state IN ('failed', 'waiting', 'sending')",
             &[&register.as_uuid(), &wanted.recipient],
         )

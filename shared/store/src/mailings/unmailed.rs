@@ -78,7 +78,8 @@ pub fn lane_in_words(lane: &str, payee: &str) -> String {
     }
 }
 
-/// Four days are given to a mail whenever it begins to wait, however old its row is.
+/// Four days are given to a mail whenever it begins to wait, however old its row is. By two indexes: mails are kept for ever, and
+/// this is asked every minute.
 const WAITING: &str = "SELECT lane, register_id, last_error, give_up_at - interval '4 days' AS since
-     FROM mailing WHERE state IN ('waiting', 'sending')";
+     FROM (SELECT * FROM mailing WHERE state = 'waiting' UNION ALL SELECT * FROM mailing WHERE state = 'sending') m";
 const BEFORE: &str = "clock_timestamp() - make_interval(secs => $1)";

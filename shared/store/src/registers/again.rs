@@ -96,7 +96,7 @@ async fn let_go(tx: &Tx, register: RegisterId, to: Option<&str>) -> Result<Mails
                  -- The first delivery to whom the register is for is not forgotten: it is what that was mailed with.
                  first_sent_at = coalesce(m.first_sent_at, CASE WHEN m.again = 0 OR m.recipient = ANY($4) THEN m.sent_at END),
                  sent_at = NULL,
-                 message_id = excluded.message_id, again = excluded.again, attempts = 0, maybes = 0, last_error = NULL, lane = excluded.lane,
+                 message_id = excluded.message_id, again = excluded.again, attempts = 0, maybes = 0, vanished = 0, last_error = NULL, lane = excluded.lane,
                  give_up_at = clock_timestamp() + interval '4 days'
              WHERE m.state IN ('sent', 'failed', 'forgone')",
             &[&register.as_uuid(), &recipients, &message_id, &own],

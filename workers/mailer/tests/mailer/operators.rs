@@ -134,6 +134,44 @@ async fn what_was_sent_late_ends_no_other_mail() {
 }
 
 #[tokio::test]
+async fn what_is_on_its_way_to_whom_nobody_waits_for_any_more_may_have_been_seen() {
+    on_stand(&["gone@example.org", "b@example.org"], LONG, |stand| async move {
+        stand
+            .sql("UPDATE mailing SET state = 'sending', due_at = NULL, lease_until = now() WHERE recipient = 'gone@example.org'")
+            .await;
+        forgo(&stand, "gone@example.org").await.unwrap();
+        let maybes = "SELECT state || ' ' || maybes FROM mailing WHERE recipient = 'gone@example.org'";
+        assert_eq!(stand.value(maybes).await, "forgone 1", "the others get the same bytes");
+    })
+    .await;
+    on_stand(&["gone@example.org", "b@example.org"], LONG, |stand| async move {
+        // Two parts, one of which has failed, and the other is under way; who comes in his place was given up before.
+        stand
+            .sql(
+                "INSERT INTO register_part SELECT (jsonb_populate_record(p, '{\"part\": 2}')).* FROM register_part p;
+                 INSERT INTO mailing SELECT (jsonb_populate_record(m, jsonb_build_object('part', 2, 'mailing_id', gen_random_uuid()))).*
+                 FROM mailing m;
+                 UPDATE mailing SET state = 'failed', due_at = NULL WHERE recipient = 'gone@example.org' AND part = 1;
+                 UPDATE mailing SET state = 'sending', due_at = NULL, lease_until = now()
+                     WHERE recipient = 'gone@example.org' AND part = 2;
+                 UPDATE register SET mail_to = '{gone@example.org}';
+                 UPDATE mailing SET state = 'forgone', due_at = NULL, vanished = 3 WHERE recipient = 'b@example.org'",
+            )
+            .await;
+        stand
+            .requeue(Some("gone@example.org"), Some("b@example.org"))
+            .await
+            .unwrap();
+        let all = "SELECT string_agg(recipient || ' ' || state || ' ' || maybes || ' ' || vanished, ', ' ORDER BY part, recipient) FROM mailing";
+        assert_eq!(
+            stand.value(all).await,
+            "b@example.org waiting 0 0, gone@example.org forgone 0 0, b@example.org waiting 0 0, gone@example.org forgone 1 0"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_recipient_can_be_forgone_but_not_the_last_one() {
     on_stand(&["a@example.org", "gone@example.org"], LONG, |stand| async move {
         stand.server.refuse_recipient("gone@example.org", 550);
