@@ -2,7 +2,7 @@
 
 use testkit::payee::{Behaviour, Verb};
 
-use crate::cli::unigate;
+use crate::cli::{done, failed, unigate};
 use crate::fixtures::MTS;
 use crate::unikassa::{pay, provider};
 
@@ -22,6 +22,42 @@ async fn the_doctor_counts_payments_that_wait_for_a_person() {
     ] {
         assert!(ill.stdout.contains(said), "{said}: {}", ill.stdout);
     }
+}
+
+#[tokio::test]
+async fn what_contradicts_a_settlement_is_counted_until_somebody_says_that_it_stands() {
+    let (world, payee) = provider("").await;
+    payee.script(Verb::Pay, [Behaviour::Refuse("closed".into())]);
+    let mut told = world.listen("payment.#").await;
+    let (refused, _) = pay(&world).await;
+    told.item("payment.refused", "payment_id", &refused).await;
+    let (delivered, _) = pay(&world).await;
+    told.item("payment.delivered", "payment_id", &delivered).await;
+    for (id, how, flag) in [
+        (&refused, "refused", "credited_after_settlement"),
+        (&delivered, "delivered", "payee_denies"),
+    ] {
+        let settle = ["deliveries", "settle", id, "--as", how, "--reason", "their letter"];
+        let unquestioned = unigate(&world, &settle).await;
+        failed(&unquestioned, 1, &format!("is {how}"));
+        world
+            .sql(&format!(
+                "UPDATE payment SET flags = ARRAY['settled_by_operator', '{flag}'] WHERE payment_id = '{id}'"
+            ))
+            .await;
+        let ill = unigate(&world, &["doctor"]).await.stdout;
+        assert!(ill.contains(&format!("1 payments are flagged {flag}")), "{ill}");
+        let confirmed = done(&world, &settle).await;
+        assert!(confirmed.stdout.contains(&format!("stays {how}")), "{confirmed:?}");
+        let well = unigate(&world, &["doctor"]).await;
+        assert!(well.stdout.contains("none waits for a person"), "{well:?}");
+        assert_eq!(world.payment(id).await.flags, [flag, "settled_by_operator"]);
+    }
+    // Nothing new was told by the time that another payment's end is.
+    let (other, _) = pay(&world).await;
+    told.item("payment.delivered", "payment_id", &other).await;
+    let again = [told.so_far("payment.refused"), told.so_far("payment.delivered")];
+    assert_eq!(again.map(|items| items.len()), [1, 2]);
 }
 
 #[tokio::test]

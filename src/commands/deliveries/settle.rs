@@ -78,6 +78,17 @@ pub(super) async fn run(args: Args) -> Outcome {
             say(format!("payment {subject} is settled as {state}"))?;
             Ok(Ending::Done)
         }
+        Settled::Confirmed(state, flags) => {
+            let noted = Act {
+                before: Some(json!({ "state": state, "flags": flags })),
+                after: Some(json!({ "state": state, "flags": [] })),
+                ..act(&operator, &subject, &args.reason)
+            };
+            audit::record(&tx, &noted).await?;
+            tx.commit().await?;
+            say(format!("payment {subject} stays {state}"))?;
+            Ok(Ending::Done)
+        }
         Settled::Refused(why) => {
             tx.rollback().await?;
             let denied = Act {

@@ -100,7 +100,10 @@ async fn look_at_payments(operator: &Operator, findings: &mut Findings) -> Resul
             ),
             true => (
                 format!("{count} payments are flagged {what}"),
-                format!("`unigate payments list --payee {payee}` shows flags; ask the payee, and settle each"),
+                format!(
+                    "`unigate payments list --payee {payee}` shows flags; ask the payee, and settle each (`unigate deliveries \
+                     settle`), also as what it is already"
+                ),
             ),
         };
         findings.warn(format!("payee {payee}"), found, advice);

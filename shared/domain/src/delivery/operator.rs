@@ -175,6 +175,14 @@ impl Settlement {
             Self::Refused => PaymentState::Refused,
         }
     }
+
+    /// Whether a payment in this state has ended so already.
+    pub fn confirms(self, state: PaymentState) -> bool {
+        match self {
+            Self::Delivered => state == PaymentState::Delivered,
+            Self::Refused => matches!(state, PaymentState::Refused | PaymentState::Revoked),
+        }
+    }
 }
 
 /// Whether an operator may settle the payment by hand, or why not. A payment that has not gone out is stopped first, so that

@@ -3,7 +3,9 @@
 use domain::delivery::Flag;
 use domain::delivery::operator::{Settlement, judge_settlement};
 use domain::ids::PaymentId;
+use domain::payment::PaymentState;
 
+use super::trouble::{questionable, questions};
 use super::{DUE_COLUMNS, Due, due_of};
 use crate::{StoreError, Tx};
 
@@ -25,6 +27,8 @@ pub struct Settle<'a> {
 pub enum Settled {
     /// It is settled. The payment as it was before, with its generation.
     Done(Box<Due>, i32),
+    /// It stands as it did, and the flags that said otherwise are answered.
+    Confirmed(PaymentState, Vec<String>),
     /// It may not be: why.
     Refused(&'static str),
     /// There is no such payment for an online payee.
@@ -32,7 +36,8 @@ pub enum Settled {
 }
 
 /// Settles a payment, in the caller's transaction, which tells the world of it. What was in doubt is no longer: a requeue of
-/// one that was settled as refused pays it.
+/// one that was settled as refused pays it. One that has ended so already and is in question since is confirmed: nobody is told
+/// anything new.
 pub async fn settle(tx: &Tx, settle: &Settle<'_>) -> Result<Settled, StoreError> {
     // Locked in a statement of its own: the one that looks for calls sees every one that was opened before.
     let sql = format!(
@@ -44,6 +49,13 @@ pub async fn settle(tx: &Tx, settle: &Settle<'_>) -> Result<Settled, StoreError>
     let (before, generation) = (due_of(&row)?, row.get("generation"));
     let open = "SELECT EXISTS (SELECT FROM attempt WHERE payment_id = $1 AND ending = 'open')";
     let is_open = tx.query_one(open, &[&settle.payment_id.as_uuid()]).await?.get(0);
+    if settle.to.confirms(before.state) {
+        let flags = in_question(tx, settle.payment_id).await?;
+        if !flags.is_empty() {
+            confirm(tx, settle.payment_id).await?;
+            return Ok(Settled::Confirmed(before.state, flags));
+        }
+    }
     if let Err(why) = judge_settlement(before.state, is_open, settle.to) {
         return Ok(Settled::Refused(why));
     }
@@ -63,4 +75,21 @@ pub async fn settle(tx: &Tx, settle: &Settle<'_>) -> Result<Settled, StoreError>
     )
     .await?;
     Ok(Settled::Done(Box::new(before), generation))
+}
+
+async fn in_question(tx: &Tx, payment: PaymentId) -> Result<Vec<String>, StoreError> {
+    let one = "(SELECT flags FROM payment WHERE payment_id = $2) one";
+    let sql = format!("SELECT flag {}", questions(one));
+    let rows = tx.query(&sql, &[&&questionable()[..], &payment.as_uuid()]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+async fn confirm(tx: &Tx, payment: PaymentId) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE payment SET generation = generation + 1, updated_at = clock_timestamp(),
+                flags = array_append(array_remove(flags, $2), $2) WHERE payment_id = $1",
+        &[&payment.as_uuid(), &Flag::SettledByOperator.as_str()],
+    )
+    .await
+    .map(drop)
 }

@@ -5,12 +5,28 @@ use domain::delivery::Flag;
 use crate::{Store, StoreError};
 
 /// What contradicts how a payment stands, and is not settled by itself.
-const QUESTIONABLE: [Flag; 4] = [
+const QUESTIONABLE: [Flag; 5] = [
     Flag::NumberConflict,
     Flag::PayeeDenies,
     Flag::EchoedAmountDiffers,
     Flag::CreditedAfterRevoke,
+    Flag::CreditedAfterSettlement,
 ];
+
+/// The words of what is questionable, the first parameter of [`questions`].
+pub(super) fn questionable() -> [&'static str; 5] {
+    QUESTIONABLE.map(Flag::as_str)
+}
+
+/// The questions about payments of these rows, a row for each. Flags stand in the order in which they came: what an operator
+/// settled afterwards is none any more.
+pub(super) fn questions(of: &str) -> String {
+    let settled = Flag::SettledByOperator.as_str();
+    format!(
+        "FROM {of} CROSS JOIN unnest(flags) WITH ORDINALITY AS flagged(flag, nth)
+         WHERE flags <> '{{}}' AND flag = ANY($1) AND nth > coalesce(array_position(flags, '{settled}'), 0)"
+    )
+}
 
 /// Payments of a payee that wait for a person for one reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,18 +43,15 @@ pub struct Trouble {
 
 /// Online payments that are unknown, failed or stopped, and those that are flagged and not settled by an operator since.
 pub async fn in_trouble(store: &Store) -> Result<Vec<Trouble>, StoreError> {
-    let flags: Vec<&str> = QUESTIONABLE.iter().map(|flag| flag.as_str()).collect();
-    let rows = store
-        .query(
-            "SELECT payee_id, state AS what, false AS flagged, count(*) FROM payment
-             WHERE state IN ('unknown', 'failed', 'stopped') AND gateway <> 'registers' GROUP BY 1, 2
-             UNION ALL
-             SELECT payee_id, flag, true, count(*) FROM payment CROSS JOIN unnest(flags) flag
-             WHERE flags <> '{}' AND flag = ANY($1) AND NOT $2 = ANY(flags) GROUP BY 1, 2
-             ORDER BY 1, 3, 2",
-            &[&flags, &Flag::SettledByOperator.as_str()],
-        )
-        .await?;
+    let sql = format!(
+        "SELECT payee_id, state AS what, false AS flagged, count(*) FROM payment
+         WHERE state IN ('unknown', 'failed', 'stopped') AND gateway <> 'registers' GROUP BY 1, 2
+         UNION ALL
+         SELECT payee_id, flag, true, count(*) {} GROUP BY 1, 2
+         ORDER BY 1, 3, 2",
+        questions("payment")
+    );
+    let rows = store.query(&sql, &[&&questionable()[..]]).await?;
     let trouble = |row: &tokio_postgres::Row| Trouble {
         payee: row.get(0),
         what: row.get(1),
