@@ -3,11 +3,12 @@
 use bus::frontend::Message;
 use serde_json::{Value, json};
 use store::parked::{self, Filter};
+use testkit::wait_for;
 use unigate::workers::Worker;
 
 use crate::cli::{Files, done, failed, unigate};
 use crate::fixtures::{MTS, UTILITY, new_id, new_ids, reservation, sale, utility_payment};
-use crate::world::{World, with};
+use crate::world::{PATIENCE, World, with};
 
 #[tokio::test]
 async fn what_was_parked_and_then_accepted_is_not_discarded() {
@@ -104,6 +105,72 @@ async fn a_sale_that_was_settled_before_its_sender_was_declared_is_not_made_afte
     let id = parked_one(&world).await;
     let late = unigate(&world, &[&["parked", "discard", &id][..], &discard].concat()).await;
     failed(&late, 1, "was accepted");
+}
+
+#[tokio::test]
+async fn a_discard_waits_for_the_batch_that_accepts_its_payment() {
+    let world = World::start_with(&[Worker::Intake], |settings| settings.terminals_open = false).await;
+    world.payee(UTILITY).await;
+    let said = by_guest("payment.accepted", &utility_payment(&new_id()));
+    assert_eq!(world.publish(&said).await["reason"], "unknown_terminal");
+    let id = parked_one(&world).await;
+    // A batch that has found its terminal declared, and commits when somebody waits for it.
+    let locks = "SELECT FROM pg_locks WHERE locktype = 'advisory'
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    let text = format!(
+        "BEGIN; SELECT declarations_are((SELECT generation FROM declaration_generation));
+         INSERT INTO payment_identity (payment_id, number, fingerprint, disposition, terminal_id)
+             SELECT payment_id, 1, content_hash, 'accepted', 'T-0001' FROM parked;
+         DO $$ BEGIN WHILE NOT EXISTS ({locks} AND NOT granted) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$;
+         COMMIT"
+    );
+    let batch = world.sql(&text);
+    let arguments = ["parked", "discard", &id, "--reason", "paid back in cash"];
+    let discard = async {
+        wait_for("the batch", PATIENCE, async || {
+            let at_work = format!("SELECT EXISTS ({locks} AND granted)::text");
+            (world.value(&at_work).await == "true").then_some(())
+        })
+        .await;
+        unigate(&world, &arguments).await
+    };
+    let (_, discarded) = tokio::join!(batch, discard);
+    failed(&discarded, 1, "was accepted");
+    let denied = "SELECT string_agg(allowed::text, ' ') FROM audit WHERE act = 'parked discard'";
+    assert_eq!(world.value(denied).await, "false");
+}
+
+#[tokio::test]
+async fn who_vouched_for_one_body_has_not_vouched_for_another() {
+    let world = World::start_with(&[Worker::Intake], |settings| settings.terminals_open = false).await;
+    world.payee(UTILITY).await;
+    world.terminal(KIOSK).await;
+    world.terminal(&KIOSK.replace("T-0001", "T-0002")).await;
+    let wrong = with(utility_payment(&new_id()), "account", json!("abc"));
+    let said = Message::new("payment.accepted", wrong.to_string());
+    assert_eq!(world.publish(&said).await["reason"], "not_your_terminal");
+    let id = parked_one(&world).await;
+    let put_back = ["parked", "put-back", &id];
+    let vouch = ["--speaks-for-terminal", "--reason", "its new front-end"];
+    failed(
+        &unigate(&world, &[&put_back[..], &vouch].concat()).await,
+        1,
+        "invalid_field",
+    );
+    let files = Files::new();
+    let account = utility_payment(&new_id())["account"].clone();
+    let corrected = with(wrong, "account", account);
+    let others = files.write(
+        "others.json",
+        &with(corrected.clone(), "terminal", json!("T-0002")).to_string(),
+    );
+    failed(
+        &unigate(&world, &[&put_back[..], &["--body", &others]].concat()).await,
+        1,
+        "not_your_terminal",
+    );
+    let own = files.write("own.json", &corrected.to_string());
+    done(&world, &[&put_back[..], &["--body", &own], &vouch].concat()).await;
 }
 
 #[tokio::test]

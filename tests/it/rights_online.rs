@@ -98,7 +98,8 @@ async fn payments_are_taken_delivered_and_put_right_with_the_rights_of_each_role
     let requeued = run(&operator, &BY_FILTER).await;
     assert!(requeued.stdout.contains("1 requeued"), "{requeued:?}");
     world.reaches(&again, "delivered").await;
-    let looks: [&[&str]; 7] = [
+    let looks: [&[&str]; 8] = [
+        &["parked", "list"],
         &["payments", "list"],
         &["payments", "show", &again],
         &["deliveries", "list", "--account", "user-17"],

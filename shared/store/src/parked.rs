@@ -262,12 +262,13 @@ impl<'a> PutBack<'a> {
     }
 }
 
-/// Hands a parked fact to its worker again. What was said of it at an earlier time stands.
+/// Hands a parked fact to its worker again. What was said of it at an earlier time stands, but for another body nobody has vouched:
+/// it may name another terminal.
 pub async fn put_back(tx: &Tx, parked_id: Uuid, by: &str, said: PutBack<'_>) -> Result<(), StoreError> {
     let changed = tx
         .execute(
             "UPDATE parked SET state = 'retry', corrected_body = coalesce($2, corrected_body), resolved_by = $3,
-                    vouched = vouched OR $4
+                    vouched = $4 OR (vouched AND $2 IS NULL)
              WHERE parked_id = $1 AND state = 'parked'",
             &[&parked_id, &said.corrected_body, &by, &said.vouched],
         )

@@ -147,12 +147,12 @@ async fn discard(operator: &Operator, args: &DiscardArgs) -> Outcome {
         after: Some(after),
     };
     let tx = operator.store.begin().await?;
+    audit::record(&tx, &act(json!({ "state": "discarded" }))).await?;
     if let Err(error) = parked::discard(&tx, row.parked_id, &operator.who, &args.reason).await {
         drop(tx);
         audit::record_denied(&operator.store, &act(json!({ "denied": error.to_string() }))).await?;
         return Err(error.into());
     }
-    audit::record(&tx, &act(json!({ "state": "discarded" }))).await?;
     tx.commit().await?;
     say(format!("{} is discarded", args.id))?;
     if matches!(row.reason.as_str(), "not_your_terminal" | "unknown_terminal") {

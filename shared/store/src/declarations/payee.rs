@@ -71,6 +71,8 @@ async fn check_change(tx: &Tx, payee: &Payee, old: &Value) -> Result<(), StoreEr
     if was == is {
         return Ok(());
     }
+    // A batch that takes its first payment at this moment is waited for.
+    super::outlast_batches(tx).await?;
     let taken = tx
         .query_one(
             "SELECT EXISTS (SELECT FROM payment WHERE payee_id = $1)",

@@ -22,7 +22,7 @@ impl SettledContents {
 /// Ends a parked fact by hand. Its payment id, if it never became a payment, is refused from now on, and so is the
 /// reservation of a sale that never was one; but for a parked revocation, which says nothing about the payment's money
 /// (that may still be on its way). Of what somebody said who had no right to, the very content is refused and not the id: it
-/// must not cost the owner his.
+/// must not cost the owner his. The caller has nothing more to do then than to commit: batches may wait for it.
 pub async fn discard(tx: &Tx, parked_id: Uuid, by: &str, reason: &str) -> Result<(), StoreError> {
     let changed = tx
         .execute(
@@ -33,7 +33,6 @@ pub async fn discard(tx: &Tx, parked_id: Uuid, by: &str, reason: &str) -> Result
         )
         .await?;
     changed_one(changed)?;
-    settle_content(tx, parked_id).await?;
     tx.execute(
         "INSERT INTO payment_identity (payment_id, disposition)
          SELECT payment_id, 'settled' FROM parked WHERE parked_id = $1 AND payment_id IS NOT NULL
@@ -42,11 +41,6 @@ pub async fn discard(tx: &Tx, parked_id: Uuid, by: &str, reason: &str) -> Result
         &[&parked_id],
     )
     .await?;
-    // After it has waited for whoever accepts the payment at this moment.
-    if came_in_since(tx, parked_id).await? {
-        let why = "its payment came again and was accepted: put this one back, and it is answered as that";
-        return Err(StoreError::Changed(why.into()));
-    }
     tx.execute(
         "INSERT INTO settled_reservation (reservation_id)
          SELECT reservation_id FROM parked p WHERE parked_id = $1 AND routing_key = 'card.sell'
@@ -55,8 +49,14 @@ pub async fn discard(tx: &Tx, parked_id: Uuid, by: &str, reason: &str) -> Result
          ON CONFLICT DO NOTHING",
         &[&parked_id],
     )
-    .await
-    .map(drop)
+    .await?;
+    settle_content(tx, parked_id).await?;
+    // After it has waited for whoever accepts the payment at this moment.
+    if came_in_since(tx, parked_id).await? {
+        let why = "its payment came again and was accepted: put this one back, and it is answered as that";
+        return Err(StoreError::Changed(why.into()));
+    }
+    Ok(())
 }
 
 /// Has the very content refused of what somebody said who had no right to: his terminal may be declared a day later, and he
@@ -73,17 +73,15 @@ async fn settle_content(tx: &Tx, parked_id: Uuid) -> Result<(), StoreError> {
     if stranger.is_none() {
         return Ok(());
     }
-    // What is being accepted at this moment is waited for, and looked for next; what begins later knows the content.
-    declarations::raise_generation(tx).await?;
-    tx.query("SELECT batches_wait()", &[]).await?;
     tx.execute(
         "INSERT INTO settled_content (subject, content_hash)
          SELECT coalesce(payment_id, reservation_id), content_hash FROM parked WHERE parked_id = $1
          ON CONFLICT DO NOTHING",
         &[&parked_id],
     )
-    .await
-    .map(drop)
+    .await?;
+    // What is being accepted at this moment is waited for, and looked for next; what begins later knows the content.
+    declarations::outlast_batches(tx).await
 }
 
 /// Whether what is parked has become a payment or a sale all the same: whoever sent it repeats it, perhaps corrected, and the
