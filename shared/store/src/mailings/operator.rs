@@ -69,7 +69,7 @@ pub async fn of_register(store: &Store, register: RegisterId) -> Result<Vec<List
     Ok(rows.iter().map(listed).collect())
 }
 
-/// Which mails that failed are to be tried again.
+/// Which mails that failed, or wait for their next try, are to be tried now.
 #[derive(Clone, Copy, Debug)]
 pub struct Requeue<'a> {
     /// Of this register.
@@ -91,8 +91,8 @@ pub struct Requeued {
     pub mailed: bool,
 }
 
-/// An operator's act: mails of a register that failed are tried again, for another four days. Refused when none failed. A
-/// transaction in which it was refused is not committed.
+/// An operator's act: mails of a register that failed are tried again, for another four days, and those that wait for their next try
+/// are tried now. Refused when there is neither. A transaction in which it was refused is not committed.
 pub async fn requeue(tx: &Tx, wanted: &Requeue<'_>) -> Result<Requeued, StoreError> {
     let register = wanted.register;
     let (before, mail_to) = lock(tx, register).await?;
@@ -101,13 +101,13 @@ pub async fn requeue(tx: &Tx, wanted: &Requeue<'_>) -> Result<Requeued, StoreErr
             "{instead} is a recipient of register {register} already"
         )));
     }
-    let failed = |(recipient, state): &(String, String)| {
-        state == "failed" && wanted.recipient.is_none_or(|wanted| wanted == recipient)
+    let open = |(recipient, state): &(String, String)| {
+        matches!(state.as_str(), "failed" | "waiting") && wanted.recipient.is_none_or(|wanted| wanted == recipient)
     };
-    if !before.iter().any(failed) {
+    if !before.iter().any(open) {
         let to = wanted.recipient.map(|recipient| format!(" to {recipient}"));
         return Err(StoreError::Changed(format!(
-            "register {register} has no mail{} that failed",
+            "register {register} has no mail{} that failed or waits",
             to.unwrap_or_default()
         )));
     }
@@ -142,9 +142,10 @@ pub async fn requeue(tx: &Tx, wanted: &Requeue<'_>) -> Result<Requeued, StoreErr
 
 async fn try_again(tx: &Tx, register: RegisterId, recipient: Option<&str>) -> Result<u64, StoreError> {
     tx.execute(
-        "UPDATE mailing SET state = 'waiting', due_at = clock_timestamp(), attempts = 0,
-             give_up_at = clock_timestamp() + interval '4 days'
-         WHERE register_id = $1 AND state = 'failed' AND ($2::text IS NULL OR recipient = $2)",
+        "UPDATE mailing SET state = 'waiting', due_at = clock_timestamp(),
+             attempts = CASE state WHEN 'failed' THEN 0 ELSE attempts END,
+             give_up_at = CASE state WHEN 'failed' THEN clock_timestamp() + interval '4 days' ELSE give_up_at END
+         WHERE register_id = $1 AND state IN ('failed', 'waiting') AND ($2::text IS NULL OR recipient = $2)",
         &[&register.as_uuid(), &recipient],
     )
     .await

@@ -85,6 +85,32 @@ async fn one_of_three_refused_for_good_is_seen_replaced_and_the_register_mailed(
 }
 
 #[tokio::test]
+async fn what_waits_for_its_next_try_is_tried_now_and_given_up_when_it_would_have_been() {
+    on_stand(&["full@example.org"], LONG, |stand| async move {
+        stand.server.refuse_recipient("full@example.org", 450);
+        assert_eq!(stand.round().await.len(), 1);
+        let waits = "SELECT state || ' ' || attempts || ' ' || (due_at > now()) || ' ' || give_up_at FROM mailing";
+        let before = stand.value(waits).await;
+        assert!(before.starts_with("waiting 1 true "), "{before}");
+        assert_eq!(stand.requeue(None, None).await.unwrap(), 1);
+        let after = stand.value(waits).await;
+        assert_eq!(after, before.replace("true", "false"));
+        // Or it goes to another, who has room for it.
+        assert_eq!(
+            stand
+                .requeue(Some("full@example.org"), Some("new@example.org"))
+                .await
+                .unwrap(),
+            1
+        );
+        assert!(matches!(stand.round().await[..], [Report::Sent]));
+        assert_eq!(stand.register_state().await, "mailed at");
+        assert!(stand.requeue(None, None).await.is_err(), "nothing waits");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn who_takes_a_directorys_place_is_mailed_to() {
     let register = json!({ "mail_to": ["a@example.org"], "directory": { "path": "/proc/no/such/place" } });
     with_register(register, LONG, |stand| async move {
