@@ -10,6 +10,7 @@ mod error;
 mod mark;
 mod outside;
 mod read;
+mod s3;
 mod settings;
 
 use std::time::Duration;

@@ -8,18 +8,16 @@ use std::time::{Duration, SystemTime};
 
 use futures::stream::try_unfold;
 use futures::{StreamExt, TryStreamExt};
-use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ClientOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload, RetryConfig};
-use secrecy::ExposeSecret;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
 use store::Store;
 use store::artifacts::{Finished, unknown_among};
 use tokio::sync::OnceCell;
 use url::Url;
 use uuid::Uuid;
 
-use crate::{ArtifactError, ArtifactSettings, ArtifactSettingsError};
+use crate::{ArtifactError, ArtifactSettings, ArtifactSettingsError, s3};
 
 const URL: &str = "UNIGATE_ARTIFACTS_URL";
 /// Where files are while they are written.
@@ -28,10 +26,7 @@ const UNFINISHED: &str = "unfinished";
 const TRIED: &[u8] = b"unigate tries whether files can lie here";
 /// Objects looked up together.
 pub(crate) const AT_ONCE: usize = 500;
-/// How long storage may take to answer one request, and how long one is repeated.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-const REPEATED_FOR: Duration = Duration::from_secs(60);
-/// Longer than both together: what has not answered by then hangs.
+/// Longer than a request that is repeated ([`s3::SILENT_FOR`] and [`s3::REPEATED_FOR`]): what has not answered by then hangs.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(150);
 
 /// The place outside of the database.
@@ -73,7 +68,7 @@ impl Outside {
                     .host_str()
                     .ok_or_else(|| wrong("names no bucket, as in s3://bucket/prefix"))?;
                 let prefix = Path::from_url_path(url.path()).map_err(|error| wrong(&error.to_string()))?;
-                (Arc::new(s3(bucket, settings)?), prefix, None)
+                (Arc::new(s3::storage(bucket, settings, s3::SILENT_FOR)?), prefix, None)
             }
             _ => return Err(wrong("must begin with file:// or s3://")),
         };
@@ -243,32 +238,6 @@ pub(crate) fn id_of(location: &Path) -> Option<Uuid> {
     let name = location.filename()?;
     let at = name.len().checked_sub(uuid::fmt::Hyphenated::LENGTH)?;
     name.get(at..)?.parse().ok()
-}
-
-fn s3(bucket: &str, settings: &ArtifactSettings) -> Result<object_store::aws::AmazonS3, ArtifactSettingsError> {
-    let missing = |name| ArtifactSettingsError::new(name, "is missing, and UNIGATE_ARTIFACTS_URL is s3://");
-    let s3 = &settings.s3;
-    let id = s3.access_key_id.as_ref();
-    let id = id.ok_or_else(|| missing("UNIGATE_ARTIFACTS_S3_ACCESS_KEY_ID"))?;
-    let secret = s3.secret_access_key.as_ref();
-    let secret = secret.ok_or_else(|| missing("UNIGATE_ARTIFACTS_S3_SECRET_ACCESS_KEY"))?;
-    let mut builder = AmazonS3Builder::new()
-        .with_bucket_name(bucket)
-        .with_region(&s3.region)
-        .with_access_key_id(id)
-        .with_secret_access_key(secret.expose_secret())
-        .with_client_options(ClientOptions::new().with_timeout(REQUEST_TIMEOUT))
-        .with_retry(RetryConfig {
-            retry_timeout: REPEATED_FOR,
-            ..RetryConfig::default()
-        });
-    if let Some(endpoint) = &s3.endpoint {
-        builder = builder
-            .with_endpoint(endpoint)
-            .with_allow_http(endpoint.starts_with("http://"));
-    }
-    let built = builder.build();
-    built.map_err(|error| ArtifactSettingsError::new("UNIGATE_ARTIFACTS_S3_ENDPOINT", error.to_string()))
 }
 
 #[cfg(test)]
