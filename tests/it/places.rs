@@ -88,6 +88,52 @@ async fn a_worker_that_is_led_to_another_installations_files_leaves_them_and_say
 }
 
 #[tokio::test]
+async fn a_directory_that_is_not_mounted_is_told_of() {
+    let site = Site::found().await;
+    let world = &site.world;
+    let files = Files::new();
+    let url = format!("file://{}", files.path().display());
+    let whole = format!(
+        "INSERT INTO artifact (artifact_id, sha256, bytes, place) VALUES ('{}', sha256('x'), 1, '{url}')",
+        new_id()
+    );
+    world.sql(&whole).await;
+    site.grant().await;
+    let worker = site.user("unigate_registers").await;
+    let led = environment(
+        world,
+        &[("UNIGATE_ARTIFACTS_URL", &url), ("UNIGATE_DATABASE_URL", &worker.url)],
+    );
+    let process = Process::start_ready(&led, &["run", "registers"]).await;
+    process
+        .wait_for_log("the place for large files holds none of them")
+        .await;
+    assert!(process.end().await.success());
+    let told = wait_for("a notice", PATIENCE, async || {
+        let rows = world
+            .sql("SELECT subject, lines[1] FROM notice WHERE kind = 'artifacts.bare'")
+            .await;
+        rows.into_iter().next()
+    })
+    .await;
+    let id = world.value("SELECT installation_id FROM installation").await;
+    let why = told[1].as_deref().unwrap();
+    assert_eq!(told[0].as_deref(), Some(&*url));
+    assert!(
+        why.contains("is it mounted?") && why.ends_with(&format!("let {MARK} there say {id}")),
+        "{why}"
+    );
+    let told = artifacts_of(&run(&led, &["doctor", "--format", "json"]).await.stdout);
+    assert_eq!(told["result"], "FAIL");
+    assert!(told["found"].as_str().unwrap().contains("is it mounted?"), "{told}");
+    assert_eq!(
+        std::fs::read_dir(files.path()).unwrap().count(),
+        0,
+        "nothing is written there"
+    );
+}
+
+#[tokio::test]
 async fn no_test_is_led_to_an_installations_files() {
     let files = Files::new();
     let url = format!("file://{}/artifacts", files.path().display());

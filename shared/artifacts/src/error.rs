@@ -1,6 +1,9 @@
 //! Why a file could not be written or read.
 
 use store::StoreError;
+use uuid::Uuid;
+
+use crate::MARK;
 
 /// A file that could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +45,19 @@ pub enum ArtifactError {
         /// What shows it.
         why: String,
     },
+    /// Nothing of ours is where some of it should be: a directory that is not mounted, most likely.
+    #[error(
+        "{place}: {files} files should lie here, and neither they nor a mark do: is it mounted? \
+         If they are gone for good, let {MARK} there say {ours}"
+    )]
+    Bare {
+        /// Which one.
+        place: String,
+        /// How many files the database knows to lie there.
+        files: i64,
+        /// This installation, by which the place would be marked.
+        ours: Uuid,
+    },
     /// It lies where this process does not look.
     #[error("the file {sha256} lies at {place}, which is not what UNIGATE_ARTIFACTS_URL names")]
     Elsewhere {
@@ -68,6 +84,7 @@ impl ArtifactError {
             | Self::Hangs { .. }
             | Self::Directory { .. }
             | Self::Foreign { .. }
+            | Self::Bare { .. }
             | Self::Elsewhere { .. } => true,
             Self::Missing(_) | Self::Damaged(_) => false,
         }

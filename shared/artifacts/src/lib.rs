@@ -8,6 +8,7 @@
 mod draft;
 mod error;
 mod mark;
+mod names;
 mod outside;
 mod read;
 mod s3;
@@ -62,6 +63,7 @@ impl Artifacts {
     pub async fn check(&self) -> Result<(), ArtifactError> {
         match &self.outside {
             Some(outside) => {
+                outside.look_whether_there()?;
                 outside.look_at_mark(&self.store).await?;
                 outside.check().await
             }
@@ -70,7 +72,8 @@ impl Artifacts {
     }
 
     /// Drops what lost builds left behind that is older than `age`, here and outside. Returns how many files that were. In a
-    /// place of another installation nothing is dropped: [`ArtifactError::Foreign`].
+    /// place of another installation nothing is dropped: [`ArtifactError::Foreign`]. Nor where all that should be is not:
+    /// [`ArtifactError::Bare`].
     pub async fn sweep(&self, age: Duration) -> Result<u64, ArtifactError> {
         // In this order: what has no row is nobody's.
         let mut swept = artifacts::discard_orphans(&self.store, age).await?;

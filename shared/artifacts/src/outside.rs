@@ -13,15 +13,13 @@ use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload};
 use store::Store;
 use store::artifacts::{Finished, unknown_among};
-use tokio::sync::OnceCell;
 use url::Url;
 use uuid::Uuid;
 
+use crate::names::{self, Name, UNFINISHED};
 use crate::{ArtifactError, ArtifactSettings, ArtifactSettingsError, s3};
 
 const URL: &str = "UNIGATE_ARTIFACTS_URL";
-/// Where files are while they are written.
-const UNFINISHED: &str = "unfinished";
 /// What a place is tried with.
 const TRIED: &[u8] = b"unigate tries whether files can lie here";
 /// Objects looked up together.
@@ -42,8 +40,6 @@ pub(crate) struct Outside {
     patience: Duration,
     /// Set for a directory: what is left of a killed process's writing is not listed as files.
     directory: Option<PathBuf>,
-    /// Set when it was seen to be this installation's.
-    pub(crate) claimed: Arc<OnceCell<()>>,
 }
 
 impl Outside {
@@ -79,7 +75,6 @@ impl Outside {
             above_bytes: settings.above_bytes,
             patience: ANSWERED_WITHIN,
             directory,
-            claimed: Arc::default(),
         }))
     }
 
@@ -113,12 +108,18 @@ impl Outside {
         self.prefix.clone().join(format!("{}-{id}", hex::encode(sha256)))
     }
 
+    /// Refuses a directory that is not there. Makes none.
+    pub(crate) fn look_whether_there(&self) -> Result<(), ArtifactError> {
+        let Some(directory) = &self.directory else {
+            return Ok(());
+        };
+        let found = std::fs::metadata(directory);
+        found.map(drop).map_err(|source| self.in_directory(source))
+    }
+
     /// Tries what a build and a mail do, with a file that is nobody's; a sweep takes what cannot be taken away now.
     pub(crate) async fn check(&self) -> Result<(), ArtifactError> {
         let id = Uuid::now_v7();
-        if let Some(directory) = &self.directory {
-            std::fs::metadata(directory).map_err(|source| self.in_directory(source))?;
-        }
         let tried = async {
             let place = self.unfinished(id);
             self.objects.put(&place, PutPayload::from_static(TRIED)).await?;
@@ -169,8 +170,8 @@ impl Outside {
         }))
     }
 
-    /// Deletes files older than `age` that the database does not know, in a place that is this installation's. Of S3 uploads that were never completed there is no
-    /// list: a lifecycle rule of the bucket ends them.
+    /// Deletes files of ours that are older than `age` and that the database does not know, in a place that is this
+    /// installation's. Of S3 uploads that were never completed there is no list: a lifecycle rule of the bucket ends them.
     pub(crate) async fn sweep(&self, store: &Store, age: Duration) -> Result<u64, ArtifactError> {
         if !self.is_to_be_swept(store).await? {
             return Ok(0);
@@ -195,7 +196,7 @@ impl Outside {
     async fn sweep_unknown(&self, store: &Store, objects: Vec<ObjectMeta>) -> Result<u64, ArtifactError> {
         let ours: Vec<(Uuid, Path)> = objects
             .into_iter()
-            .filter_map(|object| Some((id_of(&object.location)?, object.location)))
+            .filter_map(|object| Some((Name::of(&self.prefix, &object.location)?.id(), object.location)))
             .collect();
         let ids: Vec<Uuid> = ours.iter().map(|(id, _)| *id).collect();
         let unknown = unknown_among(store, &ids).await?;
@@ -210,7 +211,7 @@ impl Outside {
         Ok(swept)
     }
 
-    /// A directory's files have yet another name while they are written: the draft's with `#` and a number.
+    /// What killed processes left of their writing in a directory is not listed as files.
     fn sweep_staged(&self, unfinished: &std::path::Path, age: Duration) -> Result<u64, ArtifactError> {
         let failed = |source| self.in_directory(source);
         let entries = match std::fs::read_dir(unfinished) {
@@ -222,7 +223,7 @@ impl Outside {
         let mut swept = 0;
         for entry in entries {
             let entry = entry.map_err(failed)?;
-            let staged = entry.file_name().to_string_lossy().contains('#');
+            let staged = entry.file_name().to_str().is_some_and(names::is_staged);
             let modified = entry.metadata().and_then(|about| about.modified()).map_err(failed)?;
             if staged && modified < before {
                 std::fs::remove_file(entry.path()).map_err(failed)?;
@@ -231,13 +232,6 @@ impl Outside {
         }
         Ok(swept)
     }
-}
-
-/// The id at the end of a name of ours. Other people's files in the same place are left alone.
-pub(crate) fn id_of(location: &Path) -> Option<Uuid> {
-    let name = location.filename()?;
-    let at = name.len().checked_sub(uuid::fmt::Hyphenated::LENGTH)?;
-    name.get(at..)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -255,7 +249,6 @@ mod tests {
             above_bytes: 0,
             patience: Duration::from_millis(50),
             directory: None,
-            claimed: Arc::default(),
         }
     }
 

@@ -216,6 +216,14 @@ pub async fn unknown_among(store: &Store, ids: &[Uuid]) -> Result<Vec<Uuid>, Sto
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
+/// How many whole files lie at this place outside of the database.
+pub async fn lying_at(store: &Store, place: &str) -> Result<i64, StoreError> {
+    let row = store
+        .query_one("SELECT count(*) FROM artifact WHERE place = $1", &[&place])
+        .await?;
+    Ok(row.get(0))
+}
+
 /// A named file.
 pub async fn find(store: &Store, sha256: &[u8]) -> Result<Option<Named>, StoreError> {
     let row = store

@@ -10,7 +10,7 @@ use runtime::{Context, Nudge};
 use store::{StoreError, registers};
 use tokio::sync::{Notify, Semaphore};
 
-use crate::told::tell_foreign_place;
+use crate::told::{tell_bare_place, tell_foreign_place};
 use crate::{Builder, closer};
 
 /// Claims in work in one process: a large register takes a core while it is built, and small ones do not wait for it.
@@ -64,6 +64,11 @@ async fn sweep_orphans(context: Context, builder: Builder) -> Result<(), StoreEr
         Err(ref error @ ArtifactError::Foreign { ref place, ref why }) => {
             tracing::error!(%error, "the place for large files belongs to another installation");
             tell_foreign_place(&context.store, place, why).await?;
+            context.nudge(Nudge::Mails);
+        }
+        Err(ref error @ ArtifactError::Bare { ref place, .. }) => {
+            tracing::error!(%error, "the place for large files holds none of them");
+            tell_bare_place(&context.store, place, error).await?;
             context.nudge(Nudge::Mails);
         }
         Err(error) => tracing::warn!(%error, "files that are nobody's could not be swept away"),

@@ -10,18 +10,18 @@ use uuid::Uuid;
 use crate::stand::{HOUR, LARGE, noise, on_stand, read, write, write_into};
 
 /// A directory that is taken away at the end.
-struct Directory(PathBuf);
+pub(crate) struct Directory(pub(crate) PathBuf);
 
 impl Directory {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(std::env::temp_dir().join(format!("unigate-artifacts-{}", Uuid::new_v4().simple())))
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("file://{}", self.0.display())
     }
 
-    fn settings(&self) -> ArtifactSettings {
+    pub(crate) fn settings(&self) -> ArtifactSettings {
         ArtifactSettings {
             url: Some(self.url()),
             above_bytes: CHUNK_BYTES,
@@ -30,7 +30,7 @@ impl Directory {
     }
 
     /// Names of the files in it, the unfinished ones too, but for its mark.
-    fn files(&self) -> Vec<String> {
+    pub(crate) fn files(&self) -> Vec<String> {
         let mut names = list(&self.0);
         names.extend(list(&self.0.join("unfinished")));
         names.retain(|name| name != MARK);
@@ -39,7 +39,7 @@ impl Directory {
     }
 
     /// Makes every whole file in it two hours older.
-    fn two_hours_later(&self) {
+    pub(crate) fn two_hours_later(&self) {
         for name in list(&self.0) {
             made_two_hours_ago(&self.0.join(name));
         }
@@ -52,13 +52,13 @@ impl Drop for Directory {
     }
 }
 
-fn list(directory: &Path) -> Vec<String> {
+pub(crate) fn list(directory: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(directory).into_iter().flatten().map(Result::unwrap);
     let files = entries.filter(|entry| entry.path().is_file());
     files.map(|entry| entry.file_name().into_string().unwrap()).collect()
 }
 
-fn made_two_hours_ago(path: &Path) {
+pub(crate) fn made_two_hours_ago(path: &Path) {
     let file = std::fs::File::options().write(true).open(path).unwrap();
     let then = std::time::SystemTime::from(domain::clock::now() - 2 * HOUR);
     file.set_modified(then).unwrap();

@@ -207,3 +207,32 @@ async fn a_bucket_of_another_installation_is_left_alone() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_bucket_around_the_place_of_another_installation_takes_nothing_of_it() {
+    on_stand(|ours| async move {
+        on_stand(|theirs| async move {
+            let storage = Storage::start().await;
+            let mut around = storage.settings();
+            around.url = Some("s3://registers".to_owned());
+            let (we, they) = (ours.artifacts(&around), theirs.artifacts(&storage.settings()));
+            ours.keeps(&we, Some("s3://registers")).await;
+            let kept = theirs.keeps(&they, Some("s3://registers/of/2026")).await;
+            storage.ask("PUT", &format!("/registers/{}", Uuid::now_v7())).await;
+            write(&we, &noise(5, LARGE)).await.unwrap();
+            assert_eq!(storage.holds().await.0.len(), 4);
+            // Our row and our object, once they are older than nothing; by then so are the others.
+            let mut swept = 0;
+            let sweeps = async {
+                while swept < 2 {
+                    swept += we.sweep(Duration::ZERO).await.unwrap();
+                }
+            };
+            tokio::time::timeout(Duration::from_secs(30), sweeps).await.unwrap();
+            assert_eq!(storage.holds().await.0.len(), 3);
+            assert!(read(&they, &kept.finished.sha256).await.is_ok());
+        })
+        .await;
+    })
+    .await;
+}
