@@ -109,10 +109,8 @@ fn each_outside_world_is_named_by_one_crate() {
         ("chacha20poly1305", &["workers/cards"]),
         ("object_store", &["shared/artifacts"]),
         ("rust_xlsxwriter", &["shared/sheet"]),
-        (
-            "zip",
-            &["shared/sheet", "shared/testkit", "workers/cards", "workers/registers"],
-        ),
+        ("zip", &["shared/testkit", "workers/cards", "workers/registers"]),
+        ("zip_of_calamine", &["shared/sheet"]),
         ("calamine", &["shared/formats", "workers/cards", "workers/databases"]),
         ("pgp", &["shared/openpgp", "workers/cards"]),
         ("minijinja", &["shared/domain"]),

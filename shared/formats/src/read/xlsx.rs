@@ -152,6 +152,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_workbook_is_measured_by_the_library_that_reads_it() {
+        // Another version would be another type.
+        let _: fn(sheet::ArchiveError) -> calamine::XlsxError = calamine::XlsxError::Zip;
+    }
+
+    #[test]
     fn numbers_are_the_decimals_people_see() {
         for (number, text) in [
             (1_000_001.0, "1000001"),

@@ -1,9 +1,10 @@
 //! Zip archives: one file in each, or a workbook, which is one itself. Its directory is looked at before it is read, since an
 //! archive may claim millions of entries.
 
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{BufReader, Read, Seek};
 
 use secrecy::ExposeSecret;
+use sheet::UnpackError;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
@@ -13,9 +14,6 @@ use super::{Bounded, Layer, Named, Openers, Seekable, Table, Take, peel as peel_
 const ENTRIES_MAX: u64 = 1_000;
 /// The most that a workbook may unpack to: a million rows take about two thirds of it.
 const WORKBOOK_MAX: u64 = 256 * 1024 * 1024;
-/// An end record: its size without the comment, and the longest comment.
-const END_BYTES: u64 = 22;
-const COMMENT_MAX: u64 = 65_535;
 /// The longest name that is told.
 const NAME_MAX: usize = 100;
 
@@ -25,7 +23,7 @@ pub(super) fn peel(
     left: u8,
     take: &mut Take<'_>,
 ) -> Result<(), String> {
-    check_directory(source)?;
+    sheet::check_directory(&mut &mut *source, ENTRIES_MAX).map_err(|error| unfit("archive", error))?;
     let mut archive = ZipArchive::new(BufReader::new(&mut *source)).map_err(refused)?;
     if archive.file_names_raw().any(|name| name == b"[Content_Types].xml") {
         drop(archive);
@@ -84,41 +82,19 @@ fn refused(error: ZipError) -> String {
     }
 }
 
-/// Refuses an archive whose directory claims more than a card file ever has, before anything is made of it.
-fn check_directory(source: &mut dyn Seekable) -> Result<(), String> {
-    let cut_off = |error: io::Error| format!("the archive is damaged or cut off: {}", told(&error));
-    let length = source.seek(SeekFrom::End(0)).map_err(cut_off)?;
-    let tail_length = length.min(END_BYTES + COMMENT_MAX);
-    source.seek(SeekFrom::Start(length - tail_length)).map_err(cut_off)?;
-    let mut tail = Vec::new();
-    source.take(tail_length).read_to_end(&mut tail).map_err(cut_off)?;
-    source.seek(SeekFrom::Start(0)).map_err(cut_off)?;
-    let Some(end) = tail.windows(4).rposition(|window| window == b"PK\x05\x06") else {
-        return Err("the archive is damaged or cut off: it has no directory".to_owned());
-    };
-    let number = |at: usize, length: usize| {
-        let bytes = tail.get(at..at + length).unwrap_or_default();
-        bytes.iter().rev().fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
-    };
-    if number(end + 10, 2) > ENTRIES_MAX || number(end + 16, 4) == u64::from(u32::MAX) {
-        // The second mark, like 65535 entries, sends the reader on to a directory of the 64-bit kind.
-        return Err(format!(
-            "the archive has more than {ENTRIES_MAX} entries, or is of the 64-bit kind, which a card file does not need"
-        ));
+/// What is wrong with an archive before it is opened, or with a workbook before it is read.
+fn unfit(what: &str, error: UnpackError) -> String {
+    match error {
+        UnpackError::Read(error) => format!("the {what} is damaged or cut off: {}", told(&error)),
+        UnpackError::Damaged(why) => format!("the {what} is damaged or cut off: {why}"),
+        UnpackError::Entries(_) => format!("the {what} {error}, which a card file does not need"),
+        other => format!("the {what} {other}"),
     }
-    Ok(())
 }
 
 /// Unpacks every part of a workbook into nothing, to be sure that whoever reads it may hold it in memory.
 pub(in super::super) fn check_workbook(source: &mut dyn Seekable) -> Result<(), String> {
-    let mut archive = ZipArchive::new(BufReader::new(&mut *source)).map_err(refused)?;
-    let mut left = WORKBOOK_MAX;
-    for index in 0..archive.len() {
-        let entry = archive.by_index(index).map_err(refused)?;
-        let what = "the workbook";
-        let mut entry = Named::new(what, Bounded::new(what, entry, left));
-        left -= io::copy(&mut entry, &mut io::sink()).map_err(|error| told(&error))?;
-    }
-    source.seek(SeekFrom::Start(0)).map_err(|error| told(&error))?;
-    Ok(())
+    let checked = sheet::check_unpacked(BufReader::new(&mut *source), WORKBOOK_MAX);
+    checked.map_err(|error| unfit("workbook", error))?;
+    source.rewind().map_err(|error| told(&error))
 }

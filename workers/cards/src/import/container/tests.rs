@@ -104,6 +104,12 @@ fn archives_that_hold_more_or_less_than_one_file_are_refused() {
     let names: Vec<String> = (0..1_001).map(|at| format!("{at}.csv")).collect();
     let many: Vec<(&str, &[u8])> = names.iter().map(|name| (name.as_str(), TEXT)).collect();
     assert!(refused(&plain_zip(&many), &none).contains("more than 1000 entries"));
+    // An end that only looks like one, in the comment of the real one, hides nothing.
+    let (mut hidden, one) = (plain_zip(&many), plain_zip(&[("a.csv", TEXT)]));
+    let comment = hidden.len() - 2;
+    hidden[comment..].copy_from_slice(&22_u16.to_le_bytes());
+    hidden.extend_from_slice(&one[one.len() - 22..]);
+    assert!(refused(&hidden, &none).contains("more than 1000 entries"));
     let mut nested = TEXT.to_vec();
     for _ in 0..=LAYERS_MAX {
         nested = plain_zip(&[("cards", &nested)]);
@@ -163,6 +169,20 @@ fn what_unpacks_to_too_much_is_stopped_while_it_does() {
     ]);
     let why = check_workbook(&mut Cursor::new(book)).unwrap_err();
     assert!(why.contains("the workbook unpacks to more than"), "{why}");
+}
+
+#[test]
+fn a_workbook_that_claims_more_texts_than_it_holds_is_refused_before_it_is_read() {
+    let strings = b"<sst uniqueCount=\"576460752303423487\"><si><t>a</t></si></sst>";
+    let book = plain_zip(&[("[Content_Types].xml", b""), ("xl/sharedStrings.xml", strings)]);
+    let why = check_workbook(&mut Cursor::new(book)).unwrap_err();
+    assert_eq!(
+        why,
+        "the workbook claims to hold 576460752303423487 texts and has no room for them"
+    );
+    let two = [plain_zip(&[("[Content_Types].xml", b"")]), workbook("")].concat();
+    let why = check_workbook(&mut Cursor::new(two)).unwrap_err();
+    assert!(why.contains("its directory is not where its end says"), "{why}");
 }
 
 #[test]
