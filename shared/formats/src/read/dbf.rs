@@ -10,6 +10,8 @@ const HEADER_BYTES: usize = 32;
 const FIELD_BYTES: usize = 32;
 const HEADER_END: u8 = 0x0d;
 const DELETED: u8 = b'*';
+/// What follows the last record; old programs fill the rest of their last block with it, or with zeros.
+const END: u8 = 0x1a;
 
 struct Field {
     name: String,
@@ -46,6 +48,12 @@ pub(super) fn read(reading: &Reading<'_>, bytes: &[u8]) -> Result<Received, Read
     let widths: usize = 1 + fields.iter().map(|field| field.width).sum::<usize>();
     if fields.is_empty() || widths != width {
         return Err(broken());
+    }
+    let rest = bytes.get(header + count * width..).unwrap_or_default();
+    if rest.first().is_some_and(|first| *first != END) || !rest.iter().all(|byte| matches!(*byte, END | 0)) {
+        return Err(ReadError::Malformed(
+            "has more records than its header tells".to_owned(),
+        ));
     }
     let names = unique_names(&reading.layout.columns);
     let day = &reading.layout.style.date;

@@ -10,6 +10,8 @@ use super::pattern::Pattern;
 use super::{Line, ReadError, Reading, Received};
 use crate::column::Column;
 use crate::layout::Layout;
+use crate::report::Report;
+use crate::write::fixed;
 
 /// The text, whatever it was encoded in. A letter that cannot be read is an error: a name that is half a name is none.
 pub(super) fn decoded<'b>(reading: &Reading<'_>, bytes: &'b [u8]) -> Result<Cow<'b, str>, ReadError> {
@@ -151,6 +153,8 @@ struct Header {
     places: Vec<Option<usize>>,
     /// How many columns there are, also such as the layout does not have.
     len: usize,
+    /// How many there are up to the last that has a name: some programs end the first line alone with a separator.
+    named: usize,
 }
 
 impl Header {
@@ -159,19 +163,21 @@ impl Header {
         Self {
             places: columns.iter().map(place).collect(),
             len: record.len(),
+            named: record.len() - record.iter().rev().take_while(|name| name.is_empty()).count(),
         }
     }
 }
 
 /// The cells of a line in the order of the layout. One with more of them than the header has names is not read: which of them is
-/// one too many nobody can say, and the others would be taken for what they are not.
+/// one too many nobody can say, and the others would be taken for what they are not. Nor one with fewer: the file may be cut
+/// off in the middle of an amount, which is one all the same.
 fn cells<'r>(record: &'r StringRecord, header: Option<&Header>, columns: usize) -> Result<Vec<&'r str>, String> {
     let Some(header) = header else {
         let is_whole = record.len() == columns;
         let why = || format!("has {} columns where the layout has {columns}", record.len());
         return is_whole.then(|| record.iter().collect()).ok_or_else(why);
     };
-    if record.iter().skip(header.len).any(|cell| !cell.is_empty()) {
+    if record.len() < header.named || record.iter().skip(header.len).any(|cell| !cell.is_empty()) {
         return Err(format!(
             "has {} columns where the header has {}",
             record.len(),
@@ -187,6 +193,9 @@ pub(super) fn fixed(reading: &Reading<'_>, bytes: &[u8]) -> Result<Received, Rea
     let text = decoded(reading, bytes)?;
     let body = body(reading, &text)?;
     let names = usize::from(layout.names);
+    if layout.names {
+        check_names(reading, &body)?;
+    }
     let width: usize = layout.columns.iter().filter_map(|column| column.width).sum();
     let lines = body
         .lines
@@ -206,6 +215,20 @@ pub(super) fn fixed(reading: &Reading<'_>, bytes: &[u8]) -> Result<Received, Rea
     });
     let lines = lines.collect();
     received(reading, "trailer", &body.told, lines)
+}
+
+/// Refuses a file that does not begin with the names of the layout's columns: its first line may be a payment.
+fn check_names(reading: &Reading<'_>, body: &Body<'_>) -> Result<(), ReadError> {
+    let written = fixed::names(reading.layout, &mut Report::default());
+    let written = written.map_err(|error| ReadError::Malformed(error.to_string()))?;
+    let names = decoded(reading, &written)?;
+    match body.lines.first() {
+        Some(line) if line.trim_end() == names.trim_end() => Ok(()),
+        _ => Err(ReadError::Malformed(format!(
+            "line {}: does not name the columns as the layout does",
+            body.first
+        ))),
+    }
 }
 
 /// The cells of a line of fixed width, without what fills them up.

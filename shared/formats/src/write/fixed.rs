@@ -31,13 +31,7 @@ impl<'l, W: Write> Fixed<'l, W> {
     ) -> Result<Self, FormatError> {
         lines::header(layout, head, &mut out, report)?;
         if layout.names {
-            let width = |column: &Column| column.width.unwrap_or_default();
-            let names = layout.columns.iter().map(|column| {
-                let name: String = column.name.chars().take(width(column)).collect();
-                format!("{name:<0$}", width(column))
-            });
-            let line: String = names.chain(["\n".to_owned()]).collect();
-            lines::write(layout, &line, "names", &mut out, report)?;
+            out.write_all(&names(layout, report)?)?;
         }
         Ok(Self {
             layout,
@@ -47,6 +41,19 @@ impl<'l, W: Write> Fixed<'l, W> {
             bytes: Vec::new(),
         })
     }
+}
+
+/// The line that names the columns, each as far as it is wide.
+pub(crate) fn names(layout: &Layout, report: &mut Report) -> Result<Vec<u8>, FormatError> {
+    let name = |column: &Column| {
+        let width = column.width.unwrap_or_default();
+        let name: String = column.name.chars().take(width).collect();
+        format!("{name:<width$}")
+    };
+    let line: String = layout.columns.iter().map(name).chain(["\n".to_owned()]).collect();
+    let mut bytes = Vec::new();
+    lines::write(layout, &line, "names", &mut bytes, report)?;
+    Ok(bytes)
 }
 
 /// A text that fits its column, cut if that is allowed; with its length in characters.

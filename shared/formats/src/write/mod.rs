@@ -2,7 +2,7 @@
 
 pub(crate) mod dbf;
 mod delimited;
-mod fixed;
+pub(crate) mod fixed;
 mod jsonl;
 mod lines;
 pub(crate) mod xlsx;

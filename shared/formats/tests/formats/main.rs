@@ -4,6 +4,7 @@
 mod hostile;
 mod names;
 mod readers;
+mod received;
 mod refused;
 mod samples;
 mod stand;
