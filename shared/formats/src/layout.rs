@@ -8,7 +8,6 @@ use domain::declaration::{
     Fact, FormatKind, LineEnd, Payee, RegisterEncoding, RegisterFormat, RegisterProfile, Requisites, TextEscape,
     TooLong, Zone,
 };
-use domain::moment;
 use domain::template::Template;
 
 use crate::FormatError;
@@ -86,21 +85,24 @@ impl Layout {
         } else {
             said.columns.iter().map(|column| Column::of(column, None)).collect()
         };
+        let [date, time, moment] =
+            [said.date_or_usual(), said.time_or_usual(), said.moment_or_usual()].map(str::to_owned);
+        let separator = said.separator_or_usual().as_bytes().first().copied();
         let or = |text: Option<String>, usual: &str| text.unwrap_or_else(|| usual.to_owned());
         Ok(Self {
             format: profile.format,
             columns,
             names: said.names.unwrap_or(kind == FormatKind::Delimited),
-            separator: or(said.separator, ";").as_bytes().first().copied().unwrap_or(b';'),
+            separator: separator.unwrap_or(b';'),
             quotes: said.quotes.unwrap_or(true),
             replacement: or(said.replacement, " "),
             line_end: said.line_end.unwrap_or_default(),
             style: Style {
                 formulas: said.formulas.unwrap_or(formulas_unless_said(kind)),
                 decimal: said.decimal.unwrap_or_default(),
-                date: or(said.date, "%Y-%m-%d"),
-                time: or(said.time, "%H:%M:%S"),
-                moment: or(said.moment, moment::PATTERN),
+                date,
+                time,
+                moment,
                 zone: profile.time_zone.clone(),
             },
             header: template("layout.header", profile.header_template())?,

@@ -12,7 +12,9 @@ pub struct Report {
     pub substituted: u64,
     /// Texts cut to the width of their column.
     pub cut: u64,
-    /// The first of both, in the order of the file.
+    /// Texts in which separators were replaced, since nothing is quoted.
+    pub replaced: u64,
+    /// The first of all, in the order of the file.
     pub first: Vec<Note>,
 }
 
@@ -32,18 +34,26 @@ pub enum Change {
     Substituted(char),
     /// The text was cut to so many characters.
     Cut(usize),
+    /// This separator was replaced.
+    Replaced(char),
 }
 
 impl Report {
     /// Whether the file shows everything as it came.
     pub fn is_clean(&self) -> bool {
-        self.substituted == 0 && self.cut == 0
+        self.total() == 0
+    }
+
+    /// How many changes there are, named or not.
+    pub fn total(&self) -> u64 {
+        self.substituted + self.cut + self.replaced
     }
 
     /// Takes in what another file of the same register shows.
     pub fn add(&mut self, other: Self) {
         self.substituted += other.substituted;
         self.cut += other.cut;
+        self.replaced += other.replaced;
         let room = NAMED_MAX.saturating_sub(self.first.len());
         self.first.extend(other.first.into_iter().take(room));
     }
@@ -52,6 +62,7 @@ impl Report {
         match change {
             Change::Substituted(_) => self.substituted += 1,
             Change::Cut(_) => self.cut += 1,
+            Change::Replaced(_) => self.replaced += 1,
         }
         if self.first.len() < NAMED_MAX {
             self.first.push(Note { place: place(), change });
@@ -71,6 +82,7 @@ impl std::fmt::Display for Note {
                 )
             }
             Change::Cut(width) => write!(f, "{}: cut to {width} characters", self.place),
+            Change::Replaced(separator) => write!(f, "{}: the separator {separator:?} was replaced", self.place),
         }
     }
 }

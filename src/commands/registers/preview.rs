@@ -74,7 +74,7 @@ fn tell(shown: &Preview) {
     for one in &shown.report.first {
         note(&one.to_string());
     }
-    let (all, named) = (shown.report.substituted + shown.report.cut, shown.report.first.len());
+    let (all, named) = (shown.report.total(), shown.report.first.len());
     if all > named as u64 {
         note(&format!("and {} more such places", all - named as u64));
     }

@@ -31,6 +31,7 @@ pub(crate) async fn tell_changes(tx: &Tx, about: &Summary, report: &Report) -> R
         ),
         format!("Characters with a substitute: {}", report.substituted),
         format!("Texts that were cut: {}", report.cut),
+        format!("Texts in which separators were replaced: {}", report.replaced),
     ];
     lines.extend(report.first.iter().map(ToString::to_string));
     let notice = NewNotice {

@@ -7,6 +7,7 @@ mod format;
 mod layout;
 mod presets;
 mod seal;
+mod separator;
 mod series;
 
 use jiff::Timestamp;

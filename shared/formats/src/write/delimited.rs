@@ -10,7 +10,7 @@ use super::{RowWriter, lines};
 use crate::column::Pen;
 use crate::head::Head;
 use crate::layout::Layout;
-use crate::report::Report;
+use crate::report::{Change, Report};
 use crate::row::{Row, Tally};
 use crate::{FormatError, Spot, clean};
 
@@ -73,6 +73,9 @@ impl Fields<'_> {
         let mut text = Cow::Borrowed(text);
         if !layout.quotes {
             let separator = char::from(layout.separator);
+            if text.contains(separator) {
+                report.note(Change::Replaced(separator), &place);
+            }
             text = clean::unquoted(text, separator, &layout.replacement, layout.style.formulas);
         }
         let mut field = text.as_bytes();

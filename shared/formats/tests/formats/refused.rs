@@ -69,6 +69,66 @@ fn what_is_too_long_is_cut_visibly_or_refused_and_an_account_never_cut() {
 }
 
 #[test]
+fn a_separator_that_is_replaced_in_what_a_payer_wrote_is_reported() {
+    let (bytes, told) = written(&layout("[register.layout]\nquotes = false"), &payments()).unwrap();
+    assert!(String::from_utf8(bytes).unwrap().contains("«Ёлка»  склад"));
+    assert_eq!((told.report.replaced, told.report.is_clean()), (1, false));
+    assert_eq!(
+        told.report.first[0].to_string(),
+        "payment 1000002, column payer: the separator ';' was replaced"
+    );
+    let (_, told) = written(&layout(""), &payments()).unwrap();
+    assert!(told.report.is_clean());
+}
+
+/// Whether this is refused for its separator.
+fn separator_is_refused(layout: &str) -> bool {
+    let mut payee = payee("");
+    let with: toml::Table = toml::from_str(&format!("[register]\nevery_payments = 1\n{layout}")).unwrap();
+    payee.register = Some(with["register"].clone().try_into().unwrap());
+    let found = payee.check().err().into_iter().flatten().collect::<Vec<_>>();
+    assert!(
+        found.iter().all(|one| one.field == "register.layout.separator"),
+        "{found:?}"
+    );
+    !found.is_empty()
+}
+
+#[test]
+fn a_separator_that_stands_in_our_own_amounts_and_times_needs_quotes() {
+    let day = "columns = [{ value = \"number\" }, { value = \"amount\" }, { value = \"paid_date\" }]";
+    let time = "columns = [{ value = \"number\" }, { value = \"amount\" }, { value = \"paid_time\" }]";
+    for clashing in [
+        "separator = \",\"\ndecimal = \",\"".to_owned(),
+        "separator = \":\"".to_owned(),
+        "separator = \" \"\nmoment = \"%d.%m.%Y %H.%M\"".to_owned(),
+        format!("separator = \"/\"\ndate = \"%d/%m/%Y\"\n{day}"),
+        format!("separator = \" \"\ndate = \"%e.%m.%Y\"\n{day}"),
+        format!("separator = \":\"\n{time}"),
+    ] {
+        let without = format!("[register.layout]\nquotes = false\n{clashing}");
+        assert!(separator_is_refused(&without), "{clashing}");
+        assert!(
+            !separator_is_refused(&format!("[register.layout]\n{clashing}")),
+            "{clashing}"
+        );
+    }
+    for fine in [
+        "separator = \",\"".to_owned(),
+        "separator = \";\"\ndecimal = \",\"".to_owned(),
+        // What stands in no column is written nowhere.
+        format!("separator = \":\"\n{day}"),
+        format!("separator = \"/\"\ndate = \"%d/%m/%Y\"\n{time}"),
+    ] {
+        let without = format!("[register.layout]\nquotes = false\n{fine}");
+        assert!(!separator_is_refused(&without), "{fine}");
+    }
+    assert!(separator_is_refused(
+        "format = \"sberbank\"\n[register.layout]\nseparator = \",\""
+    ));
+}
+
+#[test]
 fn a_workbook_says_how_much_it_holds() {
     let layout = layout("format = \"xlsx\"");
     assert_eq!(layout.rows_max(), Some(22_222));

@@ -2,7 +2,7 @@
 
 use super::format::TELLING;
 use super::layout::{ColumnProfile, Fact, LayoutProfile};
-use super::{FormatKind, RegisterEncoding, RegisterProfile, TextEscape, presets};
+use super::{FormatKind, RegisterEncoding, RegisterProfile, TextEscape, presets, separator};
 use crate::declaration::osmp::check_date_format;
 use crate::declaration::{FieldRule, Findings};
 use crate::template::{Escape, Template};
@@ -112,6 +112,9 @@ impl RegisterProfile {
         self.check_templates(fields, &mut inner);
         check_columns(kind, &layout, fields, &mut inner);
         check_text(kind, &layout, &mut inner);
+        if kind == FormatKind::Delimited {
+            separator::check(&layout, &mut inner);
+        }
         found.within("layout", inner);
         self.check_name(&mut found);
         for rule in fields.iter().filter(|rule| hides_usual(kind, &layout, &rule.name)) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::invalid::Invalid;
+use crate::moment;
 use crate::text::{deserialize_with, is_field_key};
 
 /// What a register looks like, key by key. What is not said is as the format or the preset has it.
@@ -321,6 +322,26 @@ impl<'de> Deserialize<'de> for Fact {
 }
 
 impl LayoutProfile {
+    /// Between the columns of delimited text, said or not.
+    pub fn separator_or_usual(&self) -> &str {
+        self.separator.as_deref().unwrap_or(";")
+    }
+
+    /// How a day is written, said or not.
+    pub fn date_or_usual(&self) -> &str {
+        self.date.as_deref().unwrap_or("%Y-%m-%d")
+    }
+
+    /// The same of a time of day.
+    pub fn time_or_usual(&self) -> &str {
+        self.time.as_deref().unwrap_or("%H:%M:%S")
+    }
+
+    /// The same of a moment.
+    pub fn moment_or_usual(&self) -> &str {
+        self.moment.as_deref().unwrap_or(moment::PATTERN)
+    }
+
     /// This, and where it says nothing, that.
     #[must_use]
     pub fn over(&self, base: &Self) -> Self {
