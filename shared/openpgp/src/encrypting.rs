@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use pgp::composed::MessageBuilder;
+use pgp::composed::{MessageBuilder, SignedPublicSubKey};
 use pgp::crypto::sym::SymmetricKeyAlgorithm;
 use rand_core::OsRng;
 
@@ -30,7 +30,8 @@ pub struct Encrypting<W> {
 }
 
 impl<W: Write + Send + 'static> Encrypting<W> {
-    /// Begins a message that each of these keys opens. Without a key nobody could open it, and it is refused.
+    /// Begins a message that each of these keys opens. Without a key nobody could open it, and it is refused; and so it is when
+    /// one of them has run out since it was read: whoever was to open it would be left out without a word.
     pub fn begin(keys: Vec<PublicKey>, out: W) -> io::Result<Self> {
         if keys.is_empty() {
             return Err(io::Error::new(
@@ -38,10 +39,11 @@ impl<W: Write + Send + 'static> Encrypting<W> {
                 "there is no key to encrypt to",
             ));
         }
+        let subkeys: Vec<SignedPublicSubKey> = keys.iter().map(subkey_of).collect::<io::Result<_>>()?;
         let (blocks_in, blocks) = sync_channel(UNDER_WAY);
         let thread = std::thread::Builder::new()
             .name("openpgp".into())
-            .spawn(move || encrypt(&keys, blocks, out))?;
+            .spawn(move || encrypt(&subkeys, blocks, out))?;
         Ok(Self {
             open: Vec::with_capacity(BLOCK_BYTES),
             blocks: blocks_in,
@@ -62,7 +64,19 @@ impl<W: Write + Send + 'static> Encrypting<W> {
     }
 }
 
-fn encrypt<W: Write>(keys: &[PublicKey], blocks: Receiver<Block>, mut out: W) -> Result<W, pgp::errors::Error> {
+fn subkey_of(key: &PublicKey) -> io::Result<SignedPublicSubKey> {
+    let subkey = key.encryption_subkey().cloned();
+    subkey.ok_or_else(|| {
+        let why = format!("{} has no subkey that may be encrypted to any more", key.fingerprint());
+        io::Error::new(io::ErrorKind::InvalidInput, why)
+    })
+}
+
+fn encrypt<W: Write>(
+    subkeys: &[SignedPublicSubKey],
+    blocks: Receiver<Block>,
+    mut out: W,
+) -> Result<W, pgp::errors::Error> {
     let source = Blocks {
         blocks,
         block: Vec::new(),
@@ -71,10 +85,8 @@ fn encrypt<W: Write>(keys: &[PublicKey], blocks: Receiver<Block>, mut out: W) ->
     };
     // The name within is empty, as privacy has it: it would tell the recipient nothing new.
     let mut message = MessageBuilder::from_reader("", source).seipd_v1(OsRng, SymmetricKeyAlgorithm::AES256);
-    for key in keys {
-        if let Some(subkey) = key.encryption_subkey() {
-            message.encrypt_to_key(OsRng, &subkey)?;
-        }
+    for subkey in subkeys {
+        message.encrypt_to_key(OsRng, subkey)?;
     }
     message.to_writer(OsRng, &mut out)?;
     Ok(out)
@@ -119,5 +131,29 @@ impl Read for Blocks {
         buffer[..taken].copy_from_slice(&self.block[self.read..self.read + taken]);
         self.read += taken;
         Ok(taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pgp::composed::{KeyType, SecretKeyParamsBuilder};
+
+    use super::*;
+
+    #[test]
+    fn a_key_that_has_run_out_since_it_was_read_is_not_left_out_but_named() {
+        let mut made = SecretKeyParamsBuilder::default();
+        made.key_type(KeyType::Ed25519Legacy)
+            .can_sign(true)
+            .primary_user_id("Nobody <nobody@example.org>".to_owned());
+        let made = made.build().unwrap().generate(OsRng).unwrap();
+        let key = PublicKey::unread(made.to_public_key());
+        let name = key.fingerprint();
+        let why = Encrypting::begin(vec![key], Vec::new()).map(drop).unwrap_err();
+        assert_eq!(why.kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(
+            why.to_string(),
+            format!("{name} has no subkey that may be encrypted to any more")
+        );
     }
 }

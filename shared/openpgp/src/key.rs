@@ -34,6 +34,12 @@ impl PublicKey {
         }
     }
 
+    /// A key as it is some time after it was read.
+    #[cfg(test)]
+    pub(crate) fn unread(key: SignedPublicKey) -> Self {
+        Self(key)
+    }
+
     /// What people compare keys by.
     pub fn fingerprint(&self) -> String {
         self.0.fingerprint().to_string()
