@@ -157,12 +157,13 @@ fn header_text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 /// The status that makes the gateway do the right thing: 503 is asked again soon; 4xx concerns the request and is shown
-/// to its operator, and nothing was entered.
+/// to its operator, and nothing was entered; after 500 it may have been.
 fn refuse(refusal: &Refusal) -> (&'static str, Response) {
     let (result, status) = match refusal {
         Refusal::Rejected(_) => ("rejected", StatusCode::UNAUTHORIZED),
         Refusal::TooLong => ("too_long", StatusCode::PAYLOAD_TOO_LARGE),
         Refusal::Unreadable(_) | Refusal::Failed(Failure::Request(_)) => ("unreadable", StatusCode::BAD_REQUEST),
+        Refusal::Failed(Failure::Doubt(_)) => ("in_doubt", StatusCode::INTERNAL_SERVER_ERROR),
         Refusal::Failed(Failure::Answer { .. }) => ("statement_failed", StatusCode::UNPROCESSABLE_ENTITY),
         Refusal::Failed(Failure::Statement { source, .. } | Failure::Database(source)) => match source {
             DatabaseError::Away(_) => ("database_away", StatusCode::SERVICE_UNAVAILABLE),

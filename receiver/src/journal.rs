@@ -1,6 +1,10 @@
 //! The receiver's own table in the payee's database, `unigate_payment`: every number that was ever asked to be entered,
 //! written in the same transaction as the payee's statements. It is what makes a payment be entered exactly once.
 //!
+//! A number is in doubt from its first line on, until the same transaction says what came of it. Nobody sees that, unless a
+//! procedure of the payee's ends the transaction on its way: then it stays, and nothing is done about the number any more
+//! until the payee's administrator has said how it stands.
+//!
 //! A refused number is kept and may be tried again, but only by a request signed later than the refusal was told: an
 //! older one that comes late must not credit what the gateway already gave up.
 
@@ -27,6 +31,8 @@ const REFERENCE_MAX: usize = 100;
 /// What the journal says of a number. The texts are those of the column `state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
+    /// `in_doubt`: nobody knows whether it was entered, or taken back.
+    InDoubt,
     /// `accepted`: entered.
     Accepted,
     /// `refused`: not entered.
@@ -65,6 +71,7 @@ pub(crate) struct Journal {
     find_payment: Statement,
     accept: Statement,
     refuse: Statement,
+    doubt: Statement,
     hear: Statement,
     cancel: Statement,
     list: Statement,
@@ -93,6 +100,7 @@ impl Journal {
             find_payment: compile("find_payment", sql::FIND_PAYMENT)?,
             accept: compile("accept", text.accept)?,
             refuse: compile("refuse", sql::REFUSE)?,
+            doubt: compile("doubt", sql::DOUBT)?,
             hear: compile("hear", sql::HEAR)?,
             cancel: compile("cancel", text.cancel)?,
             list: compile("list", text.list)?,
@@ -111,6 +119,7 @@ impl Journal {
         self.enter(tx, pay, now.as_second()).await?;
         self.refuse(tx, pay.number, now.as_second(), "check-config").await?;
         self.hear(tx, pay.number, now.as_second() + 1).await?;
+        self.doubt(tx, pay.number, None).await?;
         self.accept(tx, pay.number, now.as_second(), None).await?;
         self.cancel(tx, pay.number, "check-config").await?;
         self.find(tx, pay.number).await?;
@@ -122,7 +131,7 @@ impl Journal {
         self.list(tx, &list, None).await.map(drop)
     }
 
-    /// Writes a number down as entered, or says what is known of it. Whoever else has the same number waits here until
+    /// Writes a number down, in doubt until it is said what came of it, or says what is known of it. Whoever else has the same number waits here until
     /// this transaction ends.
     pub(crate) async fn enter(&self, tx: &mut Transaction, pay: &Pay, asked_at: i64) -> Result<Entered, DatabaseError> {
         let mut values = values::of_pay(pay, AmountAs::Minor);
@@ -173,6 +182,18 @@ impl Journal {
         values.integer("asked_at", asked_at);
         values.text("reason", reason);
         tx.run(&self.refuse, &values).await.map(drop)
+    }
+
+    /// Records that nobody knows what became of it, and why; without a reason, that this transaction is about to find out.
+    pub(crate) async fn doubt(
+        &self,
+        tx: &mut Transaction,
+        number: Number,
+        why: Option<&str>,
+    ) -> Result<(), DatabaseError> {
+        let mut values = of_number(number);
+        values.optional_text("reason", why.map(str::to_owned));
+        tx.run(&self.doubt, &values).await.map(drop)
     }
 
     /// Records that somebody was told of a refusal: requests signed before are too late from now on.
@@ -229,6 +250,7 @@ impl Entry {
             fields: serde_json::from_str(&text("fields")).map_err(damaged)?,
         };
         let state = match text("state").as_str() {
+            "in_doubt" => State::InDoubt,
             "accepted" => State::Accepted,
             "refused" => State::Refused,
             "cancelled" => State::Cancelled,

@@ -19,7 +19,9 @@ use sql::Statement;
 use sql::Zone;
 use sql::{Access, Database, DatabaseError, Limits};
 
+mod cancel;
 mod check;
+mod doubt;
 mod pay;
 pub(crate) mod run;
 pub(crate) mod told;
@@ -68,6 +70,9 @@ pub(crate) enum Failure {
     /// A statement answered what cannot be used; nothing was entered.
     #[error("{place}: {why}")]
     Answer { place: String, why: String },
+    /// Nobody knows what became of a number: a statement ended the transaction that it and the journal were in.
+    #[error("the number is in doubt until the payee's administrator settles it: {0}")]
+    Doubt(String),
     /// The journal or the transaction itself failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),

@@ -19,6 +19,9 @@ pub(super) const REFUSE: &str = "
     update unigate_payment set state = 'refused', refused_reason = :reason, asked_at = :asked_at
      where number = :number";
 
+pub(super) const DOUBT: &str =
+    "update unigate_payment set state = 'in_doubt', refused_reason = :reason where number = :number";
+
 pub(super) const HEAR: &str =
     "update unigate_payment set asked_at = :asked_at where number = :number and asked_at < :asked_at";
 
@@ -42,7 +45,7 @@ const SQLITE: Texts = Texts {
             currency           text not null,
             paid_at            text not null,
             fields             text not null,
-            state              text not null check (state in ('accepted', 'refused', 'cancelled')),
+            state              text not null check (state in ('in_doubt', 'accepted', 'refused', 'cancelled')),
             provider_reference text,
             refused_reason     text,
             cancel_reason      text,
@@ -52,7 +55,7 @@ const SQLITE: Texts = Texts {
         create index if not exists unigate_payment_entered_at on unigate_payment (entered_at);",
     insert: "
         insert into unigate_payment (number, payment_id, account, amount, currency, paid_at, fields, state, asked_at)
-        values (:number, :payment_id, :account, :amount, :currency, :paid_at, :fields, 'accepted', :asked_at)
+        values (:number, :payment_id, :account, :amount, :currency, :paid_at, :fields, 'in_doubt', :asked_at)
         on conflict do nothing",
     find: "
         select payment_id, account, amount, currency, paid_at, fields, state, provider_reference, refused_reason, asked_at
@@ -79,7 +82,7 @@ const POSTGRES: Texts = Texts {
             currency           text not null,
             paid_at            timestamptz not null,
             fields             jsonb not null,
-            state              text not null check (state in ('accepted', 'refused', 'cancelled')),
+            state              text not null check (state in ('in_doubt', 'accepted', 'refused', 'cancelled')),
             provider_reference text,
             refused_reason     text,
             cancel_reason      text,
@@ -89,7 +92,7 @@ const POSTGRES: Texts = Texts {
         create index if not exists unigate_payment_entered_at on unigate_payment (entered_at);",
     insert: "
         insert into unigate_payment (number, payment_id, account, amount, currency, paid_at, fields, state, asked_at)
-        values (:number, :payment_id, :account, :amount, :currency, :paid_at, :fields::jsonb, 'accepted', :asked_at)
+        values (:number, :payment_id, :account, :amount, :currency, :paid_at, :fields::jsonb, 'in_doubt', :asked_at)
         on conflict do nothing",
     find: r#"
         select payment_id, account, amount, currency, fields::text as fields, state, provider_reference, refused_reason,
@@ -122,7 +125,7 @@ const MYSQL: Texts = Texts {
             currency           char(3) not null,
             paid_at            datetime(6) not null comment 'UTC',
             fields             mediumtext not null,
-            state              varchar(10) not null check (state in ('accepted', 'refused', 'cancelled')),
+            state              varchar(10) not null check (state in ('in_doubt', 'accepted', 'refused', 'cancelled')),
             provider_reference text,
             refused_reason     text,
             cancel_reason      text,
@@ -135,7 +138,7 @@ const MYSQL: Texts = Texts {
     insert: "
         insert into unigate_payment
                (number, payment_id, account, amount, currency, paid_at, fields, state, asked_at, entered_at)
-        values (:number, :payment_id, :account, :amount, :currency, :paid_at, :fields, 'accepted', :asked_at,
+        values (:number, :payment_id, :account, :amount, :currency, :paid_at, :fields, 'in_doubt', :asked_at,
                 utc_timestamp(6))
         on duplicate key update repeats = repeats + 1",
     find: "

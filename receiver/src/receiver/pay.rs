@@ -1,15 +1,13 @@
-//! `/pay` and `/cancel`: what is entered and taken back, always together with the journal.
+//! `/pay`: what is entered, always together with the journal.
 
-use contract::unikassa::{Cancel, CancelAnswer, CancelResult, Pay, PayAnswer, PayResult, StatusResult, reason};
+use contract::unikassa::{Pay, PayAnswer, PayResult, StatusResult, reason};
 
+use super::doubt::ended;
 use super::run::{Verdict, run_all};
 use super::{Failure, Receiver};
 use crate::journal::{Entered, Entry, State};
 use crate::values;
-use sql::{Access, DatabaseError, Transaction};
-
-/// Why a payment is not taken back when the payee's statements find nothing to take back.
-const NOT_CANCELLABLE: &str = "not_cancellable";
+use sql::{Access, Transaction};
 
 impl Receiver {
     /// `/pay`: enters a payment exactly once. `asked_at` is when the request was signed.
@@ -24,9 +22,14 @@ impl Receiver {
             tx.rollback().await?;
             return Ok(known);
         }
-        let answer = self.perform(&mut tx, pay, asked_at).await?;
-        tx.commit().await?;
-        Ok(answer)
+        match self.perform(&mut tx, pay, asked_at).await {
+            Err(Failure::Doubt(why)) => Err(self.in_doubt(tx, pay, asked_at, why).await),
+            performed => {
+                let answer = performed?;
+                tx.commit().await?;
+                Ok(answer)
+            }
+        }
     }
 
     /// The answer to a number that is known; `None` when the statements are to be tried again.
@@ -41,6 +44,7 @@ impl Receiver {
             return Ok(Some(refused(pay, reason::NUMBER_CONFLICT)));
         }
         if entry.state == State::Refused && asked_at > entry.asked_at {
+            self.journal.doubt(tx, pay.number, None).await?;
             return Ok(None);
         }
         let told = self.told(tx, entry).await?;
@@ -90,53 +94,6 @@ impl Receiver {
             }
         }
     }
-
-    /// `/cancel`: takes a payment back, if the configuration says how.
-    pub(crate) async fn cancel(&self, cancel: &Cancel) -> Result<CancelAnswer, Failure> {
-        let mut tx = self.database.begin(Access::Write).await?;
-        let (result, reason) = match self.journal.find(&mut tx, cancel.number).await? {
-            None => (CancelResult::NotFound, None),
-            Some(entry) => self.take_back(&mut tx, &entry, &cancel.reason).await?,
-        };
-        if result == CancelResult::Cancelled {
-            tx.commit().await?;
-        } else {
-            tx.rollback().await?;
-        }
-        Ok(CancelAnswer {
-            number: cancel.number,
-            result,
-            reason,
-        })
-    }
-
-    async fn take_back(
-        &self,
-        tx: &mut Transaction,
-        entry: &Entry,
-        why: &str,
-    ) -> Result<(CancelResult, Option<String>), Failure> {
-        match (entry.state, &self.cancel) {
-            (State::Cancelled, _) => return Ok((CancelResult::AlreadyCancelled, None)),
-            // It was never entered: to be cancelled it only has to stay so.
-            (State::Refused, _) => {}
-            (State::Accepted, None) => {
-                return Ok((CancelResult::Refused, Some(reason::CANCEL_NOT_OFFERED.to_owned())));
-            }
-            (State::Accepted, Some(statements)) => {
-                let mut values = values::of_pay(&entry.pay, self.amount_as);
-                values.text("reason", why);
-                values.optional_text("provider_reference", entry.provider_reference.clone());
-                tx.mark().await?;
-                if let Verdict::Refused { reason } = run_all(tx, statements, &values, NOT_CANCELLABLE).await? {
-                    return Ok((CancelResult::Refused, Some(reason)));
-                }
-                tx.still_open().await.map_err(|error| ended("cancel.sql", error))?;
-            }
-        }
-        self.journal.cancel(tx, entry.pay.number, why).await?;
-        Ok((CancelResult::Cancelled, None))
-    }
 }
 
 fn answer(pay: &Pay, result: PayResult, reason: Option<String>) -> PayAnswer {
@@ -150,15 +107,4 @@ fn answer(pay: &Pay, result: PayResult, reason: Option<String>) -> PayAnswer {
 
 fn refused(pay: &Pay, reason: &str) -> PayAnswer {
     answer(pay, PayResult::Refused, Some(reason.to_owned()))
-}
-
-/// The mark set before the statements is gone.
-fn ended(place: &str, error: DatabaseError) -> Failure {
-    match error {
-        DatabaseError::Refused(_) => Failure::Answer {
-            place: place.to_owned(),
-            why: "a statement ended the transaction, and what was done before it cannot be undone".to_owned(),
-        },
-        other => other.into(),
-    }
 }

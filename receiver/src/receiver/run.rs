@@ -24,6 +24,9 @@ const MEANINGFUL: [&str; 11] = [
 /// The one of them that is a date and time.
 const CREDITED_AT: &str = "credited_at";
 
+/// Why a number is in doubt.
+pub(super) const ENDED: &str = "the statement ended the transaction, and what was done may be there to stay";
+
 /// What a list of statements came to.
 pub(crate) enum Verdict {
     /// `pending`: entered, and the payee's own system has still to post it.
@@ -45,7 +48,7 @@ pub(crate) async fn run_all(
 ) -> Result<Verdict, Failure> {
     let (mut reference, mut pending) = (None, false);
     for statement in statements {
-        let outcome = run(tx, statement, values).await?;
+        let outcome = run_whole(tx, statement, values).await?;
         let row = outcome.rows.first();
         if let Some(why) = row.and_then(|row| row.text("refused_reason")) {
             return Ok(Verdict::Refused { reason: cut(&why) });
@@ -70,6 +73,30 @@ pub(crate) async fn run_all(
         };
     }
     Ok(Verdict::Done { reference, pending })
+}
+
+/// Runs one statement of a transaction that is kept whole or not at all, and sees to it that it still is one: a procedure of
+/// MySQL may end it, and then refuse or fail as if nothing had been done.
+async fn run_whole(tx: &mut Transaction, statement: &Statement, values: &Values) -> Result<Outcome, Failure> {
+    if !statement.is_call() {
+        return run(tx, statement, values).await;
+    }
+    tx.mark_call().await?;
+    let done = run(tx, statement, values).await;
+    let said = match &done {
+        // The server has undone, or will, what was not committed. Of what was committed before, the journal knows: it was
+        // committed with it, and the number is in doubt there.
+        Err(Failure::Statement {
+            source: DatabaseError::Away(_) | DatabaseError::Contended(_),
+            ..
+        }) => return done,
+        Err(failure) => format!(" ({failure})"),
+        Ok(_) => String::new(),
+    };
+    if tx.call_has_ended_it().await? {
+        return Err(Failure::Doubt(format!("{}: {ENDED}{said}", statement.place)));
+    }
+    done
 }
 
 /// Runs one statement; an error names its place.

@@ -4,6 +4,7 @@ use contract::unikassa::{List, ListAnswer, ListItem, Status, StatusAnswer, Statu
 use domain::ids::Number;
 use domain::money::{Amount, Currency};
 
+use super::doubt::as_written_down;
 use super::run::{cut, run};
 use super::{Failure, Receiver};
 use crate::journal::{Entry, PAGE, State, of_period, short_reference};
@@ -32,10 +33,16 @@ impl Receiver {
     /// What became of a number that the journal knows. Of one that was entered the payee's tables may know more: not
     /// posted yet, refused after all, taken back by hand.
     pub(super) async fn told(&self, tx: &mut Transaction, entry: &Entry) -> Result<StatusAnswer, Failure> {
+        let result = match entry.state {
+            State::InDoubt => return Err(as_written_down(entry)),
+            State::Accepted => StatusResult::Accepted,
+            State::Cancelled => StatusResult::Cancelled,
+            State::Refused => StatusResult::Refused,
+        };
         let recorded = StatusAnswer {
             reason: entry.refused_reason.clone(),
             provider_reference: entry.provider_reference.clone(),
-            ..bare(entry.pay.number, result_of(entry.state))
+            ..bare(entry.pay.number, result)
         };
         if entry.state != State::Accepted {
             return Ok(recorded);
@@ -122,14 +129,6 @@ fn bare(number: Number, result: StatusResult) -> StatusAnswer {
         result,
         reason: None,
         provider_reference: None,
-    }
-}
-
-fn result_of(state: State) -> StatusResult {
-    match state {
-        State::Accepted => StatusResult::Accepted,
-        State::Cancelled => StatusResult::Cancelled,
-        State::Refused => StatusResult::Refused,
     }
 }
 

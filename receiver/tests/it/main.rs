@@ -5,6 +5,7 @@ mod away;
 mod bodies;
 mod contention;
 mod doctor;
+mod doubt;
 mod exercise;
 mod once;
 mod program;

@@ -230,6 +230,28 @@ impl Transaction {
         }
     }
 
+    /// Before a procedure is called: what [`Transaction::call_has_ended_it`] looks for. It leaves [`Transaction::mark`] where it
+    /// is.
+    pub async fn mark_call(&mut self) -> Result<(), DatabaseError> {
+        match self {
+            Self::Mysql(transaction) => transaction.script("savepoint unigate_call").await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the procedure called since [`Transaction::mark_call`] has ended the transaction: committed it, begun another, or
+    /// gone on after the server had undone all of it. Known of MySQL; for the others as with [`Transaction::still_open`].
+    pub async fn call_has_ended_it(&mut self) -> Result<bool, DatabaseError> {
+        match self {
+            Self::Mysql(transaction) => match transaction.script("release savepoint unigate_call").await {
+                Ok(()) => Ok(false),
+                Err(DatabaseError::Refused(_)) => Ok(true),
+                Err(other) => Err(other),
+            },
+            _ => Ok(false),
+        }
+    }
+
     /// Keeps what was done. An error that is [`DatabaseError::Away`] leaves open whether it was.
     pub async fn commit(self) -> Result<(), DatabaseError> {
         each!(Self, self, transaction => transaction.commit().await)

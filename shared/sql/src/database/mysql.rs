@@ -140,10 +140,14 @@ impl Mysql {
 fn session(limits: &Limits) -> String {
     let seconds = limits.timeout.as_secs().max(1);
     let access = if limits.read_only { ", read only" } else { "" };
+    // What a procedure does after its transaction was undone (a deadlock undoes all of it, and a handler may go on) belongs to
+    // another transaction then, which is not kept either, and not to none, each statement for good.
+    let alone = u8::from(limits.read_only);
     let lock = (seconds / 2).max(1);
     let silence = silence(limits).as_secs();
     format!(
         "set session sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,PIPES_AS_CONCAT', \
+         session autocommit = {alone}, \
          session innodb_lock_wait_timeout = {lock}, session lock_wait_timeout = {lock}, \
          session wait_timeout = {silence} /*M!100100 , session max_statement_time = {seconds} */; \
          set session transaction isolation level read committed{access}"
