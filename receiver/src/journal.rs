@@ -8,11 +8,12 @@
 //! A refused number is kept and may be tried again, but only by a request signed later than the refusal was told: an
 //! older one that comes late must not credit what the gateway already gave up.
 
-use contract::unikassa::{List, ListItem, Pay};
+use contract::unikassa::{List, Pay};
 use domain::Invalid;
 use domain::ids::{Number, PaymentId};
 use domain::money::{Amount, Currency};
 use domain::text::Account;
+use jiff::Timestamp;
 
 use crate::values;
 use crate::vocabulary::Vocabulary;
@@ -210,16 +211,16 @@ impl Journal {
         tx.run(&self.cancel, &values).await.map(drop)
     }
 
-    /// A page of what was entered in a period, and whether there is another.
+    /// A page of what was entered in a period and when, and whether there is another.
     pub(crate) async fn list(
         &self,
         tx: &mut Transaction,
         list: &List,
         after: Option<Number>,
-    ) -> Result<(Vec<ListItem>, bool), DatabaseError> {
+    ) -> Result<(Vec<(Entry, Timestamp)>, bool), DatabaseError> {
         let values = of_period(list, after);
         let rows = tx.run(&self.list, &values).await?.rows;
-        let items = rows.iter().take(PAGE).map(list_item).collect::<Result<Vec<_>, _>>()?;
+        let items = rows.iter().take(PAGE).map(entered).collect::<Result<Vec<_>, _>>()?;
         let more = rows.len() > PAGE;
         Ok((items, more))
     }
@@ -292,13 +293,9 @@ fn amount(row: &Row) -> Result<Amount, DatabaseError> {
     Amount::new(minor).map_err(damaged)
 }
 
-fn list_item(row: &Row) -> Result<ListItem, DatabaseError> {
+fn entered(row: &Row) -> Result<(Entry, Timestamp), DatabaseError> {
     let text = |name: &str| row.text(name).unwrap_or_default();
-    Ok(ListItem {
-        number: Number::parse(&text("number")).map_err(damaged)?,
-        amount: amount(row)?,
-        currency: Currency::parse(&text("currency")).map_err(damaged)?,
-        credited_at: text("credited_at").parse().map_err(damaged)?,
-        provider_reference: row.text("provider_reference"),
-    })
+    let number = Number::parse(&text("number")).map_err(damaged)?;
+    let at = text("credited_at").parse().map_err(damaged)?;
+    Ok((Entry::read(number, row)?, at))
 }

@@ -67,7 +67,9 @@ const SQLITE: Texts = Texts {
          where number = :number",
     cancel: "update unigate_payment set state = 'cancelled', cancel_reason = :reason where number = :number",
     list: "
-        select number, amount, currency, entered_at as credited_at, provider_reference from unigate_payment
+        select number, payment_id, account, amount, currency, paid_at, fields, state, provider_reference, refused_reason,
+               asked_at, entered_at as credited_at
+          from unigate_payment
          where state = 'accepted' and entered_at >= :from and entered_at < :to and number > :after
          order by number limit :limit",
 };
@@ -105,7 +107,8 @@ const POSTGRES: Texts = Texts {
          where number = :number",
     cancel: "update unigate_payment set state = 'cancelled', cancel_reason = :reason where number = :number",
     list: r#"
-        select number, amount, currency, provider_reference,
+        select number, payment_id, account, amount, currency, fields::text as fields, state, provider_reference, refused_reason,
+               to_char(paid_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as paid_at, asked_at,
                to_char(entered_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as credited_at
           from unigate_payment
          where state = 'accepted' and entered_at >= :from and entered_at < :to and number > :after
@@ -152,7 +155,8 @@ const MYSQL: Texts = Texts {
          where number = :number",
     cancel: "update unigate_payment set state = 'cancelled', cancel_reason = :reason where number = :number",
     list: "
-        select number, amount, currency, provider_reference,
+        select number, payment_id, account, amount, currency, fields, state, provider_reference, refused_reason, asked_at,
+               date_format(paid_at, '%Y-%m-%dT%H:%i:%s.%fZ') as paid_at,
                date_format(entered_at, '%Y-%m-%dT%H:%i:%s.%fZ') as credited_at
           from unigate_payment
          where state = 'accepted' and entered_at >= :from and entered_at < :to and number > :after

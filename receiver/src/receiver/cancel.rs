@@ -1,13 +1,13 @@
 //! `/cancel`: what is taken back, always together with the journal.
 
-use contract::unikassa::{Cancel, CancelAnswer, CancelResult, reason};
+use contract::unikassa::{Cancel, CancelAnswer, CancelResult, StatusResult, reason};
 
 use super::doubt::{as_written_down, ended};
 use super::run::{Verdict, run_all};
 use super::{Failure, Receiver};
 use crate::journal::{Entry, State};
 use crate::values;
-use sql::{Access, Transaction};
+use sql::{Access, DatabaseError, Transaction};
 
 /// Why a payment is not taken back when the payee's statements find nothing to take back.
 const NOT_CANCELLABLE: &str = "not_cancellable";
@@ -44,10 +44,10 @@ impl Receiver {
         entry: &Entry,
         why: &str,
     ) -> Result<(CancelResult, Option<String>), Failure> {
-        match (entry.state, &self.cancel) {
-            (State::Cancelled, _) => return Ok((CancelResult::AlreadyCancelled, None)),
-            // It was never entered: to be cancelled it only has to stay so.
-            (State::Refused, _) => {}
+        match (self.known(tx, entry).await?, &self.cancel) {
+            (StatusResult::Cancelled, _) => return Ok((CancelResult::AlreadyCancelled, None)),
+            // It was never entered, or given back by the payee: to be cancelled it only has to stay so.
+            (StatusResult::Refused, _) => {}
             (_, None) => {
                 return Ok((CancelResult::Refused, Some(reason::CANCEL_NOT_OFFERED.to_owned())));
             }
@@ -65,5 +65,20 @@ impl Receiver {
         }
         self.journal.cancel(tx, entry.pay.number, why).await?;
         Ok((CancelResult::Cancelled, None))
+    }
+
+    /// What became of it, as `/status` tells. The journal's row has to stay locked meanwhile.
+    async fn known(&self, tx: &mut Transaction, entry: &Entry) -> Result<StatusResult, Failure> {
+        tx.mark().await?;
+        let told = self.told(tx, entry).await?;
+        match tx.still_open().await {
+            Ok(()) => Ok(told.result),
+            // Nothing was done yet.
+            Err(DatabaseError::Refused(_)) => Err(Failure::Answer {
+                place: "status.sql".to_owned(),
+                why: "a statement ended the transaction".to_owned(),
+            }),
+            Err(other) => Err(other.into()),
+        }
     }
 }

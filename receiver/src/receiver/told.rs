@@ -67,14 +67,53 @@ impl Receiver {
     pub(crate) async fn list(&self, list: &List) -> Result<ListAnswer, Failure> {
         let after = list.after.as_deref().map(Number::parse).transpose();
         let after = after.map_err(|_| Failure::Request("after: is not from an answer to /list".to_owned()))?;
-        let mut tx = self.database.begin(Access::Read).await?;
-        let (items, more) = match &self.list {
-            None => self.journal.list(&mut tx, list, after).await?,
-            Some(statement) => self.list_by(&mut tx, statement, list, after).await?,
+        // The statements of `[status]` are run as they are for `/status`.
+        let asks = self.list.is_none() && self.status.is_some();
+        let access = if asks { Access::Write } else { Access::Read };
+        let mut tx = self.database.begin(access).await?;
+        let (items, next) = match &self.list {
+            None => self.list_by_journal(&mut tx, list, after).await?,
+            Some(statement) => {
+                let (items, more) = self.list_by(&mut tx, statement, list, after).await?;
+                let last = items.last().map(|item| item.number);
+                (items, last.filter(|_| more))
+            }
         };
         tx.rollback().await?;
-        let next = items.last().filter(|_| more).map(|last| last.number.to_string());
+        let next = next.map(|last| last.to_string());
         Ok(ListAnswer { items, next })
+    }
+
+    /// A page of what the journal says was entered, without what the payee's tables say is not posted yet, was refused or taken
+    /// back since; and the last number that was read, if there is more. A page in the middle is never empty: it would be taken
+    /// for the end.
+    async fn list_by_journal(
+        &self,
+        tx: &mut Transaction,
+        list: &List,
+        mut after: Option<Number>,
+    ) -> Result<(Vec<ListItem>, Option<Number>), Failure> {
+        loop {
+            let (entered, more) = self.journal.list(tx, list, after).await?;
+            let last = entered.last().map(|(entry, _)| entry.pay.number);
+            let mut items = Vec::with_capacity(entered.len());
+            for (entry, credited_at) in entered {
+                let told = self.told(tx, &entry).await?;
+                if told.result == StatusResult::Accepted {
+                    items.push(ListItem {
+                        number: entry.pay.number,
+                        amount: entry.pay.amount,
+                        currency: entry.pay.currency,
+                        credited_at,
+                        provider_reference: told.provider_reference,
+                    });
+                }
+            }
+            after = last.filter(|_| more);
+            if !items.is_empty() || after.is_none() {
+                return Ok((items, after));
+            }
+        }
     }
 
     /// A page by the payee's own statement, held to what paging needs: a row out of order would be skipped or come twice,

@@ -68,6 +68,62 @@ async fn pending(stand: Stand) {
 }
 
 #[tokio::test]
+async fn what_the_payee_has_refused_since_is_on_no_list_and_not_taken_back_again() {
+    let take_back = "update subscribers set balance = balance - :amount where account = :account";
+    let text = format!("{INBOX}[cancel]\nsql = \"{take_back}\"\n");
+    for backend in Backend::ALL {
+        on(backend, Some(&text), since_refused).await;
+    }
+}
+
+async fn since_refused(stand: Stand) {
+    for number in 1..=110 {
+        assert_eq!(stand.pay(&payment(number, "1001")).await.0, "pending");
+    }
+    stand.execute("update inbox set payer = 'bad'").await;
+    for (number, mark) in [(104, "new"), (105, "done"), (106, "gone"), (108, "done")] {
+        stand
+            .execute(&format!("update inbox set payer = '{mark}' where number = {number}"))
+            .await;
+    }
+    // A page holds a hundred: the first one would be empty, which whoever asks takes for the end.
+    let listed = page(&stand.router, "2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z", None).await;
+    let numbers: Vec<i64> = listed.items.iter().map(|item| item.number.get()).collect();
+    assert_eq!((numbers, listed.next), (vec![105, 108], None));
+    assert_eq!(listed.items[0].provider_reference.as_deref(), Some("P-7"));
+    let cancelled = async |number: i64| short(&stand.send(&crate::stand::cancel(number, "x")).await.1).0;
+    assert_eq!(cancelled(106).await, "already_cancelled");
+    assert_eq!(cancelled(107).await, "cancelled");
+    assert_eq!(stand.balance("1001").await, 500, "neither was to be taken back");
+    assert_eq!(short(&stand.send(&status(107)).await.1).0, "cancelled");
+    assert_eq!(cancelled(108).await, "cancelled");
+    assert_eq!(cancelled(104).await, "cancelled");
+    assert_eq!(stand.balance("1001").await, 500 - 2 * 15_000);
+}
+
+#[tokio::test]
+async fn a_page_goes_on_after_the_last_number_that_was_read() {
+    on(Backend::Sqlite, Some(INBOX), |stand| async move {
+        for number in 1..=102 {
+            stand.pay(&payment(number, "1001")).await;
+        }
+        stand.execute("update inbox set payer = 'bad'").await;
+        stand
+            .execute("update inbox set payer = 'done' where number in (3, 101)")
+            .await;
+        let (from, to) = ("2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z");
+        let first = page(&stand.router, from, to, None).await;
+        assert_eq!((first.items.len(), first.next.as_deref()), (1, Some("100")));
+        let second = page(&stand.router, from, to, first.next).await;
+        assert_eq!(
+            (second.items[0].number.get(), second.items.len(), second.next),
+            (101, 1, None)
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_list_is_what_the_payees_own_tables_say() {
     for (backend, column) in [
         (Backend::Sqlite, "text"),
