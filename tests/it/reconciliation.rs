@@ -212,6 +212,13 @@ async fn a_file_is_read_as_it_is_written() {
     failed(&reconcile(&world, &[&headless]).await, 1, "does not name amount");
 }
 
+#[tokio::test]
+async fn a_payee_that_is_declared_to_have_no_list_is_not_asked_for_one() {
+    let (world, payee) = provider("offers_list = false").await;
+    failed(&reconcile(&world, &[]).await, 1, "unikassa.offers_list = false");
+    assert!(payee.requests_of(Verb::List).is_empty());
+}
+
 /// The period of a list, in its own words.
 async fn reconcile_file(world: &World, from: &str, to: &str, file: &str, more: &[&str]) -> Done {
     let begin = [

@@ -14,6 +14,10 @@ use crate::profiles::Target;
 pub async fn list(store: &Store, caller: &Caller, payee: &Payee, page: &List) -> Result<ListAnswer, ListError> {
     let target = Target::of(payee).map_err(ListError::NotOffered)?;
     let request = target.dialect.list(page).map_err(ListError::NotOffered)?;
+    if payee.unikassa.as_ref().is_some_and(|profile| !profile.offers_list()) {
+        let why = "the payee is declared to have no list (unikassa.offers_list = false): bring its list as a file";
+        return Err(ListError::NotOffered(why.to_owned()));
+    }
     let unavailable = |why: String| Err(ListError::Unavailable(why));
     let call = caller.call(&target, request, None);
     match question::ask(store, &caller.lines, payee, call, heard::of_question).await? {

@@ -21,6 +21,8 @@ const OWN_HEADERS: [&str; 6] = [
     "upgrade",
 ];
 
+const NO_SUCCESS: &str = "says of nothing that it is a success";
+
 /// Requests by what they ask; what is not described is not offered.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -228,11 +230,28 @@ impl AnswerRules {
             found.refuse_if(selector.is_none(), name, "is missing: a list needs it");
         }
         found.refuse_if(self.format == AnswerFormat::Text, "format", "a list is json or xml");
-        let judged = self.result.is_some() || !self.codes.is_empty() || !self.http.is_empty();
         found.refuse_if(
-            judged,
+            !self.http.is_empty(),
+            "http",
+            "a list has no http: it is read when it comes with 200",
+        );
+        if self.result.is_some() || !self.codes.is_empty() {
+            self.check_codes(self.result.is_some(), found);
+            found.refuse_if(!self.codes.has(Meaning::Success), "codes", NO_SUCCESS);
+        }
+    }
+
+    /// A code is of use only where it is known what it means, and the other way round.
+    fn check_codes(&self, stands_somewhere: bool, found: &mut Findings) {
+        found.refuse_if(
+            !stands_somewhere && !self.codes.is_empty(),
             "result",
-            "a list has no result, codes or http: it is read or it is not",
+            "is missing: where does the code stand?",
+        );
+        found.refuse_if(
+            stands_somewhere && self.codes.is_empty(),
+            "codes",
+            "is missing: what does the result mean?",
         );
     }
 
@@ -246,20 +265,11 @@ impl AnswerRules {
         let due = self.amount_due.is_some() && verb != Verb::Check;
         found.refuse_if(due, "amount_due", "is read in a check only");
         let has = |meaning| self.codes.has(meaning) || self.http.values().any(|known| *known == meaning);
-        found.refuse_if(
-            self.result.is_none() && self.plain_text.is_none() && !self.codes.is_empty(),
-            "result",
-            "is missing: where does the code stand?",
-        );
-        found.refuse_if(
-            (self.result.is_some() || self.plain_text.is_some()) && self.codes.is_empty(),
-            "codes",
-            "is missing: what does the result mean?",
-        );
+        self.check_codes(self.result.is_some() || self.plain_text.is_some(), found);
         found.refuse_if(
             !has(Meaning::Success) && !has(Meaning::AlreadyDone),
             "codes",
-            "says of nothing that it is a success",
+            NO_SUCCESS,
         );
     }
 }

@@ -150,9 +150,11 @@ impl UnikassaProfile {
         !self.credits_on_check && self.offers_check.unwrap_or(asked)
     }
 
-    /// Whether the payee can say what it credited in a period. Not unless declared: `/list` is optional in the protocol.
+    /// Whether the payee can be asked what it credited in a period. In our own dialect unless declared otherwise: a payee without
+    /// it says so, and nothing follows from that.
     pub fn offers_list(&self) -> bool {
-        self.offers_list.unwrap_or(self.template.get(Verb::List).is_some())
+        self.offers_list
+            .unwrap_or(self.dialect == Dialect::Unikassa || self.template.get(Verb::List).is_some())
     }
 
     /// What it says about calls.
@@ -256,6 +258,8 @@ impl UnikassaProfile {
                 "offers_cancel",
                 "needs template.cancel: how is the payee asked?",
             );
+            let list = self.offers_list == Some(true) && !described(Verb::List);
+            found.refuse_if(list, "offers_list", "needs template.list: how is the payee asked?");
         }
         found.within("template", self.template.check(&self.url, &self.time_zone, payee));
     }

@@ -34,7 +34,8 @@ offers_list = true
     let back: Payee = read(&mut serde_json::Deserializer::from_str(&stored)).unwrap();
     assert_eq!(back, declared);
     let plain = with("").unwrap().unikassa.unwrap();
-    assert_eq!((plain.offers_check(), plain.offers_list()), (true, false));
+    assert_eq!((plain.offers_check(), plain.offers_list()), (true, true));
+    assert!(!with("offers_list = false").unwrap().unikassa.unwrap().offers_list());
     assert_eq!(plain.online().quiet_until(jiff::Timestamp::UNIX_EPOCH), None);
 }
 

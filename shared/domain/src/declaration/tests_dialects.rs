@@ -218,4 +218,23 @@ fn what_a_description_says_wrongly_is_refused() {
         "{PAY}\n[unikassa.template.list]\nanswer = {{ format = \"json\", items = \"/a\", number = \"/n\", amount = \"/s\" }}"
     );
     refused(&list, "unikassa.template.list.answer.credited_at", "is missing");
+    let judged = |more: &str| {
+        list.replace(
+            "amount = \"/s\"",
+            &format!("amount = \"/s\", credited_at = \"/c\", {more}"),
+        )
+    };
+    assert!(payee(&judged("result = \"/r\", codes = { OK = \"success\", NO = \"retry\" }")).is_ok());
+    for (more, place, why) in [
+        ("result = \"/r\"", "codes", "is missing: what does"),
+        ("codes = { OK = \"success\" }", "result", "is missing: where does"),
+        (
+            "result = \"/r\", codes = { NO = \"retry\" }",
+            "codes",
+            "that it is a success",
+        ),
+        ("http = { 204 = \"success\" }", "http", "a list has no http"),
+    ] {
+        refused(&judged(more), &format!("unikassa.template.list.answer.{place}"), why);
+    }
 }

@@ -86,16 +86,25 @@ impl Document {
         Ok(found.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()))
     }
 
-    /// What a selector finds, each a document of its own, in which paths begin anew.
+    /// What a selector finds, each a document of its own, in which paths begin anew. An answer without the place where the items
+    /// would stand is an error, and no empty list: it may be about something else, such as why there is none.
     pub fn items(&self, selector: &Selector) -> Result<Vec<Self>, String> {
+        let missing = || format!("has no list at {}", selector.written);
         match (self, &selector.way) {
             (Self::Json(value), Way::Pointer) => match value.pointer(&selector.written) {
                 Some(Value::Array(items)) => Ok(items.iter().cloned().map(Self::Json).collect()),
-                Some(Value::Null) => Ok(Vec::new()),
-                _ => Err(format!("has no list at {}", selector.written)),
+                _ => Err(missing()),
             },
             (Self::Xml(document), Way::Path(steps)) => {
-                let items = document.nodes(steps).into_iter().map(|node| {
+                let found = document.nodes(steps);
+                let around = match steps.split_last() {
+                    Some((_, around)) if !around.is_empty() => document.nodes(around),
+                    _ => found.clone(),
+                };
+                if around.is_empty() {
+                    return Err(missing());
+                }
+                let items = found.into_iter().map(|node| {
                     Self::Xml(XmlDocument {
                         // Paths begin with what is around: an item is the only child of a root of its own.
                         root: Node {
@@ -108,7 +117,7 @@ impl Document {
                 });
                 Ok(items.collect())
             }
-            _ => Ok(Vec::new()),
+            _ => Err(missing()),
         }
     }
 }

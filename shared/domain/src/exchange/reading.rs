@@ -143,10 +143,16 @@ pub struct Page {
     pub next: Option<String>,
 }
 
-/// Reads a page of what a payee credited. An item that cannot be read makes the page unreadable: a payment left out would
-/// be taken for one that the payee does not have.
+/// Reads a page of what a payee credited. An item that cannot be read makes the page unreadable, as does a code that is no
+/// success: a payment left out would be taken for one that the payee does not have.
 pub fn read_list(rules: &AnswerRules, currency: Currency, zone: &Zone, body: &[u8]) -> Result<Page, String> {
     let document = Document::read(rules.format, rules.parsing, body)?;
+    if let Some(result) = &rules.result {
+        let code = pick(rules.format, &document, Some(result))?.ok_or_else(|| format!("has no {result}"))?;
+        if rules.codes.meaning(&code, rules.parsing) != Some(Meaning::Success) {
+            return Err(format!("has the code {}, which is no success", clean(&code)));
+        }
+    }
     let selector = rules
         .items
         .as_deref()

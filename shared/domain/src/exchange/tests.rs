@@ -284,6 +284,54 @@ fn a_list_is_read_whole_or_not() {
 }
 
 #[test]
+fn a_list_that_is_not_there_is_no_empty_list() {
+    const REST: &str = "number = '/id'\namount = '/sum'\ncredited_at = '/at'";
+    let rules = |text: &str| -> AnswerRules { toml::from_str(&format!("{text}\n{REST}")).unwrap() };
+    let zone = Zone::parse("UTC").unwrap();
+    let read =
+        |rules: &AnswerRules, body: &str| read_list(rules, rub(), &zone, body.as_bytes()).map(|page| page.items.len());
+    let json = rules("format = 'json'\nitems = '/payments'");
+    assert_eq!(read(&json, r#"{"payments": []}"#), Ok(0));
+    for body in [r#"{"payments": null}"#, r#"{"error": "later"}"#, "[]", "null"] {
+        assert!(read(&json, body).unwrap_err().starts_with("has no list at "), "{body}");
+    }
+    let (flat, deep) = (
+        rules("format = 'xml'\nitems = '/list/payment'"),
+        rules("format = 'xml'\nitems = '/answer/list/payment'"),
+    );
+    assert_eq!(
+        (read(&flat, "<list/>"), read(&deep, "<answer><list/></answer>")),
+        (Ok(0), Ok(0))
+    );
+    for (rules, body) in [
+        (&flat, "<html><body>maintenance</body></html>"),
+        (&deep, "<answer><error>later</error></answer>"),
+        (&deep, "<list/>"),
+        (&rules("format = 'xml'\nitems = '/payment'"), "<error/>"),
+    ] {
+        assert!(read(rules, body).unwrap_err().starts_with("has no list at "), "{body}");
+    }
+}
+
+#[test]
+fn a_list_with_a_code_is_read_when_the_code_is_a_success() {
+    let rules: AnswerRules = toml::from_str(
+        "format = 'xml'\nresult = '/list/@code'\ncodes = { 0 = 'success', 1 = 'retry' }\nitems = '/list/payment'\n\
+         number = '/@id'\namount = '/sum'\ncredited_at = '/at'",
+    )
+    .unwrap();
+    let read = |body: &str| read_list(&rules, rub(), &Zone::parse("UTC").unwrap(), body.as_bytes());
+    assert!(read("<list code='0'/>").unwrap().items.is_empty());
+    for (body, why) in [
+        ("<list code='1'/>", "has the code 1"),
+        ("<list code='7'/>", "has the code 7"),
+        ("<list/>", "has no /list/@code"),
+    ] {
+        assert!(read(body).unwrap_err().starts_with(why), "{body}");
+    }
+}
+
+#[test]
 fn an_echoed_sum_is_compared_as_a_sum() {
     for same in ["150", "150.00", "150,0", "150.0000", " 150.00 "] {
         assert!(same_amount(same, 15_000, rub()), "{same}");
