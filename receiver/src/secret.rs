@@ -1,12 +1,16 @@
-//! Where a secret of the configuration lies: in an environment variable, in a file, or in the configuration itself. It is
-//! read once, at start, and never printed.
+//! Where a secret of the configuration lies: in an environment variable, in a file, among the credentials that systemd hands to
+//! a service, or in the configuration itself. It is read once, at start, and never printed.
 
 use std::fmt;
+use std::path::Path;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Deserializer};
 
-/// `env:NAME`, `file:PATH`, or the value itself.
+/// Where systemd has put the credentials of a service; by hand it is set to where their files lie.
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
+
+/// `env:NAME`, `file:PATH`, `credential:NAME`, or the value itself.
 #[derive(Clone)]
 pub struct SecretRef(SecretString);
 
@@ -16,6 +20,11 @@ pub enum SecretRefError {
     /// The environment variable is not set, or not text.
     #[error("environment variable {0} is not set, or not text")]
     Environment(String),
+    /// There are no credentials.
+    #[error(
+        "credential {0} cannot be looked for: CREDENTIALS_DIRECTORY is not set (by hand, name the directory of its file)"
+    )]
+    Credential(String),
     /// The file could not be read.
     #[error("file {path} cannot be read")]
     File {
@@ -37,16 +46,23 @@ impl SecretRef {
         let text = self.0.expose_secret();
         if let Some(name) = text.strip_prefix("env:") {
             variable(name).ok_or_else(|| SecretRefError::Environment(name.to_owned()))
+        } else if let Some(name) = text.strip_prefix("credential:") {
+            let directory = variable(CREDENTIALS).ok_or_else(|| SecretRefError::Credential(name.to_owned()))?;
+            read(&Path::new(directory.expose_secret()).join(name))
         } else if let Some(path) = text.strip_prefix("file:") {
-            let read = std::fs::read_to_string(path).map_err(|source| SecretRefError::File {
-                path: path.to_owned(),
-                source,
-            })?;
-            Ok(SecretString::from(read.trim_end()))
+            read(Path::new(path))
         } else {
             Ok(self.0.clone())
         }
     }
+}
+
+fn read(path: &Path) -> Result<SecretString, SecretRefError> {
+    let read = std::fs::read_to_string(path).map_err(|source| SecretRefError::File {
+        path: path.display().to_string(),
+        source,
+    })?;
+    Ok(SecretString::from(read.trim_end()))
 }
 
 #[expect(

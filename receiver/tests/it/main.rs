@@ -4,6 +4,7 @@
 mod away;
 mod bodies;
 mod contention;
+mod deployed;
 mod doctor;
 mod doubt;
 mod exercise;
