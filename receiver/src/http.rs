@@ -67,10 +67,12 @@ impl Receiver {
             Ok(Answered { result, body }) => (result, json(StatusCode::OK, body)),
             Err(refusal) => refuse(&refusal),
         };
-        let id = header_text(headers, webhook::ID_HEADER).unwrap_or_default();
-        let trace = header_text(headers, "traceparent").unwrap_or_default();
-        // The id comes from outside and may not even be signed: it is quoted and cut.
-        let id: String = id.chars().take(80).collect();
+        // Both come from outside, and what is not signed may be anything: they are quoted and cut.
+        let cut = |name: &str| -> String {
+            let text = header_text(headers, name).unwrap_or_default();
+            text.chars().take(80).collect()
+        };
+        let (id, trace) = (cut(webhook::ID_HEADER), cut("traceparent"));
         tracing::info!(
             act,
             result,

@@ -21,6 +21,7 @@ mod http;
 mod journal;
 mod receiver;
 mod secret;
+mod serving;
 mod telemetry;
 mod values;
 mod vocabulary;
@@ -43,29 +44,23 @@ pub enum Error {
     /// The database refused its tables.
     #[error(transparent)]
     Database(#[from] DatabaseError),
-    /// The listening socket failed.
-    #[error("the listening socket failed")]
-    Listen(#[from] std::io::Error),
 }
 
 /// Serves until `shutdown` is cancelled, then finishes what is in hand. The database may come and go meanwhile.
 pub async fn serve(config: Config, listener: TcpListener, shutdown: CancellationToken) -> Result<(), Error> {
     let receiver = Arc::new(Receiver::open(&config)?);
-    let serving = axum::serve(listener, receiver.router()).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let serving = serving::serve(listener, receiver.router(), &shutdown);
     let patience = async {
         shutdown.cancelled().await;
         tokio::time::sleep(config.timeout() + GRACE).await;
     };
-    let ended = tokio::select! {
-        ended = serving => ended,
-        () = patience => {
-            tracing::warn!("connections that did not end were dropped");
-            Ok(())
-        }
-        () = receiver.telemetry.upkeep() => Ok(()),
-    };
+    tokio::select! {
+        () = serving => {}
+        () = patience => tracing::warn!("connections that did not end were dropped"),
+        () = receiver.telemetry.upkeep() => {}
+    }
     receiver.close().await;
-    Ok(ended?)
+    Ok(())
 }
 
 /// Makes the journal table `unigate_payment`, if it is not there; before it, runs `schema` as it stands (for the demo and
