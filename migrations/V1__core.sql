@@ -123,7 +123,7 @@ create index parked_waiting on parked (routing_key, parked_at) where state in ('
 -- Swept every few seconds, however many wait for an operator.
 create index parked_retry on parked (parked_at) where state = 'retry';
 
--- Reservations whose sale an operator settled by hand before there was one: neither held nor sold any more. (Payments
+-- Reservations whose sale an operator settled by hand before it counted: neither held nor sold any more. (Payments
 -- have `settled` among the dispositions of payment_identity.)
 create table settled_reservation (
     reservation_id uuid primary key,

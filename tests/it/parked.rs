@@ -7,7 +7,7 @@ use testkit::wait_for;
 use unigate::workers::Worker;
 
 use crate::cli::{Files, done, failed, unigate};
-use crate::fixtures::{MTS, UTILITY, new_id, new_ids, reservation, sale, utility_payment};
+use crate::fixtures::{MTS, UTILITY, about, new_id, new_ids, reservation, sale, utility_payment};
 use crate::world::{PATIENCE, World, with};
 
 #[tokio::test]
@@ -105,6 +105,124 @@ async fn a_sale_that_was_settled_before_its_sender_was_declared_is_not_made_afte
     let id = parked_one(&world).await;
     let late = unigate(&world, &[&["parked", "discard", &id][..], &discard].concat()).await;
     failed(&late, 1, "was accepted");
+}
+
+/// A world with as many cards held, under these ids.
+async fn held(cards: usize) -> (World, Vec<String>) {
+    let world = World::start(&[Worker::Cards]).await;
+    world.product(MTS).await;
+    world.cards("mts-100", 1, cards).await;
+    let ids = new_ids(cards);
+    for id in &ids {
+        assert_eq!(world.ask("card.reserve", &reservation(id)).await["outcome"], "reserved");
+    }
+    (world, ids)
+}
+
+/// The sale as a program with a bug sends it.
+fn misspelt(id: &str) -> Value {
+    with(sale(id), "amount", json!("10000"))
+}
+
+const PAID_BACK: [&str; 2] = ["--reason", "paid back in cash"];
+
+#[tokio::test]
+async fn a_sale_that_was_settled_while_its_card_was_held_is_not_made_afterwards() {
+    let (world, ids) = held(2).await;
+    for id in &ids {
+        let wrong = misspelt(id);
+        assert_eq!(world.tell("card.sell", &wrong).await["reason"], "invalid_request");
+        let parked = parked_one(&world).await;
+        done(&world, &[&["parked", "discard", &parked][..], &PAID_BACK].concat()).await;
+        for (key, body) in [
+            ("card.sell", wrong),
+            ("card.sell", sale(id)),
+            ("card.reserve", reservation(id)),
+        ] {
+            let refused = world.publish(&Message::new(key, body.to_string())).await;
+            assert_eq!(refused["reason"], "settled_by_operator", "{key} {refused}");
+        }
+        let printed = world.ask("card.reprint", &about("reservation_id", id)).await;
+        assert_eq!(printed["reason"], "not_sold");
+    }
+    assert!(
+        parked::list(world.store(), &Filter::default())
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    // The cards go back as any other: the one is released, the other's time runs out.
+    assert_eq!(
+        world.tell("card.release", &about("reservation_id", &ids[0])).await["outcome"],
+        "released"
+    );
+    world
+        .sql("UPDATE reservation SET held_until = created_at, grace_until = created_at WHERE state = 'held'")
+        .await;
+    wait_for("both cards to be in stock again", PATIENCE, async || {
+        let back = "SELECT count(*) FROM card WHERE state = 'available' AND pool = 'returned'";
+        (world.value(back).await == "2").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_sale_that_came_in_corrected_is_not_settled_by_hand_besides() {
+    let (world, ids) = held(2).await;
+    let discard =
+        async |parked: &str| unigate(&world, &[&["parked", "discard", parked][..], &PAID_BACK].concat()).await;
+    for wrong in [misspelt(&ids[0]), with(sale(&ids[1]), "serial", json!("not its own"))] {
+        let id = wrong["reservation_id"].as_str().unwrap();
+        assert_eq!(world.tell("card.sell", &wrong).await["outcome"], "refused");
+        let parked = parked_one(&world).await;
+        assert_eq!(world.tell("card.sell", &sale(id)).await["outcome"], "sold");
+        failed(&discard(&parked).await, 1, "was accepted");
+        // It is put back as what came, and is that.
+        let files = Files::new();
+        let right = files.write("right.json", &sale(id).to_string());
+        done(&world, &["parked", "put-back", &parked, "--body", &right]).await;
+    }
+    // Another sale beside one that stands is settled alone: the id goes on being that of the first.
+    let other = with(sale(&ids[0]), "receipt_number", json!("another"));
+    assert_eq!(world.tell("card.sell", &other).await["reason"], "sale_differs");
+    let parked = parked_one(&world).await;
+    assert_eq!(discard(&parked).await.code, Some(0));
+    assert_eq!(world.tell("card.sell", &other).await["reason"], "settled_by_operator");
+    assert_eq!(world.tell("card.sell", &sale(&ids[0])).await["outcome"], "already_sold");
+}
+
+#[tokio::test]
+async fn a_sale_in_flight_is_waited_for_before_its_reservation_is_settled() {
+    let (world, ids) = held(1).await;
+    world.tell("card.sell", &misspelt(&ids[0])).await;
+    let parked = parked_one(&world).await;
+    // A batch at work, which has looked for settled reservations and found none.
+    let batch = world.store().begin().await.unwrap();
+    let generation = store::declarations::generation(world.store()).await.unwrap();
+    store::declarations::expect_generation(&batch, generation)
+        .await
+        .unwrap();
+    assert!(parked::settled_reservations(&batch, &[]).await.unwrap().is_empty());
+    let command = [&["parked", "discard", &parked][..], &PAID_BACK].concat();
+    let discarding = unigate(&world, &command);
+    let selling = async {
+        wait_for("the discard to wait", PATIENCE, async || {
+            let waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+                         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+            (world.value(waits).await == "1").then_some(())
+        })
+        .await;
+        world
+            .sql(
+                "UPDATE reservation SET state = 'sold', ended_by = 'sale', ended_at = clock_timestamp(), amount = 10000,
+                        sale_fingerprint = '\\x00', paid_at = clock_timestamp(), late = false, surplus = 0",
+            )
+            .await;
+        batch.commit().await.unwrap();
+    };
+    let (discarded, ()) = futures::future::join(discarding, selling).await;
+    failed(&discarded, 1, "was accepted");
+    assert_eq!(world.value("SELECT count(*) FROM settled_reservation").await, "0");
 }
 
 #[tokio::test]

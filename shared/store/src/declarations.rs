@@ -233,13 +233,12 @@ pub(crate) async fn raise_generation(tx: &Tx) -> Result<(), StoreError> {
     tx.execute(sql, &[]).await.map(drop)
 }
 
-/// Has workers read everything anew, and waits until the batches at work are over, two seconds at most. From then on new ones wait
-/// for the end of this transaction: an operator whose line breaks just then is given up as soon.
+/// Waits until the batches at work are over, two seconds at most, before the statement that comes next, in the same flight. From then
+/// on new ones wait for the end of this transaction: an operator whose line breaks just then is given up as soon.
 pub(crate) async fn outlast_batches(tx: &Tx) -> Result<(), StoreError> {
-    raise_generation(tx).await?;
-    tx.execute("SET LOCAL idle_in_transaction_session_timeout = '2s'", &[])
+    tx.execute_later("SELECT set_config('idle_in_transaction_session_timeout', '2s', true)", &[])
         .await?;
-    tx.query("SELECT batches_wait()", &[]).await.map(drop)
+    tx.execute_later("SELECT batches_wait()", &[]).await
 }
 
 /// When a payee, product or terminal was last changed, for the lists: (kind-specific id, version, time).

@@ -72,6 +72,7 @@ async fn check_change(tx: &Tx, payee: &Payee, old: &Value) -> Result<(), StoreEr
         return Ok(());
     }
     // A batch that takes its first payment at this moment is waited for.
+    super::raise_generation(tx).await?;
     super::outlast_batches(tx).await?;
     let taken = tx
         .query_one(
