@@ -82,7 +82,9 @@ grant select on settled_reservation to unigate_intake, unigate_cards;
 grant update (state, reason, detail, resolved_at, resolved_by, resolution) on parked to unigate_intake, unigate_cards;
 
 -- ---------------------------------------------------------------------------------------------------------- intake
-grant select, insert on payment_identity to unigate_intake;
+grant select, insert on payment_identity, revoked_besides to unigate_intake;
+-- An id that only another terminal has revoked in advance is taken over by its payment.
+grant update (number, fingerprint, disposition, terminal_id, accepted_at) on payment_identity to unigate_intake;
 grant select on dealt_number to unigate_intake;
 grant usage on sequence payment_number to unigate_intake, unigate_unikassa;
 grant select, insert on payment to unigate_intake;
@@ -224,6 +226,8 @@ grant insert on settled_reservation, settled_content to unigate_operator;
 grant update (state, corrected_body, vouched, resolved_at, resolved_by, resolution) on parked to unigate_operator;
 grant insert on payment_identity to unigate_operator;
 -- Payments of registers received: accepted as intake accepts them.
+grant select on revoked_besides to unigate_operator;
+grant update (number, fingerprint, disposition, terminal_id, accepted_at) on payment_identity to unigate_operator;
 grant insert on payment to unigate_operator;
 grant update (last_position, clock) on ledger to unigate_operator;
 -- Registers: a look before, closing now, copies, building and mailing again, saving a file.

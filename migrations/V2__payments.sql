@@ -23,6 +23,15 @@ create table payment_identity (
     check ((disposition = 'accepted') = (fingerprint is not null and number is not null))
 );
 
+-- Revocations in advance under an id that another terminal had revoked in advance. Whose payment comes is not known then, and each
+-- revocation is about its own terminal's.
+create table revoked_besides (
+    payment_id  uuid not null,
+    terminal_id text not null,
+    revoked_at  timestamptz not null default clock_timestamp(),
+    primary key (payment_id, terminal_id)
+);
+
 -- One sequence of registers of a payee. Positions up to last_hi are in closed registers.
 create table series (
     series_id     bigint generated always as identity primary key,

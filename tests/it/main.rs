@@ -46,6 +46,7 @@ mod faults_stopped;
 mod fixtures;
 mod frontends;
 mod intake;
+mod intake_terminals;
 mod invariants;
 mod lanes;
 mod listener;

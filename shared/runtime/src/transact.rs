@@ -188,7 +188,7 @@ impl<W: BatchWorker> Transactor<W> {
     }
 }
 
-/// A reservation whose sale was settled by hand before there was one is neither made nor sold any more.
+/// A reservation whose sale was settled by hand is neither made nor sold any more.
 async fn refuse_settled(tx: &Tx, messages: &[Incoming], outcomes: &mut [Option<Outcome>]) -> Result<(), StoreError> {
     let concerned = |message: &Incoming| {
         let named = matches!(message.key, Some(RoutingKey::CardReserve | RoutingKey::CardSell));

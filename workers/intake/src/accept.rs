@@ -130,8 +130,10 @@ async fn refuse(work: &mut Work<'_>, tx: &Tx, refused: Vec<(&Arrived<'_>, Refusa
     let ids: Vec<_> = refused.iter().map(|(one, _)| one.message.payment_id).collect();
     let known: HashMap<_, _> = known_identities(tx, &ids).await?;
     for (one, refusal) in refused {
-        work.outcomes[one.place] = match known.get(&one.message.payment_id) {
-            Some(identity) => outcome(one.message, identity.judge(one.item.fingerprint.as_bytes())),
+        let identity = known.get(&one.message.payment_id);
+        let judged = identity.and_then(|known| known.judge(&one.message.terminal, one.item.fingerprint.as_bytes()));
+        work.outcomes[one.place] = match judged {
+            Some(acceptance) => outcome(one.message, acceptance),
             None => refusal.into(),
         };
     }

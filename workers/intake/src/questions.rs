@@ -33,15 +33,12 @@ impl BatchWorker for Questions {
                 _ => None,
             })
             .collect();
-        let known: HashMap<PaymentId, Status> = if asked.is_empty() {
-            HashMap::new()
-        } else {
-            payments::status(tx, &asked)
-                .await?
-                .into_iter()
-                .map(|status| (status.payment_id, status))
-                .collect()
-        };
+        let mut known: HashMap<PaymentId, Vec<Status>> = HashMap::new();
+        if !asked.is_empty() {
+            for status in payments::status(tx, &asked).await? {
+                known.entry(status.payment_id).or_default().push(status);
+            }
+        }
         let mut handled = Handled::default();
         for (place, item) in batch.iter().enumerate() {
             let outcome = match &item.message {
@@ -91,17 +88,21 @@ fn asks_payee(payee: &Payee) -> bool {
     payee.online().is_some_and(|online| online.offers_check)
 }
 
-fn tell_status(known: &HashMap<PaymentId, Status>, message: &PaymentStatus) -> Result<Outcome, StoreError> {
-    let Some(status) = known.get(&message.payment_id) else {
-        return Ok(Refusal::new(Reason::UnknownPayment, "payment_id: no such payment").into());
+fn tell_status(known: &HashMap<PaymentId, Vec<Status>>, message: &PaymentStatus) -> Result<Outcome, StoreError> {
+    let known = known.get(&message.payment_id).map(Vec::as_slice).unwrap_or_default();
+    let own = known.iter().find(|status| status.terminal == message.terminal.as_str());
+    let Some(status) = own else {
+        // That others have revoked it in advance makes it no payment, and none of theirs.
+        let refusal = if known.iter().any(|status| status.number.is_some()) {
+            Refusal::new(
+                Reason::NotYourTerminal,
+                "payment_id: another terminal took this payment",
+            )
+        } else {
+            Refusal::new(Reason::UnknownPayment, "payment_id: no such payment")
+        };
+        return Ok(refusal.into());
     };
-    if status.terminal != message.terminal.as_str() {
-        return Ok(Refusal::new(
-            Reason::NotYourTerminal,
-            "payment_id: another terminal took this payment",
-        )
-        .into());
-    }
     Ok(Outcome::answered(&PaymentStatusAnswer::Ok(PaymentStatusNow {
         payment_id: status.payment_id,
         number: status.number,

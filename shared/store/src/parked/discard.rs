@@ -57,9 +57,12 @@ const SETTLE_CONTENT: &str = "INSERT INTO settled_content (subject, content_hash
      WHERE parked_id = $1 AND routing_key IN ('payment.accepted', 'card.sell') AND coalesce(payment_id, reservation_id) IS NOT NULL
      ON CONFLICT DO NOTHING";
 
+/// Another terminal may have revoked it in advance, which would not keep the payment out.
 const SETTLE_PAYMENT: &str = "INSERT INTO payment_identity (payment_id, disposition)
      SELECT payment_id, 'settled' FROM parked
-     WHERE parked_id = $1 AND payment_id IS NOT NULL AND routing_key <> 'payment.revoke' ON CONFLICT DO NOTHING";
+     WHERE parked_id = $1 AND payment_id IS NOT NULL AND routing_key <> 'payment.revoke'
+     ON CONFLICT (payment_id) DO UPDATE SET disposition = 'settled', terminal_id = NULL
+         WHERE payment_identity.disposition = 'revoked' AND (SELECT reason FROM parked WHERE parked_id = $1) <> 'revoked'";
 
 /// Beside a sale that stands, another one of its reservation is settled alone: the id is that of the sale.
 const SETTLE_SALE: &str = "INSERT INTO settled_reservation (reservation_id)

@@ -69,21 +69,21 @@ pub enum Acceptance {
 /// Stores payments, with numbers from these. The first of several with one id stands. Outcomes are in the order given.
 ///
 /// Ids are looked for only where the transaction expects repetitions; one that was known after all has it fail as
-/// [`StoreError::Repeated`], at the commit at the latest. So a batch of new payments takes a single flight.
+/// [`StoreError::Repeated`], at the commit at the latest. So a batch of new payments takes a single flight. One that only other
+/// terminals have revoked in advance is as good as new, and taken over.
 pub async fn accept(tx: &Tx, numbers: &Numbers, payments: &[NewPayment<'_>]) -> Result<Vec<Acceptance>, StoreError> {
-    let mut seen = HashSet::with_capacity(payments.len());
-    let mut firsts: Vec<&NewPayment<'_>> = payments.iter().filter(|new| seen.insert(new.payment_id)).collect();
-    firsts.sort_unstable_by_key(|new| new.payment_id);
     let known = if tx.expects_repeats() {
-        let ids: Vec<PaymentId> = firsts.iter().map(|new| new.payment_id).collect();
-        known_identities(tx, &ids).await?
+        Known::of(tx, payments).await?
     } else {
-        HashMap::new()
+        Known::default()
     };
-    firsts.retain(|new| !known.contains_key(&new.payment_id));
+    let mut seen = HashSet::with_capacity(payments.len());
+    let is_first = |new: &&NewPayment<'_>| known.judge(new).is_none() && seen.insert(new.payment_id);
+    let mut firsts: Vec<&NewPayment<'_>> = payments.iter().filter(is_first).collect();
+    firsts.sort_unstable_by_key(|new| new.payment_id);
     let numbers = numbers.deal(tx, &firsts).await?;
     if !firsts.is_empty() {
-        insert_identities(tx, &firsts, &numbers).await?;
+        write_identities(tx, &firsts, &numbers, &known).await?;
         insert_history(tx, &firsts, &numbers).await?;
     }
 
@@ -93,11 +93,12 @@ pub async fn accept(tx: &Tx, numbers: &Numbers, payments: &[NewPayment<'_>]) -> 
         .map(|(new, number)| (new.payment_id, (*number, &new.fingerprint)))
         .collect();
     let mut told = HashSet::with_capacity(fresh.len());
-    let outcome = |new: &NewPayment<'_>| match fresh.get(&new.payment_id) {
-        Some((number, _)) if told.insert(new.payment_id) => Acceptance::Accepted(*number),
-        Some((number, fingerprint)) if **fingerprint == new.fingerprint => Acceptance::Already(*number),
-        Some(_) => Acceptance::Reused,
-        None => known[&new.payment_id].judge(&new.fingerprint),
+    let outcome = |new: &NewPayment<'_>| {
+        known.judge(new).unwrap_or_else(|| match fresh.get(&new.payment_id) {
+            Some((number, _)) if told.insert(new.payment_id) => Acceptance::Accepted(*number),
+            Some((number, fingerprint)) if **fingerprint == new.fingerprint => Acceptance::Already(*number),
+            _ => Acceptance::Reused,
+        })
     };
     Ok(payments.iter().map(outcome).collect())
 }
@@ -108,21 +109,81 @@ pub struct Identity {
     number: Option<Number>,
     fingerprint: Option<Vec<u8>>,
     disposition: String,
+    terminal: Option<String>,
 }
 
 impl Identity {
-    /// What a message with this content under the id gets.
-    pub fn judge(&self, fingerprint: &[u8; 32]) -> Acceptance {
-        match (self.disposition.as_str(), self.number) {
+    /// What a payment of this terminal with this content under the id gets. None: nobody but another terminal has revoked it in
+    /// advance, who has no say in it.
+    pub fn judge(&self, terminal: &TerminalId, fingerprint: &[u8; 32]) -> Option<Acceptance> {
+        Some(match (self.disposition.as_str(), self.number) {
+            ("revoked", _) if self.is_anothers(terminal) => return None,
             ("revoked", _) => Acceptance::Revoked,
             ("accepted", Some(number)) if self.fingerprint.as_deref() == Some(&fingerprint[..]) => {
                 Acceptance::Already(number)
             }
             ("accepted", _) => Acceptance::Reused,
             _ => Acceptance::Settled,
-        }
+        })
+    }
+
+    fn is_anothers(&self, terminal: &TerminalId) -> bool {
+        self.terminal.as_deref().is_some_and(|known| known != terminal.as_str())
     }
 }
+
+/// What is known of the ids of payments. Those that only other terminals have revoked in advance are locked: the payment takes
+/// them over.
+#[derive(Default)]
+struct Known {
+    identities: HashMap<PaymentId, Identity>,
+    /// Terminals that have revoked an id in advance after another one had.
+    besides: HashSet<(PaymentId, String)>,
+}
+
+impl Known {
+    async fn of(tx: &Tx, payments: &[NewPayment<'_>]) -> Result<Self, StoreError> {
+        let ids: Vec<PaymentId> = payments.iter().map(|new| new.payment_id).collect();
+        let identities = known_identities(tx, &ids).await?;
+        let mut known = Self {
+            identities,
+            besides: HashSet::new(),
+        };
+        let free = |new: &&NewPayment<'_>| known.identities.contains_key(&new.payment_id) && known.judge(new).is_none();
+        let free: Vec<Uuid> = payments
+            .iter()
+            .filter(free)
+            .map(|new| new.payment_id.as_uuid())
+            .collect();
+        if free.is_empty() {
+            return Ok(known);
+        }
+        // Looked at again behind the lock.
+        let locked = format!("{IDENTITIES} ORDER BY payment_id FOR UPDATE");
+        known
+            .identities
+            .extend(identities_of(&tx.query(&locked, &[&free]).await?)?);
+        let sql = "SELECT payment_id, terminal_id FROM revoked_besides WHERE payment_id = ANY($1)";
+        let besides = tx.query(sql, &[&free]).await?;
+        let besides = besides.iter().map(|row| (PaymentId::from_uuid(row.get(0)), row.get(1)));
+        known.besides = besides.collect();
+        Ok(known)
+    }
+
+    /// None: it is as good as new.
+    fn judge(&self, new: &NewPayment<'_>) -> Option<Acceptance> {
+        let identity = self.identities.get(&new.payment_id)?;
+        let judged = identity.judge(new.terminal, &new.fingerprint);
+        let revoked = || {
+            let by = (new.payment_id, new.terminal.to_string());
+            self.besides.contains(&by).then_some(Acceptance::Revoked)
+        };
+        judged.or_else(revoked)
+    }
+}
+
+const IDENTITIES: &str = "SELECT payment_id, number, fingerprint, disposition, terminal_id FROM payment_identity
+     WHERE payment_id = ANY($1)";
 
 /// Those of the ids that have been seen.
 pub async fn known_identities(tx: &Tx, ids: &[PaymentId]) -> Result<HashMap<PaymentId, Identity>, StoreError> {
@@ -130,12 +191,10 @@ pub async fn known_identities(tx: &Tx, ids: &[PaymentId]) -> Result<HashMap<Paym
         return Ok(HashMap::new());
     }
     let ids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
-    let rows = tx
-        .query(
-            "SELECT payment_id, number, fingerprint, disposition FROM payment_identity WHERE payment_id = ANY($1)",
-            &[&ids],
-        )
-        .await?;
+    identities_of(&tx.query(IDENTITIES, &[&ids]).await?)
+}
+
+fn identities_of(rows: &[tokio_postgres::Row]) -> Result<HashMap<PaymentId, Identity>, StoreError> {
     rows.iter()
         .map(|row| {
             let number = row.get::<_, Option<i64>>(1).map(Number::new).transpose()?;
@@ -143,25 +202,46 @@ pub async fn known_identities(tx: &Tx, ids: &[PaymentId]) -> Result<HashMap<Paym
                 number,
                 fingerprint: row.get(2),
                 disposition: row.get(3),
+                terminal: row.get(4),
             };
             Ok((PaymentId::from_uuid(row.get(0)), identity))
         })
         .collect()
 }
 
-async fn insert_identities(tx: &Tx, sorted: &[&NewPayment<'_>], numbers: &[Number]) -> Result<(), StoreError> {
-    let ids: Vec<Uuid> = sorted.iter().map(|new| new.payment_id.as_uuid()).collect();
-    let numbers: Vec<i64> = numbers.iter().map(|number| number.get()).collect();
-    let fingerprints: Vec<&[u8]> = sorted.iter().map(|new| &new.fingerprint[..]).collect();
-    let terminals: Vec<&str> = sorted.iter().map(|new| new.terminal.as_str()).collect();
-    tx.execute_later(
-        "INSERT INTO payment_identity (payment_id, number, fingerprint, disposition, terminal_id)
-         SELECT id, number, fingerprint, 'accepted', terminal
-         FROM UNNEST($1::uuid[], $2::int8[], $3::bytea[], $4::text[]) AS new (id, number, fingerprint, terminal)
-         ORDER BY id",
-        &[&ids, &numbers, &fingerprints, &terminals],
-    )
-    .await
+const NEW_IDENTITIES: &str = "INSERT INTO payment_identity (payment_id, number, fingerprint, disposition, terminal_id)
+     SELECT id, number, fingerprint, 'accepted', terminal
+     FROM UNNEST($1::uuid[], $2::int8[], $3::bytea[], $4::text[]) AS new (id, number, fingerprint, terminal)
+     ORDER BY id";
+/// The rows are locked.
+const TAKEN_OVER: &str = "UPDATE payment_identity i SET number = new.number, fingerprint = new.fingerprint,
+            disposition = 'accepted', terminal_id = new.terminal, accepted_at = clock_timestamp()
+     FROM UNNEST($1::uuid[], $2::int8[], $3::bytea[], $4::text[]) AS new (id, number, fingerprint, terminal)
+     WHERE i.payment_id = new.id";
+
+/// New identities are inserted in the order of their ids, those that are taken over are there.
+async fn write_identities(
+    tx: &Tx,
+    sorted: &[&NewPayment<'_>],
+    numbers: &[Number],
+    known: &Known,
+) -> Result<(), StoreError> {
+    for (sql, taken) in [(TAKEN_OVER, true), (NEW_IDENTITIES, false)] {
+        let rows = || {
+            let all = sorted.iter().zip(numbers);
+            all.filter(move |(new, _)| known.identities.contains_key(&new.payment_id) == taken)
+        };
+        let ids: Vec<Uuid> = rows().map(|(new, _)| new.payment_id.as_uuid()).collect();
+        if ids.is_empty() {
+            continue;
+        }
+        let numbers: Vec<i64> = rows().map(|(_, number)| number.get()).collect();
+        let fingerprints: Vec<&[u8]> = rows().map(|(new, _)| &new.fingerprint[..]).collect();
+        let terminals: Vec<&str> = rows().map(|(new, _)| new.terminal.as_str()).collect();
+        tx.execute_later(sql, &[&ids, &numbers, &fingerprints, &terminals])
+            .await?;
+    }
+    Ok(())
 }
 
 async fn insert_history(tx: &Tx, fresh: &[&NewPayment<'_>], numbers: &[Number]) -> Result<(), StoreError> {

@@ -142,7 +142,8 @@ pub struct Status {
     pub updated_at: Timestamp,
 }
 
-/// The status of those of the payments that are known.
+/// The status of those of the payments that are known. One that was revoked before it came has a status for each terminal that
+/// revoked it.
 pub async fn status(tx: &Tx, ids: &[PaymentId]) -> Result<Vec<Status>, StoreError> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.as_uuid()).collect();
     let rows = tx
@@ -151,7 +152,10 @@ pub async fn status(tx: &Tx, ids: &[PaymentId]) -> Result<Vec<Status>, StoreErro
              FROM payment_view WHERE payment_id = ANY($1)
              UNION ALL
              SELECT payment_id, coalesce(terminal_id, ''), NULL, 'revoked', 0, NULL, accepted_at
-             FROM payment_identity WHERE payment_id = ANY($1) AND disposition = 'revoked'",
+             FROM payment_identity WHERE payment_id = ANY($1) AND disposition = 'revoked'
+             UNION ALL
+             SELECT payment_id, terminal_id, NULL, 'revoked', 0, NULL, revoked_at
+             FROM revoked_besides WHERE payment_id = ANY($1)",
             &[&ids],
         )
         .await?;

@@ -25,7 +25,7 @@ pub enum Revoked {
     Delivered,
     /// In a closed register, or the payee can neither take it back nor say what became of it.
     Closed,
-    /// Another terminal's payment.
+    /// Another terminal's payment. A revocation in advance makes it nobody's.
     NotYours,
     /// An operator has settled this id by hand.
     Settled,
@@ -109,12 +109,42 @@ async fn remember(tx: &Tx, payment_id: PaymentId, terminal: &TerminalId) -> Resu
     let own = row
         .get::<_, Option<&str>>(1)
         .is_none_or(|known| known == terminal.as_str());
-    Ok(match row.get::<_, &str>(0) {
-        "settled" => Some(Revoked::Settled),
-        "revoked" if own => Some(Revoked::Already),
-        "revoked" => Some(Revoked::NotYours),
-        _ => None,
-    })
+    match row.get::<_, &str>(0) {
+        "settled" => Ok(Some(Revoked::Settled)),
+        "revoked" if own => Ok(Some(Revoked::Already)),
+        "revoked" => remember_besides(tx, payment_id, terminal).await,
+        _ => Ok(None),
+    }
+}
+
+/// Remembers a revocation under an id that another terminal has revoked in advance: whose payment it will be is not known, and
+/// neither has a say in the other's. The identity is locked: its payment may be taking it over.
+async fn remember_besides(
+    tx: &Tx,
+    payment_id: PaymentId,
+    terminal: &TerminalId,
+) -> Result<Option<Revoked>, StoreError> {
+    let row = tx
+        .query_one(
+            "SELECT disposition FROM payment_identity WHERE payment_id = $1 FOR UPDATE",
+            &[&payment_id.as_uuid()],
+        )
+        .await?;
+    match row.get::<_, &str>(0) {
+        "settled" => return Ok(Some(Revoked::Settled)),
+        "revoked" => {}
+        _ => return Ok(None),
+    }
+    let inserted = tx
+        .execute(
+            "INSERT INTO revoked_besides (payment_id, terminal_id) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            &[&payment_id.as_uuid(), &terminal.as_str()],
+        )
+        .await?;
+    Ok(Some(match inserted {
+        1 => Revoked::InAdvance,
+        _ => Revoked::Already,
+    }))
 }
 
 async fn end(tx: &Tx, row: PaymentRow) -> Result<Revoked, StoreError> {
