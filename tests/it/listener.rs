@@ -14,6 +14,8 @@ use crate::world::PATIENCE;
 pub(crate) struct Told {
     pub(crate) kind: String,
     pub(crate) item: Value,
+    /// Of the event that told of it.
+    pub(crate) traceparent: Option<String>,
 }
 
 /// Hears every event once, whichever relay repeats it.
@@ -40,6 +42,13 @@ impl Listener {
         })
         .await
         .item
+    }
+
+    /// The trace of the event that told of this; waits for it.
+    pub(crate) async fn trace(&mut self, kind: &str, member: &str, text: &str) -> Option<String> {
+        let what = format!("{kind} with {member} {text}");
+        let found = |items: &[Told]| items.iter().find(|told| told.is(kind, member, text)).cloned();
+        self.until(&what, found).await.traceparent
     }
 
     /// Waits until so many items of a kind were told, and returns them.
@@ -104,6 +113,7 @@ impl Listener {
         self.items.extend(items.iter().map(|item| Told {
             kind: kind.clone(),
             item: item.clone(),
+            traceparent: event.traceparent.clone(),
         }));
     }
 }

@@ -69,6 +69,7 @@ mod rights_cards;
 mod rights_online;
 mod slots;
 mod templates;
+mod traces;
 mod transactions;
 mod unikassa;
 mod unikassa_down;

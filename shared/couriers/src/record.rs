@@ -78,10 +78,9 @@ async fn write(tx: &Tx, ended: &[(&Locked, &Ended<'_>)]) -> Result<(), StoreErro
     for one in &decided {
         if let Some((change, event)) = one.change.as_ref().and_then(|change| Some((change, change.event?))) {
             let error = change.error.clone();
-            events.push(
-                wire_event(event),
-                &payment_item(&one.locked.payment, change.state, error)?,
-            );
+            let payment = &one.locked.payment;
+            let item = payment_item(payment, change.state, error)?;
+            events.push_traced(wire_event(event), &item, payment.traceparent.as_deref());
         }
     }
     let written: Vec<_> = decided.iter().map(Decided::to_written).collect();
@@ -95,7 +94,7 @@ async fn write(tx: &Tx, ended: &[(&Locked, &Ended<'_>)]) -> Result<(), StoreErro
     let slots: Vec<_> = open().map(|(locked, one)| (&locked.slot, rest(locked, one))).collect();
     lanes::give_back(tx, &slots).await?;
     conflict::alarm(tx, decided.iter().filter_map(Decided::conflict)).await?;
-    emit(tx, events, first.payment.traceparent.as_deref()).await
+    emit(tx, events, None).await
 }
 
 /// What is to be written about one attempt.

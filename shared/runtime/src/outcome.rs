@@ -124,8 +124,8 @@ pub struct Handled {
     pub effects: Vec<Effect>,
 }
 
-/// Writes events into the transaction of what happened; the relay publishes them. `traceparent` is that of the message
-/// that caused them (of the first one, where a batch did).
+/// Writes events into the transaction of what happened; the relay publishes them. `traceparent` is that of those that have none
+/// of their own.
 pub async fn emit(tx: &Tx, events: Events, traceparent: Option<&str>) -> Result<(), StoreError> {
     let rows: Vec<_> = events
         .finish()
@@ -135,12 +135,12 @@ pub async fn emit(tx: &Tx, events: Events, traceparent: Option<&str>) -> Result<
     store::events::add(tx, &rows).await
 }
 
-fn stored(event: Event, traceparent: Option<&str>) -> store::events::Event {
+fn stored(event: Event, otherwise: Option<&str>) -> store::events::Event {
     store::events::Event {
         event_id: event.event_id,
         kind: event.kind.to_string(),
         body: event.body,
-        traceparent: traceparent.map(str::to_owned),
+        traceparent: event.traceparent.or_else(|| otherwise.map(str::to_owned)),
     }
 }
 

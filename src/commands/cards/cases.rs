@@ -231,7 +231,7 @@ pub(super) async fn carry_out(operator: &Operator, case_id: Uuid, act: &cases::A
     audit::record(&tx, &noted(Some(after))).await?;
     if let Some(given) = &resolved.given {
         let mut events = Events::new(domain::clock::now());
-        events.push(CardEvent::Sold, &told(given)?);
+        events.push_traced(CardEvent::Sold, &told(given)?, given.traceparent.as_deref());
         runtime::emit(&tx, events, None).await?;
     }
     tx.commit().await?;

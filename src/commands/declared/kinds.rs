@@ -132,10 +132,8 @@ async fn doubt_repetitions(tx: &Tx, payee: &Payee, ask: bool) -> Result<Option<S
     let mut events = Events::new(domain::clock::now());
     for due in &doubtful[..newly] {
         let why = "its payee is declared to credit twice, and may have credited it";
-        events.push(
-            PaymentEvent::Unknown,
-            &payment_item(due, due.state, Some(why.to_owned()))?,
-        );
+        let item = payment_item(due, due.state, Some(why.to_owned()))?;
+        events.push_traced(PaymentEvent::Unknown, &item, due.traceparent.as_deref());
     }
     emit(tx, events, None).await?;
     let (id, count) = (&payee.id, doubtful.len());

@@ -4,6 +4,7 @@ use bus::Queue;
 use contract::event::{CardEvent, CardItem, Events};
 use contract::{Reason, Refusal};
 use domain::ids::ReservationId;
+use runtime::batch::Item;
 use runtime::{Effect, Handled, Outcome};
 use store::{StoreError, Tx};
 
@@ -12,14 +13,17 @@ pub(crate) struct Batch {
     outcomes: Vec<Option<Outcome>>,
     effects: Vec<Effect>,
     events: Events,
+    /// Of the messages, by place.
+    traces: Vec<Option<String>>,
 }
 
 impl Batch {
-    pub(crate) fn new(messages: usize) -> Self {
+    pub(crate) fn new(items: &[&Item]) -> Self {
         Self {
-            outcomes: (0..messages).map(|_| None).collect(),
+            outcomes: items.iter().map(|_| None).collect(),
             effects: Vec::new(),
             events: Events::new(domain::clock::now()),
+            traces: items.iter().map(|item| item.traceparent.clone()).collect(),
         }
     }
 
@@ -35,8 +39,9 @@ impl Batch {
         self.outcomes[place] = Some(refusal.into());
     }
 
-    pub(crate) fn tell(&mut self, event: CardEvent, item: &CardItem) {
-        self.events.push(event, item);
+    /// Something happened because of the message at this place.
+    pub(crate) fn tell(&mut self, place: usize, event: CardEvent, item: &CardItem) {
+        self.events.push_traced(event, item, self.traces[place].as_deref());
     }
 
     /// One message for all holds of a length that were made in this batch.
@@ -48,9 +53,9 @@ impl Batch {
     }
 
     /// Writes the events and hands the rest to whoever commits.
-    pub(crate) async fn finish(self, tx: &Tx, traceparent: Option<&str>) -> Result<Handled, StoreError> {
+    pub(crate) async fn finish(self, tx: &Tx) -> Result<Handled, StoreError> {
         if !self.events.is_empty() {
-            runtime::emit(tx, self.events, traceparent).await?;
+            runtime::emit(tx, self.events, None).await?;
         }
         let silent = |outcome: Option<Outcome>| outcome.unwrap_or(Outcome::Silent);
         Ok(Handled {

@@ -151,7 +151,7 @@ async fn tell(tx: &store::Tx, ended: &[Ended]) -> Result<(), StoreError> {
             late: None,
             other_reservation_id: None,
         };
-        events.push(CardEvent::Expired, &item);
+        events.push_traced(CardEvent::Expired, &item, one.traceparent.as_deref());
     }
     runtime::emit(tx, events, None).await
 }

@@ -34,7 +34,7 @@ impl BatchWorker for Questions {
 
     async fn handle(&self, tx: &Tx, declarations: &Declarations, items: &[&Item]) -> Result<Handled, StoreError> {
         let desk = &*self.0;
-        let mut batch = Batch::new(items.len());
+        let mut batch = Batch::new(items);
         let (mut reserves, mut reprints, mut counts) = (Vec::new(), Vec::new(), Vec::new());
         for (place, item) in items.iter().enumerate() {
             match &item.message {
@@ -56,8 +56,6 @@ impl BatchWorker for Questions {
         reserve(desk, tx, declarations, reserves, &mut batch).await?;
         reprint(desk, tx, declarations, &reprints, &mut batch).await?;
         availability(desk, tx, declarations, &counts, &mut batch).await?;
-        batch
-            .finish(tx, items.iter().find_map(|item| item.traceparent.as_deref()))
-            .await
+        batch.finish(tx).await
     }
 }

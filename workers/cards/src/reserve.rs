@@ -280,7 +280,7 @@ async fn hold_fresh<'a>(
         };
         let hold = shorten_hold(asked.request.hold_seconds, &product.holds_seconds);
         by_length.entry(hold).or_default().push(asked.id());
-        batch.tell(CardEvent::Reserved, &told(&asked, product, &card));
+        batch.tell(asked.place, CardEvent::Reserved, &told(&asked, product, &card));
         let showing = Showing {
             declarations,
             terminal: &asked.request.terminal,

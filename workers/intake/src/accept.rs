@@ -37,7 +37,7 @@ pub(crate) async fn accept(work: &mut Work<'_>, tx: &Tx, arrived: &[Arrived<'_>]
     let acceptances = store_payments(tx, work.numbers, &payments).await?;
     for ((one, payee), acceptance) in fitting.iter().zip(acceptances) {
         if let Acceptance::Accepted(number) = acceptance {
-            tell(work, one.message, number);
+            tell(work, one, number);
             work.wake(payee.value.gateway);
         }
         work.outcomes[one.place] = outcome(one.message, acceptance);
@@ -88,7 +88,8 @@ fn new_payment<'a>(one: &Arrived<'a>, payee: &'a Declared<Payee>, declarations: 
     }
 }
 
-fn tell(work: &mut Work<'_>, message: &PaymentAccepted, number: Number) {
+fn tell(work: &mut Work<'_>, one: &Arrived<'_>, number: Number) {
+    let message = one.message;
     let item = PaymentItem {
         payment_id: message.payment_id,
         number,
@@ -101,7 +102,8 @@ fn tell(work: &mut Work<'_>, message: &PaymentAccepted, number: Number) {
         state: PaymentState::Accepted,
         error: None,
     };
-    work.events.push(PaymentEvent::Accepted, &item);
+    let traceparent = one.item.traceparent.as_deref();
+    work.events.push_traced(PaymentEvent::Accepted, &item, traceparent);
 }
 
 fn outcome(message: &PaymentAccepted, acceptance: Acceptance) -> Outcome {

@@ -39,8 +39,7 @@ impl BatchWorker for Facts {
                 .await?;
         }
         work.accept(tx, &order.accept_after_revocation).await?;
-        let traceparent = batch.iter().find_map(|item| item.traceparent.as_deref());
-        emit(tx, work.events, traceparent).await?;
+        emit(tx, work.events, None).await?;
         Ok(Handled {
             outcomes: work.outcomes,
             effects: work.effects.into_effects(),
@@ -157,7 +156,7 @@ impl<'a> Work<'a> {
         traceparent: Option<&str>,
     ) -> Result<(), StoreError> {
         tracing::debug!(payment_id = %message.payment_id, traceparent, "revocation");
-        self.outcomes[place] = revoke::revoke(self, tx, message).await?;
+        self.outcomes[place] = revoke::revoke(self, tx, message, traceparent).await?;
         Ok(())
     }
 

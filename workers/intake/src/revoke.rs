@@ -13,7 +13,12 @@ use store::{StoreError, Tx};
 use crate::facts::Work;
 
 /// Revokes a payment, or says why not.
-pub(crate) async fn revoke(work: &mut Work<'_>, tx: &Tx, message: &PaymentRevoke) -> Result<Outcome, StoreError> {
+pub(crate) async fn revoke(
+    work: &mut Work<'_>,
+    tx: &Tx,
+    message: &PaymentRevoke,
+    traceparent: Option<&str>,
+) -> Result<Outcome, StoreError> {
     let declarations = work.declarations;
     let online = |row: &PaymentRow| declarations.payees.get(row.payee.as_str())?.value.online();
     let named = Revocation {
@@ -30,8 +35,9 @@ pub(crate) async fn revoke(work: &mut Work<'_>, tx: &Tx, message: &PaymentRevoke
         .await?
         {
             Revoked::Now(row) => {
-                work.events
-                    .push(PaymentEvent::Revoked, &payment_row_item(&row, PaymentState::Revoked)?);
+                let item = payment_row_item(&row, PaymentState::Revoked)?;
+                let traceparent = traceparent.or(row.traceparent.as_deref());
+                work.events.push_traced(PaymentEvent::Revoked, &item, traceparent);
                 Outcome::answered(&PaymentRevokeAnswer::Revoked(named))
             }
             Revoked::InAdvance => Outcome::answered(&PaymentRevokeAnswer::Revoked(named)),

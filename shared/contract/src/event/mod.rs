@@ -1,5 +1,5 @@
 //! What everybody who binds a queue to `<ns>.events` is told. Events are written as rows in the transaction of what
-//! happened: one per kind and batch, with 1 to 256 items and never above the contract's size of a message. This builds
+//! happened: one per kind, batch and trace, with 1 to 256 items and never above the contract's size of a message. This builds
 //! their bodies; it publishes nothing. Each kind of item goes only with its own kinds of events, by type.
 
 mod item;
@@ -30,6 +30,8 @@ pub struct Event {
     pub occurred_at: Timestamp,
     /// The body to publish.
     pub body: String,
+    /// W3C trace context of the messages that caused it, where they had one.
+    pub traceparent: Option<String>,
 }
 
 /// Collects what happened in one batch.
@@ -50,20 +52,27 @@ impl Events {
         }
     }
 
-    /// Adds one thing that happened.
+    /// Adds one thing that happened, whose cause has no trace or that of all the others.
     pub fn push<I: EventItem>(&mut self, kind: I::Kind, item: &I) {
+        self.push_traced(kind, item, None);
+    }
+
+    /// Adds one thing that happened, under the trace of what caused it: an event has one trace.
+    pub fn push_traced<I: EventItem>(&mut self, kind: I::Kind, item: &I, traceparent: Option<&str>) {
         let kind = kind.into();
         // Strings, integers and maps keyed by strings always have a JSON form.
         let item = serde_json::to_string(item).unwrap_or_default();
-        let at = match self.open.iter().position(|draft| draft.kind == kind) {
+        // From the last: what has a trace mostly has one of its own.
+        let same = |draft: &Draft| draft.kind == kind && draft.traceparent.as_deref() == traceparent;
+        let at = match self.open.iter().rposition(same) {
             Some(at) => at,
             None => {
-                self.open.push(Draft::new(kind, self.occurred_at));
+                self.open.push(Draft::new(kind, self.occurred_at, traceparent));
                 self.open.len() - 1
             }
         };
         if !self.open[at].has_room_for(&item) {
-            let fresh = Draft::new(kind, self.occurred_at);
+            let fresh = Draft::new(kind, self.occurred_at, traceparent);
             let full = std::mem::replace(&mut self.open[at], fresh);
             self.full.push(full.finish(self.occurred_at));
         }
@@ -89,6 +98,7 @@ impl Events {
 struct Draft {
     event_id: Uuid,
     kind: EventKind,
+    traceparent: Option<String>,
     count: usize,
     body: String,
 }
@@ -96,11 +106,12 @@ struct Draft {
 const END: &str = "]}";
 
 impl Draft {
-    fn new(kind: EventKind, occurred_at: Timestamp) -> Self {
+    fn new(kind: EventKind, occurred_at: Timestamp, traceparent: Option<&str>) -> Self {
         let event_id = Uuid::now_v7();
         Self {
             event_id,
             kind,
+            traceparent: traceparent.map(str::to_owned),
             count: 0,
             body: format!(r#"{{"event_id":"{event_id}","occurred_at":"{occurred_at}","items":["#),
         }
@@ -126,6 +137,7 @@ impl Draft {
             kind: self.kind,
             occurred_at,
             body: self.body,
+            traceparent: self.traceparent,
         }
     }
 }

@@ -167,6 +167,30 @@ fn one_event_per_kind_and_256_items() {
 }
 
 #[test]
+fn an_event_has_one_trace() {
+    let (one, other) = (
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "00-11111111111111111111111111111111-2222222222222222-01",
+    );
+    let mut events = events();
+    for trace in [None, Some(one), Some(other), None, Some(one)] {
+        events.push_traced(CardEvent::Sold, &card(), trace);
+        events.push_traced(CardEvent::Released, &card(), trace);
+    }
+    let told = |event: Event| {
+        let body: Value = serde_json::from_str(&event.body).unwrap();
+        (event.kind, event.traceparent, body["items"].as_array().unwrap().len())
+    };
+    let mut told: Vec<_> = events.finish().into_iter().map(told).collect();
+    told.sort_unstable();
+    let of = |kind: CardEvent| {
+        let kind = EventKind::from(kind);
+        [(None, 2), (Some(other), 1), (Some(one), 2)].map(|(trace, count)| (kind, trace.map(str::to_owned), count))
+    };
+    assert_eq!(told, [of(CardEvent::Sold), of(CardEvent::Released)].concat());
+}
+
+#[test]
 fn an_event_is_no_larger_than_a_message_and_its_texts_are_clean() {
     let mut events = events();
     for _ in 0..100 {

@@ -30,6 +30,8 @@ pub struct Given {
     pub amount: Option<i64>,
     /// The currency of the amount.
     pub currency: String,
+    /// W3C trace context of the reservation it is given for.
+    pub traceparent: Option<String>,
 }
 
 /// Gives a card of the product for this sale: the one with the serial, or the next that could be reserved.
@@ -69,6 +71,7 @@ pub(super) async fn give(
         terminal: sold.terminal,
         amount: sold.amount,
         currency: sold.currency,
+        traceparent: sold.traceparent,
     })
 }
 

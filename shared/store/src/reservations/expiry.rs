@@ -19,6 +19,8 @@ pub struct Ended {
     pub serial: String,
     /// Whose.
     pub terminal: TerminalId,
+    /// W3C trace context of its `card.reserve`.
+    pub traceparent: Option<String>,
 }
 
 /// Ends the holds among these that are due: `held` becomes `lapsed`, and the grace begins.
@@ -45,13 +47,13 @@ fn lapse(due: &str, order: &str) -> String {
                       FOR UPDATE SKIP LOCKED),
          lapsed AS (
              UPDATE reservation r SET state = 'lapsed' WHERE r.reservation_id = ANY(ARRAY(SELECT reservation_id FROM due))
-             RETURNING r.reservation_id, r.product_id, r.terminal_id, r.card_id
+             RETURNING r.reservation_id, r.product_id, r.terminal_id, r.card_id, r.traceparent
          ),
          card_lapsed AS (
              UPDATE card SET state = 'lapsed', updated_at = clock_timestamp() FROM lapsed
              WHERE card.card_id = lapsed.card_id AND card.state = 'reserved'
          )
-         SELECT lapsed.reservation_id, lapsed.product_id, card.serial, lapsed.terminal_id
+         SELECT lapsed.reservation_id, lapsed.product_id, card.serial, lapsed.terminal_id, lapsed.traceparent
          FROM lapsed JOIN card USING (card_id)"
     )
 }
@@ -68,14 +70,14 @@ pub async fn end_grace(tx: &Tx, most: i64) -> Result<Vec<Ended>, StoreError> {
              ended AS (
                  UPDATE reservation r SET state = 'expired', ended_at = clock_timestamp(), ended_by = 'grace'
                  WHERE r.reservation_id = ANY(ARRAY(SELECT reservation_id FROM due))
-                 RETURNING r.reservation_id, r.product_id, r.terminal_id, r.card_id
+                 RETURNING r.reservation_id, r.product_id, r.terminal_id, r.card_id, r.traceparent
              ),
              back AS (
                  UPDATE card SET state = 'available', pool = 'returned', reservation_id = NULL,
                         updated_at = clock_timestamp(), came_back_at = clock_timestamp()
                  FROM ended WHERE card.card_id = ended.card_id AND card.state IN ('reserved', 'lapsed')
              )
-             SELECT ended.reservation_id, ended.product_id, card.serial, ended.terminal_id
+             SELECT ended.reservation_id, ended.product_id, card.serial, ended.terminal_id, ended.traceparent
              FROM ended JOIN card USING (card_id)",
             &[&most],
         )
@@ -106,6 +108,7 @@ fn ended(rows: Vec<tokio_postgres::Row>) -> Result<Vec<Ended>, StoreError> {
                 product: ProductId::parse(row.get(1))?,
                 serial: row.get(2),
                 terminal: TerminalId::parse(row.get(3))?,
+                traceparent: row.get(4),
             })
         })
         .collect()

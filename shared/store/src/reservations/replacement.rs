@@ -17,6 +17,8 @@ pub struct SoldInstead {
     pub amount: Option<i64>,
     /// The currency of the amount.
     pub currency: String,
+    /// W3C trace context of the reservation it is given for.
+    pub traceparent: Option<String>,
 }
 
 /// Sells a card that this transaction has locked to the payer of `instead_of`, whose sale is written. In a conflict the card
@@ -33,14 +35,16 @@ pub async fn sell_instead(
         .query_one(
             "INSERT INTO reservation (reservation_id, product_id, terminal_id, fingerprint, card_id, state, created_at,
                                       held_until, grace_until, price, face_value, currency, ended_at, ended_by,
-                                      sale_fingerprint, paid_at, amount, receipt_number, late, surplus, gratis)
+                                      sale_fingerprint, paid_at, amount, receipt_number, late, surplus, gratis,
+                                      traceparent)
              SELECT $1, o.product_id, o.terminal_id, o.fingerprint, $2, 'sold', t.now, t.now, t.now, o.price, o.face_value,
                     o.currency, t.now, 'replacement', o.sale_fingerprint, o.paid_at,
                     CASE WHEN o.state = 'sold' THEN o.amount - coalesce(o.surplus, 0) ELSE o.amount END, o.receipt_number,
-                    o.state <> 'sold', CASE WHEN o.state = 'sold' THEN 0 ELSE o.amount - o.price END, o.state = 'sold'
+                    o.state <> 'sold', CASE WHEN o.state = 'sold' THEN 0 ELSE o.amount - o.price END, o.state = 'sold',
+                    o.traceparent
              FROM reservation o, (SELECT coalesce($4::timestamptz, clock_timestamp()) AS now OFFSET 0) t
              WHERE o.reservation_id = $3
-             RETURNING terminal_id, CASE WHEN gratis THEN NULL ELSE amount END, currency, surplus",
+             RETURNING terminal_id, CASE WHEN gratis THEN NULL ELSE amount END, currency, surplus, traceparent",
             &[&id.as_uuid(), &card_id, &instead_of.as_uuid(), &at],
         )
         .await?;
@@ -63,6 +67,7 @@ pub async fn sell_instead(
         terminal: TerminalId::parse(row.get(0))?,
         amount: row.get(1),
         currency: row.get(2),
+        traceparent: row.get(4),
     })
 }
 

@@ -43,7 +43,7 @@ impl BatchWorker for Facts {
     const FACTS: &'static [RoutingKey] = &[RoutingKey::CardSell, RoutingKey::CardRelease];
 
     async fn handle(&self, tx: &Tx, declarations: &Declarations, items: &[&Item]) -> Result<Handled, StoreError> {
-        let mut batch = Batch::new(items.len());
+        let mut batch = Batch::new(items);
         let ids: Vec<ReservationId> = items.iter().filter_map(|item| item.message.reservation_id()).collect();
         let (locked, remembered) = reservations::lock_with_cards(tx, &ids, &releases(items)).await?;
         let mut model = Model::new(declarations, locked, remembered);
@@ -58,9 +58,7 @@ impl BatchWorker for Facts {
         reservations::write(tx, &model.written()).await?;
         replace::answer_conflicts(&self.0, tx, &mut model, &mut batch).await?;
         reservations::write_cases(tx, &model.cases).await?;
-        batch
-            .finish(tx, items.iter().find_map(|item| item.traceparent.as_deref()))
-            .await
+        batch.finish(tx).await
     }
 }
 

@@ -25,7 +25,7 @@ impl Model<'_> {
         if verdict == ReleaseVerdict::Release {
             self.give_back(id);
             if let Some(item) = self.item(id) {
-                batch.tell(CardEvent::Released, &item);
+                batch.tell(place, CardEvent::Released, &item);
             }
             count_ended("released");
         }

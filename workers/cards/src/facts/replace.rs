@@ -12,7 +12,7 @@ use store::cards::{Card, Want};
 use store::reservations::{self, Reservation};
 use store::{StoreError, Tx};
 
-use super::model::Model;
+use super::model::{Conflict, Model};
 use crate::batch::Batch;
 use crate::desk::{Desk, Showing, offer_of};
 use crate::vault::Details;
@@ -114,11 +114,11 @@ async fn give(
     instead: &mut HashMap<ReservationId, Instead>,
     batch: &mut Batch,
 ) -> Result<(), StoreError> {
-    let entitled: Vec<(ReservationId, ProductId)> = model
+    let entitled: Vec<(Conflict, ProductId)> = model
         .conflicts
         .iter()
         .filter(|conflict| conflict.is_new)
-        .filter_map(|conflict| Some((conflict.id, replaced(model, conflict.id)?.id.clone())))
+        .filter_map(|conflict| Some((*conflict, replaced(model, conflict.id)?.id.clone())))
         .collect();
     let mut wanted: BTreeMap<&ProductId, usize> = BTreeMap::new();
     for (_, product) in &entitled {
@@ -144,11 +144,11 @@ async fn give(
         let paid_for = model
             .locked
             .reservations
-            .get(&conflict)
+            .get(&conflict.id)
             .and_then(|found| found.face_value);
         if paid_for == Some(worth) {
             let id = sell(tx, model, conflict, &card, batch).await?;
-            instead.insert(conflict, Instead { id, card, details });
+            instead.insert(conflict.id, Instead { id, card, details });
         } else {
             others.push((conflict, &*declared.value));
         }
@@ -156,9 +156,9 @@ async fn give(
     // A card of another value is no replacement: that one stays in stock, and the next of the right value is looked for. Only
     // now, when all that were taken for others are sold.
     for (conflict, product) in others {
-        if let Some((card, details)) = take_for(desk, tx, product, conflict).await? {
+        if let Some((card, details)) = take_for(desk, tx, product, conflict.id).await? {
             let id = sell(tx, model, conflict, &card, batch).await?;
-            instead.insert(conflict, Instead { id, card, details });
+            instead.insert(conflict.id, Instead { id, card, details });
         }
     }
     Ok(())
@@ -185,19 +185,19 @@ async fn take_for(
 async fn sell(
     tx: &Tx,
     model: &mut Model<'_>,
-    conflict: ReservationId,
+    conflict: Conflict,
     card: &Card,
     batch: &mut Batch,
 ) -> Result<ReservationId, StoreError> {
     let unknown = || StoreError::unreadable("a conflict that is not among what was locked");
-    let reservation = model.locked.reservations.get(&conflict).ok_or_else(unknown)?;
+    let reservation = model.locked.reservations.get(&conflict.id).ok_or_else(unknown)?;
     let id = ReservationId::random();
-    reservations::sell_instead(tx, id, conflict, card.card_id, reservation.ended_at).await?;
-    batch.tell(CardEvent::Sold, &told(id, reservation, card));
+    reservations::sell_instead(tx, id, conflict.id, card.card_id, reservation.ended_at).await?;
+    batch.tell(conflict.place, CardEvent::Sold, &told(id, reservation, card));
     model
         .cases
         .iter_mut()
-        .filter(|case| case.reservation_id == conflict)
+        .filter(|case| case.reservation_id == conflict.id)
         .for_each(|case| {
             case.replacement = Some(id);
         });

@@ -25,12 +25,12 @@ impl Model<'_> {
         }
         match resolve_sale(&self.input(sale, &fingerprint)) {
             SaleVerdict::Sold(verdict) => {
-                self.write_sale(sale, fingerprint, &verdict, batch);
+                self.write_sale(place, sale, fingerprint, &verdict, batch);
                 batch.answer(place, &CardSellAnswer::Sold(self.sold(id)));
             }
             SaleVerdict::AlreadySold => batch.answer(place, &CardSellAnswer::AlreadySold(self.sold(id))),
             SaleVerdict::Conflict => {
-                self.write_conflict(sale, fingerprint, batch);
+                self.write_conflict(place, sale, fingerprint, batch);
                 self.conflicts.push(Conflict {
                     place,
                     id,
@@ -83,7 +83,7 @@ impl Model<'_> {
             .map(|found| found.reservation_id)
     }
 
-    fn write_sale(&mut self, sale: &CardSell, fingerprint: [u8; 32], verdict: &Sale, batch: &mut Batch) {
+    fn write_sale(&mut self, place: usize, sale: &CardSell, fingerprint: [u8; 32], verdict: &Sale, batch: &mut Batch) {
         let id = sale.reservation_id;
         let Some(card_id) = self.locked.reservations.get(&id).and_then(|found| found.card_id) else {
             return;
@@ -91,7 +91,7 @@ impl Model<'_> {
         if verdict.supersedes
             && let Some(other) = self.live_on(card_id)
         {
-            self.supersede(other, id, batch);
+            self.supersede(place, other, id, batch);
         }
         self.end(sale, fingerprint, ReservationState::Sold, verdict.late, verdict.surplus);
         if let Some(card) = self.locked.cards.get_mut(&card_id) {
@@ -110,12 +110,12 @@ impl Model<'_> {
             item.amount = Some(sale.amount);
             item.currency = Some(sale.currency);
             item.late = verdict.late.then_some(true);
-            batch.tell(CardEvent::Sold, &item);
+            batch.tell(place, CardEvent::Sold, &item);
         }
         count_ended(if verdict.late { "sold_late" } else { "sold" });
     }
 
-    fn write_conflict(&mut self, sale: &CardSell, fingerprint: [u8; 32], batch: &mut Batch) {
+    fn write_conflict(&mut self, place: usize, sale: &CardSell, fingerprint: [u8; 32], batch: &mut Batch) {
         let id = sale.reservation_id;
         let Some(card_id) = self.locked.reservations.get(&id).and_then(|found| found.card_id) else {
             return;
@@ -132,17 +132,17 @@ impl Model<'_> {
             item.currency = Some(sale.currency);
             item.late = Some(true);
             item.other_reservation_id = self.locked.cards.get(&card_id).and_then(|card| card.reservation_id);
-            batch.tell(CardEvent::Conflict, &item);
+            batch.tell(place, CardEvent::Conflict, &item);
         }
         tracing::warn!(reservation = %id, "a card was paid for twice: an operator's case");
         count_ended("conflict");
     }
 
-    fn supersede(&mut self, other: ReservationId, by: ReservationId, batch: &mut Batch) {
+    fn supersede(&mut self, place: usize, other: ReservationId, by: ReservationId, batch: &mut Batch) {
         self.let_go(other, ReservationState::Superseded);
         if let Some(mut item) = self.item(other) {
             item.other_reservation_id = Some(by);
-            batch.tell(CardEvent::Superseded, &item);
+            batch.tell(place, CardEvent::Superseded, &item);
         }
         count_ended("superseded");
     }
