@@ -90,7 +90,7 @@ impl Gateway for Unikassa {
         self.context.nudge(Self::NUDGE);
         Ok(match wire {
             Err(why) => Err(why),
-            Ok(Wire::Answer(answer)) if target.dialect.judges_check(answer.status) => {
+            Ok(Wire::Answer(answer)) if answer.whole && target.dialect.judges_check(answer.status) => {
                 read(payee, &target, number, &answer)
             }
             Ok(_) => Err("the payee did not answer".to_owned()),

@@ -9,7 +9,8 @@ use crate::client::{Answer, Wire};
 /// Requests that their server did not take up: safe to repeat for everybody.
 const NOT_TAKEN: [u16; 3] = [408, 425, 429];
 
-/// What came of an act. An answer whose status the dialect `judges` is read by it; the rest is the same for all.
+/// What came of an act. An answer whose status the dialect `judges` is read by it; the rest is the same for all. Of one that is to be
+/// read and is not all there nobody knows what it says.
 pub(crate) fn of_act(wire: Wire, judges: impl FnOnce(u16) -> bool, read: impl FnOnce(&Answer) -> Told) -> Told {
     match wire {
         Wire::NotSent(why) => Told::not_sent(why),
@@ -18,10 +19,13 @@ pub(crate) fn of_act(wire: Wire, judges: impl FnOnce(u16) -> bool, read: impl Fn
             ..Told::maybe(why)
         },
         Wire::Answer(answer) => {
-            let told = if judges(answer.status) {
-                read(&answer)
-            } else {
-                of_status(answer.status)
+            let told = match judges(answer.status) {
+                true if answer.whole => read(&answer),
+                true => Told::maybe(format!(
+                    "HTTP {}: the answer could not be read to its end",
+                    answer.status
+                )),
+                false => of_status(answer.status),
             };
             Told {
                 http_status: Some(answer.status),

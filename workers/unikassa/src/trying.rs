@@ -244,6 +244,9 @@ async fn ask(
         Wire::Answer(answer) => answer,
     };
     match answer.status {
+        status if is_read(target, question, status) && !answer.whole => {
+            return Err(format!("HTTP {status}: the answer could not be read to its end"));
+        }
         _ if is_read(target, question, answer.status) => {}
         401 | 403 => {
             return Err(format!(

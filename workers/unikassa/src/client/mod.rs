@@ -34,7 +34,7 @@ pub(crate) enum Wire {
     NotSent(String),
     /// It may have arrived; no readable answer came.
     Lost(String),
-    /// An answer came, whole and not too long.
+    /// An answer came. One with status 200 is whole and not too long.
     Answer(Answer),
 }
 
@@ -45,8 +45,10 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     /// What the payee asks us to wait, in seconds.
     pub(crate) retry_after: Option<u64>,
-    /// The body, not longer than the protocol allows.
+    /// The body, or its beginning, not longer than the protocol allows.
     pub(crate) body: Vec<u8>,
+    /// Whether that is all of it.
+    pub(crate) whole: bool,
 }
 
 /// Calls payees. Connections are kept and shared by all lanes.
@@ -151,32 +153,53 @@ async fn read(mut response: reqwest::Response) -> Wire {
     if bytes > HEADERS_MAX_BYTES {
         return Wire::Lost(format!("HTTP {status}: the answer's headers are longer than 16 KiB"));
     }
-    let retry_after = headers
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    let answer = |body| {
+    let retry_after = headers.get(RETRY_AFTER).and_then(|value| wait(value.to_str().ok()?));
+    let answer = |body, whole| {
         Wire::Answer(Answer {
             status,
             retry_after,
             body,
+            whole,
         })
     };
     if is_compressed(headers) {
         // It was not asked for, and what it unpacks to has no bound. Any other status says enough by itself.
         return match status {
             200 => Wire::Lost("HTTP 200: the answer is compressed, which was not asked for".to_owned()),
-            _ => answer(Vec::new()),
+            _ => answer(Vec::new(), false),
         };
     }
     let mut body = Vec::new();
     loop {
         match response.chunk().await {
             Ok(Some(chunk)) if body.len() + chunk.len() <= PAYEE_ANSWER_MAX_BYTES => body.extend_from_slice(&chunk),
-            Ok(Some(_)) => return Wire::Lost(format!("HTTP {status}: the answer is longer than 64 KiB")),
-            Ok(None) => return answer(body),
+            Ok(Some(_)) if status == 200 => {
+                return Wire::Lost("HTTP 200: the answer is longer than 64 KiB".to_owned());
+            }
+            // The status says it; the rest is for whoever looks into it.
+            Ok(Some(chunk)) => {
+                let room = PAYEE_ANSWER_MAX_BYTES - body.len();
+                body.extend_from_slice(&chunk[..room]);
+                return answer(body, false);
+            }
+            Ok(None) => return answer(body, true),
             Err(error) => return Wire::Lost(format!("HTTP {status}: the answer broke off: {}", told(&error))),
         }
     }
+}
+
+/// Seconds, or until a date: in seconds from now, by this machine's clock, none of them if it has passed.
+fn wait(retry_after: &str) -> Option<u64> {
+    let said = retry_after.trim();
+    said.parse().ok().or_else(|| {
+        let until = httpdate::parse_http_date(said).ok()?;
+        let now = std::time::SystemTime::from(domain::clock::now());
+        Some(
+            until
+                .duration_since(now)
+                .map_or(0, |left| left.as_secs().saturating_add(1)),
+        )
+    })
 }
 
 fn is_compressed(headers: &HeaderMap) -> bool {

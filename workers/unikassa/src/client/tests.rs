@@ -247,6 +247,35 @@ async fn what_comes_compressed_or_has_no_end_is_not_read() {
 }
 
 #[tokio::test]
+async fn of_an_answer_that_is_too_long_the_status_counts_unless_it_is_200() {
+    for status in [201, 302, 400, 404, 408, 425, 429, 500, 503] {
+        let large = http(status, "retry-after: 7\r\n", &vec![b'x'; 300 * 1024]);
+        let answer = answered(call(&target(&saying(large).await)).await, status);
+        assert_eq!(answer.retry_after, Some(7));
+        assert!(!answer.body.is_empty() && answer.body.len() <= 64 * 1024, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_payee_may_say_until_when_to_wait_by_a_date() {
+    let at = |hours: i64| domain::clock::now() + jiff::SignedDuration::from_hours(hours);
+    let date = |format: &str| at(2).strftime(format).to_string();
+    for (said, waits) in [
+        (date("%a, %d %b %Y %H:%M:%S GMT"), true),
+        (date("%A, %d-%b-%y %H:%M:%S GMT"), true),
+        (at(-2).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string(), false),
+        ("tomorrow".to_owned(), false),
+    ] {
+        let busy = http(503, &format!("retry-after: {said}\r\n"), b"");
+        let waited = answered(call(&target(&saying(busy).await)).await, 503)
+            .retry_after
+            .unwrap_or(0);
+        assert_eq!(waited > 0, waits, "{said}: {waited}");
+        assert!(waited <= 7200 && (!waits || waited > 7000), "{said}: {waited}");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_drips_is_ended_by_the_whole_timeout() {
     let (url, _) = server(|mut stream| async move {
         let head = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n";

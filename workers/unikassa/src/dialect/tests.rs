@@ -58,6 +58,7 @@ fn told(dialect: &dyn Dialect, act: Act, status: u16, body: &str) -> Told {
         status,
         retry_after: None,
         body: body.as_bytes().to_vec(),
+        whole: true,
     });
     crate::heard::of_act(
         wire,
@@ -121,6 +122,7 @@ fn an_osmp_check_has_the_payments_number_and_a_sum() {
             status: 200,
             retry_after: None,
             body: body.into_bytes(),
+            whole: true,
         };
         osmp.read_check(Some(due().number), &answer)
     };

@@ -201,6 +201,7 @@ mod tests {
             status,
             retry_after: None,
             body: body.as_bytes().to_vec(),
+            whole: true,
         });
         crate::heard::of_act(
             wire,
