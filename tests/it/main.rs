@@ -73,4 +73,5 @@ mod traces;
 mod transactions;
 mod unikassa;
 mod unikassa_down;
+mod unroutable;
 mod world;

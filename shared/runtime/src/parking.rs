@@ -108,16 +108,20 @@ fn printable(text: &str) -> String {
         .collect()
 }
 
-/// Consumes the parking queue: what no queue wanted (a wrong routing key) and what a queue gave up on (delivery limit,
-/// an expiration on a fact). A fact gets one more try, alone, by the worker it belongs to; the rest waits for an
-/// operator.
+/// Consumes what no queue wanted (a wrong routing key) and what a queue gave up on (delivery limit, an expiration on a fact). A
+/// fact gets one more try, alone, by the worker it belongs to; the rest waits for an operator.
 pub fn spawn(context: &Context) {
-    let context = context.clone();
+    for queue in [Queue::Unrouted, Queue::Parked] {
+        spawn_for(context.clone(), queue);
+    }
+}
+
+fn spawn_for(context: Context, queue: Queue) {
     context.tasks.clone().spawn(async move {
         while !context.shutdown.is_cancelled() {
             let mut session = tokio::select! {
                 () = context.shutdown.cancelled() => return,
-                session = context.bus.session(Queue::Parked, 2 * TAKEN as u16) => session,
+                session = context.bus.session(queue, 2 * TAKEN as u16) => session,
             };
             loop {
                 let batch = tokio::select! {

@@ -15,7 +15,7 @@ use crate::connect::Link;
 
 /// The `type` of empty messages that only try a binding; sessions drop them.
 pub(crate) const PROBE: &str = "unigate.probe";
-/// Where nobody consumes, a probe goes away by itself (facts' queues excepted: an expired fact is parked).
+/// Where nobody consumes, a probe goes away by itself (facts' queues and what is like them excepted: what expires is parked).
 const PROBE_EXPIRATION_MS: &str = "60000";
 
 /// Declares everything.
@@ -48,6 +48,13 @@ pub(crate) async fn apply_on(link: &Link, namespace: &str) -> Result<Report, Bus
                 )
                 .await?;
         }
+    }
+    for (queue, exchange) in table::former_bindings(namespace) {
+        let channel = scratch.channel().await?;
+        let (name, exchange) = (short(&queue.name(namespace))?, short(&exchange)?);
+        channel
+            .queue_unbind(name, exchange, ShortString::default(), FieldTable::default())
+            .await?;
     }
     Ok(report)
 }
@@ -124,14 +131,17 @@ async fn check_bindings_on(link: &Link, namespace: &str, report: &mut Report) ->
     let channel = link.connection.create_channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     let terminal = table::terminal_exchange(namespace);
-    let parked = Queue::Parked.name(namespace);
-    for (exchange, via, key) in [
-        (table::unroutable_exchange(namespace), &terminal, PROBE),
-        (table::dead_exchange(namespace), &table::dead_exchange(namespace), ""),
+    let dead = table::dead_exchange(namespace);
+    for (exchange, via, key, queue) in [
+        (table::unroutable_exchange(namespace), &terminal, PROBE, Queue::Unrouted),
+        (dead.clone(), &dead, "", Queue::Parked),
     ] {
         report.items += 1;
-        if !probe(&channel, via, key, true).await? {
-            report.add(format!("{exchange} --> {parked}"), "the binding is missing");
+        if !probe(&channel, via, key, queue == Queue::Parked).await? {
+            report.add(
+                format!("{exchange} --> {}", queue.name(namespace)),
+                "the binding is missing",
+            );
         }
     }
     // From here on what is not routed comes to a queue of our own.

@@ -32,15 +32,18 @@ pub enum Queue {
     CardsExpiry,
     /// Holds that run, by length in seconds: one of [`HOLDS_SECONDS`].
     CardsExpiryWait(u32),
-    /// What no queue wanted, and what facts' queues gave up.
+    /// What no queue wanted.
+    Unrouted,
+    /// What facts' queues and that one gave up.
     Parked,
 }
 
 impl Queue {
     /// Every queue there is.
     pub fn all() -> impl Iterator<Item = Self> {
-        const FIXED: [Queue; 13] = [
+        const FIXED: [Queue; 14] = [
             Queue::Parked,
+            Queue::Unrouted,
             Queue::IntakeFacts,
             Queue::IntakeQuestions,
             Queue::CardsFacts,
@@ -81,6 +84,7 @@ impl Queue {
             Self::CardsWake => "cards.wake",
             Self::CardsExpiry => "cards.expiry",
             Self::CardsExpiryWait(_) => "cards.expiry.wait",
+            Self::Unrouted => "unrouted",
             Self::Parked => "parked",
         }
     }

@@ -119,7 +119,8 @@ pub(super) fn exchanges(namespace: &str) -> Vec<Exchange> {
 /// Exchange and key of each binding of a queue.
 pub(super) fn bindings(queue: Queue, namespace: &str) -> Vec<(String, &'static str)> {
     match queue {
-        Queue::Parked => vec![(unroutable_exchange(namespace), ""), (dead_exchange(namespace), "")],
+        Queue::Unrouted => vec![(unroutable_exchange(namespace), "")],
+        Queue::Parked => vec![(dead_exchange(namespace), "")],
         _ => queue
             .keys()
             .iter()
@@ -128,10 +129,16 @@ pub(super) fn bindings(queue: Queue, namespace: &str) -> Vec<(String, &'static s
     }
 }
 
+/// Bindings that there were once, and that are taken away: what comes by them would come twice.
+pub(super) fn former_bindings(namespace: &str) -> Vec<(Queue, String)> {
+    vec![(Queue::Parked, unroutable_exchange(namespace))]
+}
+
 /// The arguments of a queue.
 pub(super) fn flags(queue: Queue, namespace: &str) -> Vec<Flag> {
     match queue {
-        Queue::IntakeFacts | Queue::CardsFacts => facts(namespace),
+        // Nobody knows what an unknown key carries, and it may carry an expiration: `parked` has nowhere to dead-letter it to.
+        Queue::IntakeFacts | Queue::CardsFacts | Queue::Unrouted => facts(namespace),
         Queue::CardsExpiryWait(seconds) => expiry_wait(seconds, namespace),
         Queue::Parked => parked(),
         Queue::IntakeQuestions | Queue::CardsQuestions | Queue::UnikassaQuestions | Queue::DatabasesQuestions => {
@@ -280,7 +287,7 @@ mod tests {
         distinct.sort_unstable();
         distinct.dedup();
         assert_eq!(distinct.len(), names.len());
-        assert_eq!(names.len(), 4 + 13 + HOLDS_SECONDS.len());
+        assert_eq!(names.len(), 4 + 14 + HOLDS_SECONDS.len());
     }
 
     #[test]

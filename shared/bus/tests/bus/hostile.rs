@@ -42,7 +42,7 @@ async fn names_that_are_not_utf8_and_headers_without_end_are_borne() {
     )
     .await;
 
-    let mut parked = bus.session(Queue::Parked, 10).await;
+    let mut parked = bus.session(Queue::Unrouted, 10).await;
     let batch = within(parked.next_batch(10, Duration::ZERO)).await.unwrap();
     assert_eq!(
         (batch[0].routing_key.as_str(), batch[0].body.as_slice()),

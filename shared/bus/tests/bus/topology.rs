@@ -26,14 +26,14 @@ async fn apply_is_safe_twice_and_at_once() {
     assert!(topology::apply(&stand.settings).await.unwrap().in_order());
     let report = topology::check(&stand.settings).await.unwrap();
     assert!(report.in_order(), "{:?}", report.differences);
-    assert_eq!(report.items, 4 + 21 + 11);
+    assert_eq!(report.items, 4 + 22 + 11);
 }
 
 #[tokio::test]
 async fn check_finds_what_is_missing_and_declares_nothing() {
     let stand = Stand::bare();
     let report = topology::check(&stand.settings).await.unwrap();
-    assert_eq!(report.differences.len(), 25);
+    assert_eq!(report.differences.len(), 26);
     assert_eq!(topology::check(&stand.settings).await.unwrap(), report);
 }
 
@@ -76,6 +76,7 @@ async fn check_finds_missing_bindings_and_apply_restores_them() {
     for (queue, exchange, key) in [
         (stand.queue(Queue::CardsFacts), terminal.clone(), "card.sell"),
         (stand.queue(Queue::Parked), stand.name("dead"), ""),
+        (stand.queue(Queue::Unrouted), stand.name("unroutable"), ""),
     ] {
         let (queue, exchange) = (queue.as_str().into(), exchange.as_str().into());
         broker
@@ -87,7 +88,8 @@ async fn check_finds_missing_bindings_and_apply_restores_them() {
     let report = topology::check(&stand.settings).await.unwrap();
     let parked = format!("{} --> {}", stand.name("dead"), stand.queue(Queue::Parked));
     let sell = format!("{terminal} --card.sell--> {}", stand.queue(Queue::CardsFacts));
-    assert_eq!(names(&report), [parked.as_str(), sell.as_str()]);
+    let unrouted = format!("{} --> {}", stand.name("unroutable"), stand.queue(Queue::Unrouted));
+    assert_eq!(names(&report), [unrouted.as_str(), parked.as_str(), sell.as_str()]);
     topology::apply(&stand.settings).await.unwrap();
     assert!(topology::check(&stand.settings).await.unwrap().in_order());
 }
