@@ -5,9 +5,11 @@
 mod sheet;
 
 use std::io::{self, Write};
+use std::pin::pin;
 
 use clap::ValueEnum;
 use comfy_table::{Table, presets};
+use futures::{Stream, StreamExt};
 use serde_json::{Map, Value};
 
 pub(crate) use sheet::Sheet;
@@ -72,9 +74,36 @@ pub(crate) trait Row: Sized + 'static {
 /// Prints a list.
 pub(crate) fn list<T: Row>(format: Format, rows: &[T]) -> anyhow::Result<()> {
     let mut text = Vec::new();
-    render(format, rows, &mut text)?;
+    render(format, rows, true, &mut text)?;
     write_out(&text)
 }
+
+/// Prints a list as its rows come, and says how many there were. A table takes all of them: its columns are as wide as the widest.
+pub(crate) async fn list_each<T: Row, E: Into<anyhow::Error>>(
+    format: Format,
+    rows: impl Stream<Item = Result<T, E>>,
+) -> anyhow::Result<usize> {
+    let at_once = if format == Format::Table { usize::MAX } else { AT_ONCE };
+    let mut rows = pin!(rows);
+    let (mut waiting, mut printed, mut text) = (Vec::new(), 0, Vec::new());
+    loop {
+        let row = rows.next().await.transpose().map_err(Into::into)?;
+        let is_last = row.is_none();
+        waiting.extend(row);
+        if is_last || waiting.len() >= at_once {
+            text.clear();
+            render(format, &waiting, printed == 0, &mut text)?;
+            printed += waiting.len();
+            waiting.clear();
+            if !written(&text)? || is_last {
+                return Ok(printed);
+            }
+        }
+    }
+}
+
+/// Rows that are printed together.
+const AT_ONCE: usize = 1000;
 
 /// A row as one JSON object, keys as the columns.
 pub(crate) fn object<T: Row>(row: &T) -> Value {
@@ -90,7 +119,8 @@ pub(crate) fn names<T: Row>() -> Vec<&'static str> {
     T::COLUMNS.iter().map(|column| column.name).collect()
 }
 
-fn render<T: Row>(format: Format, rows: &[T], out: &mut Vec<u8>) -> anyhow::Result<()> {
+/// `first`: no rows of the list were printed before.
+fn render<T: Row>(format: Format, rows: &[T], first: bool, out: &mut Vec<u8>) -> anyhow::Result<()> {
     match format {
         Format::Json => {
             for row in rows {
@@ -115,7 +145,9 @@ fn render<T: Row>(format: Format, rows: &[T], out: &mut Vec<u8>) -> anyhow::Resu
             let mut csv = csv::WriterBuilder::new()
                 .terminator(csv::Terminator::CRLF)
                 .from_writer(out);
-            csv.write_record(T::COLUMNS.iter().map(|column| column.name))?;
+            if first {
+                csv.write_record(T::COLUMNS.iter().map(|column| column.name))?;
+            }
             for row in rows {
                 csv.write_record(T::COLUMNS.iter().map(|column| harmless(&(column.value)(row))))?;
             }
@@ -217,12 +249,16 @@ pub(crate) fn note(line: &str) {
     eprintln!("unigate: {}", printable(line));
 }
 
-/// Whoever reads may have had enough (`unigate payments list | head`); that is no failure.
 fn write_out(bytes: &[u8]) -> anyhow::Result<()> {
+    written(bytes).map(drop)
+}
+
+/// Whoever reads may have had enough (`unigate payments list | head`); that is no failure, and false.
+fn written(bytes: &[u8]) -> anyhow::Result<bool> {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => Ok(other?),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        other => Ok(other.map(|()| true)?),
     }
 }
 

@@ -6,6 +6,7 @@ use anyhow::bail;
 use clap::Subcommand;
 use domain::ids::{Number, PayeeId, PaymentId, RegisterId, TerminalId};
 use domain::payment::PaymentState;
+use futures::StreamExt;
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 use store::acts;
@@ -19,10 +20,10 @@ use super::deliveries::item;
 use crate::ending::{Ending, Outcome};
 use crate::moment;
 use crate::operator::Operator;
-use crate::output::{self, Column, FormatArg, Row, ShowFormatArg};
+use crate::output::{self, Column, Format, FormatArg, Row, ShowFormatArg};
 
-/// How many are listed unless asked for more.
-pub(crate) const LIMIT: u32 = 10_000;
+/// How many people are shown unless they ask for more.
+const LIMIT: u32 = 10_000;
 
 /// What to look at.
 #[derive(Debug, Subcommand)]
@@ -62,9 +63,9 @@ pub(crate) struct ListArgs {
     /// Whose midnight a date is; the payee's own zone unless given
     #[arg(long, value_name = "ZONE", value_parser = moment::zone)]
     time_zone: Option<TimeZone>,
-    /// At most so many; 0 = all
-    #[arg(long, value_name = "N", default_value_t = LIMIT)]
-    limit: u32,
+    /// At most so many; 0 = all. Unless it is given, 10000 in a table, and all for programs
+    #[arg(long, value_name = "N")]
+    limit: Option<u32>,
     #[command(flatten)]
     format: FormatArg,
 }
@@ -99,20 +100,31 @@ async fn list(args: ListArgs) -> Outcome {
         terminal: args.terminal.map(|id| id.to_string()),
         from: at(&args.from)?,
         to: at(&args.to)?,
-        limit: (args.limit > 0).then(|| i64::from(args.limit)),
         ..Filter::default()
     };
-    let rows = payments::list(&operator.store, &filter).await?;
-    output::list(args.format.format, &rows)?;
-    note_limit(args.limit, rows.len());
-    Ok(Ending::Done)
+    print(&operator, args.format.format, filter, args.limit, |row| row).await
 }
 
-/// A list that was cut must not look whole.
-pub(crate) fn note_limit(limit: u32, listed: usize) {
+/// Prints payments as a list of `T`. A program takes what it gets for all there is; a table that was cut says so.
+pub(crate) async fn print<T: Row>(
+    operator: &Operator,
+    format: Format,
+    filter: Filter,
+    limit: Option<u32>,
+    shown: impl Fn(PaymentRow) -> T,
+) -> Outcome {
+    let limit = limit.unwrap_or(if format == Format::Table { LIMIT } else { 0 });
+    let filter = Filter {
+        limit: (limit > 0).then(|| i64::from(limit)),
+        ..filter
+    };
+    let tx = operator.store.begin().await?;
+    let rows = payments::each(&tx, &filter).await?;
+    let listed = output::list_each(format, rows.map(|row| row.map(&shown))).await?;
     if limit > 0 && listed >= limit as usize {
         output::note(&format!("only the latest {limit} are listed; --limit 0 lists all"));
     }
+    Ok(Ending::Done)
 }
 
 /// The zone in which a date's midnight is meant: as given, else that of the payee's registers, else UTC.

@@ -35,7 +35,7 @@ fn rendered(format: Format) -> String {
         },
     ];
     let mut text = Vec::new();
-    render(format, &rows, &mut text).unwrap();
+    render(format, &rows, true, &mut text).unwrap();
     String::from_utf8(text).unwrap()
 }
 

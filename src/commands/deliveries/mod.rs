@@ -18,9 +18,9 @@ use self::search::Search;
 #[cfg(test)]
 pub(crate) use self::{acts::Listed as ListedAct, groups::Listed as ListedGroup, lanes::Listed as ListedLane};
 use super::payments::ShowArgs;
-use crate::ending::{Ending, Outcome};
+use crate::ending::Outcome;
 use crate::operator::Operator;
-use crate::output::{self, Column, FormatArg, Row};
+use crate::output::{Column, FormatArg, Row};
 
 /// What to do with deliveries.
 #[derive(Debug, Subcommand)]
@@ -86,18 +86,13 @@ pub(crate) async fn run(command: Command) -> Outcome {
 
 async fn list(args: ListArgs) -> Outcome {
     let operator = Operator::new()?;
-    let limit = args.search.limit.unwrap_or(super::payments::LIMIT);
+    let limit = args.search.limit;
     let filter = payments::Filter {
         payments: args.payment,
         online: true,
-        limit: (limit > 0).then(|| i64::from(limit)),
         ..args.search.filter(&operator).await?
     };
-    let rows = payments::list(&operator.store, &filter).await?;
-    let listed = rows.len();
-    output::list(args.format.format, &rows.into_iter().map(Delivery).collect::<Vec<_>>())?;
-    super::payments::note_limit(limit, listed);
-    Ok(Ending::Done)
+    super::payments::print(&operator, args.format.format, filter, limit, Delivery).await
 }
 
 #[cfg(test)]

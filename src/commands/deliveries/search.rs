@@ -38,7 +38,7 @@ pub(crate) struct Search {
     /// Whose midnight a date is; the payee's own zone unless given
     #[arg(long, value_name = "ZONE", value_parser = moment::zone)]
     time_zone: Option<TimeZone>,
-    /// At most so many; 0 = all
+    /// At most so many; 0 = all. Unless it is given, a table lists 10000, and all else is all
     #[arg(long, value_name = "N")]
     pub(super) limit: Option<u32>,
 }

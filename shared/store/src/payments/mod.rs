@@ -13,5 +13,5 @@ pub use accept::{Acceptance, NewPayment, accept, known_identities};
 pub(crate) use filter::{Conditions, STUCK};
 pub use filter::{Filter, Group};
 pub use numbers::{Numbers, number_at_check};
-pub use read::{PaymentRow, Status, count_by_state, count_identities, find, list, status};
+pub use read::{PaymentRow, Status, count_by_state, count_identities, each, find, list, status};
 pub use revoke::{Revoked, revoke};

@@ -2,6 +2,7 @@
 
 use domain::ids::{Number, PaymentId};
 use domain::payment::PaymentState;
+use futures::{Stream, StreamExt};
 use jiff::Timestamp;
 use serde_json::Value;
 use uuid::Uuid;
@@ -176,14 +177,31 @@ pub async fn status(tx: &Tx, ids: &[PaymentId]) -> Result<Vec<Status>, StoreErro
 
 /// Lists payments, the latest first.
 pub async fn list(store: &Store, filter: &Filter) -> Result<Vec<PaymentRow>, StoreError> {
+    let (sql, conditions) = listing(filter);
+    let rows = store.query(&sql, &conditions.params()).await?;
+    rows.iter().map(payment_of).collect()
+}
+
+/// The same, as they come, however many. `tx` stays open while the rows are read.
+pub async fn each(
+    tx: &Tx,
+    filter: &Filter,
+) -> Result<impl Stream<Item = Result<PaymentRow, StoreError>> + use<>, StoreError> {
+    // Whoever reads millions may take his time.
+    tx.batch("SET LOCAL statement_timeout = 0").await?;
+    let (sql, conditions) = listing(filter);
+    let rows = tx.query_stream(&sql, &conditions.params()).await?;
+    Ok(rows.map(|row| payment_of(&row?)))
+}
+
+fn listing(filter: &Filter) -> (String, Conditions) {
     let mut conditions = Conditions::of(filter);
     let limit = conditions.place(filter.limit);
     let sql = format!(
         "SELECT {COLUMNS} FROM payment_view p WHERE {} ORDER BY accepted_at DESC, number DESC LIMIT {limit}::int8",
         conditions.sql()
     );
-    let rows = store.query(&sql, &conditions.params()).await?;
-    rows.iter().map(payment_of).collect()
+    (sql, conditions)
 }
 
 /// One payment.
