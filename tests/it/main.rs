@@ -51,6 +51,7 @@ mod intake_terminals;
 mod invariants;
 mod lanes;
 mod listener;
+mod metrics;
 mod parked;
 mod places;
 mod promises;

@@ -11,6 +11,7 @@ mod check;
 mod conflict;
 mod courier;
 mod expired;
+mod gauges;
 mod list;
 mod outage;
 mod probe;
@@ -47,6 +48,8 @@ pub struct Names {
     pub probe: &'static str,
     /// Acts of operators: `unikassa.acts`.
     pub acts: &'static str,
+    /// What is measured of the whole gateway: `unikassa.gauges`.
+    pub gauges: &'static str,
 }
 
 /// What was asked in a call, and what came of it.
@@ -114,6 +117,7 @@ pub fn start<G: Gateway>(context: &Context, gateway: &Arc<G>) {
     );
     expired::spawn(context, G::NAMES.expired);
     acts::spawn(context, G::NAMES.acts);
+    gauges::spawn(context, G::NAMES.gauges, G::WORD);
     probe::spawn(context, gateway);
 }
 

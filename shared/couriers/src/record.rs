@@ -62,17 +62,23 @@ async fn record_each_payment_once<'a>(
             later.push(one);
         }
     }
-    write(&tx, &now).await?;
+    let delivered = write(&tx, &now).await?;
     tx.commit().await?;
     for (locked, one) in now {
         count(one.payee, locked, one.told);
+        if delivered.contains(&locked.attempt_id) {
+            let taken = locked.now.duration_since(locked.accepted_at).as_secs_f64();
+            metrics::histogram!("unigate_delivery_seconds", "gateway" => one.payee.gateway.as_str()).record(taken);
+        }
     }
     Ok(later)
 }
 
-/// In the order of their calls' ends.
-async fn write(tx: &Tx, ended: &[(&Locked, &Ended<'_>)]) -> Result<(), StoreError> {
-    let Some((first, _)) = ended.first() else { return Ok(()) };
+/// In the order of their calls' ends. Returns those by which a payment was delivered.
+async fn write(tx: &Tx, ended: &[(&Locked, &Ended<'_>)]) -> Result<HashSet<AttemptId>, StoreError> {
+    let Some((first, _)) = ended.first() else {
+        return Ok(HashSet::new());
+    };
     let mut events = Events::new(first.now);
     let decided: Vec<Decided<'_>> = ended.iter().filter_map(|(locked, one)| decide(locked, one)).collect();
     for one in &decided {
@@ -94,7 +100,16 @@ async fn write(tx: &Tx, ended: &[(&Locked, &Ended<'_>)]) -> Result<(), StoreErro
     let slots: Vec<_> = open().map(|(locked, one)| (&locked.slot, rest(locked, one))).collect();
     lanes::give_back(tx, &slots).await?;
     conflict::alarm(tx, decided.iter().filter_map(Decided::conflict)).await?;
-    emit(tx, events, None).await
+    emit(tx, events, None).await?;
+    let delivers = |one: &&Decided<'_>| {
+        let event = one.change.as_ref().and_then(|change| change.event);
+        event == Some(delivery::PaymentEvent::Delivered)
+    };
+    Ok(decided
+        .iter()
+        .filter(delivers)
+        .map(|one| one.locked.attempt_id)
+        .collect())
 }
 
 /// What is to be written about one attempt.
@@ -313,6 +328,11 @@ fn count(payee: &Payee, locked: &Locked, told: &Told) {
         ("payee", payee.id.to_string()),
         ("act", locked.act.as_str().to_owned()),
         ("ending", ending.to_owned()),
+        // The HTTP status; a payee's own words would be labels without end.
+        (
+            "code",
+            told.http_status.map_or_else(String::new, |status| status.to_string()),
+        ),
     ];
     metrics::counter!("unigate_attempts_total", &labels).increment(1);
 }

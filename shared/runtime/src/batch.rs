@@ -123,7 +123,15 @@ async fn consume_session<W: BatchWorker>(transactor: &Transactor<W>, mut session
         crowded = messages.len() >= CROWD;
         let begun = Instant::now();
         metrics::histogram!("unigate_batch_size", "worker" => W::NAME).record(messages.len() as f64);
-        match work(transactor, &mut session, &messages).await {
+        let worked = work(transactor, &mut session, &messages).await;
+        let outcome = match worked {
+            Ok(true) => "done",
+            Ok(false) => "given_back",
+            Err(SessionEnded) => "session_ended",
+        };
+        metrics::histogram!("messaging_process_duration_seconds", "destination" => W::NAME, "outcome" => outcome)
+            .record(begun.elapsed().as_secs_f64());
+        match worked {
             Ok(true) => {}
             Ok(false) => {
                 // Closing the channel gives the messages back; they are taken again when the database is there.
@@ -132,8 +140,6 @@ async fn consume_session<W: BatchWorker>(transactor: &Transactor<W>, mut session
             }
             Err(SessionEnded) => return,
         }
-        metrics::histogram!("messaging_process_duration_seconds", "destination" => W::NAME)
-            .record(begun.elapsed().as_secs_f64());
     }
 }
 

@@ -65,10 +65,17 @@ fn recorder() -> Option<&'static PrometheusHandle> {
     RECORDER
         .get_or_init(|| {
             let seconds = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0];
+            // From acceptance to the payee's word: a payee that is down for a day is seen, too.
+            let delivery = [
+                0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0, 28_800.0, 86_400.0,
+            ];
             let sizes = [1.0, 4.0, 16.0, 64.0, 256.0];
             PrometheusBuilder::new()
                 .set_buckets_for_metric(Matcher::Suffix("_seconds".into()), &seconds)
                 .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_size".into()), &sizes))
+                .and_then(|builder| {
+                    builder.set_buckets_for_metric(Matcher::Full("unigate_delivery_seconds".into()), &delivery)
+                })
                 .and_then(PrometheusBuilder::install_recorder)
                 .inspect_err(|error| tracing::error!(%error, "no metrics"))
                 .ok()

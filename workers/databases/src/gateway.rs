@@ -103,6 +103,7 @@ impl Gateway for Databases {
         expired: "databases.expired",
         probe: "databases.probe",
         acts: "databases.acts",
+        gauges: "databases.gauges",
     };
     const WORD: Word = Word::Databases;
     const QUESTIONS: Queue = Queue::DatabasesQuestions;

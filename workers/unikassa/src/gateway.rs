@@ -30,6 +30,7 @@ impl Gateway for Unikassa {
         expired: "unikassa.expired",
         probe: "unikassa.probe",
         acts: "unikassa.acts",
+        gauges: "unikassa.gauges",
     };
     const WORD: Word = Word::Unikassa;
     const QUESTIONS: Queue = Queue::UnikassaQuestions;

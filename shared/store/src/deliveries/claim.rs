@@ -52,6 +52,35 @@ const LANES_DUE: &str =
          FROM lane_slot s WHERE s.lane_id = lane.lane_id AND slot <= slots) slot
      WHERE breaker <> 'open' AND NOT paused AND lane_id <> ALL ($1)";
 
+/// How the deliveries of a gateway stand.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Standing {
+    /// For how long the oldest payment has been due, of payees that may be called; 0 when none is.
+    pub due_seconds: f64,
+    /// Calls that are open.
+    pub open: i64,
+}
+
+/// Of all processes together. As with [`lanes_due`], one entry of an index is looked at per lane.
+pub async fn standing(store: &Store, gateway: &str) -> Result<Standing, StoreError> {
+    let row = store
+        .query_one(
+            "SELECT (SELECT coalesce(max(extract(epoch FROM clock_timestamp() - next.due_at)), 0)::float8
+                     FROM lane JOIN payee ON payee_id = lane_id AND gateway = $1
+                     CROSS JOIN LATERAL (
+                         SELECT due_at FROM payment WHERE payee_id = lane_id AND due_at <= clock_timestamp()
+                         ORDER BY due_at LIMIT 1) next
+                     WHERE breaker <> 'open' AND NOT paused),
+                    (SELECT count(*) FROM attempt JOIN payee ON payee_id = lane_id AND gateway = $1 WHERE ending = 'open')",
+            &[&gateway],
+        )
+        .await?;
+    Ok(Standing {
+        due_seconds: row.get(0),
+        open: row.get(1),
+    })
+}
+
 /// What was claimed of several lanes.
 #[derive(Debug, Default)]
 pub struct Claims {

@@ -14,7 +14,7 @@ mod trouble;
 pub use attempts::{AttemptRow, attempts};
 #[cfg(feature = "scratch")]
 pub(crate) use claim::queries;
-pub use claim::{Claimed, Claims, Expired, claim, expired, lanes_due};
+pub use claim::{Claimed, Claims, Expired, Standing, claim, expired, lanes_due, standing};
 pub use doubt::doubt;
 pub use groups::{GroupRow, groups};
 pub use record::{AttemptEnd, Locked, Next, Written, apply, lock};

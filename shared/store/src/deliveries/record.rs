@@ -34,6 +34,8 @@ pub struct Locked {
     pub went_out_before: bool,
     /// The database's clock now.
     pub now: Timestamp,
+    /// When the payment was accepted, by the same clock.
+    pub accepted_at: Timestamp,
     /// The payment as it is now. Its state is `delivering` unless something happened meanwhile.
     pub payment: Due,
 }
@@ -88,7 +90,7 @@ const LOCK_ATTEMPTS: &str = "SELECT attempt_id, payment_id, act, ending, lane_id
 /// An attempt is always the same payment's, so that both are locked in one flight.
 fn lock_payments() -> String {
     format!(
-        "SELECT {DUE_COLUMNS}, clock_timestamp() AS now FROM payment
+        "SELECT {DUE_COLUMNS}, clock_timestamp() AS now, accepted_at FROM payment
          WHERE payment_id = ANY(ARRAY(SELECT payment_id FROM attempt WHERE attempt_id = ANY($1)))
          ORDER BY payment_id FOR UPDATE"
     )
@@ -102,23 +104,23 @@ pub async fn lock(tx: &Tx, attempt_ids: &[AttemptId]) -> Result<Vec<Locked>, Sto
     let [attempts, payments] = tx
         .query_each([(LOCK_ATTEMPTS, &[&ids]), (&payments_sql, &[&ids])])
         .await?;
-    let payments: HashMap<Uuid, (Due, Timestamp)> = payments
+    let payments: HashMap<Uuid, (Due, Timestamp, Timestamp)> = payments
         .iter()
-        .map(|row| Ok((row.get(0), (due_of(row)?, row.get("now")))))
+        .map(|row| Ok((row.get(0), (due_of(row)?, row.get("now"), row.get("accepted_at")))))
         .collect::<Result<_, StoreError>>()?;
     attempts
         .iter()
         .map(|attempt| {
             let payment_id: Uuid = attempt.get("payment_id");
-            let (payment, now) = payments.get(&payment_id).ok_or_else(|| {
+            let (payment, now, accepted_at) = payments.get(&payment_id).ok_or_else(|| {
                 StoreError::Unreadable(format!("the payment {payment_id} of an attempt is not there"))
             })?;
-            locked(attempt, payment.clone(), *now)
+            locked(attempt, payment.clone(), *now, *accepted_at)
         })
         .collect()
 }
 
-fn locked(attempt: &Row, payment: Due, now: Timestamp) -> Result<Locked, StoreError> {
+fn locked(attempt: &Row, payment: Due, now: Timestamp, accepted_at: Timestamp) -> Result<Locked, StoreError> {
     let attempt_id = AttemptId::from_uuid(attempt.get("attempt_id"));
     let ending: &str = attempt.get("ending");
     Ok(Locked {
@@ -135,6 +137,7 @@ fn locked(attempt: &Row, payment: Due, now: Timestamp) -> Result<Locked, StoreEr
         lane_in_trouble: attempt.get("in_trouble"),
         went_out_before: attempt.get("went_out_before"),
         now,
+        accepted_at,
         payment,
     })
 }
