@@ -158,7 +158,7 @@ grant update (clock) on ledger to unigate_registers;
 grant update (last_hi, last_sequence, last_cutoff, planned_version, next_cutoff, every_payments, late_since)
     on series to unigate_registers;
 grant select, insert on register to unigate_registers;
-grant update (state, lease_token, lease_until, due_at, attempts, last_error, built_at) on register to unigate_registers;
+grant update (state, lease_token, lease_until, due_at, attempts, vanished, last_error, built_at) on register to unigate_registers;
 grant insert on register_part to unigate_registers;
 grant select, insert, delete on artifact to unigate_registers;
 grant update (sha256, bytes, place, lease) on artifact to unigate_registers;
