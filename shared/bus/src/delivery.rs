@@ -10,6 +10,8 @@ use lapin::BasicProperties;
 use lapin::types::ShortString;
 use serde_json::Value;
 
+use crate::topology::is_of_the_dead;
+
 pub(crate) use headers::{DECLARED, ROUTING_KEY, TRACEPARENT, USER_ID, VERSION};
 pub use headers::{is_traceparent, version_of};
 
@@ -113,7 +115,9 @@ impl Delivery {
         }
     }
 
-    pub(crate) fn read(wire: lapin::message::Delivery) -> Self {
+    /// As it came. Headers that only the broker writes, or another worker (`forwarded`: to the queues of forwarded questions), are
+    /// nothing where others may have written them.
+    pub(crate) fn read(wire: lapin::message::Delivery, forwarded: bool) -> Self {
         let properties = &wire.properties;
         let table = properties.headers().as_ref();
         let mut delivery = Self {
@@ -122,9 +126,10 @@ impl Delivery {
             routing_key: wire.routing_key.as_str().to_owned(),
             redelivered: wire.redelivered,
             // Classic queues do not count; that it was delivered before is all they know.
-            delivery_count: table
-                .and_then(headers::delivery_count)
-                .unwrap_or(u32::from(wire.redelivered)),
+            delivery_count: match (wire.redelivered, table.and_then(headers::delivery_count)) {
+                (true, Some(count)) => count,
+                (again, _) => u32::from(again),
+            },
             reply_to: text(properties.reply_to()),
             correlation_id: text(properties.correlation_id()),
             user_id: text(properties.user_id()),
@@ -140,11 +145,14 @@ impl Delivery {
             kind: text(properties.kind()),
             version: table.and_then(headers::version),
             traceparent: table.and_then(headers::traceparent),
-            death: table.and_then(headers::death),
+            death: table
+                .filter(|_| is_of_the_dead(wire.exchange.as_str()))
+                .and_then(headers::death),
             body: wire.data,
             envelope: Envelope::default(),
         };
-        if delivery.exchange.is_empty()
+        if forwarded
+            && delivery.exchange.is_empty()
             && let Some(table) = table
         {
             delivery.become_forwarded(table);

@@ -222,7 +222,7 @@ pub struct Listener {
 impl Listener {
     /// The next event; None when the connection has ended.
     pub async fn next(&mut self) -> Option<Delivery> {
-        self.events.next().await?.ok().map(Delivery::read)
+        self.events.next().await?.ok().map(|wire| Delivery::read(wire, false))
     }
 }
 
@@ -258,7 +258,7 @@ async fn consume(channel: &Channel, queue: ShortString) -> Result<Consumer, BusE
 
 async fn hand_out(mut answers: Consumer, waiting: Waiting) {
     while let Some(Ok(wire)) = answers.next().await {
-        let answer = Delivery::read(wire);
+        let answer = Delivery::read(wire, false);
         let waiter = answer.correlation_id.as_ref().and_then(|id| lock(&waiting).remove(id));
         if let Some(waiter) = waiter {
             // Whoever stopped waiting does not miss it.

@@ -150,7 +150,7 @@ impl Session {
         match delivered {
             Some(Ok(wire)) => {
                 let acker = wire.acker.clone();
-                let mut delivery = Delivery::read(wire);
+                let mut delivery = Delivery::read(wire, self.queue.is_forwarded_to());
                 delivery.tag |= self.number << TAG_BITS;
                 if delivery.body.is_empty() && delivery.kind.as_deref() == Some(PROBE) {
                     // `topology check` tried a binding. If this acknowledgement is lost the probe comes again.

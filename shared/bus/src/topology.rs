@@ -18,7 +18,7 @@ pub use queue::{HOLDS_SECONDS, Queue};
 pub use report::{Difference, Report};
 pub use table::{Flag, Row, Value, rows};
 
-pub(crate) use table::{events_exchange, terminal_exchange};
+pub(crate) use table::{events_exchange, is_of_the_dead, terminal_exchange};
 
 /// A broker that takes longer to declare some forty things is not well.
 const LIMIT: Duration = Duration::from_secs(60);

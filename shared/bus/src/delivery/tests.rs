@@ -17,10 +17,14 @@ fn table(entries: &[(&str, AMQPValue)]) -> FieldTable {
     table
 }
 
-fn read_from(exchange: &str, properties: BasicProperties) -> Delivery {
-    let mut wire = lapin::message::Delivery::mock(7, exchange.into(), "key".into(), false, b"body".to_vec());
+fn mock(exchange: &str, redelivered: bool, properties: BasicProperties) -> lapin::message::Delivery {
+    let mut wire = lapin::message::Delivery::mock(7, exchange.into(), "key".into(), redelivered, b"body".to_vec());
     wire.properties = properties;
-    Delivery::read(wire)
+    wire
+}
+
+fn read_from(exchange: &str, properties: BasicProperties) -> Delivery {
+    Delivery::read(mock(exchange, false, properties), false)
 }
 
 fn with(entries: &[(&str, AMQPValue)]) -> Delivery {
@@ -76,16 +80,13 @@ fn a_version_may_be_any_integer_and_is_the_same_when_it_was_kept() {
 
 #[test]
 fn deliveries_are_counted_by_quorum_queues_only() {
-    assert_eq!(
-        with(&[("x-delivery-count", AMQPValue::LongLongInt(3))]).delivery_count,
-        3
-    );
-    assert_eq!(
-        with(&[("x-delivery-count", AMQPValue::LongLongInt(-3))]).delivery_count,
-        0
-    );
-    let again = lapin::message::Delivery::mock(1, "x".into(), "key".into(), true, Vec::new());
-    assert_eq!(Delivery::read(again).delivery_count, 1);
+    let again = |count: &[(&str, AMQPValue)]| {
+        let properties = BasicProperties::default().with_headers(table(count));
+        Delivery::read(mock("x", true, properties), false).delivery_count
+    };
+    let count = |count| [("x-delivery-count", AMQPValue::LongLongInt(count))];
+    assert_eq!((again(&count(3)), again(&count(-3)), again(&[])), (3, 0, 1));
+    assert_eq!(with(&count(3)).delivery_count, 0, "whoever sent it says so");
 }
 
 #[test]
@@ -115,7 +116,13 @@ fn the_latest_death_is_told() {
         ),
     ]);
     let deaths = FieldArray::from(vec![AMQPValue::FieldTable(death), AMQPValue::FieldTable(table(&[]))]);
-    let death = with(&[("x-death", AMQPValue::FieldArray(deaths))]).death.unwrap();
+    let headers = BasicProperties::default().with_headers(table(&[("x-death", AMQPValue::FieldArray(deaths))]));
+    assert_eq!(
+        read_from("n.terminal", headers.clone()).death,
+        None,
+        "whoever sent it says so"
+    );
+    let death = read_from("n.dead", headers).death.unwrap();
     assert_eq!(
         (death.queue.as_str(), death.reason.as_str()),
         ("n.intake.facts", "expired")
@@ -134,20 +141,22 @@ fn a_timestamp_in_milliseconds_is_recognised() {
 }
 
 #[test]
-fn headers_of_ours_count_only_on_the_default_exchange() {
+fn headers_of_ours_count_only_where_questions_are_forwarded_to() {
     let headers = table(&[
         ("unigate-routing-key", long("payment.check")),
         ("unigate-user-id", long("frontend1")),
         ("unigate-declared", AMQPValue::LongLongInt(7)),
     ]);
     let properties = BasicProperties::default().with_headers(headers);
-    let forwarded = read_from("", properties.clone());
+    let forwarded = Delivery::read(mock("", false, properties.clone()), true);
     assert_eq!(forwarded.routing_key, "payment.check");
     assert_eq!(forwarded.user_id.as_deref(), Some("frontend1"));
     assert_eq!(forwarded.declared, Some(7));
-    let forged = read_from("n.terminal", properties);
-    assert_eq!((forged.routing_key.as_str(), forged.user_id), ("key", None));
-    assert_eq!(forged.declared, None, "what a terminal says of it counts for nothing");
+    let by_a_terminal = Delivery::read(mock("n.terminal", false, properties.clone()), true);
+    for forged in [by_a_terminal, read_from("", properties)] {
+        assert_eq!((forged.routing_key.as_str(), forged.user_id), ("key", None));
+        assert_eq!(forged.declared, None, "what others say of it counts for nothing");
+    }
 }
 
 #[test]

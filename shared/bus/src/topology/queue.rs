@@ -68,6 +68,11 @@ impl Queue {
         }
     }
 
+    /// Whether intake forwards questions to it, under headers of ours.
+    pub(crate) fn is_forwarded_to(self) -> bool {
+        matches!(self, Self::UnikassaQuestions | Self::DatabasesQuestions)
+    }
+
     /// Its name without the namespace, and without the length of a hold: for logs and metrics.
     pub fn label(self) -> &'static str {
         match self {

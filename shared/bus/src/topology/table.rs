@@ -82,8 +82,15 @@ pub(super) fn unroutable_exchange(namespace: &str) -> String {
 }
 
 pub(super) fn dead_exchange(namespace: &str) -> String {
-    format!("{namespace}.dead")
+    format!("{namespace}{DEAD}")
 }
+
+/// Whether it is an exchange by which the broker alone sends: what a queue gave up.
+pub(crate) fn is_of_the_dead(exchange: &str) -> bool {
+    exchange.ends_with(DEAD)
+}
+
+const DEAD: &str = ".dead";
 
 pub(super) struct Exchange {
     pub(super) name: String,
