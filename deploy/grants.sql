@@ -129,7 +129,7 @@ grant select, insert on card_fault to unigate_cards;
 grant select, insert on terminal_gate to unigate_cards;
 grant update (terminal_id) on terminal_gate to unigate_cards;
 -- Every card shown once more is in the audit log.
-grant insert on audit to unigate_cards;
+grant insert (who, act, subject_kind, subject, reason, allowed, before, after) on audit to unigate_cards;
 
 -- -------------------------------------------------------------------------------------------------------- unikassa, databases
 -- The same couriers work for both.
@@ -142,7 +142,8 @@ grant update (state, done, changed, refused, done_as, reasons, reached, next_at,
     on act to unigate_unikassa, unigate_databases;
 grant update (outcome, did, why, ended_at) on act_item to unigate_unikassa, unigate_databases;
 grant update (act_id, generation, give_up_at) on payment to unigate_unikassa, unigate_databases;
-grant insert on audit to unigate_unikassa, unigate_databases;
+grant insert (who, act, subject_kind, subject, reason, allowed, before, after) on audit to unigate_unikassa,
+    unigate_databases;
 grant insert on attempt to unigate_unikassa, unigate_databases;
 grant update (ending, ended_at, late, result, error, request, response, http_status) on attempt to unigate_unikassa, unigate_databases;
 grant update (breaker, failures, opened_at, probe_at, probe_count, last_error, question_waits_until, next_call_at,
@@ -280,8 +281,11 @@ grant insert (disclosure_id, kind, product_id, recipients, pgp_keys, reason, ask
 grant update (state, refusal, finished_at, bytes, collected_at, cleared_at, recipients, pgp_keys)
     on disclosure to unigate_operator;
 grant insert on disclosure_card to unigate_operator;
--- Every act leaves a row, and no row can be changed or taken away.
-grant select, insert on audit to unigate_operator;
+-- Every act of a command leaves a row, and no row can be changed or taken away. `who` is what the operator calls himself; `login` and
+-- `at` are the server's word. Give each operator a login of his own, and let nobody act by SQL: what this role may write it may also
+-- write without a row.
+grant select on audit to unigate_operator;
+grant insert (who, act, subject_kind, subject, reason, allowed, before, after) on audit to unigate_operator;
 
 -- ------------------------------------------------------------------------------ those who only look: support, reports
 -- Not: declarations (a payee's secret may stand in one), anything of the vault, sealed cards, files of registers.

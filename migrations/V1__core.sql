@@ -73,7 +73,9 @@ create table audit (
     at           timestamptz not null default clock_timestamp(),
     who          text not null,
     act          text not null,
+    -- As the operator calls himself, and as he, or his worker, is known to the database.
     subject_kind text not null,
+    login        text not null default session_user,
     subject      text not null,
     reason       text,
     allowed      boolean not null default true,

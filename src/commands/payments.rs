@@ -213,7 +213,7 @@ fn call(row: &AttemptRow) -> Value {
 /// One operator's act.
 pub(crate) fn act(row: &Recorded) -> Value {
     json!({
-        "at": row.at, "who": row.who, "act": row.act, "reason": row.reason, "allowed": row.allowed,
+        "at": row.at, "who": row.who, "login": row.login, "act": row.act, "reason": row.reason, "allowed": row.allowed,
         "before": row.before, "after": row.after,
     })
 }

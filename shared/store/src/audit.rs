@@ -71,8 +71,10 @@ pub async fn record_denied(store: &Store, act: &Act<'_>) -> Result<(), StoreErro
 pub struct Recorded {
     /// When.
     pub at: Timestamp,
-    /// By whom.
+    /// By whom, as he calls himself.
     pub who: String,
+    /// As whom the database knows whoever wrote it: his login, or that of the worker that acted for him.
+    pub login: String,
     /// What.
     pub act: String,
     /// Why.
@@ -89,7 +91,7 @@ pub struct Recorded {
 pub async fn of(store: &Store, subject_kind: &str, subject: &str) -> Result<Vec<Recorded>, StoreError> {
     let rows = store
         .query(
-            "SELECT at, who, act, reason, allowed, before, after FROM audit
+            "SELECT at, who, act, reason, allowed, before, after, login FROM audit
              WHERE subject_kind = $1 AND subject = $2 ORDER BY audit_id",
             &[&subject_kind, &subject],
         )
@@ -102,6 +104,7 @@ pub async fn of(store: &Store, subject_kind: &str, subject: &str) -> Result<Vec<
         allowed: row.get(4),
         before: row.get(5),
         after: row.get(6),
+        login: row.get(7),
     };
     Ok(rows.iter().map(recorded).collect())
 }
