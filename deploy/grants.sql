@@ -76,6 +76,10 @@ grant select on declaration_generation, payee, product, terminal, terminal_group
 grant update (only_row) on declaration_generation
     to unigate_intake, unigate_cards, unigate_unikassa, unigate_databases;
 
+-- Batches at work hold its lock, which a discard waits for: nobody else may take it.
+grant insert on batch_gate to unigate_intake, unigate_cards;
+grant delete on batch_gate to unigate_operator;
+
 -- Facts that are refused: kept by the worker they came to, and handled again by it.
 grant select, insert on parked to unigate_intake, unigate_cards;
 grant select on settled_reservation to unigate_intake, unigate_cards;

@@ -19,18 +19,20 @@ create table installation (
 );
 
 -- A batch decides by the declarations it has in memory and has this said in the same flight as its first statement: one
--- that began after an `apply` has committed is sent back to read them again (UG001, StoreError::Outdated). The lock ("batch"
--- in ASCII) costs nobody anything but while somebody waits for all batches at work.
+-- that began after an `apply` has committed is sent back to read them again (UG001, StoreError::Outdated). The lock costs nobody
+-- anything but while somebody waits for all batches at work. It is one of a table, which never has a row, so that it takes a
+-- right to take it: under a number anybody who may log in could stop all batches.
+create table batch_gate ();
 create function declarations_are(expected bigint) returns void language plpgsql as $$
 begin
-    perform pg_advisory_xact_lock_shared(x'6261746368'::bigint);
+    lock table batch_gate in row exclusive mode;
     if (select generation from declaration_generation) <> expected then
         raise exception 'declarations have changed' using errcode = 'UG001';
     end if;
 end $$;
 -- Behind who waits for it new batches queue: one that hangs must not hold them up for long.
 create function batches_wait() returns void language sql set lock_timeout = '2s' as $$
-    select pg_advisory_xact_lock(x'6261746368'::bigint)
+    lock table batch_gate in share mode
 $$;
 
 -- A payee as declared now. Old versions stay: a register is always rendered with the version it was closed under.

@@ -207,7 +207,7 @@ async fn a_sale_in_flight_is_waited_for_before_its_reservation_is_settled() {
     let discarding = unigate(&world, &command);
     let selling = async {
         wait_for("the discard to wait", PATIENCE, async || {
-            let waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+            let waits = "SELECT count(*) FROM pg_locks WHERE relation = 'batch_gate'::regclass AND NOT granted
                          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
             (world.value(waits).await == "1").then_some(())
         })
@@ -233,7 +233,7 @@ async fn a_discard_waits_for_the_batch_that_accepts_its_payment() {
     assert_eq!(world.publish(&said).await["reason"], "unknown_terminal");
     let id = parked_one(&world).await;
     // A batch that has found its terminal declared, and commits when somebody waits for it.
-    let locks = "SELECT FROM pg_locks WHERE locktype = 'advisory'
+    let locks = "SELECT FROM pg_locks WHERE relation = 'batch_gate'::regclass
                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     let text = format!(
         "BEGIN; SELECT declarations_are((SELECT generation FROM declaration_generation));

@@ -236,8 +236,11 @@ pub(crate) async fn raise_generation(tx: &Tx) -> Result<(), StoreError> {
 /// Waits until the batches at work are over, two seconds at most, before the statement that comes next, in the same flight. From then
 /// on new ones wait for the end of this transaction: an operator whose line breaks just then is given up as soon.
 pub(crate) async fn outlast_batches(tx: &Tx) -> Result<(), StoreError> {
-    tx.execute_later("SELECT set_config('idle_in_transaction_session_timeout', '2s', true)", &[])
-        .await?;
+    tx.execute_later(
+        "SELECT set_config('idle_in_transaction_session_timeout', '2s', true)",
+        &[],
+    )
+    .await?;
     tx.execute_later("SELECT batches_wait()", &[]).await
 }
 
