@@ -9,6 +9,7 @@ use std::pin::pin;
 
 use clap::ValueEnum;
 use comfy_table::{Table, presets};
+use domain::line::turns_around;
 use futures::{Stream, StreamExt};
 use serde_json::{Map, Value};
 
@@ -124,7 +125,7 @@ fn render<T: Row>(format: Format, rows: &[T], first: bool, out: &mut Vec<u8>) ->
     match format {
         Format::Json => {
             for row in rows {
-                writeln!(out, "{}", object(row))?;
+                writeln!(out, "{}", inert(&object(row).to_string()))?;
             }
         }
         Format::Table => {
@@ -174,24 +175,49 @@ fn text_of(value: &Value) -> String {
     }
 }
 
-/// A spreadsheet takes text that begins like a formula for one.
+/// A spreadsheet takes text that begins like a formula for one; also behind a semicolon, where that is what divides its cells.
 fn harmless(value: &Value) -> String {
     let text = printable(&text_of(value));
-    let is_formula = formats::begins_formula(&text) && !value.is_number();
-    if is_formula { format!("'{text}") } else { text }
+    if value.is_number() {
+        return text;
+    }
+    let disarmed = |cell: &str| match formats::begins_formula(cell) {
+        true => format!("'{cell}"),
+        false => cell.to_owned(),
+    };
+    text.split(';').map(disarmed).collect::<Vec<_>>().join(";")
 }
 
-/// Control characters could move the cursor or change colours.
+/// Control characters could move the cursor or change colours, and marks of direction show an amount the other way round.
 pub(crate) fn printable(text: &str) -> String {
     text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .map(|c| {
+            if c.is_control() || turns_around(c) {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
         .collect()
+}
+
+/// JSON without what a terminal takes for a command, or shows the other way round, and JSON need not escape.
+fn inert(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_control() || turns_around(c) {
+            text.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            text.push(c);
+        }
+    }
+    text
 }
 
 /// Prints one thing with everything in it: indented for people, one object for programs.
 pub(crate) fn show(format: ShowFormat, thing: &Value) -> anyhow::Result<()> {
     if format == ShowFormat::Json {
-        return write_out(format!("{thing}\n").as_bytes());
+        return write_out(format!("{}\n", inert(&thing.to_string())).as_bytes());
     }
     let mut text = String::new();
     describe(thing, 0, &mut text);

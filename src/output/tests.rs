@@ -61,6 +61,27 @@ fn csv_keeps_numbers_and_disarms_formulas() {
 }
 
 #[test]
+fn a_formula_behind_a_semicolon_is_one_where_that_divides_cells() {
+    for (text, cell) in [
+        ("1;=cmd|'/c calc'!A0;x", "1;'=cmd|'/c calc'!A0;x"),
+        ("a;b", "a;b"),
+        ("-5", "'-5"),
+    ] {
+        assert_eq!(harmless(&json!(text)), cell);
+    }
+    assert_eq!(harmless(&json!(-5)), "-5");
+}
+
+#[test]
+fn json_has_nothing_that_a_terminal_obeys_and_says_the_same() {
+    let thing = json!({ "body": "\u{9b}31m \u{202e}00.5 Вода\u{7f}" });
+    let text = inert(&thing.to_string());
+    assert!(text.contains("\\u009b31m \\u202e00.5 Вода\\u007f"), "{text}");
+    assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), thing);
+    assert_eq!(printable("\u{202e}00.5"), "\u{fffd}00.5");
+}
+
+#[test]
 fn a_table_has_no_control_characters() {
     let text = rendered(Format::Table);
     assert_eq!(text.lines().count(), 3);
@@ -71,7 +92,7 @@ fn a_table_has_no_control_characters() {
 #[test]
 fn an_empty_list_has_its_header() {
     let mut text = Vec::new();
-    render::<Thing>(Format::Csv, &[], &mut text).unwrap();
+    render::<Thing>(Format::Csv, &[], true, &mut text).unwrap();
     assert_eq!(text, b"id,amount,users,last_error\r\n");
 }
 

@@ -25,8 +25,8 @@ pub fn one_line(text: &str, max: usize) -> String {
     line
 }
 
-/// Marks of bidirectional text.
-pub(crate) fn turns_around(letter: char) -> bool {
+/// Whether it is a mark of bidirectional text, which turns what stands beside it around.
+pub fn turns_around(letter: char) -> bool {
     matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
