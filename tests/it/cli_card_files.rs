@@ -122,11 +122,7 @@ async fn a_password_is_used_where_it_is_and_goes_nowhere() {
         1,
         "the passphrase does not open it",
     );
-    failed(
-        &run("env:UNIGATE_TEST_NOWHERE").await,
-        1,
-        "UNIGATE_TEST_NOWHERE is not set here",
-    );
+    failed(&run("env:TEST_NOWHERE").await, 1, "TEST_NOWHERE is not set here");
     failed(&run("hunter2").await, 2, "must be env:NAME or file:PATH");
     assert!(
         rows(&world, &["cards", "imports"]).await.is_empty(),

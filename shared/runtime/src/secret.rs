@@ -5,6 +5,10 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::settings::environment;
 
+/// Variables that workers are set up with begin so. Who declares payees need not be who runs workers: none of these is his to send
+/// anywhere.
+pub const OURS: &str = "UNIGATE_";
+
 /// Fetches a secret, without white space around it, or says why it cannot be had here. The reason never repeats a secret.
 pub fn fetch(secret: &SecretRef) -> Result<SecretString, String> {
     match secret.source() {
@@ -19,6 +23,9 @@ pub fn fetch(secret: &SecretRef) -> Result<SecretString, String> {
 /// is refused, since that is stored.
 pub fn password(secret: &SecretRef) -> Result<SecretString, String> {
     match secret.source() {
+        SecretSource::Env(name) if name.starts_with(OURS) => {
+            Err(format!("{name} is a setting of unigate's own, and no declaration's"))
+        }
         SecretSource::Env(name) => environment(name)
             .map(SecretString::from)
             .ok_or_else(|| format!("{name} is not set here")),
@@ -26,5 +33,18 @@ pub fn password(secret: &SecretRef) -> Result<SecretString, String> {
             .map(|text| SecretString::from(text.trim_end_matches(['\r', '\n'])))
             .map_err(|error| format!("{}: {error}", path.display())),
         SecretSource::Value(_) => Err("must be env:NAME or file:PATH".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_workers_are_set_up_with_is_no_payees() {
+        let theirs = SecretRef::parse("env:UNIGATE_DATABASE_URL").unwrap();
+        for told in [fetch(&theirs).map(drop), password(&theirs).map(drop)] {
+            assert!(told.unwrap_err().contains("a setting of unigate's own"));
+        }
     }
 }

@@ -104,8 +104,7 @@ async fn what_waits_follows_the_payees_declaration() {
 
 #[tokio::test]
 async fn a_password_that_is_not_there_is_told_at_once_and_costs_no_try() {
-    let mail =
-        json!({ "relay": "smtp://u@127.0.0.1:9?tls=none", "relay_password": "env:UNIGATE_TEST_NO_SUCH_PASSWORD" });
+    let mail = json!({ "relay": "smtp://u@127.0.0.1:9?tls=none", "relay_password": "env:TEST_NO_SUCH_PASSWORD" });
     with_register(
         json!({ "mail_to": ["a@example.org"], "mail": mail }),
         LONG,
@@ -115,7 +114,7 @@ async fn a_password_that_is_not_there_is_told_at_once_and_costs_no_try() {
                 panic!("{reports:?}")
             };
             assert!(
-                away.tell && away.error.contains("UNIGATE_TEST_NO_SUCH_PASSWORD is not set"),
+                away.tell && away.error.contains("TEST_NO_SUCH_PASSWORD is not set"),
                 "{away:?}"
             );
             assert_eq!(

@@ -275,6 +275,11 @@ fn a_program_gets_a_clean_environment_and_no_shell() {
         b"",
     );
     assert!(why.contains("environment: NO_SUCH_THING is not set here"), "{why}");
+    let why = refused(
+        "[[seal]]\nwith = \"command\"\nargv = [\"/usr/bin/env\"]\nenvironment = [\"UNIGATE_DATABASE_URL\"]",
+        b"",
+    );
+    assert!(why.contains("a setting of unigate's own"), "{why}");
     let echoed = sealed(
         "[[seal]]\nwith = \"command\"\nargv = [\"/bin/echo\", \"$HOME; id\"]",
         b"",

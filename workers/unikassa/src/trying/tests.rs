@@ -111,11 +111,11 @@ async fn what_is_missing_here_is_named() {
             "unikassa.ca: /nowhere/at/all",
         ),
         (
-            with(json!({"basic": {"user": "u", "password": "env:UNIGATE_TEST_NOT_SET"}})),
-            "unikassa.basic.password: UNIGATE_TEST_NOT_SET is not set",
+            with(json!({"basic": {"user": "u", "password": "env:TEST_NOT_SET"}})),
+            "unikassa.basic.password: TEST_NOT_SET is not set",
         ),
         (
-            with(json!({"previous_secret": "env:UNIGATE_TEST_NOT_SET"})),
+            with(json!({"previous_secret": "env:TEST_NOT_SET"})),
             "unikassa.previous_secret: ",
         ),
     ] {

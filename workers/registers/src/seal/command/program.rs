@@ -40,6 +40,11 @@ impl Program {
             ("LANG".to_owned(), "C.UTF-8".to_owned()),
         ];
         for name in &declared.environment {
+            if name.starts_with(runtime::secret::OURS) {
+                return Err(format!(
+                    "environment: {name} is a setting of unigate's own, and no declaration's"
+                ));
+            }
             let value = runtime::settings::environment(name);
             let value = value.ok_or_else(|| format!("environment: {name} is not set here"))?;
             variables.push((name.clone(), value));
