@@ -9,6 +9,7 @@
 
 pub mod batch;
 mod checkpoint;
+mod consume;
 mod context;
 mod core_files;
 pub mod courier;
@@ -32,6 +33,7 @@ mod told;
 mod transact;
 
 pub use checkpoint::checkpoint;
+pub use consume::consume;
 pub use context::{Context, Nudge};
 pub use core_files::no_core_files;
 pub use late::tell_late_registers;

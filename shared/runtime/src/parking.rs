@@ -1,8 +1,6 @@
 //! Parking: a refused fact is money without a home. It is kept whole, with its reason, once per (key, id, content), and
 //! whoever sends it again is told what has become of it.
 
-use std::time::Duration;
-
 use bus::{Delivery, Queue, Tags};
 use contract::event::{Events, MessageEvent, ParkedItem};
 use contract::{Reason, Refusal};
@@ -11,12 +9,13 @@ use serde_json::Value;
 use store::parked::{self, Fate, NewParked};
 use store::{StoreError, Tx};
 
+use crate::consume::consume;
 use crate::incoming::Incoming;
 use crate::outcome::{Reply, emit};
 use crate::{Context, Nudge};
 
 /// Most messages taken from the parking queue together.
-const TAKEN: usize = 32;
+const TAKEN: u16 = 32;
 
 /// Parks a refused fact, unless this very content was settled meanwhile; then that is the answer.
 pub(crate) async fn settle_refused(tx: &Tx, message: &Incoming, refusal: Refusal) -> Result<Reply, StoreError> {
@@ -118,25 +117,7 @@ pub fn spawn(context: &Context) {
 
 fn spawn_for(context: Context, queue: Queue) {
     context.tasks.clone().spawn(async move {
-        while !context.shutdown.is_cancelled() {
-            let mut session = tokio::select! {
-                () = context.shutdown.cancelled() => return,
-                session = context.bus.session(queue, 2 * TAKEN as u16) => session,
-            };
-            loop {
-                let batch = tokio::select! {
-                    () = context.shutdown.cancelled() => return session.close().await,
-                    batch = session.next_batch(TAKEN, Duration::ZERO) => batch,
-                };
-                let Some(batch) = batch else { break };
-                let Some(stored) = take_in(&context, batch).await else {
-                    return session.close().await;
-                };
-                if session.ack_all(stored).await.is_err() {
-                    break;
-                }
-            }
-        }
+        consume(&context, queue.label(), queue, TAKEN, |batch| take_in(&context, batch)).await;
     });
 }
 

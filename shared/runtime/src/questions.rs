@@ -8,13 +8,13 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
-use bus::{Delivery, Queue};
+use bus::{Delivery, Queue, Tags};
 use store::declarations::Declarations;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::Context;
+use crate::consume::consume;
 use crate::incoming::{Incoming, Item};
 use crate::outcome::Reply;
 
@@ -98,30 +98,18 @@ struct Desk<A> {
 
 impl<A: Answerer> Desk<A> {
     async fn take_from_queue(self: &Arc<Self>) {
-        let context = &self.context;
-        while !context.shutdown.is_cancelled() {
-            let mut session = tokio::select! {
-                () = context.shutdown.cancelled() => return,
-                session = context.bus.session(A::QUEUE, 64) => session,
-            };
-            loop {
-                let batch = tokio::select! {
-                    () = context.shutdown.cancelled() => return session.close().await,
-                    batch = session.next_batch(64, Duration::ZERO) => batch,
-                };
-                let Some(batch) = batch else { break };
-                let tags = bus::Tags::of(&batch);
-                for question in batch {
-                    // The semaphore is never closed.
-                    if let Ok(permit) = self.permits.clone().acquire_owned().await {
-                        self.answer(permit, question);
-                    }
-                }
-                if session.ack_all(tags).await.is_err() {
-                    break;
-                }
+        consume(&self.context, A::NAME, A::QUEUE, 32, |batch| self.take(batch)).await;
+    }
+
+    async fn take(self: &Arc<Self>, batch: Vec<Delivery>) -> Option<Tags> {
+        let tags = Tags::of(&batch);
+        for question in batch {
+            // The semaphore is never closed.
+            if let Ok(permit) = self.permits.clone().acquire_owned().await {
+                self.answer(permit, question);
             }
         }
+        Some(tags)
     }
 
     /// What finds all hands full goes through the broker, where another process may take it.

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use bus::Queue;
+use bus::{Delivery, Queue, Tags};
 use store::StoreError;
 
+use crate::consume::consume;
 use crate::survive::survive;
 use crate::{Context, Nudge};
 
@@ -79,22 +80,10 @@ fn report(context: &Context, name: &'static str, error: &StoreError) {
 pub fn on_wake_up(context: &Context, queue: Queue, nudge: Nudge) {
     let context = context.clone();
     context.tasks.clone().spawn(async move {
-        loop {
-            let mut session = tokio::select! {
-                () = context.shutdown.cancelled() => return,
-                session = context.bus.session(queue, 64) => session,
-            };
-            loop {
-                let batch = tokio::select! {
-                    () = context.shutdown.cancelled() => return session.close().await,
-                    batch = session.next_batch(64, Duration::ZERO) => batch,
-                };
-                let Some(batch) = batch else { break };
-                context.nudge(nudge);
-                if session.ack_all(&batch).await.is_err() {
-                    break;
-                }
-            }
-        }
+        let woken = |batch: Vec<Delivery>| {
+            context.nudge(nudge);
+            std::future::ready(Some(Tags::of(&batch)))
+        };
+        consume(&context, queue.label(), queue, 32, woken).await;
     });
 }

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use bus::Queue;
+use bus::{Delivery, Queue, Tags};
 use contract::event::{CardEvent, CardItem, Events};
 use domain::ids::ReservationId;
 use jiff::Timestamp;
@@ -21,7 +21,7 @@ const VERSION: u32 = 1;
 /// reservation is among them does not wait.
 const AT_ONCE: i64 = 2048;
 /// Messages taken together. Each names the holds of a batch of reservations, 256 at most.
-const MESSAGES: usize = 8;
+const MESSAGES: u16 = 8;
 /// Consumers beside the sweep: while one waits for its commit, the other goes on.
 const CONSUMERS: usize = 2;
 /// A due row that somebody has locked is looked for again after this long, not at once.
@@ -55,40 +55,28 @@ fn reservations_of(body: &[u8]) -> Vec<ReservationId> {
 pub(crate) fn spawn(context: &Context) {
     for _ in 0..CONSUMERS {
         let consumer = context.clone();
-        context.tasks.spawn(async move { consume(&consumer).await });
+        context.tasks.spawn(async move {
+            let end = |batch| end_holds(&consumer, batch);
+            runtime::consume(&consumer, "cards.expiry", Queue::CardsExpiry, MESSAGES, end).await;
+        });
     }
     sweep::spawn(context, "cards.expiry", Nudge::Expiry, |context| async move {
         round(&context).await
     });
 }
 
-async fn consume(context: &Context) {
-    while !context.shutdown.is_cancelled() {
-        let mut session = tokio::select! {
-            () = context.shutdown.cancelled() => return,
-            session = context.bus.session(Queue::CardsExpiry, 2 * MESSAGES as u16) => session,
-        };
-        loop {
-            let batch = tokio::select! {
-                () = context.shutdown.cancelled() => return session.close().await,
-                batch = session.next_batch(MESSAGES, Duration::ZERO) => batch,
-            };
-            let Some(batch) = batch else { break };
-            let ids: Vec<ReservationId> = batch
-                .iter()
-                .flat_map(|delivery| reservations_of(&delivery.body))
-                .collect();
-            match expire(&context.store, &ids).await {
-                Ok(0) => {}
-                Ok(_) => context.nudge(Nudge::Events),
-                // Acknowledged all the same: what this message would have woken, the sweep finds.
-                Err(error) => tracing::debug!(%error, "left to the sweep"),
-            }
-            if session.ack_all(&batch).await.is_err() {
-                break;
-            }
-        }
+/// Acknowledged whatever becomes of it: what a message would have woken, the sweep finds.
+async fn end_holds(context: &Context, batch: Vec<Delivery>) -> Option<Tags> {
+    let ids: Vec<ReservationId> = batch
+        .iter()
+        .flat_map(|delivery| reservations_of(&delivery.body))
+        .collect();
+    match expire(&context.store, &ids).await {
+        Ok(0) => {}
+        Ok(_) => context.nudge(Nudge::Events),
+        Err(error) => tracing::debug!(%error, "left to the sweep"),
     }
+    Some(Tags::of(&batch))
 }
 
 /// Ends the holds among these that are due. Returns how many.
