@@ -65,6 +65,8 @@ enum Value {
     Moment(DateTime),
     /// A number that may have been another one.
     Inexact(f64),
+    /// Something else, and what: in a column that is read, nobody knows what it stands for.
+    Unread(String),
 }
 
 fn value_of(value: &DataRef<'_>) -> Value {
@@ -79,9 +81,13 @@ fn value_of(value: &DataRef<'_>) -> Value {
             let part = |number: u8| i8::try_from(number).unwrap_or_default();
             let year = i16::try_from(year).unwrap_or_default();
             DateTime::new(year, part(month), part(day), part(hour), part(minute), part(second), 0)
-                .map_or_else(|_| Value::Text(String::new()), Value::Moment)
+                .map_or_else(|error| Value::Unread(format!("is no moment: {error}")), Value::Moment)
         }
-        _ => Value::Text(String::new()),
+        DataRef::DateTime(_) => Value::Unread("is a length of time".to_owned()),
+        DataRef::DateTimeIso(text) | DataRef::DurationIso(text) => Value::Text(text.clone()),
+        DataRef::Bool(flag) => Value::Text(flag.to_string()),
+        DataRef::Error(error) => Value::Unread(format!("is the error {error}")),
+        DataRef::Empty => Value::Text(String::new()),
     }
 }
 
@@ -134,6 +140,7 @@ impl Sheet<'_, '_> {
                     column.name
                 ));
             }
+            Value::Unread(why) => return Err(format!("{}: {why}", column.name)),
             Value::Moment(moment) => *moment,
         };
         let zoned = moment.to_zoned(style.zone.tz().clone());
@@ -155,6 +162,21 @@ mod tests {
     fn a_workbook_is_measured_by_the_library_that_reads_it() {
         // Another version would be another type.
         let _: fn(sheet::ArchiveError) -> calamine::XlsxError = calamine::XlsxError::Zip;
+    }
+
+    #[test]
+    fn only_an_empty_cell_is_empty() {
+        let is_empty = |cell| matches!(value_of(&cell), Value::Text(text) if text.is_empty());
+        assert!(is_empty(DataRef::Empty));
+        for cell in [
+            DataRef::Error(calamine::CellErrorType::Div0),
+            DataRef::Bool(false),
+            DataRef::DurationIso("PT1H".to_owned()),
+        ] {
+            assert!(!is_empty(cell));
+        }
+        let error = value_of(&DataRef::Error(calamine::CellErrorType::Div0));
+        assert!(matches!(error, Value::Unread(why) if why.contains("#DIV/0!")));
     }
 
     #[test]
