@@ -73,11 +73,11 @@ create table terminal (
 create table audit (
     audit_id     bigint generated always as identity primary key,
     at           timestamptz not null default clock_timestamp(),
-    who          text not null,
-    act          text not null,
     -- As the operator calls himself, and as he, or his worker, is known to the database.
-    subject_kind text not null,
+    who          text not null,
     login        text not null default session_user,
+    act          text not null,
+    subject_kind text not null,
     subject      text not null,
     reason       text,
     allowed      boolean not null default true,

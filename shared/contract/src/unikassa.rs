@@ -32,8 +32,6 @@ pub mod reason {
     pub const NUMBER_CONFLICT: &str = "number_conflict";
     /// There is no such account.
     pub const ACCOUNT_NOT_FOUND: &str = "account_not_found";
-    /// The account is there and takes no payments.
-    pub const ACCOUNT_INACTIVE: &str = "account_inactive";
     /// The amount is below or above what the payee takes.
     pub const AMOUNT_OUT_OF_RANGE: &str = "amount_out_of_range";
     /// The payee is paid in another currency.

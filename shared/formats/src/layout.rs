@@ -148,18 +148,6 @@ impl Layout {
         &self.extension
     }
 
-    /// What the file is, for a mail or a server.
-    pub fn media_type(&self) -> &'static str {
-        match self.format.kind() {
-            FormatKind::Delimited => "text/csv",
-            FormatKind::Fixed | FormatKind::Text => "text/plain",
-            FormatKind::Xlsx => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-            FormatKind::Dbf => "application/vnd.dbf",
-            FormatKind::Xml => "application/xml",
-            FormatKind::Jsonl => "application/jsonl",
-        }
-    }
-
     /// How many payments one file holds, where there is a limit: more of them come in parts.
     pub fn rows_max(&self) -> Option<u64> {
         match self.format.kind() {
