@@ -63,23 +63,21 @@ pub struct Standing {
 
 /// Of all processes together. As with [`lanes_due`], one entry of an index is looked at per lane.
 pub async fn standing(store: &Store, gateway: &str) -> Result<Standing, StoreError> {
-    let row = store
-        .query_one(
-            "SELECT (SELECT coalesce(max(extract(epoch FROM clock_timestamp() - next.due_at)), 0)::float8
-                     FROM lane JOIN payee ON payee_id = lane_id AND gateway = $1
-                     CROSS JOIN LATERAL (
-                         SELECT due_at FROM payment WHERE payee_id = lane_id AND due_at <= clock_timestamp()
-                         ORDER BY due_at LIMIT 1) next
-                     WHERE breaker <> 'open' AND NOT paused),
-                    (SELECT count(*) FROM attempt JOIN payee ON payee_id = lane_id AND gateway = $1 WHERE ending = 'open')",
-            &[&gateway],
-        )
-        .await?;
+    let row = store.query_one(STANDING, &[&gateway]).await?;
     Ok(Standing {
         due_seconds: row.get(0),
         open: row.get(1),
     })
 }
+
+/// `statement_timestamp`, as with [`DUE_OF_LANES`].
+const STANDING: &str = "SELECT (SELECT coalesce(max(extract(epoch FROM clock_timestamp() - next.due_at)), 0)::float8
+             FROM lane JOIN payee ON payee_id = lane_id AND gateway = $1
+             CROSS JOIN LATERAL (
+                 SELECT due_at FROM payment WHERE payee_id = lane_id AND due_at <= statement_timestamp()
+                 ORDER BY due_at LIMIT 1) next
+             WHERE breaker <> 'open' AND NOT paused),
+            (SELECT count(*) FROM attempt JOIN payee ON payee_id = lane_id AND gateway = $1 WHERE ending = 'open')";
 
 /// What was claimed of several lanes.
 #[derive(Debug, Default)]
@@ -320,6 +318,7 @@ impl<'a> Taking<'a> {
 pub(crate) fn queries(lane: &str) -> Vec<(&'static str, String, String)> {
     vec![
         ("lanes_due", LANES_DUE.to_owned(), "('{}')".to_owned()),
+        ("standing", STANDING.to_owned(), "('unikassa')".to_owned()),
         ("make_due", MAKE_DUE.to_owned(), format!("('{lane}', 0, 4)")),
         (
             "take_due",
