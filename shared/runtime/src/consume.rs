@@ -10,13 +10,8 @@ use crate::survive::survive;
 
 /// Hands out what comes to a queue, up to `most` messages at a time, until the process is to end. What is returned is acknowledged;
 /// with nothing returned the session is closed, and what it had taken goes back.
-pub async fn consume<F>(
-    context: &Context,
-    name: &'static str,
-    queue: Queue,
-    most: u16,
-    each: impl Fn(Vec<Delivery>) -> F + Send + Sync,
-) where
+pub async fn consume<F>(context: &Context, queue: Queue, most: u16, each: impl Fn(Vec<Delivery>) -> F + Send + Sync)
+where
     F: Future<Output = Option<Tags>> + Send,
 {
     while !context.shutdown.is_cancelled() {
@@ -26,7 +21,7 @@ pub async fn consume<F>(
             session = context.bus.session(queue, 2 * most) => session,
         };
         let taking = take_from(context, session, usize::from(most), &each);
-        if survive(name, taking).await.is_none() {
+        if survive(queue.label(), taking).await.is_none() {
             tokio::time::sleep(bus::reconnect_delay(0)).await;
         }
     }

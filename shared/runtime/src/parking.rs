@@ -117,7 +117,7 @@ pub fn spawn(context: &Context) {
 
 fn spawn_for(context: Context, queue: Queue) {
     context.tasks.clone().spawn(async move {
-        consume(&context, queue.label(), queue, TAKEN, |batch| take_in(&context, batch)).await;
+        consume(&context, queue, TAKEN, |batch| take_in(&context, batch)).await;
     });
 }
 

@@ -98,7 +98,7 @@ struct Desk<A> {
 
 impl<A: Answerer> Desk<A> {
     async fn take_from_queue(self: &Arc<Self>) {
-        consume(&self.context, A::NAME, A::QUEUE, 32, |batch| self.take(batch)).await;
+        consume(&self.context, A::QUEUE, 32, |batch| self.take(batch)).await;
     }
 
     async fn take(self: &Arc<Self>, batch: Vec<Delivery>) -> Option<Tags> {

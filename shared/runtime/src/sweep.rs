@@ -84,6 +84,6 @@ pub fn on_wake_up(context: &Context, queue: Queue, nudge: Nudge) {
             context.nudge(nudge);
             std::future::ready(Some(Tags::of(&batch)))
         };
-        consume(&context, queue.label(), queue, 32, woken).await;
+        consume(&context, queue, 32, woken).await;
     });
 }

@@ -57,7 +57,7 @@ pub(crate) fn spawn(context: &Context) {
         let consumer = context.clone();
         context.tasks.spawn(async move {
             let end = |batch| end_holds(&consumer, batch);
-            runtime::consume(&consumer, "cards.expiry", Queue::CardsExpiry, MESSAGES, end).await;
+            runtime::consume(&consumer, Queue::CardsExpiry, MESSAGES, end).await;
         });
     }
     sweep::spawn(context, "cards.expiry", Nudge::Expiry, |context| async move {
