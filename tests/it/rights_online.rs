@@ -95,6 +95,9 @@ async fn payments_are_taken_delivered_and_put_right_with_the_rights_of_each_role
         (row.attempts == 2 && row.shown_state == "refused").then_some(())
     })
     .await;
+    // Each by a login that the operator cannot choose, whatever he calls himself.
+    let own = "SELECT bool_and(login ~ '^login_')::text FROM audit WHERE act LIKE 'deliveries %'";
+    assert_eq!(world.value(own).await, "true");
     let requeued = run(&operator, &BY_FILTER).await;
     assert!(requeued.stdout.contains("1 requeued"), "{requeued:?}");
     world.reaches(&again, "delivered").await;

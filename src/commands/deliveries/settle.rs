@@ -80,8 +80,8 @@ pub(super) async fn run(args: Args) -> Outcome {
         }
         Settled::Confirmed(state, flags) => {
             let noted = Act {
-                before: Some(json!({ "state": state, "flags": flags })),
-                after: Some(json!({ "state": state, "flags": [] })),
+                before: Some(json!({ "state": state, "in_question": flags })),
+                after: Some(json!({ "state": state, "in_question": [] })),
                 ..act(&operator, &subject, &args.reason)
             };
             audit::record(&tx, &noted).await?;
