@@ -8,7 +8,12 @@ import time
 import uuid
 
 import pika
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import AMQPError
+
+# The broker is away, is not found, does not let us in, closes or has not taken a message. pika hands on as they are what
+# a resolver or TLS raises, and what it calls a connector's exception is none of AMQP's.
+TROUBLE = (AMQPError, AMQPConnectorException, OSError)
 
 # Where the broker delivers answers to this connection; no queue has to be declared.
 REPLY_TO = "amq.rabbitmq.reply-to"
@@ -51,7 +56,7 @@ class Frontend:
         try:
             self._channel("questions").basic_publish(self._exchange, routing_key, _bytes(body), properties)
             answer = self._answer(correlation_id, deadline)
-        except AMQPError as error:
+        except TROUBLE as error:
             self.close()
             raise NoAnswer(f"{routing_key}: {error!r}") from error
         if answer is None:
@@ -74,7 +79,7 @@ class Frontend:
                 self._send(fact)
                 answer = self._answer(fact.correlation_id, min(time.monotonic() + wait, give_up))
                 wait, pause = min(wait * 2, LONGEST_WAIT_S), FIRST_PAUSE_S
-            except AMQPError:  # away, refused, returned: the broker has not taken it
+            except TROUBLE:
                 self.close()
                 answer = None
                 time.sleep(max(0, min(pause, give_up - time.monotonic())))
@@ -90,7 +95,7 @@ class Frontend:
         try:
             if connection:
                 connection.close()
-        except AMQPError:
+        except TROUBLE:
             pass  # it was gone already
 
     def _send(self, fact):
