@@ -9,7 +9,7 @@ import uuid
 
 import pika
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
-from pika.exceptions import AMQPError
+from pika.exceptions import AMQPError, ChannelWrongStateError
 
 # The broker is away, is not found, does not let us in, closes or has not taken a message. pika hands on as they are what
 # a resolver or TLS raises, and what it calls a connector's exception is none of AMQP's.
@@ -47,18 +47,17 @@ class Frontend:
         """Asks a question. Past the deadline nobody waits: it is dropped unanswered, wherever it is by then."""
         correlation_id = str(uuid.uuid4())
         deadline = time.monotonic() + within_s
-        properties = self._properties(
-            correlation_id,
-            delivery_mode=pika.DeliveryMode.Transient,
-            expiration=str(int(within_s * 1000)),
-            timestamp=int(time.time()),
-        )
-        try:
-            self._channel("questions").basic_publish(self._exchange, routing_key, _bytes(body), properties)
-            answer = self._answer(correlation_id, deadline)
-        except TROUBLE as error:
-            self.close()
-            raise NoAnswer(f"{routing_key}: {error!r}") from error
+        while True:
+            kept = self._connection is not None
+            try:
+                answer = self._question(routing_key, body, correlation_id, deadline)
+                break
+            except TROUBLE as error:
+                self.close()
+                # A connection that was idle may have been given up by the broker, which only its use shows: once more
+                # on a new one. That is safe, for a question under the same id is the same question.
+                if not kept:
+                    raise NoAnswer(f"{routing_key}: {error!r}") from error
         if answer is None:
             raise NoAnswer(f"{routing_key}: nothing within {within_s} s")
         return answer
@@ -77,7 +76,7 @@ class Frontend:
         while True:
             try:
                 self._send(fact)
-                answer = self._answer(fact.correlation_id, min(time.monotonic() + wait, give_up))
+                answer = self._answer("facts", fact.correlation_id, min(time.monotonic() + wait, give_up))
                 wait, pause = min(wait * 2, LONGEST_WAIT_S), FIRST_PAUSE_S
             except TROUBLE:
                 self.close()
@@ -97,6 +96,20 @@ class Frontend:
                 connection.close()
         except TROUBLE:
             pass  # it was gone already
+
+    def _question(self, routing_key, body, correlation_id, deadline):
+        channel = self._channel("questions")
+        left = deadline - time.monotonic()  # connecting took some of it
+        if left <= 0:
+            return None
+        properties = self._properties(
+            correlation_id,
+            delivery_mode=pika.DeliveryMode.Transient,
+            expiration=str(int(left * 1000)),
+            timestamp=int(time.time()),
+        )
+        channel.basic_publish(self._exchange, routing_key, _bytes(body), properties)
+        return self._answer("questions", correlation_id, deadline)
 
     def _send(self, fact):
         # Persistent and mandatory on a confirming channel: returns only when the broker has it on disk and in a
@@ -132,11 +145,13 @@ class Frontend:
     def _keep_answer(self, _channel, _method, properties, body):
         self._answers[properties.correlation_id] = json.loads(body)
 
-    def _answer(self, correlation_id, deadline):
+    def _answer(self, purpose, correlation_id, deadline):
         while correlation_id not in self._answers:
             left = deadline - time.monotonic()
             if left <= 0:
                 return None
+            if self._channels[purpose].is_closed:
+                raise ChannelWrongStateError("closed by the broker: no such namespace, or no right to it")
             self._connection.process_data_events(time_limit=left)
         answer = self._answers[correlation_id]
         self._answers.clear()  # the others are late answers to what nobody waits for any more
