@@ -25,8 +25,7 @@ class Frontend {
   #url;
   #exchange;
   #outbox;
-  #opening = null; // the promise of { connection, channel }
-  #waiting = new Map(); // correlation id -> the function that takes the answer
+  #opening = null; // the promise of a Link
 
   constructor(url, namespace, outbox) {
     this.#url = new URL(url);
@@ -37,18 +36,18 @@ class Frontend {
 
   // Asks a question. Past the deadline nobody waits: it is dropped unanswered, wherever it is by then.
   async ask(routingKey, body, withinMs = 10_000) {
-    const correlationId = randomUUID();
-    const deadline = { expiration: String(withinMs), timestamp: Math.floor(Date.now() / 1000) };
-    const answer = this.#answer(correlationId, withinMs);
+    const deadline = performance.now() + withinMs;
+    let answer;
     try {
-      await within(withinMs, this.#publish(routingKey, body, { correlationId, persistent: false, ...deadline }));
+      const link = await within(withinMs, this.#open());
+      const left = Math.max(1, Math.floor(deadline - performance.now())); // connecting took some of it
+      const expiring = { persistent: false, expiration: String(left), timestamp: Math.floor(Date.now() / 1000) };
+      answer = await link.request(routingKey, body, { ...this.#properties(randomUUID()), ...expiring }, left);
     } catch (error) {
-      this.#waiting.delete(correlationId);
       throw new NoAnswer(`${routingKey}: ${error.message}`);
     }
-    const given = await answer;
-    if (!given) throw new NoAnswer(`${routingKey}: no answer`);
-    return given;
+    if (!answer) throw new NoAnswer(`${routingKey}: no answer`);
+    return answer;
   }
 
   // States a fact: kept first, then sent until it is answered. Gives up waiting after the patience, if any.
@@ -66,25 +65,28 @@ class Frontend {
   }
 
   async settle(fact, patienceMs = Infinity) {
-    const giveUp = Date.now() + patienceMs;
+    const giveUp = performance.now() + patienceMs;
+    const left = () => Math.max(0, giveUp - performance.now());
+    // Persistent and mandatory: the broker confirms it when it has it on disk and in a queue, and says so if it has not.
+    // Never an expiration: money does not grow old.
+    const properties = { ...this.#properties(fact.correlationId), persistent: true, mandatory: true };
     let [wait, pause] = [FIRST_WAIT_MS, FIRST_PAUSE_MS];
     for (;;) {
-      let answer = this.#answer(fact.correlationId, Math.min(wait, giveUp - Date.now()));
+      let answer = null;
       try {
-        await within(wait, this.#send(fact));
-        answer = await answer;
+        const link = await this.#open();
+        answer = await link.request(fact.routingKey, fact.body, properties, Math.min(wait, left()));
         [wait, pause] = [Math.min(wait * 2, LONGEST_WAIT_MS), FIRST_PAUSE_MS];
       } catch { // away, refused, returned: the broker has not taken it
         await this.close();
-        answer = null;
-        await sleep(Math.max(0, Math.min(pause, giveUp - Date.now())));
+        await sleep(Math.min(pause, left()));
         pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
       }
       if (FINAL.has(answer?.outcome)) {
         await this.#outbox.remove(fact);
         return answer;
       }
-      if (Date.now() >= giveUp) {
+      if (left() === 0) {
         throw new NoAnswer(`${fact.routingKey}: nothing within ${patienceMs} ms; it stays in the outbox`);
       }
     }
@@ -94,78 +96,110 @@ class Frontend {
     const opening = this.#opening;
     this.#opening = null;
     try {
-      await (await opening)?.connection.close();
+      await (await opening)?.close();
     } catch {
       // it was gone already
     }
   }
 
-  // Persistent and mandatory on a confirming channel: resolves only when the broker has it on disk and in a queue,
-  // and rejects if it has not. Never an expiration: money does not grow old.
-  async #send(fact) {
-    const options = { correlationId: fact.correlationId, persistent: true, mandatory: true };
-    await this.#publish(fact.routingKey, fact.body, options);
+  // Neither an attempt that failed nor a link that was lost is kept: whoever needs one next makes another.
+  #open() {
+    if (!this.#opening) {
+      const opening = Link.open(this.#url.href, this.#exchange);
+      const forget = () => {
+        if (this.#opening === opening) this.#opening = null;
+      };
+      opening.then((link) => link.lost).then(forget, forget);
+      this.#opening = opening;
+    }
+    return this.#opening;
   }
 
-  async #publish(routingKey, body, options) {
-    const { channel, returned } = await this.#open();
-    const messageId = randomUUID();
-    const properties = {
+  #properties(correlationId) {
+    return {
       contentType: 'application/json',
       headers: { 'unigate-version': 1 },
       userId: decodeURIComponent(this.#url.username) || 'guest', // verified by the broker
       replyTo: REPLY_TO,
-      messageId,
-      ...options,
+      correlationId,
     };
+  }
+}
+
+// One connection to the broker, and who waits for an answer on it: answers go to the connection that asked, so nothing
+// more comes for them once it is lost.
+class Link {
+  lost; // the promise of its end
+  #connection;
+  #channel;
+  #exchange;
+  #returned = new Set(); // message ids
+  #waiting = new Map(); // correlation id -> the function that takes the answer
+
+  static async open(url, exchange) {
+    const connection = await amqp.connect(url, { timeout: 10_000 });
+    const link = new Link(connection, exchange);
+    try {
+      await link.#listen();
+    } catch (error) {
+      connection.close().catch(() => {}); // or each attempt would leave one behind
+      throw error;
+    }
+    return link;
+  }
+
+  constructor(connection, exchange) {
+    this.#connection = connection;
+    this.#exchange = exchange;
+    this.lost = new Promise((resolve) => connection.on('close', resolve)).then(() => {
+      for (const take of this.#waiting.values()) take(null);
+    });
+    connection.on('error', () => {}); // 'close' follows
+  }
+
+  async #listen() {
+    this.#channel = await this.#connection.createConfirmChannel();
+    this.#channel.on('error', () => this.close().catch(() => {}));
+    this.#channel.on('return', (message) => this.#returned.add(message.properties.messageId));
+    // Without anyone waiting it is a late answer: the fact, if it was one, is sent again and answered again.
+    const take = (message) => {
+      this.#waiting.get(message?.properties.correlationId)?.(JSON.parse(message.content.toString()));
+    };
+    // Direct reply-to wants the request on the channel that consumes, and no acknowledgements.
+    await this.#channel.consume(REPLY_TO, take, { noAck: true });
+  }
+
+  async close() {
+    await this.#connection.close();
+  }
+
+  // The answer, or null after the time is over or the link is lost. Rejects if the broker has not taken it.
+  async request(routingKey, body, properties, withinMs) {
+    const { correlationId } = properties;
+    let take;
+    const answer = new Promise((resolve) => {
+      take = resolve;
+      this.#waiting.set(correlationId, take);
+    });
+    const late = setTimeout(take, withinMs, null);
+    try {
+      await within(withinMs, this.#publish(routingKey, body, properties));
+      return await answer;
+    } finally {
+      clearTimeout(late);
+      if (this.#waiting.get(correlationId) === take) this.#waiting.delete(correlationId);
+    }
+  }
+
+  async #publish(routingKey, body, properties) {
+    const messageId = randomUUID();
     await new Promise((resolve, reject) => {
       const confirmed = (error) => (error ? reject(error) : resolve());
-      channel.publish(this.#exchange, routingKey, Buffer.from(JSON.stringify(body)), properties, confirmed);
+      const content = Buffer.from(JSON.stringify(body));
+      this.#channel.publish(this.#exchange, routingKey, content, { ...properties, messageId }, confirmed);
     });
     // A message that found no queue comes back before its confirm.
-    if (returned.delete(messageId)) throw new Error(`${routingKey} was returned by the broker`);
-  }
-
-  async #open() {
-    this.#opening ??= this.#connect();
-    return this.#opening;
-  }
-
-  async #connect() {
-    const connection = await amqp.connect(this.#url.href, { timeout: 10_000 });
-    connection.on('error', () => {}); // 'close' follows
-    connection.on('close', () => this.#lost());
-    const channel = await connection.createConfirmChannel();
-    const returned = new Set();
-    channel.on('error', () => { connection.close().catch(() => {}); });
-    channel.on('return', (message) => returned.add(message.properties.messageId));
-    // Direct reply-to wants the request on the channel that consumes, and no acknowledgements.
-    await channel.consume(REPLY_TO, (message) => this.#take(message), { noAck: true });
-    return { connection, channel, returned };
-  }
-
-  // Answers go to the connection that asked, so nothing more will come for what was asked on this one.
-  #lost() {
-    this.#opening = null;
-    for (const done of this.#waiting.values()) done(null);
-  }
-
-  #take(message) {
-    // Without anyone waiting it is a late answer: the fact, if it was one, is sent again and answered again.
-    this.#waiting.get(message?.properties.correlationId)?.(JSON.parse(message.content.toString()));
-  }
-
-  // The answer, or null after the time is over or the connection is lost.
-  #answer(correlationId, withinMs) {
-    return new Promise((resolve) => {
-      const done = (answer) => {
-        clearTimeout(timer);
-        this.#waiting.delete(correlationId);
-        resolve(answer);
-      };
-      const timer = setTimeout(done, Math.max(0, withinMs), null);
-      this.#waiting.set(correlationId, done);
-    });
+    if (this.#returned.delete(messageId)) throw new Error(`${routingKey} was returned by the broker`);
   }
 }
 
