@@ -70,19 +70,20 @@ class Frontend {
     // Persistent and mandatory: the broker confirms it when it has it on disk and in a queue, and says so if it has not.
     // Never an expiration: money does not grow old.
     const properties = { ...this.#properties(fact.correlationId), persistent: true, mandatory: true };
+    const ends = ({ outcome }) => FINAL.has(outcome);
     let [wait, pause] = [FIRST_WAIT_MS, FIRST_PAUSE_MS];
     for (;;) {
       let answer = null;
       try {
         const link = await this.#open();
-        answer = await link.request(fact.routingKey, fact.body, properties, Math.min(wait, left()));
+        answer = await link.request(fact.routingKey, fact.body, properties, Math.min(wait, left()), ends);
         [wait, pause] = [Math.min(wait * 2, LONGEST_WAIT_MS), FIRST_PAUSE_MS];
       } catch { // away, refused, returned: the broker has not taken it
         await this.close();
         await sleep(Math.min(pause, left()));
         pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
       }
-      if (FINAL.has(answer?.outcome)) {
+      if (answer) {
         await this.#outbox.remove(fact);
         return answer;
       }
@@ -173,12 +174,14 @@ class Link {
     await this.#connection.close();
   }
 
-  // The answer, or null after the time is over or the link is lost. Rejects if the broker has not taken it.
-  async request(routingKey, body, properties, withinMs) {
+  // The answer that ends it, or null after the time is over or the link is lost. Rejects if the broker has not taken it.
+  async request(routingKey, body, properties, withinMs, ends = () => true) {
     const { correlationId } = properties;
     let take;
     const answer = new Promise((resolve) => {
-      take = resolve;
+      take = (given) => {
+        if (given === null || ends(given)) resolve(given); // else it is no answer yet
+      };
       this.#waiting.set(correlationId, take);
     });
     const late = setTimeout(take, withinMs, null);

@@ -74,16 +74,17 @@ class Frontend:
         give_up = time.monotonic() + (float("inf") if patience_s is None else patience_s)
         wait, pause = FIRST_WAIT_S, FIRST_PAUSE_S
         while True:
+            answer = None
             try:
                 self._send(fact)
-                answer = self._answer("facts", fact.correlation_id, min(time.monotonic() + wait, give_up))
+                left = min(wait, give_up - time.monotonic())
+                answer = self._answer("facts", fact.correlation_id, time.monotonic() + left, FINAL)
                 wait, pause = min(wait * 2, LONGEST_WAIT_S), FIRST_PAUSE_S
             except TROUBLE:
                 self.close()
-                answer = None
                 time.sleep(max(0, min(pause, give_up - time.monotonic())))
                 pause = min(pause * 2, LONGEST_PAUSE_S)
-            if answer and answer.get("outcome") in FINAL:
+            if answer:
                 self._outbox.remove(fact)
                 return answer
             if time.monotonic() >= give_up:
@@ -145,17 +146,19 @@ class Frontend:
     def _keep_answer(self, _channel, _method, properties, body):
         self._answers[properties.correlation_id] = json.loads(body)
 
-    def _answer(self, purpose, correlation_id, deadline):
-        while correlation_id not in self._answers:
+    def _answer(self, purpose, correlation_id, deadline, outcomes=None):
+        """What came, or None past the deadline. With outcomes, any other is no answer yet and is waited on."""
+        while True:
+            answer = self._answers.get(correlation_id)
+            if answer and (outcomes is None or answer.get("outcome") in outcomes):
+                self._answers.clear()  # the others are late answers to what nobody waits for any more
+                return answer
             left = deadline - time.monotonic()
             if left <= 0:
                 return None
             if self._channels[purpose].is_closed:
                 raise ChannelWrongStateError("closed by the broker: no such namespace, or no right to it")
             self._connection.process_data_events(time_limit=left)
-        answer = self._answers[correlation_id]
-        self._answers.clear()  # the others are late answers to what nobody waits for any more
-        return answer
 
 
 def _bytes(body):
