@@ -15,11 +15,9 @@ class Unexpected extends Error {}
 async function main() {
   const { values, positionals } = parseArgs({ allowPositionals: true, options: { outbox: { type: 'string' } } });
   const [terminal = 'T-0001', product = 'mts-100', payee = 'gorvodokanal', account = '1920679795'] = positionals;
-  const frontend = new Frontend(
-    process.env.UNIGATE_BROKER_URL ?? 'amqp://guest:guest@127.0.0.1:5672/%2f',
-    process.env.UNIGATE_BROKER_NAMESPACE ?? 'unigate',
-    new Outbox(values.outbox ?? path.join(os.tmpdir(), 'unigate-outbox-node')),
-  );
+  const url = process.env.UNIGATE_BROKER_URL ?? 'amqp://guest:guest@127.0.0.1:5672/%2f';
+  const namespace = process.env.UNIGATE_BROKER_NAMESPACE ?? 'unigate';
+  const frontend = new Frontend(url, namespace, new Outbox(values.outbox ?? outboxDirectory(url, namespace)));
   try {
     for (const { fact, answer } of await frontend.settleOutbox(PATIENCE_MS)) {
       console.log(`left from before     ${fact.routingKey}: ${answer.outcome}`);
@@ -33,6 +31,14 @@ async function main() {
   } finally {
     await frontend.close();
   }
+}
+
+// Outlives a restart of the machine, and is one per installation: what is owed to one is not told to another.
+function outboxDirectory(url, namespace) {
+  const { protocol, hostname, port, pathname } = new URL(url);
+  const parts = [hostname, port || (protocol === 'amqps:' ? 5671 : 5672), decodeURIComponent(pathname.slice(1)), namespace];
+  const state = process.env.XDG_STATE_HOME || path.join(os.homedir(), '.local', 'state');
+  return path.join(state, 'unigate-frontend-node', parts.map(encodeURIComponent).join(','));
 }
 
 async function sellACard(frontend, terminal, product) {

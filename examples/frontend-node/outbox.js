@@ -15,7 +15,7 @@ class Outbox {
     // The correlation id is the same for every repetition, so an answer to any of them settles the fact.
     const age = String(Date.now()).padStart(15, '0');
     const fact = { routingKey, body, correlationId: `${age}-${randomUUID()}` };
-    await fs.mkdir(this.directory, { recursive: true });
+    await this.#make();
     const unfinished = `${this.#path(fact)}.tmp`;
     await fs.writeFile(unfinished, JSON.stringify(fact));
     await syncFile(unfinished);
@@ -30,9 +30,13 @@ class Outbox {
 
   // Oldest first.
   async unanswered() {
-    await fs.mkdir(this.directory, { recursive: true });
+    await this.#make();
     const names = (await fs.readdir(this.directory)).filter((name) => name.endsWith('.json')).sort();
     return Promise.all(names.map(async (name) => JSON.parse(await fs.readFile(path.join(this.directory, name), 'utf8'))));
+  }
+
+  async #make() {
+    await fs.mkdir(this.directory, { recursive: true, mode: 0o700 }); // there are payers' names in it
   }
 
   #path(fact) {

@@ -4,8 +4,10 @@ import argparse
 import datetime
 import os
 import sys
-import tempfile
 import uuid
+from urllib.parse import quote
+
+import pika
 
 from frontend import Frontend, NoAnswer
 from outbox import Outbox
@@ -19,11 +21,9 @@ class Unexpected(Exception):
 
 def main():
     options = arguments()
-    frontend = Frontend(
-        os.environ.get("UNIGATE_BROKER_URL", "amqp://guest:guest@127.0.0.1:5672/%2f"),
-        os.environ.get("UNIGATE_BROKER_NAMESPACE", "unigate"),
-        Outbox(options.outbox),
-    )
+    url = os.environ.get("UNIGATE_BROKER_URL", "amqp://guest:guest@127.0.0.1:5672/%2f")
+    namespace = os.environ.get("UNIGATE_BROKER_NAMESPACE", "unigate")
+    frontend = Frontend(url, namespace, Outbox(options.outbox or outbox_directory(url, namespace)))
     try:
         for fact, answer in frontend.settle_outbox(PATIENCE_S):
             print(f"left from before     {fact.routing_key}: {answer['outcome']}")
@@ -43,8 +43,16 @@ def arguments():
     parser.add_argument("product", nargs="?", default="mts-100")
     parser.add_argument("payee", nargs="?", default="gorvodokanal")
     parser.add_argument("account", nargs="?", default="1920679795")
-    parser.add_argument("--outbox", default=os.path.join(tempfile.gettempdir(), "unigate-outbox-python"))
+    parser.add_argument("--outbox", metavar="DIR", help="one per installation, on a disk that stays")
     return parser.parse_args()
+
+
+def outbox_directory(url, namespace):
+    """Outlives a restart of the machine, and is one per installation: what is owed to one is not told to another."""
+    broker = pika.URLParameters(url)
+    place = ",".join(quote(str(part), safe="") for part in (broker.host, broker.port, broker.virtual_host, namespace))
+    state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+    return os.path.join(state, "unigate-frontend-python", place)
 
 
 def sell_a_card(frontend, terminal, product):

@@ -21,7 +21,7 @@ class Outbox:
 
     def __init__(self, directory):
         self._directory = Path(directory)
-        self._directory.mkdir(parents=True, exist_ok=True)
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)  # there are payers' names in it
 
     def put(self, routing_key, body):
         fact = Fact(routing_key, body, correlation_id=f"{time.time_ns():020}-{uuid.uuid4()}")
