@@ -14,10 +14,12 @@ class Outbox {
   async put(routingKey, body) {
     // The correlation id is the same for every repetition, so an answer to any of them settles the fact.
     const age = String(Date.now()).padStart(15, '0');
-    const fact = { routingKey, body, correlationId: `${age}-${randomUUID()}` };
+    // What is kept is what is sent, whatever the caller does with its object from here on.
+    const text = JSON.stringify({ routingKey, body, correlationId: `${age}-${randomUUID()}` });
+    const fact = JSON.parse(text);
     await this.#make();
     const unfinished = `${this.#path(fact)}.tmp`;
-    await fs.writeFile(unfinished, JSON.stringify(fact));
+    await fs.writeFile(unfinished, text);
     await syncFile(unfinished);
     await fs.rename(unfinished, this.#path(fact));
     if (process.platform !== 'win32') await syncFile(this.directory);
