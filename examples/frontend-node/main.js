@@ -59,7 +59,8 @@ async function sellACard(frontend, terminal, product) {
     currency: held.currency,
     receipt_number: '000123',
   };
-  show('card.sell', await frontend.tell('card.sell', sale, PATIENCE_MS), ['sold']);
+  // `already_sold` is the answer to a repetition: the first one was lost on its way.
+  show('card.sell', await frontend.tell('card.sell', sale, PATIENCE_MS), ['sold', 'already_sold']);
 }
 
 async function takeAPayment(frontend, terminal, payee, account) {
@@ -77,7 +78,7 @@ async function takeAPayment(frontend, terminal, payee, account) {
 
   const accepted = { ...payment, paid_at: new Date().toISOString(), fee: 300, receipt_number: '000124' };
   const taken = await frontend.tell('payment.accepted', accepted, PATIENCE_MS);
-  show('payment.accepted', taken, ['accepted'], `number ${taken.number}`);
+  show('payment.accepted', taken, ['accepted', 'already_accepted'], `number ${taken.number}`);
 
   const status = await frontend.ask('payment.status', { payment_id: payment.payment_id, terminal });
   show('payment.status', status, ['ok'], `state ${status.state}`);

@@ -74,7 +74,8 @@ def sell_a_card(frontend, terminal, product):
         "currency": held["currency"],
         "receipt_number": "000123",
     }
-    show("card.sell", frontend.tell("card.sell", sale, PATIENCE_S), ["sold"])
+    # `already_sold` is the answer to a repetition: the first one was lost on its way.
+    show("card.sell", frontend.tell("card.sell", sale, PATIENCE_S), ["sold", "already_sold"])
 
 
 def take_a_payment(frontend, terminal, payee, account):
@@ -92,7 +93,7 @@ def take_a_payment(frontend, terminal, payee, account):
 
     accepted = {**payment, "paid_at": now(), "fee": 300, "receipt_number": "000124"}
     taken = frontend.tell("payment.accepted", accepted, PATIENCE_S)
-    show("payment.accepted", taken, ["accepted"], f"number {taken.get('number')}")
+    show("payment.accepted", taken, ["accepted", "already_accepted"], f"number {taken.get('number')}")
 
     status = frontend.ask("payment.status", {"payment_id": payment["payment_id"], "terminal": terminal})
     show("payment.status", status, ["ok"], f"state {status.get('state')}")
