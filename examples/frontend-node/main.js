@@ -15,7 +15,7 @@ class Unexpected extends Error {}
 async function main() {
   const { values, positionals } = parseArgs({ allowPositionals: true, options: { outbox: { type: 'string' } } });
   const [terminal = 'T-0001', product = 'mts-100', payee = 'gorvodokanal', account = '1920679795'] = positionals;
-  const url = process.env.UNIGATE_BROKER_URL ?? 'amqp://guest:guest@127.0.0.1:5672/%2f';
+  const url = brokerUrl(process.env.UNIGATE_BROKER_URL ?? 'amqp://guest:guest@127.0.0.1:5672/%2f');
   const namespace = process.env.UNIGATE_BROKER_NAMESPACE ?? 'unigate';
   const frontend = new Frontend(url, namespace, new Outbox(values.outbox ?? outboxDirectory(url, namespace)));
   try {
@@ -33,9 +33,17 @@ async function main() {
   }
 }
 
+function brokerUrl(text) {
+  try {
+    return new URL(text);
+  } catch {
+    throw new Error('UNIGATE_BROKER_URL is not a URL'); // Node's own error shows it, with the password
+  }
+}
+
 // Outlives a restart of the machine, and is one per installation: what is owed to one is not told to another.
 function outboxDirectory(url, namespace) {
-  const { protocol, hostname, port, pathname } = new URL(url);
+  const { protocol, hostname, port, pathname } = url;
   const parts = [hostname, port || (protocol === 'amqps:' ? 5671 : 5672), decodeURIComponent(pathname.slice(1)), namespace];
   const state = process.env.XDG_STATE_HOME || path.join(os.homedir(), '.local', 'state');
   return path.join(state, 'unigate-frontend-node', parts.map(encodeURIComponent).join(','));

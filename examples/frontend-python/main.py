@@ -23,7 +23,11 @@ def main():
     options = arguments()
     url = os.environ.get("UNIGATE_BROKER_URL", "amqp://guest:guest@127.0.0.1:5672/%2f")
     namespace = os.environ.get("UNIGATE_BROKER_NAMESPACE", "unigate")
-    frontend = Frontend(url, namespace, Outbox(options.outbox or outbox_directory(url, namespace)))
+    try:
+        broker = pika.URLParameters(url)
+    except ValueError:
+        sys.exit("UNIGATE_BROKER_URL is not a URL")  # what pika says shows a part of it, perhaps of the password
+    frontend = Frontend(url, namespace, Outbox(options.outbox or outbox_directory(broker, namespace)))
     try:
         for fact, answer in frontend.settle_outbox(PATIENCE_S):
             print(f"left from before     {fact.routing_key}: {answer['outcome']}")
@@ -47,9 +51,8 @@ def arguments():
     return parser.parse_args()
 
 
-def outbox_directory(url, namespace):
+def outbox_directory(broker, namespace):
     """Outlives a restart of the machine, and is one per installation: what is owed to one is not told to another."""
-    broker = pika.URLParameters(url)
     place = ",".join(quote(str(part), safe="") for part in (broker.host, broker.port, broker.virtual_host, namespace))
     state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
     return os.path.join(state, "unigate-frontend-python", place)
