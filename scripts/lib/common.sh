@@ -3,8 +3,9 @@
 # Sourced, never run. Nothing in it writes to stdout, which belongs to the caller's answer.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-# Everything the scripts make (private services, tools) lives here and can be deleted.
-data=${UNIGATE_DATA_DIR:-$root/.data}
+# Everything the scripts make (private services, tools) lives here and can be deleted. Whole and without doubled slashes, as
+# servers write it: their processes are known by it.
+data=$(realpath -ms "${UNIGATE_DATA_DIR:-$root/.data}")
 # shellcheck disable=SC2034 # used by the scripts that source this file
 tools=$data/tools
 

@@ -57,14 +57,14 @@ pg_ctl() { # CLUSTER ARGUMENT...
   (cd / && run_as postgres "$(pg_bin "$cluster")/pg_ctl" -D "$cluster" "$@" >&2)
 }
 
-pg_running() { [[ -f $1/PG_VERSION ]] && ! pg_dead "$1" && pg_ctl "$1" status >/dev/null 2>&1; }
 pg_port() { sed -n 4p "$1/postmaster.pid"; }
 
-# A killed server whose parent has not collected it (a container's process 1 may never do so) still counts
-# as alive for PostgreSQL, which then refuses to start another.
-pg_dead() {
+# The process in the pid file, if it is alive (not merely uncollected, which a container's process 1 may leave a killed server
+# for ever) and really ours: pg_ctl takes whoever has that number by now for the server, waits for it and signals it.
+pg_pid() { # CLUSTER
   local pid
-  pid=$(head -n 1 "$1/postmaster.pid" 2>/dev/null) && grep -qs '^State:.Z' "/proc/$pid/status"
+  pid=$(head -n 1 "$1/postmaster.pid" 2>/dev/null) && [[ $pid =~ ^[0-9]+$ ]] || return 1
+  grep -qzxF -- "$1" "/proc/$pid/cmdline" 2>/dev/null && echo "$pid"
 }
 
 pg_init() { # CLUSTER
@@ -90,7 +90,7 @@ CONF
 }
 
 pg_start() { # CLUSTER LOG
-  if pg_dead "$1"; then rm -f "$1/postmaster.pid"; fi
+  pg_pid "$1" >/dev/null || rm -f "$1/postmaster.pid" # or it would be believed
   pg_ctl "$1" start --silent --wait --timeout=60 --log="$2" 2>/dev/null
 }
 
@@ -98,7 +98,7 @@ private_postgres() {
   local dir cluster port
   dir=$(service_dir postgresql postgres)
   cluster=$dir/cluster
-  if ! pg_running "$cluster"; then
+  if ! pg_pid "$cluster" >/dev/null; then
     [[ -f $cluster/PG_VERSION ]] || pg_init "$cluster"
     port=$(same_port "$(sed -n 's/^port = //p' "$cluster/private.conf" 2>/dev/null)" "$pg_first_port")
     say "PostgreSQL: starting a private one at 127.0.0.1:$port, data in $dir"
@@ -117,7 +117,7 @@ private_postgres() {
 stop_private_postgres() {
   local dir
   dir=$(existing_dir postgresql) || return 0
-  pg_running "$dir/cluster" || return 0
+  pg_pid "$dir/cluster" >/dev/null || return 0
   say "PostgreSQL: stopping the private one in $dir"
   pg_ctl "$dir/cluster" stop --silent --mode=fast --wait
 }
@@ -131,7 +131,7 @@ status_postgres() {
   else
     echo "PostgreSQL at 127.0.0.1:5432: not there"
   fi
-  if dir=$(existing_dir postgresql) && pg_running "$dir/cluster"; then
+  if dir=$(existing_dir postgresql) && pg_pid "$dir/cluster" >/dev/null; then
     echo "private PostgreSQL: running at 127.0.0.1:$(pg_port "$dir/cluster"), data in $dir"
   else
     echo "private PostgreSQL: not running"
