@@ -32,12 +32,7 @@ mariadb_installed() { [[ -x /usr/sbin/mariadbd ]] && have mariadb-install-db; }
 
 maria_port() { sed -n 's/^port = //p' "$1/private.cnf"; }
 
-# The process in the pid file, if it is alive (not merely uncollected) and really ours.
-maria_pid() { # DIR
-  local pid
-  pid=$(cat "$1/pid" 2>/dev/null) && [[ $pid =~ ^[0-9]+$ ]] || return 1
-  grep -qzF -- "--defaults-file=$1/private.cnf" "/proc/$pid/cmdline" 2>/dev/null && echo "$pid"
-}
+maria_pid() { process_of mariadbd cmdline "--defaults-file=$1/private.cnf"; } # DIR
 
 maria_settings() { # PORT DIR
   local socket=$2/socket
@@ -86,7 +81,6 @@ private_mariadb() {
     say "MariaDB: starting a private one at 127.0.0.1:$port, data in $dir"
     maria_settings "$port" "$dir" >"$dir/private.cnf"
     chmod a+r "$dir/private.cnf"
-    rm -f "$dir/pid"
     maria_start "$dir"
   fi
   port=$(maria_port "$dir")
@@ -96,14 +90,9 @@ private_mariadb() {
 }
 
 stop_private_mariadb() {
-  local dir pid
+  local dir
   dir=$(existing_dir mariadb) || return 0
-  pid=$(maria_pid "$dir") || return 0
-  say "MariaDB: stopping the private one in $dir"
-  kill "$pid"
-  # shellcheck disable=SC2016 # expanded by the inner shell
-  wait_for 60 bash -c '! grep -qs "^State:.[^Z]" "/proc/$0/status"' "$pid" ||
-    die "private MariaDB (process $pid) does not stop"
+  end_process MariaDB maria_pid "$dir"
 }
 
 status_mariadb() {

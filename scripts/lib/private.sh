@@ -14,6 +14,36 @@ run_as() {
   fi
 }
 
+# process_of NAME FILE WORD  The live process of that name whose arguments (FILE cmdline) or environment (environ) have the word.
+# Not by its pid file: that is written late, so a server would go unseen whose starter was killed, and the number in an old one
+# may be somebody else's by now.
+process_of() {
+  local comm
+  for comm in $(grep -lx -- "$1" /proc/[0-9]*/comm 2>/dev/null); do
+    if grep -qzxF -- "$3" "${comm%comm}$2" 2>/dev/null; then
+      basename "${comm%/comm}"
+      return
+    fi
+  done
+  return 1
+}
+
+# end_process TITLE FINDER DIR  Asks the process that the finder finds there to end, until it finds none.
+end_process() {
+  local pid
+  pid=$("$2" "$3") || return 0
+  say "$1: stopping the private one in $3"
+  # More than once: what has only just been started may not have heard.
+  for _ in {1..12}; do
+    kill "$pid" || ended "$2" "$3" || die "private $1 (process $pid) cannot be stopped from here"
+    if wait_for 5 ended "$2" "$3"; then return; fi
+    pid=$("$2" "$3") || return 0
+  done
+  die "private $1 (process $pid) does not stop"
+}
+
+ended() { ! "$@" >/dev/null; }
+
 # A checkout below a directory that others cannot enter is useless to those users: then /var/tmp.
 fallback_dir() {
   local hash

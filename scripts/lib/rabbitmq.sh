@@ -34,14 +34,13 @@ standard_rabbitmq() {
 
 rabbitmq_installed() { [[ -x $rabbit_server ]]; }
 
-# The process in the pid file, if it is alive and really ours (numbers are used again after a restart).
+# The script that is started becomes the broker.
 rabbit_pid() { # DIR
-  local pid
-  pid=$(cat "$1/pid" 2>/dev/null) && [[ $pid =~ ^[0-9]+$ ]] || return 1
-  grep -qzF "RABBITMQ_PID_FILE=$1/pid" "/proc/$pid/environ" 2>/dev/null && echo "$pid"
+  process_of rabbitmq-server environ "RABBITMQ_PID_FILE=$1/pid" || process_of beam.smp environ "RABBITMQ_PID_FILE=$1/pid"
 }
 
-# rabbit_environment DIR  Nothing of the caller's environment but PATH: it may speak of another broker.
+# rabbit_environment DIR  Nothing of the caller's environment but PATH: it may speak of another broker. RUNNING_UNDER_SYSTEMD keeps
+# the script from staying beside the broker, where it would be taken for one that starts when the broker was killed.
 rabbit_environment() {
   printf '%s\n' "PATH=$PATH" LANG=C.UTF-8 "HOME=$1" \
     "ERL_EPMD_PORT=$(<"$1/epmd_port")" ERL_EPMD_ADDRESS=127.0.0.1 \
@@ -50,7 +49,7 @@ rabbit_environment() {
     "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1}" \
     "RABBITMQ_MNESIA_BASE=$1/mnesia" "RABBITMQ_LOG_BASE=$1/log" "RABBITMQ_PID_FILE=$1/pid" \
     "RABBITMQ_CONFIG_FILE=$1/rabbitmq.conf" "RABBITMQ_CONF_ENV_FILE=$1/rabbitmq-env.conf" \
-    "RABBITMQ_ENABLED_PLUGINS_FILE=$1/enabled_plugins"
+    "RABBITMQ_ENABLED_PLUGINS_FILE=$1/enabled_plugins" RUNNING_UNDER_SYSTEMD=true
 }
 
 # The broker's name server outlives it. It obeys only when no node is registered with it any more.
@@ -73,7 +72,6 @@ rabbit_settings() { # DIR
   echo "listeners.tcp.private = 127.0.0.1:$(<"$1/port")" >"$1/rabbitmq.conf"
   echo "[]." >"$1/enabled_plugins"
   : >"$1/rabbitmq-env.conf" # empty, or the system's own would be read
-  rm -f "$1/pid"
   if [[ $EUID -eq 0 ]]; then chown -R rabbitmq "$1"; fi
 }
 
@@ -99,18 +97,10 @@ private_rabbitmq() {
 }
 
 stop_private_rabbitmq() {
-  local dir pid
+  local dir
   dir=$(existing_dir rabbitmq) || return 0
-  if ! pid=$(rabbit_pid "$dir"); then
-    rabbit_stop_epmd "$dir" # left by a broker that was killed
-    return
-  fi
-  say "RabbitMQ: stopping the private one in $dir"
-  kill "$pid" # the broker closes its queues on SIGTERM
-  # shellcheck disable=SC2016 # expanded by the inner shell
-  wait_for 60 bash -c '! kill -0 "$0" 2>/dev/null' "$pid" || die "private RabbitMQ (process $pid) does not stop"
-  rabbit_stop_epmd "$dir"
-  rm -f "$dir/pid"
+  end_process RabbitMQ rabbit_pid "$dir"
+  rabbit_stop_epmd "$dir" # also one left by a broker that was killed
 }
 
 status_rabbitmq() {
