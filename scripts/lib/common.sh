@@ -18,10 +18,14 @@ die() {
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
+# Whether somebody is there to type a password. Seen once, here: what is run as root gets another stdin.
+attended=
+if [[ -t 0 ]]; then attended=1; fi
+
 as_root() {
   if [[ $EUID -eq 0 ]]; then
     "$@"
-  elif have sudo && [[ -t 0 ]]; then
+  elif have sudo && [[ -n $attended ]]; then
     sudo "$@"
   elif have sudo; then
     sudo -n "$@" # nobody there to type a password: fail instead of waiting
