@@ -89,14 +89,9 @@ private_mariadb() {
   echo "mysql://root@127.0.0.1:$port/mysql"
 }
 
-stop_private_mariadb() {
-  local dir
-  dir=$(existing_dir mariadb) || return 0
-  end_process MariaDB maria_pid "$dir"
-}
+stop_private_mariadb() { in_each_place mariadb end_process MariaDB TERM maria_pid; }
 
 status_mariadb() {
-  local dir
   if maria_lets_in 3306; then
     echo "MariaDB at 127.0.0.1:3306: lets root in"
   elif tcp_open 127.0.0.1 3306; then
@@ -104,9 +99,5 @@ status_mariadb() {
   else
     echo "MariaDB at 127.0.0.1:3306: not there"
   fi
-  if dir=$(existing_dir mariadb) && maria_pid "$dir" >/dev/null; then
-    echo "private MariaDB: running at 127.0.0.1:$(maria_port "$dir"), data in $dir"
-  else
-    echo "private MariaDB: not running"
-  fi
+  status_private mariadb MariaDB maria_pid maria_port
 }

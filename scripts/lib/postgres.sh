@@ -57,14 +57,14 @@ pg_ctl() { # CLUSTER ARGUMENT...
   (cd / && run_as postgres "$(pg_bin "$cluster")/pg_ctl" -D "$cluster" "$@" >&2)
 }
 
-pg_port() { sed -n 4p "$1/postmaster.pid"; }
+pg_port() { sed -n 4p "$1/cluster/postmaster.pid"; } # DIR
 
 # The process in the pid file, if it is alive (not merely uncollected, which a container's process 1 may leave a killed server
-# for ever) and really ours: pg_ctl takes whoever has that number by now for the server, waits for it and signals it.
-pg_pid() { # CLUSTER
+# for ever) and really ours: pg_ctl takes whoever has that number by now for the server.
+pg_pid() { # DIR
   local pid
-  pid=$(head -n 1 "$1/postmaster.pid" 2>/dev/null) && [[ $pid =~ ^[0-9]+$ ]] || return 1
-  grep -qzxF -- "$1" "/proc/$pid/cmdline" 2>/dev/null && echo "$pid"
+  pid=$(head -n 1 "$1/cluster/postmaster.pid" 2>/dev/null) && [[ $pid =~ ^[0-9]+$ ]] || return 1
+  grep -qzxF -- "$1/cluster" "/proc/$pid/cmdline" 2>/dev/null && echo "$pid"
 }
 
 pg_init() { # CLUSTER
@@ -89,41 +89,35 @@ max_connections = 300
 CONF
 }
 
-pg_start() { # CLUSTER LOG
-  pg_pid "$1" >/dev/null || rm -f "$1/postmaster.pid" # or it would be believed
-  pg_ctl "$1" start --silent --wait --timeout=60 --log="$2" 2>/dev/null
+pg_start() { # DIR
+  pg_pid "$1" >/dev/null || rm -f "$1/cluster/postmaster.pid" # or it would be believed
+  pg_ctl "$1/cluster" start --silent --wait --timeout=60 --log="$1/server.log" 2>/dev/null
 }
 
 private_postgres() {
   local dir cluster port
   dir=$(service_dir postgresql postgres)
   cluster=$dir/cluster
-  if ! pg_pid "$cluster" >/dev/null; then
+  if ! pg_pid "$dir" >/dev/null; then
     [[ -f $cluster/PG_VERSION ]] || pg_init "$cluster"
     port=$(same_port "$(sed -n 's/^port = //p' "$cluster/private.conf" 2>/dev/null)" "$pg_first_port")
     say "PostgreSQL: starting a private one at 127.0.0.1:$port, data in $dir"
     pg_settings "$port" "$dir" >"$cluster/private.conf"
     chmod a+r "$cluster/private.conf"
     # More than once: the children of a killed server hold its memory for some moments more.
-    wait_for 20 pg_start "$cluster" "$dir/server.log" ||
+    wait_for 20 pg_start "$dir" ||
       die "private PostgreSQL did not start, see $dir/server.log"
   fi
-  port=$(pg_port "$cluster")
+  port=$(pg_port "$dir")
   wait_for 60 pg_lets_in "$port" postgres || die "private PostgreSQL does not answer, see $dir/server.log"
   say "PostgreSQL: the private one at 127.0.0.1:$port"
   echo "postgres://postgres@127.0.0.1:$port/postgres"
 }
 
-stop_private_postgres() {
-  local dir
-  dir=$(existing_dir postgresql) || return 0
-  pg_pid "$dir/cluster" >/dev/null || return 0
-  say "PostgreSQL: stopping the private one in $dir"
-  pg_ctl "$dir/cluster" stop --silent --mode=fast --wait
-}
+# SIGINT is its fast way; it waits for no client.
+stop_private_postgres() { in_each_place postgresql end_process PostgreSQL INT pg_pid; }
 
 status_postgres() {
-  local dir
   if pg_lets_in 5432 postgres; then
     echo "PostgreSQL at 127.0.0.1:5432: lets postgres in"
   elif tcp_open 127.0.0.1 5432; then
@@ -131,9 +125,5 @@ status_postgres() {
   else
     echo "PostgreSQL at 127.0.0.1:5432: not there"
   fi
-  if dir=$(existing_dir postgresql) && pg_pid "$dir/cluster" >/dev/null; then
-    echo "private PostgreSQL: running at 127.0.0.1:$(pg_port "$dir/cluster"), data in $dir"
-  else
-    echo "private PostgreSQL: not running"
-  fi
+  status_private postgresql PostgreSQL pg_pid pg_port
 }

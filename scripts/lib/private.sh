@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# What the two private services have in common: whom they run as and where they keep their data.
+# What the private services have in common: whom they run as, where they keep their data, how they are found and ended.
 
 data=${data:?source common.sh first}
 
@@ -28,16 +28,16 @@ process_of() {
   return 1
 }
 
-# end_process TITLE FINDER DIR  Asks the process that the finder finds there to end, until it finds none.
+# end_process TITLE SIGNAL PID_OF DIR  Asks the process that PID_OF finds there to end, until it finds none.
 end_process() {
   local pid
-  pid=$("$2" "$3") || return 0
-  say "$1: stopping the private one in $3"
+  pid=$("$3" "$4") || return 0
+  say "$1: stopping the private one in $4"
   # More than once: what has only just been started may not have heard.
   for _ in {1..12}; do
-    kill "$pid" || ended "$2" "$3" || die "private $1 (process $pid) cannot be stopped from here"
-    if wait_for 5 ended "$2" "$3"; then return; fi
-    pid=$("$2" "$3") || return 0
+    kill -s "$2" "$pid" || ended "$3" "$4" || die "private $1 (process $pid) cannot be stopped from here"
+    if wait_for 5 ended "$3" "$4"; then return; fi
+    pid=$("$3" "$4") || return 0
   done
   die "private $1 (process $pid) does not stop"
 }
@@ -54,6 +54,11 @@ fallback_dir() {
 # make_dir DIR USER  Makes it and hands it to the user; false when the user cannot work in it.
 make_dir() {
   mkdir -p "$1" || return 1
+  local runs_as=$2 other
+  if [[ $EUID -ne 0 ]]; then runs_as=$(id -un); fi
+  other=$(find "$1" -mindepth 1 -maxdepth 1 ! -user "$runs_as" ! -user "$EUID" -printf '%u' -quit 2>/dev/null)
+  [[ -z $other ]] || die "$1 holds what belongs to $other, and $runs_as would run it here: start it as whoever did before," \
+    "or have them delete it (scripts/services clean), or set UNIGATE_DATA_DIR"
   if [[ $EUID -eq 0 ]]; then chown "$2" "$1"; fi
   run_as "$2" test -w "$1"
 }
@@ -73,14 +78,22 @@ service_dir() {
   echo "$elsewhere/$1"
 }
 
-# existing_dir NAME  Where a private service has been, if it ever was.
-existing_dir() {
-  local dir
+# in_each_place NAME COMMAND...  The command with each directory that the private service has. They may be two, when one user
+# could work in the first and another could not.
+in_each_place() {
+  local dir failed=0
   for dir in "$data/$1" "$(fallback_dir)/$1"; do
-    if [[ -d $dir ]]; then
-      echo "$dir"
-      return
-    fi
+    if [[ -d $dir ]]; then ("${@:2}" "$dir") || failed=1; fi
   done
-  return 1
+  return "$failed"
+}
+
+# tell TITLE PID_OF PORT_OF DIR  Says where it runs, if it does.
+tell() {
+  if "$2" "$4" >/dev/null; then echo "private $1: running at 127.0.0.1:$("$3" "$4"), data in $4"; fi
+}
+
+# status_private NAME TITLE PID_OF PORT_OF
+status_private() {
+  in_each_place "$1" tell "${@:2}" | grep . || echo "private $2: not running"
 }

@@ -39,6 +39,8 @@ rabbit_pid() { # DIR
   process_of rabbitmq-server environ "RABBITMQ_PID_FILE=$1/pid" || process_of beam.smp environ "RABBITMQ_PID_FILE=$1/pid"
 }
 
+rabbit_port() { cat "$1/port"; } # DIR
+
 # rabbit_environment DIR  Nothing of the caller's environment but PATH: it may speak of another broker. RUNNING_UNDER_SYSTEMD keeps
 # the script from staying beside the broker, where it would be taken for one that starts when the broker was killed.
 rabbit_environment() {
@@ -58,7 +60,7 @@ rabbit_stop_epmd() { # DIR
   ERL_EPMD_PORT=$(<"$1/epmd_port") epmd -kill >/dev/null 2>&1 || true
 }
 
-rabbit_port() { # FILE FIRST
+rabbit_choose_port() { # FILE FIRST
   local port
   port=$(same_port "$(cat "$1" 2>/dev/null)" "$2")
   echo "$port" >"$1"
@@ -66,9 +68,9 @@ rabbit_port() { # FILE FIRST
 
 rabbit_settings() { # DIR
   rabbit_stop_epmd "$1" # left by a broker that was killed
-  rabbit_port "$1/port" "$rabbit_first_port"
-  rabbit_port "$1/dist_port" "$rabbit_first_dist_port"
-  rabbit_port "$1/epmd_port" "$rabbit_first_epmd_port"
+  rabbit_choose_port "$1/port" "$rabbit_first_port"
+  rabbit_choose_port "$1/dist_port" "$rabbit_first_dist_port"
+  rabbit_choose_port "$1/epmd_port" "$rabbit_first_epmd_port"
   echo "listeners.tcp.private = 127.0.0.1:$(<"$1/port")" >"$1/rabbitmq.conf"
   echo "[]." >"$1/enabled_plugins"
   : >"$1/rabbitmq-env.conf" # empty, or the system's own would be read
@@ -96,15 +98,14 @@ private_rabbitmq() {
   echo "amqp://guest:guest@127.0.0.1:$(<"$dir/port")/%2f"
 }
 
-stop_private_rabbitmq() {
-  local dir
-  dir=$(existing_dir rabbitmq) || return 0
-  end_process RabbitMQ rabbit_pid "$dir"
-  rabbit_stop_epmd "$dir" # also one left by a broker that was killed
+rabbit_stop() { # DIR
+  end_process RabbitMQ TERM rabbit_pid "$1" # on SIGTERM it closes its queues
+  rabbit_stop_epmd "$1"                     # also one left by a broker that was killed
 }
 
+stop_private_rabbitmq() { in_each_place rabbitmq rabbit_stop; }
+
 status_rabbitmq() {
-  local dir
   if rabbit_lets_in 5672; then
     echo "RabbitMQ at 127.0.0.1:5672: lets guest in"
   elif tcp_open 127.0.0.1 5672; then
@@ -112,9 +113,5 @@ status_rabbitmq() {
   else
     echo "RabbitMQ at 127.0.0.1:5672: not there"
   fi
-  if dir=$(existing_dir rabbitmq) && rabbit_pid "$dir" >/dev/null; then
-    echo "private RabbitMQ: running at 127.0.0.1:$(<"$dir/port"), data in $dir"
-  else
-    echo "private RabbitMQ: not running"
-  fi
+  status_private rabbitmq RabbitMQ rabbit_pid rabbit_port
 }
