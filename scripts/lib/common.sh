@@ -63,12 +63,8 @@ free_port() {
   echo "$port"
 }
 
-# Who brings a data directory of their own begins to look elsewhere: of two that start at once, both would find the same
-# port free.
-port_offset=0
-if [[ -n ${UNIGATE_DATA_DIR:-} ]]; then
-  port_offset=$((16#$(printf '%s' "$data" | sha256sum | cut -c1-6) % 1000))
-fi
+# Each data directory begins to look elsewhere: of two checkouts that start at once, both would find the same port free.
+port_offset=$((16#$(printf '%s' "$data" | sha256sum | cut -c1-6) % 1000))
 
 # same_port OLD FIRST  The port used before, so that whoever knows it finds the service again; else a free one.
 same_port() {
