@@ -18,6 +18,13 @@ die() {
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
+# alone LOCK [ARGUMENT]...  Runs this script with these arguments again, one at a time of all that take the lock of that name. It is
+# held by flock itself and not handed down, or services would keep it for as long as they live.
+alone() {
+  mkdir -p "$data"
+  [[ ${UNIGATE_LOCKED:-} == "$1" ]] || UNIGATE_LOCKED=$1 exec flock --close "$data/$1.lock" "$0" "${@:2}"
+}
+
 # Whether somebody is there to type a password. Seen once, here: what is run as root gets another stdin.
 attended=
 if [[ -t 0 ]]; then attended=1; fi
