@@ -4,7 +4,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-odbc bench lint stop clean-services
 
-# Passed on to the program or the test runner: make test ARGS='-E test(expiry)'
+# Passed on to the program or the test runner, by way of the shell: make test ARGS="-E 'test(expiry)'"
 ARGS ?=
 
 help: ## this list
@@ -44,7 +44,7 @@ lint: ## formatting, clippy, shell scripts, imports and licences
 	shellcheck -x .ci/run examples/run-frontends $$(find scripts -maxdepth 1 -type f)
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --package sql --package databases --features databases/odbc --all-targets -- -D warnings
-	$$(scripts/tools cargo-deny) --log-level error check bans licenses sources
+	"$$(scripts/tools cargo-deny)" --log-level error check bans licenses sources
 
 stop: ## stops the private services, if they run
 	@scripts/services stop
