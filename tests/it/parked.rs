@@ -8,7 +8,7 @@ use unigate::workers::Worker;
 
 use crate::cli::{Files, done, failed, unigate};
 use crate::fixtures::{MTS, UTILITY, about, new_id, new_ids, reservation, sale, utility_payment};
-use crate::world::{PATIENCE, World, with};
+use crate::world::{PATIENCE, World, end, with};
 
 #[tokio::test]
 async fn what_was_parked_and_then_accepted_is_not_discarded() {
@@ -119,6 +119,22 @@ async fn held(cards: usize) -> (World, Vec<String>) {
     (world, ids)
 }
 
+const GATE: &str = "SELECT FROM pg_locks WHERE relation = 'batch_gate'::regclass
+     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
+/// In a transaction that holds the gate: it goes on when somebody waits at it.
+fn until_waited_for() -> String {
+    format!("DO $$ BEGIN WHILE NOT EXISTS ({GATE} AND NOT granted) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$")
+}
+
+async fn gate_is_held(world: &World) {
+    wait_for("the gate to be held", PATIENCE, async || {
+        let held = world.value(&format!("SELECT EXISTS ({GATE} AND granted)::text")).await;
+        (held == "true").then_some(())
+    })
+    .await;
+}
+
 /// The sale as a program with a bug sends it.
 fn misspelt(id: &str) -> Value {
     with(sale(id), "amount", json!("10000"))
@@ -207,9 +223,10 @@ async fn a_sale_in_flight_is_waited_for_before_its_reservation_is_settled() {
     let discarding = unigate(&world, &command);
     let selling = async {
         wait_for("the discard to wait", PATIENCE, async || {
-            let waits = "SELECT count(*) FROM pg_locks WHERE relation = 'batch_gate'::regclass AND NOT granted
-                         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-            (world.value(waits).await == "1").then_some(())
+            let waits = world
+                .value(&format!("SELECT EXISTS ({GATE} AND NOT granted)::text"))
+                .await;
+            (waits == "true").then_some(())
         })
         .await;
         world
@@ -233,23 +250,34 @@ async fn a_discard_waits_for_the_batch_that_accepts_its_payment() {
     assert_eq!(world.publish(&said).await["reason"], "unknown_terminal");
     let id = parked_one(&world).await;
     // A batch that has found its terminal declared, and commits when somebody waits for it.
-    let locks = "SELECT FROM pg_locks WHERE relation = 'batch_gate'::regclass
-                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+#[tokio::test]
+async fn a_sale_by_a_worker_that_reads_the_declarations_just_then_is_waited_for_as_well() {
+    let (world, ids) = held(1).await;
+    world.stop().await;
+    let fresh = world.another(&[Worker::Cards], |_| {}).await;
+    // A discard, which has looked what came in, and commits when somebody waits for it.
+    let discard = format!("BEGIN; SELECT batches_wait(); {}; COMMIT", until_waited_for());
+    let discard = world.sql(&discard);
+    let sell = async {
+        gate_is_held(&world).await;
+        world.tell("card.sell", &sale(&ids[0])).await
+    };
+    let (_, sold) = tokio::join!(discard, sell);
+    assert_eq!(sold["outcome"], "sold");
+    end(&fresh).await;
+}
+
     let text = format!(
         "BEGIN; SELECT declarations_are((SELECT generation FROM declaration_generation));
          INSERT INTO payment_identity (payment_id, number, fingerprint, disposition, terminal_id)
              SELECT payment_id, 1, content_hash, 'accepted', 'T-0001' FROM parked;
-         DO $$ BEGIN WHILE NOT EXISTS ({locks} AND NOT granted) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$;
-         COMMIT"
+         {}; COMMIT",
+        until_waited_for()
     );
     let batch = world.sql(&text);
     let arguments = ["parked", "discard", &id, "--reason", "paid back in cash"];
     let discard = async {
-        wait_for("the batch", PATIENCE, async || {
-            let at_work = format!("SELECT EXISTS ({locks} AND granted)::text");
-            (world.value(&at_work).await == "true").then_some(())
-        })
-        .await;
+        gate_is_held(&world).await;
         unigate(&world, &arguments).await
     };
     let (_, discarded) = tokio::join!(batch, discard);

@@ -60,9 +60,11 @@ impl Cache {
     /// The snapshot in memory. Should it not be current, the transaction fails as [`StoreError::Outdated`]; after
     /// [`forget`](Self::forget) the next one reads it anew.
     pub(crate) async fn assumed(&self, tx: &Tx) -> Result<Arc<Declarations>, StoreError> {
-        let Some(known) = self.known() else {
-            return self.load(tx).await;
+        let known = match self.known() {
+            Some(known) => known,
+            None => self.load(tx).await?,
         };
+        // Also where they are read just now: whoever settles a sale waits for the batches that have said this.
         declarations::expect_generation(tx, known.generation).await?;
         Ok(known)
     }
