@@ -83,7 +83,7 @@ grant delete on batch_gate to unigate_operator;
 -- Facts that are refused: kept by the worker they came to, and handled again by it.
 grant select, insert on parked to unigate_intake, unigate_cards;
 grant select on settled_reservation to unigate_intake, unigate_cards;
-grant update (state, reason, detail, resolved_at, resolved_by, resolution) on parked to unigate_intake, unigate_cards;
+grant update (state, reason, detail, refused_at, resolved_at, resolved_by, resolution) on parked to unigate_intake, unigate_cards;
 
 -- ---------------------------------------------------------------------------------------------------------- intake
 grant select, insert on payment_identity, revoked_besides to unigate_intake;
@@ -302,7 +302,7 @@ grant select on payment, payment_view, payment_identity, attempt, lane, lane_slo
 grant select (payee_id, version, gateway, suspended, retired, updated_at) on payee to unigate_readonly;
 grant select on product, terminal, terminal_group, disclosure to unigate_readonly;
 grant select (parked_id, parked_at, routing_key, payment_id, reservation_id, reason, detail, body, corrected_body,
-              properties, vouched, state, resolved_at, resolved_by, resolution) on parked to unigate_readonly;
+              properties, vouched, state, refused_at, resolved_at, resolved_by, resolution) on parked to unigate_readonly;
 grant select (card_id, product_id, pos, batch_id, serial, expires_on, state, pool, exposed, came_back_at, reservation_id,
               out_of_date, updated_at, public_fields, face_value, price) on card to unigate_readonly;
 grant select (import_id, product_id, file_name, state, bytes, good_rows, strict, again, rows_done, rows_total, requested_by,

@@ -122,6 +122,8 @@ create table parked (
     check ((state in ('resolved', 'discarded')) = (resolved_at is not null))
 );
 create unique index parked_once on parked
+    -- When a worker last judged it: its reason is of then.
+    refused_at     timestamptz not null default clock_timestamp(),
     (routing_key, coalesce(payment_id, reservation_id, '00000000-0000-0000-0000-000000000000'::uuid), content_hash);
 create index parked_waiting on parked (routing_key, parked_at) where state in ('parked', 'retry');
 -- Swept every few seconds, however many wait for an operator.

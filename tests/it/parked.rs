@@ -184,7 +184,7 @@ async fn a_sale_that_was_settled_while_its_card_was_held_is_not_made_afterwards(
 
 #[tokio::test]
 async fn a_sale_that_came_in_corrected_is_not_settled_by_hand_besides() {
-    let (world, ids) = held(2).await;
+    let (world, ids) = held(3).await;
     let discard =
         async |parked: &str| unigate(&world, &[&["parked", "discard", parked][..], &PAID_BACK].concat()).await;
     for wrong in [misspelt(&ids[0]), with(sale(&ids[1]), "serial", json!("not its own"))] {
@@ -198,6 +198,16 @@ async fn a_sale_that_came_in_corrected_is_not_settled_by_hand_besides() {
         let right = files.write("right.json", &sale(id).to_string());
         done(&world, &["parked", "put-back", &parked, "--body", &right]).await;
     }
+    // One that was paid back is put back as it came, is judged beside the sale that stands, and can be settled then.
+    let too_small = with(sale(&ids[2]), "amount", json!(1));
+    assert_eq!(world.tell("card.sell", &too_small).await["outcome"], "refused");
+    let parked = parked_one(&world).await;
+    assert_eq!(world.tell("card.sell", &sale(&ids[2])).await["outcome"], "sold");
+    failed(&discard(&parked).await, 1, "was accepted");
+    let put_back = unigate(&world, &["parked", "put-back", &parked]).await;
+    failed(&put_back, 1, "sale_differs");
+    assert_eq!(discard(&parked).await.code, Some(0));
+    assert_eq!(world.tell("card.sell", &sale(&ids[2])).await["outcome"], "already_sold");
     // Another sale beside one that stands is settled alone: the id goes on being that of the first.
     let other = with(sale(&ids[0]), "receipt_number", json!("another"));
     assert_eq!(world.tell("card.sell", &other).await["reason"], "sale_differs");
@@ -243,14 +253,6 @@ async fn a_sale_in_flight_is_waited_for_before_its_reservation_is_settled() {
 }
 
 #[tokio::test]
-async fn a_discard_waits_for_the_batch_that_accepts_its_payment() {
-    let world = World::start_with(&[Worker::Intake], |settings| settings.terminals_open = false).await;
-    world.payee(UTILITY).await;
-    let said = by_guest("payment.accepted", &utility_payment(&new_id()));
-    assert_eq!(world.publish(&said).await["reason"], "unknown_terminal");
-    let id = parked_one(&world).await;
-    // A batch that has found its terminal declared, and commits when somebody waits for it.
-#[tokio::test]
 async fn a_sale_by_a_worker_that_reads_the_declarations_just_then_is_waited_for_as_well() {
     let (world, ids) = held(1).await;
     world.stop().await;
@@ -267,6 +269,14 @@ async fn a_sale_by_a_worker_that_reads_the_declarations_just_then_is_waited_for_
     end(&fresh).await;
 }
 
+#[tokio::test]
+async fn a_discard_waits_for_the_batch_that_accepts_its_payment() {
+    let world = World::start_with(&[Worker::Intake], |settings| settings.terminals_open = false).await;
+    world.payee(UTILITY).await;
+    let said = by_guest("payment.accepted", &utility_payment(&new_id()));
+    assert_eq!(world.publish(&said).await["reason"], "unknown_terminal");
+    let id = parked_one(&world).await;
+    // A batch that has found its terminal declared, and commits when somebody waits for it.
     let text = format!(
         "BEGIN; SELECT declarations_are((SELECT generation FROM declaration_generation));
          INSERT INTO payment_identity (payment_id, number, fingerprint, disposition, terminal_id)

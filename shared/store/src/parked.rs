@@ -206,7 +206,8 @@ pub async fn resolve(tx: &Tx, parked_id: Uuid, by: &str, resolution: &Value) -> 
 /// Refused again: back to the operator with the new reason.
 pub async fn refuse_again(tx: &Tx, parked_id: Uuid, reason: &str, detail: &str) -> Result<(), StoreError> {
     tx.execute(
-        "UPDATE parked SET state = 'parked', reason = $2, detail = $3, resolution = NULL WHERE parked_id = $1",
+        "UPDATE parked SET state = 'parked', reason = $2, detail = $3, resolution = NULL, refused_at = clock_timestamp()
+         WHERE parked_id = $1",
         &[&parked_id, &reason, &detail],
     )
     .await

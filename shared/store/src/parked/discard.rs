@@ -94,7 +94,7 @@ async fn wait_for_batches(tx: &Tx, parked_id: Uuid) -> Result<bool, StoreError> 
 
 /// Whether what is parked has become a payment or a sale all the same: whoever sent it repeats it, perhaps corrected, and the
 /// declaration may have been put right. What was parked since its id is another's is none of its own, unless it is the very same;
-/// nor is a sale that differed from one that was there before it.
+/// nor is a sale that differed, when it was last judged, from one that was there before.
 async fn came_in_since(tx: &Tx, parked_id: Uuid) -> Result<bool, StoreError> {
     let row = tx
         .query_one(
@@ -106,7 +106,7 @@ async fn came_in_since(tx: &Tx, parked_id: Uuid) -> Result<bool, StoreError> {
                             WHERE p.parked_id = $1 AND p.routing_key = 'card.sell' AND r.state IN ('sold', 'conflict')
                               AND (r.sale_fingerprint = p.content_hash
                                    OR p.reason NOT IN ('not_your_terminal', 'unknown_terminal')
-                                      AND (p.reason <> 'sale_differs' OR r.ended_at > p.parked_at)))",
+                                      AND (p.reason <> 'sale_differs' OR r.ended_at > p.refused_at)))",
             &[&parked_id],
         )
         .await?;
