@@ -31,9 +31,12 @@ begin
     end if;
 end $$;
 -- Behind who waits for it new batches queue: one that hangs must not hold them up for long.
-create function batches_wait() returns void language sql set lock_timeout = '2s' as $$
-    lock table batch_gate in share mode
-$$;
+create function batches_wait() returns void language plpgsql set lock_timeout = '2s' as $$
+begin
+    lock table batch_gate in share mode;
+exception when lock_not_available then
+    raise exception 'batches at work have not ended within 2 seconds: try again' using errcode = 'lock_not_available';
+end $$;
 
 -- A payee as declared now. Old versions stay: a register is always rendered with the version it was closed under.
 create table payee (
@@ -119,11 +122,11 @@ create table parked (
     resolved_at    timestamptz,
     resolved_by    text,
     resolution     jsonb,
+    -- When a worker last judged it: its reason is of then.
+    refused_at     timestamptz not null default clock_timestamp(),
     check ((state in ('resolved', 'discarded')) = (resolved_at is not null))
 );
 create unique index parked_once on parked
-    -- When a worker last judged it: its reason is of then.
-    refused_at     timestamptz not null default clock_timestamp(),
     (routing_key, coalesce(payment_id, reservation_id, '00000000-0000-0000-0000-000000000000'::uuid), content_hash);
 create index parked_waiting on parked (routing_key, parked_at) where state in ('parked', 'retry');
 -- Swept every few seconds, however many wait for an operator.

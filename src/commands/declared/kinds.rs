@@ -109,6 +109,11 @@ impl Kind for Payee {
                 .get(&one.value.id)
                 .is_some_and(|payee| payee.value.suspended);
         }
+        // Another currency has all batches wait from then on: only the last ones do that.
+        written.sort_by_key(|one| {
+            let known = current.payees.get(&one.value.id);
+            known.is_some_and(|known| known.value.currency != one.value.currency)
+        });
         let payees: Vec<Payee> = written.iter().map(|one| one.value.clone()).collect();
         registers::close_before_change(store, tx, &payees).await.map(drop)
     }
