@@ -15,6 +15,7 @@ use futures::future::BoxFuture;
 use runtime::{tell_register, tell_registers};
 use store::registers::{self, Build, BuiltPart, Summary};
 use store::{Store, StoreError};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::BuildError;
@@ -94,6 +95,8 @@ impl Builder {
         drop(whole);
         runtime::checkpoint("registers", "after_record");
         let mut built = Vec::with_capacity(builds.len());
+        let mut unsettled = None;
+        let patience = Instant::now() + self.lease;
         for (build, outcome) in builds.iter().zip(written) {
             let register = build.summary.register_id;
             let error = match outcome {
@@ -104,9 +107,12 @@ impl Builder {
                 }
                 Ok(_) => recording.refused.remove(&register).unwrap_or(BuildError::LeaseLost),
             };
-            built.push(self.settle(build, &error).await?);
+            match self.settle_patiently(build, &error, patience).await {
+                Ok(settled) => built.push(settled),
+                Err(error) => unsettled = Some(error),
+            }
         }
-        Ok(built)
+        unsettled.map_or(Ok(built), Err)
     }
 
     /// Drops what lost builds left behind.
@@ -199,6 +205,20 @@ impl Builder {
         }
         metrics::counter!("unigate_registers_built_total").increment(recorded.len() as u64);
         Ok(recorded)
+    }
+
+    /// A register that is not given back counts as one that its builder died of, so a database that is away is waited for, as
+    /// long as the lease lasts.
+    async fn settle_patiently(&self, build: &Build, error: &BuildError, until: Instant) -> Result<Built, StoreError> {
+        let mut attempt = 0;
+        loop {
+            match self.settle(build, error).await {
+                Err(error) if error.is_retryable() && Instant::now() < until => {}
+                settled => return settled,
+            }
+            tokio::time::sleep(bus::reconnect_delay(attempt)).await;
+            attempt += 1;
+        }
     }
 
     /// What becomes of a register that was not built.

@@ -25,8 +25,8 @@ pub enum BuildError {
     LeaseLost,
     /// Whoever was building it was gone in the middle, again and again: it is what they die of, as far as can be known.
     #[error(
-        "whoever was building it vanished {0} times in a row, perhaps killed for want of memory: see the workers' logs, then \
-         have it built again (unigate registers requeue)"
+        "whoever was building it vanished {0} times in a row, perhaps killed for want of memory, perhaps cut off from the database: \
+         see the workers' logs, then have it built again (unigate registers requeue)"
     )]
     Vanished(i32),
     /// The rows ended before their end.

@@ -41,7 +41,7 @@ pub struct Build {
 }
 
 /// Takes registers that are due to be built and nobody's, for `lease`: the oldest, and with it others, up to `most` in all,
-/// as long as they have no more than `most_rows` payments together.
+/// as long as they have no more than `most_rows` payments together. Empty: none is due that this version can read.
 ///
 /// Perhaps a builder dies of a register. So one that a builder vanished with is built alone, and should that happen once more,
 /// at another time than those that vanished with it, by chance.
@@ -69,12 +69,21 @@ pub async fn claim_builds(
              WHERE register_id = ANY(ARRAY(SELECT register_id FROM few WHERE nth = 1 OR payments <= $3 AND NOT alone))
              RETURNING *)";
     let sql = format!("{claim} {}", builds_of("taken"));
-    let rows = store.query(&sql, &[&lease.as_secs_f64(), &most, &most_rows]).await?;
-    Ok(rows.iter().filter_map(readable).collect())
+    loop {
+        let rows = store.query(&sql, &[&lease.as_secs_f64(), &most, &most_rows]).await?;
+        let builds: Vec<Build> = rows.iter().filter_map(readable).collect();
+        if builds.len() < rows.len() {
+            leave_alone(store, &rows, &builds).await?;
+        }
+        // Behind what cannot be read others may be due; it is not due itself for as long as its lease would last.
+        if rows.is_empty() || !builds.is_empty() {
+            return Ok(builds);
+        }
+    }
 }
 
 /// A payee that this version of the program cannot read (a newer one declared it) must not hold up those claimed with it:
-/// its register waits for the lease to run out, and for a builder that can read it.
+/// its register waits for its time, and for a builder that can read it.
 fn readable(row: &Row) -> Option<Build> {
     build_of(row)
         .inspect_err(|error| {
@@ -83,6 +92,19 @@ fn readable(row: &Row) -> Option<Build> {
         })
         .ok()
 }
+
+/// Those claimed that are not built are in nobody's hands: nobody vanishes with them.
+async fn leave_alone(store: &Store, claimed: &[Row], builds: &[Build]) -> Result<(), StoreError> {
+    let registers: Vec<Uuid> = claimed.iter().map(|row| row.get(0)).collect();
+    let tokens: Vec<Option<Uuid>> = claimed.iter().map(|row| row.get(SUMMARY_WIDTH + TOKEN)).collect();
+    let built: Vec<Uuid> = builds.iter().map(|build| build.token).collect();
+    let sql = "UPDATE register SET lease_token = NULL, lease_until = NULL
+               WHERE register_id = ANY($1) AND state = 'frozen' AND lease_token = ANY($2) AND lease_token <> ALL ($3)";
+    store.execute(sql, &[&registers, &tokens, &built]).await.map(drop)
+}
+
+/// Where [`builds_of`] has the token of the lease, after the summary.
+const TOKEN: usize = 10;
 
 /// The query of what [`build_of`] reads, of registers from here.
 pub(super) fn builds_of(from: &str) -> String {
@@ -111,7 +133,7 @@ pub(super) fn build_of(row: &Row) -> Result<Build, StoreError> {
         lo: row.get(at(4)),
         hi: row.get(at(5)),
         delivered: if row.get(at(7)) { period() } else { None },
-        token: row.get::<_, Option<Uuid>>(at(10)).unwrap_or_default(),
+        token: row.get::<_, Option<Uuid>>(at(TOKEN)).unwrap_or_default(),
         numbering: numbering_at(row, at(13)),
     })
 }

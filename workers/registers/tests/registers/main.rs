@@ -5,6 +5,7 @@ mod closing;
 mod copies;
 mod delivered;
 mod layouts;
+mod outages;
 mod parts;
 mod rebuild;
 mod series;

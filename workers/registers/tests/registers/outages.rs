@@ -1,0 +1,77 @@
+//! What builders leave that did not die of a register is not held against it.
+
+use std::time::Duration;
+
+use registers::{Built, close_all_due};
+use serde_json::json;
+use store::registers::claim_builds;
+use testkit::wait_for;
+
+use crate::stand::{Stand, on_stand, payee};
+
+async fn three_registers(stand: &Stand) {
+    stand.declare(&payee(json!({ "every_payments": 2 }))).await;
+    stand.back_in_2020().await;
+    stand.pay("2020-03-01T13:00:00.123456Z", 6).await;
+    while !close_all_due(&stand.store).await.unwrap().is_empty() {}
+    assert_eq!(stand.list().await.len(), 3);
+}
+
+/// Vanished and leases, of all that are not built.
+const BLAMED: &str =
+    "SELECT string_agg(vanished || coalesce(' ' || lease_token, ''), ',') FROM register WHERE state = 'frozen'";
+
+#[tokio::test]
+async fn nobody_dies_of_a_register_that_this_version_cannot_read() {
+    on_stand(|stand| async move {
+        three_registers(&stand).await;
+        let newer = "INSERT INTO payee_version (payee_id, version, declaration, applied_by)
+                         SELECT payee_id, 99, '{}', 'a newer version' FROM payee;
+                     UPDATE register SET payee_version = 99 WHERE sequence = 1";
+        stand.sql(newer).await;
+        for _ in 0..4 {
+            stand
+                .sql("UPDATE register SET due_at = now() - interval '1 hour' WHERE sequence = 1")
+                .await;
+            // One at a time: the one that cannot be read comes first, and the next one all the same.
+            let lease = Duration::from_secs(60);
+            let claimed = claim_builds(&stand.store, lease, 1, 1000).await.unwrap();
+            let sequences: Vec<i32> = claimed.iter().map(|build| build.summary.sequence).collect();
+            assert!(!sequences.contains(&1));
+            stand.builder().build(&claimed).await.unwrap();
+        }
+        assert_eq!(
+            stand.value(BLAMED).await,
+            "0",
+            "the others are built, and it is nobody's fault"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_for_a_while_is_no_death() {
+    on_stand(|stand| async move {
+        three_registers(&stand).await;
+        let builder = stand.builder();
+        let claimed = builder.claim().await.unwrap();
+        // What is tried is counted even where it is undone.
+        let away = "CREATE SEQUENCE tried;
+                    CREATE FUNCTION away() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                        PERFORM nextval('tried'); RAISE EXCEPTION 'starting up' USING errcode = '57P03'; END $$;
+                    CREATE TRIGGER away BEFORE UPDATE ON register FOR EACH ROW EXECUTE FUNCTION away()";
+        stand.sql(away).await;
+        let back = async {
+            wait_for("builders to try again", Duration::from_secs(45), async || {
+                let tried = stand.value("SELECT last_value FROM tried").await;
+                (tried.parse::<i64>().unwrap() > 4).then_some(())
+            })
+            .await;
+            stand.sql("DROP TRIGGER away ON register").await;
+        };
+        let (built, ()) = tokio::join!(builder.build(&claimed), back);
+        assert_eq!(built.unwrap(), [Built::Later; 3]);
+        assert_eq!(stand.value(BLAMED).await, "0,0,0");
+    })
+    .await;
+}
