@@ -303,11 +303,16 @@ async fn a_file_that_disagrees_with_itself_is_refused_whole() {
     failed(&told, 1, "2 payments should be in it");
     let told = unigate(&world, &[&IMPORT[..], &["--format", "1c", &lanbilling]].concat()).await;
     failed(&told, 1, "header: is not as the layout has it");
+    // The end of the last line is all that says so.
+    let unended = files.write("unended.txt", "\n1920679795\t1\t2026-11-23\t150.00\t\t\t\t");
+    let dry_run = [&IMPORT[..], &["--format", "lanbilling", "--dry-run", &unended]].concat();
+    failed(&unigate(&world, &dry_run).await, 1, "its last line has no end");
+    done(&world, &[&dry_run[..], &["--total", "15000"]].concat()).await;
     assert_eq!(payments(&world).await, "0");
     let denied = world
         .value("SELECT count(*) FROM audit WHERE act = 'payments import' AND NOT allowed")
         .await;
-    assert_eq!(denied, "6");
+    assert_eq!(denied, "7");
     let stranger = unigate(
         &world,
         &[

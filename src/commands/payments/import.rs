@@ -153,6 +153,11 @@ fn totals(received: &Received, count: Option<i64>, total: Option<i64>) -> Result
             ));
         }
     }
+    if received.unended && received.told_total.or(total).is_none() {
+        let why =
+            "its last line has no end, as in a file that was cut off in the middle of one: --total where it is whole";
+        return Err(why.to_owned());
+    }
     let nothing = |told: Option<i64>| told == Some(0);
     let is_told = [received.told_count, received.told_total, count, total]
         .into_iter()

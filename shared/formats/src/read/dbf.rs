@@ -50,7 +50,7 @@ pub(super) fn read(reading: &Reading<'_>, bytes: &[u8]) -> Result<Received, Read
         return Err(broken());
     }
     let rest = bytes.get(header + count * width..).unwrap_or_default();
-    if rest.first().is_some_and(|first| *first != END) || !rest.iter().all(|byte| matches!(*byte, END | 0)) {
+    if !rest.iter().all(|byte| matches!(*byte, END | 0)) {
         return Err(ReadError::Malformed(
             "has more records than its header tells".to_owned(),
         ));
@@ -80,8 +80,7 @@ pub(super) fn read(reading: &Reading<'_>, bytes: &[u8]) -> Result<Received, Read
     }
     Ok(Received {
         lines,
-        told_count: None,
-        told_total: None,
+        ..Received::default()
     })
 }
 

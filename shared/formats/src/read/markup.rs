@@ -27,8 +27,7 @@ pub(super) fn json_lines(reading: &Reading<'_>, bytes: &[u8]) -> Result<Received
     });
     Ok(Received {
         lines: lines.collect(),
-        told_count: None,
-        told_total: None,
+        ..Received::default()
     })
 }
 

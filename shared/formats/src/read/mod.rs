@@ -42,7 +42,7 @@ pub enum ReadError {
 }
 
 /// A register as it was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Received {
     /// In the order of the file.
     pub lines: Vec<Line>,
@@ -50,6 +50,9 @@ pub struct Received {
     pub told_count: Option<i64>,
     /// What it tells of its own total, in minor units.
     pub told_total: Option<i64>,
+    /// Whether nothing but the end of the file ends its last payment, as in one that was cut off on the way: what looks whole
+    /// may be the beginning of an amount or an account.
+    pub unended: bool,
 }
 
 /// A line with a payment, or what is wrong with it.

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use domain::declaration::{Fact, HEAD_NAMES, TextEscape};
 
 use super::pattern::Pattern;
-use super::text::{around_of, body, constants, decoded, received};
+use super::text::{around_of, body, constants, decoded, is_unended, received};
 use super::{Line, ReadError, Reading, Received, ReceivedPayment};
 use crate::layout::Layout;
 
@@ -47,7 +47,10 @@ pub(super) fn read(reading: &Reading<'_>, row: &Pattern, bytes: &[u8]) -> Result
             None => Err("is not as the layout's row has it".to_owned()),
         },
     });
-    received(reading, "trailer", &body.told, lines.collect())
+    Ok(Received {
+        unended: is_unended(reading.layout, &text),
+        ..received(reading, "trailer", &body.told, lines.collect())?
+    })
 }
 
 /// What stands around payments is looked at for a count and a total. What ends like a payment and did not begin like one is

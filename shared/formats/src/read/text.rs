@@ -109,6 +109,7 @@ pub(super) fn received(
         lines,
         told_count: told_count.transpose()?,
         told_total: told_total.transpose()?,
+        ..Received::default()
     })
 }
 
@@ -144,7 +145,16 @@ pub(super) fn delimited(reading: &Reading<'_>, bytes: &[u8]) -> Result<Received,
         let payment = payment.and_then(|cells| reading.payment(&cells));
         lines.push(Line { line, payment });
     }
-    received(reading, "trailer", &body.told, lines)
+    Ok(Received {
+        unended: is_unended(layout, &text),
+        ..received(reading, "trailer", &body.told, lines)?
+    })
+}
+
+/// Whether nothing tells that the last line is whole. A trailer does, and a closing quote.
+pub(super) fn is_unended(layout: &Layout, text: &str) -> bool {
+    let quote = layout.quotes.then_some('"');
+    layout.trailer.is_none() && !text.ends_with(|last| matches!(last, '\n' | '\r') || Some(last) == quote)
 }
 
 /// A first line with the names of its columns.

@@ -55,8 +55,7 @@ pub(super) fn read(reading: &Reading<'_>, bytes: &[u8]) -> Result<Received, Read
     }
     Ok(Received {
         lines: sheet.lines,
-        told_count: None,
-        told_total: None,
+        ..Received::default()
     })
 }
 

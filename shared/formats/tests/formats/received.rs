@@ -1,5 +1,7 @@
 //! Registers of somebody else's that hold less or more than they seem to: not a payment of them is passed over or guessed.
 
+use formats::Received;
+
 use crate::samples::{DBF, FIXED};
 use crate::stand::{layout, payments, rub, written};
 
@@ -16,6 +18,13 @@ fn a_file_that_is_cut_off_in_an_amount_is_refused_by_its_line() {
     assert_eq!(read.lines[0].payment, whole.lines[0].payment);
     let (line, why) = (read.lines[1].line, read.lines[1].payment.as_ref().unwrap_err());
     assert_eq!((line, why.as_str()), (3, "has 4 columns where the header has 5"));
+    // Cut off in the last column it has as many as the others, and the beginning of an amount is one.
+    let file = "number;paid_at;account;amount\n1;2026-11-23T10:02:11+03:00;77;1500.00\n";
+    let whole = csv.read(file.as_bytes(), rub()).unwrap();
+    let cut = csv.read(&file.as_bytes()[..file.len() - 6], rub()).unwrap();
+    let amount = |read: &Received| read.lines[0].payment.as_ref().unwrap().amount.minor();
+    assert_eq!((amount(&whole), whole.unended), (150_000, false));
+    assert_eq!((amount(&cut), cut.unended), (1500, true));
     // A separator at the end of the first line alone names nothing that could be missing.
     let file = "number;paid_at;account;amount;\n1;2026-11-23T10:02:11+03:00;77;150.00\n";
     let read = csv.read(file.as_bytes(), rub()).unwrap();
@@ -26,7 +35,14 @@ fn a_file_that_is_cut_off_in_an_amount_is_refused_by_its_line() {
 fn a_table_with_more_records_than_it_tells_of_is_none() {
     let dbf = layout(DBF);
     let (bytes, _) = written(&dbf, &payments()).unwrap();
-    for whole in [&bytes[..], &bytes[..bytes.len() - 1], &[&bytes[..], &[0; 9]].concat()] {
+    // Without the end mark, and with zeros behind it or in its place.
+    let bare = &bytes[..bytes.len() - 1];
+    for whole in [
+        &bytes[..],
+        bare,
+        &[&bytes[..], &[0; 9]].concat(),
+        &[bare, &[0; 9]].concat(),
+    ] {
         assert_eq!(dbf.read(whole, rub()).unwrap().lines.len(), 3);
     }
     let mut fewer = bytes.clone();
