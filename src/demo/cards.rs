@@ -82,14 +82,18 @@ impl CardDesk<'_> {
         }
         let serial = self.card_in_hand("card.reserve", &answer)?;
         memory.note(|all| all.cards.entry(reservation).or_default().serial = Some(serial.clone()));
-        let held = Held {
+        let until = answer["held_until"].as_str().and_then(|until| until.parse().ok());
+        let (Some(price), Some(until)) = (answer["price"].as_i64(), until) else {
+            memory.surprise("card.reserve: a card without its price or the end of its hold");
+            return None;
+        };
+        Some(Held {
             reservation,
             product,
             serial,
-            price: answer["price"].as_i64()?,
-            until: answer["held_until"].as_str()?.parse().ok()?,
-        };
-        Some(held)
+            price,
+            until,
+        })
     }
 
     /// The serial of the card that an answer brings, if the card is what was imported.
@@ -161,7 +165,10 @@ impl CardDesk<'_> {
             .as_str()
             .and_then(|id| id.parse::<Uuid>().ok());
         let serial = self.card_in_hand("card.sell", replacement);
-        let (Some(id), Some(serial)) = (id, serial) else { return };
+        let (Some(id), Some(serial)) = (id, serial) else {
+            self.players.memory.surprise("card.sell: a replacement that is no card");
+            return;
+        };
         self.players.memory.note(|all| {
             let told = all.cards.entry(id).or_default();
             told.product = held.product.to_owned();

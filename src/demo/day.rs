@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use store::payments::Filter;
 use uuid::Uuid;
 
-use super::memory::{Memory, in_short};
+use super::memory::{Company, Memory, in_short};
 use super::operator::{self, Acts, Imported};
 use super::players::Players;
 use super::progress::Progress;
@@ -127,10 +127,15 @@ async fn shifts(
         bail!("the provider was not called within {NOTICED_WITHIN:?}");
     }
     progress.chapter("morning: cards, utility payments, the provider");
+    let memory = &players.memory;
+    memory.in_company(Company::WithBadOnes);
     players.play(&scenario.morning).await?;
+    memory.in_company(Company::Any);
     let outage = noon(services, players, scenario, progress).await?;
     progress.chapter("evening: everything at once");
+    memory.in_company(Company::WithoutBadOnes);
     players.play(&scenario.evening).await?;
+    memory.in_company(Company::Any);
     progress.chapter("waiting for holds and graces to end, for late payers, and for who comes after them");
     Ok(outage)
 }

@@ -8,6 +8,8 @@ use std::time::Duration;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::till::WAITS_FOR_A_PAYEE;
+
 /// What a terminal knows of a payment it took.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Taken {
@@ -42,6 +44,18 @@ pub(super) struct Kind {
     pub(super) longest: Duration,
 }
 
+/// What else is sent meanwhile: two times of the day are alike but for this.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Company {
+    /// Nothing is compared.
+    #[default]
+    Any,
+    /// Bad ones are among them.
+    WithBadOnes,
+    /// The same mixture without.
+    WithoutBadOnes,
+}
+
 /// Everything remembered.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recollection {
@@ -51,6 +65,14 @@ pub(super) struct Recollection {
     pub(super) cards: BTreeMap<Uuid, CardTold>,
     /// Sealed answers, as they came.
     pub(super) sealed: Vec<String>,
+    /// Tellings of facts that had got no answer.
+    pub(super) told_again: u64,
+    /// Questions that no payee answered in time.
+    pub(super) given_up: u64,
+    /// What is going on.
+    company: Company,
+    /// How long good messages waited for their answers, and what was going on.
+    waits: Vec<(Company, Duration)>,
     /// Facts that were never answered, and answers that the contract does not let a terminal expect.
     pub(super) surprises: Vec<String>,
 }
@@ -81,8 +103,31 @@ impl Memory {
             let kind = all.kinds.entry(key.to_owned()).or_default();
             kind.answered += 1;
             kind.longest = kind.longest.max(after);
-            *all.outcomes.entry((key.to_owned(), in_short(answer))).or_default() += 1;
+            let outcome = in_short(answer);
+            if key != WAITS_FOR_A_PAYEE && !outcome.starts_with("refused") {
+                all.waits.push((all.company, after));
+            }
+            *all.outcomes.entry((key.to_owned(), outcome)).or_default() += 1;
         });
+    }
+
+    /// A fact got no answer and is told once more.
+    pub(super) fn told_again(&self) {
+        self.note(|all| all.told_again += 1);
+    }
+
+    /// A question got no answer in time. Only one that waits for a payee may.
+    pub(super) fn unanswered(&self, key: &str, after: Duration) {
+        if key == WAITS_FOR_A_PAYEE {
+            self.note(|all| all.given_up += 1);
+        } else {
+            self.surprise(format!("{key}: no answer within {} s", after.as_secs()));
+        }
+    }
+
+    /// What is going on from now on.
+    pub(super) fn in_company(&self, company: Company) {
+        self.note(|all| all.company = company);
     }
 
     /// Something the contract does not let a terminal expect. Never what an answer holds: it may hold a card.
@@ -105,11 +150,24 @@ impl Memory {
 impl Recollection {
     /// The longest any well-formed message but a check waited for its answer; checks wait for the payee.
     pub(super) fn longest_wait(&self) -> (String, Duration) {
-        let kinds = self.kinds.iter().filter(|(key, _)| *key != "payment.check");
+        let kinds = self.kinds.iter().filter(|(key, _)| *key != WAITS_FOR_A_PAYEE);
         let longest = kinds.max_by_key(|(_, kind)| kind.longest);
         longest
             .map(|(key, kind)| (key.clone(), kind.longest))
             .unwrap_or_default()
+    }
+
+    /// Within what time nine of ten good messages were answered that were sent in this company; none if none were. One
+    /// in ten may meet with a machine that has other things to do; whatever holds up a queue holds up more.
+    pub(super) fn nine_of_ten(&self, company: Company) -> Option<Duration> {
+        let mut waits: Vec<Duration> = self
+            .waits
+            .iter()
+            .filter(|(kept, _)| *kept == company)
+            .map(|(_, wait)| *wait)
+            .collect();
+        waits.sort_unstable();
+        waits.get((waits.len() * 9).div_ceil(10).saturating_sub(1)).copied()
     }
 
     /// Messages sent and answers that came.
@@ -166,5 +224,40 @@ mod tests {
         let all = memory.recollect();
         assert_eq!(all.longest_wait(), ("card.sell".to_owned(), Duration::from_millis(30)));
         assert_eq!(all.totals(), (3, 3));
+    }
+
+    #[test]
+    fn only_what_waits_for_a_payee_may_go_unanswered() {
+        let memory = Memory::default();
+        memory.unanswered("payment.check", Duration::from_secs(10));
+        assert_eq!(memory.recollect().surprises, Vec::<String>::new());
+        memory.unanswered("card.reserve", Duration::from_secs(10));
+        let all = memory.recollect();
+        assert_eq!(
+            (all.given_up, &*all.surprises),
+            (1, &["card.reserve: no answer within 10 s".to_owned()][..])
+        );
+    }
+
+    #[test]
+    fn waits_are_kept_apart_by_what_was_going_on() {
+        let memory = Memory::default();
+        let answered = |millis: u64, outcome: &str| {
+            memory.answered(
+                "card.sell",
+                &json!({ "outcome": outcome }),
+                Duration::from_millis(millis),
+            );
+        };
+        answered(9000, "sold");
+        memory.in_company(Company::WithBadOnes);
+        (1..=10).for_each(|tenth| answered(tenth * 100, "sold"));
+        answered(5000, "refused");
+        memory.in_company(Company::WithoutBadOnes);
+        answered(7, "sold");
+        let all = memory.recollect();
+        assert_eq!(all.nine_of_ten(Company::WithBadOnes), Some(Duration::from_millis(900)));
+        assert_eq!(all.nine_of_ten(Company::WithoutBadOnes), Some(Duration::from_millis(7)));
+        assert_eq!(Recollection::default().nine_of_ten(Company::WithBadOnes), None);
     }
 }

@@ -41,6 +41,10 @@ pub(super) async fn play(players: &Arc<Players>, [first, second]: &[Vec<Uuid>; 2
         Some((desk(at), &holders[at]))
     };
     let [bought, bought_back, kept, left] = &heirs[..] else {
+        let (had, all) = (heirs.len(), second.len());
+        players.memory.surprise(format!(
+            "{PRODUCT}: of {all} cards that came back {had} were reserved again"
+        ));
         return Ok(());
     };
 

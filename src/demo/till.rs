@@ -1,5 +1,6 @@
 //! How terminals speak: a handful of front-ends' connections shared by all of them. A fact that gets no answer is sent
-//! again, same id and content, as the contract asks of a front-end; nobody here retries anything else.
+//! again, same id and content, as the contract asks of a front-end; nobody here retries anything else. A question that gets
+//! none is a surprise, unless it is one that waits for a payee.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,6 +21,8 @@ pub(super) const QUESTION_PATIENCE: Duration = Duration::from_secs(10);
 const FACT_PATIENCE: Duration = Duration::from_secs(10);
 /// How often a fact is told before its terminal gives up on the day.
 const TELLINGS: usize = 3;
+/// The one question that waits for somebody else than us, and so may go unanswered.
+pub(super) const WAITS_FOR_A_PAYEE: &str = "payment.check";
 
 /// The front-ends.
 #[derive(Debug)]
@@ -54,6 +57,9 @@ impl Till {
         self.memory.sent(key);
         let begun = Instant::now();
         let answer = self.connection(terminal).ask(&question, QUESTION_PATIENCE).await;
+        if let Err(BusError::TimedOut(_)) = answer {
+            self.memory.unanswered(key, QUESTION_PATIENCE);
+        }
         self.understand(key, answer.map(|answer| answer.body), begun)
     }
 
@@ -65,9 +71,13 @@ impl Till {
     /// The same with any bytes under any key.
     pub(super) async fn tell_bytes(&self, terminal: usize, key: &str, body: Vec<u8>) -> Option<Value> {
         let fact = self.message(key, body);
-        for _ in 0..TELLINGS {
+        // Whoever stands at the terminal waits from the first telling on, however often it is told.
+        let begun = Instant::now();
+        for telling in 0..TELLINGS {
             self.memory.sent(key);
-            let begun = Instant::now();
+            if telling > 0 {
+                self.memory.told_again();
+            }
             let answer = self.connection(terminal).tell(&fact, FACT_PATIENCE).await;
             let answer = self.understand(key, answer.map(|answer| answer.body), begun);
             if answer.is_some() {
