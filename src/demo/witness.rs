@@ -14,7 +14,7 @@ use uuid::Uuid;
 pub(super) struct Heard {
     /// Events by kind, repeats not counted.
     pub(super) kinds: BTreeMap<String, u64>,
-    /// How often each thing was told, by kind and the id an item carries.
+    /// How often each thing was told, by kind and the id an item carries: items of different events, or of one.
     pub(super) told: HashMap<(String, Uuid), u32>,
     /// Payees that went down or came back, in the order of hearing.
     pub(super) payees: Vec<(String, String)>,
@@ -80,7 +80,7 @@ fn subject_of(kind: &str) -> Option<&'static str> {
 }
 
 impl Heard {
-    fn take(&mut self, kind: &str, message_id: Option<&str>, body: &[u8]) {
+    pub(super) fn take(&mut self, kind: &str, message_id: Option<&str>, body: &[u8]) {
         self.text.extend_from_slice(body);
         self.text.push(b'\n');
         let event: Value = serde_json::from_slice(body).unwrap_or_default();

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::{Evidence, Line};
 use crate::demo::memory::{Company, Recollection};
 use crate::demo::till::QUESTION_PATIENCE;
+use crate::demo::witness::Heard;
 
 /// By how much a wait may be longer amid bad ones: a busy machine does that much to two equal times of the day, and a batch
 /// that waits for a bad one, or comes again because of it, waits longer.
@@ -14,7 +17,7 @@ const SLACK: Duration = Duration::from_secs(2);
 pub(super) fn check(evidence: &Evidence) -> Vec<Line> {
     vec![
         answers(&evidence.recollection),
-        events(evidence),
+        events(&evidence.must_have_been_told, &evidence.heard),
         listeners(evidence),
         longest_wait(&evidence.recollection),
         beside_bad_ones(&evidence.recollection, evidence.parked.len()),
@@ -36,20 +39,25 @@ fn answers(recollection: &Recollection) -> Line {
     line
 }
 
-fn events(evidence: &Evidence) -> Line {
-    let heard = &evidence.heard;
-    let missing: Vec<String> = evidence
-        .must_have_been_told
+/// An event may come again under its id: at least once is what is promised. Two events of one thing are another matter:
+/// an event is written in the transaction of what happened, and on this day nothing happens twice to the same.
+fn events(must_have_been_told: &[(String, Uuid)], heard: &Heard) -> Line {
+    let missing = must_have_been_told
         .iter()
         .filter(|fact| !heard.told.contains_key(*fact))
-        .map(|(kind, id)| format!("{kind} of {id} was not heard"))
-        .collect();
+        .map(|(kind, id)| format!("{kind} of {id} was not heard"));
+    let twice = heard
+        .told
+        .iter()
+        .filter(|(_, times)| **times > 1)
+        .map(|((kind, id), times)| format!("{kind} of {id} was told {times} times under different ids"));
+    let amiss: Vec<String> = missing.chain(twice).collect();
     let count: u64 = heard.kinds.values().sum();
     Line::unless(
-        &missing,
+        &amiss,
         format!(
-            "{} facts stored, each heard in one of {count} events",
-            evidence.must_have_been_told.len()
+            "{} facts stored, each heard once, in {count} events",
+            must_have_been_told.len()
         ),
     )
 }
@@ -129,6 +137,22 @@ mod tests {
         }
         assert!(!beside_bad_ones(&day(20, 20), 0).holds);
         assert!(!beside_bad_ones(&Recollection::default(), 8).holds);
+    }
+
+    #[test]
+    fn an_event_told_twice_is_amiss_and_one_that_came_again_is_not() {
+        let id = Uuid::from_u128(7);
+        let sold = ("card.sold".to_owned(), id);
+        let after = |event_ids: &[&str]| {
+            let mut heard = Heard::default();
+            for event_id in event_ids {
+                let body = json!({"event_id": event_id, "items": [{"reservation_id": id}]}).to_string();
+                heard.take("card.sold", Some(event_id), body.as_bytes());
+            }
+            events(std::slice::from_ref(&sold), &heard).holds
+        };
+        assert!(after(&["e1"]) && after(&["e1", "e1"]));
+        assert!(!after(&["e1", "e2"]) && !after(&[]));
     }
 
     #[test]
