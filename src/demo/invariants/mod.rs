@@ -121,11 +121,11 @@ impl Evidence {
             let id = register.summary.register_id;
             members.insert(id.to_string(), store::invariants::members(store, id).await?);
         }
-        let fields = declared_fields(services).await?;
+        let declared = declared_of_registers(services).await?;
         let registers = read_registers(
             &listed,
             &members,
-            &fields,
+            &declared,
             &mails,
             &services.payee_key,
             &out.join("registers"),
@@ -220,14 +220,21 @@ fn line_of(finding: &Finding) -> Line {
     Line::new(finding.broken == 0, text)
 }
 
-/// The fields each payee declares, which are the last columns of its registers.
-async fn declared_fields(services: &Services) -> anyhow::Result<BTreeMap<String, Vec<String>>> {
+/// What each payee declares of its registers.
+async fn declared_of_registers(services: &Services) -> anyhow::Result<BTreeMap<String, registers::Declared>> {
     let declared = store::declarations::load(&services.context.store).await?;
-    let fields = |payee: &domain::declaration::Payee| payee.field.iter().map(|rule| rule.name.clone()).collect();
+    let of = |payee: &domain::declaration::Payee| registers::Declared {
+        fields: payee.field.iter().map(|rule| rule.name.clone()).collect(),
+        mail_to: payee
+            .register
+            .iter()
+            .flat_map(|profile| profile.mail_to.iter().cloned())
+            .collect(),
+    };
     Ok(declared
         .payees
         .values()
-        .map(|payee| (payee.value.id.to_string(), fields(&payee.value)))
+        .map(|payee| (payee.value.id.to_string(), of(&payee.value)))
         .collect())
 }
 

@@ -24,6 +24,15 @@ const HEADER: [&str; 7] = [
     "receipt_number",
 ];
 
+/// What a payee declares of its registers.
+#[derive(Clone, Debug, Default)]
+pub(in crate::demo) struct Declared {
+    /// The last columns.
+    pub(in crate::demo) fields: Vec<String>,
+    /// Whom they go to.
+    pub(in crate::demo) mail_to: BTreeSet<String>,
+}
+
 /// A register as the payee got it.
 #[derive(Clone, Debug)]
 pub(in crate::demo) struct RegisterSeen {
@@ -43,7 +52,7 @@ pub(in crate::demo) struct RegisterSeen {
 pub(in crate::demo) fn read(
     listed: &[Listed],
     members: &HashMap<String, Vec<Member>>,
-    fields: &BTreeMap<String, Vec<String>>,
+    declared: &BTreeMap<String, Declared>,
     mails: &[Mail],
     key: &Key,
     directory: &Path,
@@ -57,11 +66,13 @@ pub(in crate::demo) fn read(
             .filter(|mail| mail.header("X-Unigate-Register") == Some(id.as_str()))
             .collect();
         let members = members.get(&id).map(Vec::as_slice).unwrap_or_default();
-        let fields = fields
+        let declared = declared
             .get(register.summary.payee.as_str())
-            .map(Vec::as_slice)
+            .cloned()
             .unwrap_or_default();
+        let recipients: BTreeSet<String> = own.iter().flat_map(|mail| mail.to.iter().cloned()).collect();
         let mut amiss = envelope(register, &own);
+        amiss.extend(strangers_and_forgotten(&declared.mail_to, &recipients));
         let mut path = None;
         if let Some(file) = own.first().and_then(|mail| mail.attachments.first()) {
             let place = directory.join(&file.file_name);
@@ -70,14 +81,14 @@ pub(in crate::demo) fn read(
             match register_file::open(&file.file_name, &file.bytes, Some(key)) {
                 Ok((name, text)) => {
                     std::fs::write(directory.join(name), &text)?;
-                    amiss.extend(contents(register, members, fields, &text));
+                    amiss.extend(contents(register, members, &declared.fields, &text));
                 }
                 Err(error) => amiss.push(error.to_string()),
             }
         }
         seen.push(RegisterSeen {
             listed: register.clone(),
-            recipients: own.iter().flat_map(|mail| mail.to.iter().cloned()).collect(),
+            recipients,
             mails: own.len(),
             path,
             members: members.iter().map(|member| member.payment_id).collect(),
@@ -85,6 +96,17 @@ pub(in crate::demo) fn read(
         });
     }
     Ok(seen)
+}
+
+/// Everybody whom it is for has got it, and nobody else.
+fn strangers_and_forgotten(declared: &BTreeSet<String>, got: &BTreeSet<String>) -> Vec<String> {
+    let forgotten = declared
+        .difference(got)
+        .map(|address| format!("{address} did not get it"));
+    let strangers = got
+        .difference(declared)
+        .map(|address| format!("{address} got it and is not declared"));
+    forgotten.chain(strangers).collect()
 }
 
 /// What is wrong with the mails as such.
@@ -225,7 +247,7 @@ pub(super) fn check(evidence: &Evidence) -> Vec<Line> {
             total + register.listed.summary.total,
         )
     });
-    let wrong: Vec<String> = registers
+    let mut wrong: Vec<String> = registers
         .iter()
         .flat_map(|register| {
             let name = register
@@ -236,6 +258,11 @@ pub(super) fn check(evidence: &Evidence) -> Vec<Line> {
             register.amiss.iter().map(move |what| format!("{name}: {what}"))
         })
         .collect();
+    // Nothing but registers is mailed on this day.
+    let of_registers: usize = registers.iter().map(|register| register.mails).sum();
+    if of_registers != evidence.mails.len() {
+        wrong.push(format!("{of_registers} of them are of registers"));
+    }
     vec![
         Line::unless(
             &amiss,
@@ -253,7 +280,8 @@ pub(super) fn check(evidence: &Evidence) -> Vec<Line> {
         Line::unless(
             &wrong,
             format!(
-                "{} mails: opened, each file as built, rows, totals and headers as stored",
+                "{} mails: to all whom the payees declare and nobody else; each file as built, rows, totals and headers as \
+                 stored",
                 evidence.mails.len()
             ),
         ),
@@ -272,4 +300,23 @@ fn mailed_again(evidence: &Evidence) -> Line {
         again > 0,
         format!("{again} register was mailed again after an error, the same bytes under one Message-ID"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_register_goes_to_everybody_declared_and_nobody_else() {
+        let of = |addresses: &[&str]| addresses.iter().map(ToString::to_string).collect();
+        let declared = of(&["a@example.org", "b@example.org"]);
+        assert!(strangers_and_forgotten(&declared, &declared).is_empty());
+        assert_eq!(
+            strangers_and_forgotten(&declared, &of(&["b@example.org", "c@example.org"])),
+            [
+                "a@example.org did not get it",
+                "c@example.org got it and is not declared"
+            ]
+        );
+    }
 }
