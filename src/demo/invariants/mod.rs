@@ -86,6 +86,8 @@ pub(super) struct Evidence {
     /// How late a sweep may be by itself, in seconds.
     pub(super) sweep_interval: f64,
     pub(super) payments: Vec<PaymentRow>,
+    /// How many of them are in which state, as the database counts them past what it shows of each.
+    pub(super) in_states: BTreeMap<String, i64>,
     pub(super) reservations: Vec<ReservationFact>,
     /// What payees' own databases hold, by payee.
     pub(super) holdings: BTreeMap<&'static str, Holdings>,
@@ -146,6 +148,10 @@ impl Evidence {
             overdue_hold,
             sweep_interval: services.context.settings.sweep_interval.as_secs_f64(),
             payments: store::payments::list(store, &Filter::default()).await?,
+            in_states: store::invariants::payments_in_states(store)
+                .await?
+                .into_iter()
+                .collect(),
             reservations: store::invariants::reservations(store).await?,
             holdings,
             registers,

@@ -37,7 +37,6 @@ pub(super) fn check(evidence: &Evidence) -> Vec<Line> {
     let sum = |amounts: &mut dyn Iterator<Item = i64>| -> i64 { amounts.sum() };
     let told = sum(&mut accepted.values().map(|taken| taken.amount));
     let stored = sum(&mut rows.values().map(|row| row.amount));
-    let by_state: i64 = in_states(evidence).values().sum();
     vec![
         Line::unless(
             &amiss,
@@ -47,9 +46,9 @@ pub(super) fn check(evidence: &Evidence) -> Vec<Line> {
                 rows.len()
             ),
         ),
-        Line::new(
-            usize::try_from(by_state) == Ok(rows.len()),
-            format!("by state: {}", told_states(&in_states(evidence))),
+        by_state(
+            evidence.payments.iter().map(|row| &*row.shown_state),
+            &evidence.in_states,
         ),
     ]
 }
@@ -73,13 +72,21 @@ fn differences<'a>(taken: &'a Taken, row: &'a PaymentRow) -> impl Iterator<Item 
     .flatten()
 }
 
-/// How many payments are in which state, as readers call it.
-pub(super) fn in_states(evidence: &Evidence) -> BTreeMap<String, i64> {
-    let mut states = BTreeMap::new();
-    for row in &evidence.payments {
-        *states.entry(row.shown_state.clone()).or_default() += 1;
+/// What readers are shown of each payment, beside what the database counts past that.
+fn by_state<'a>(shown: impl Iterator<Item = &'a str>, counted: &BTreeMap<String, i64>) -> Line {
+    let mut states: BTreeMap<String, i64> = BTreeMap::new();
+    for state in shown {
+        *states.entry(state.to_owned()).or_default() += 1;
     }
-    states
+    let mut text = format!("by state, as shown and as counted: {}", told_states(&states));
+    if states != *counted {
+        text = format!(
+            "by state: {} as shown; {} as counted",
+            told_states(&states),
+            told_states(counted)
+        );
+    }
+    Line::new(states == *counted, text)
 }
 
 fn told_states(states: &BTreeMap<String, i64>) -> String {
@@ -88,4 +95,23 @@ fn told_states(states: &BTreeMap<String, i64>) -> String {
         .map(|(state, count)| format!("{count} {state}"))
         .collect::<Vec<_>>()
         .join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_is_held_against_what_is_counted() {
+        let counted = |states: &[(&str, i64)]| states.iter().map(|(state, n)| ((*state).to_owned(), *n)).collect();
+        let shown = ["delivered", "reported", "delivered"];
+        assert!(by_state(shown.into_iter(), &counted(&[("delivered", 2), ("reported", 1)])).holds);
+        for other in [
+            &[("delivered", 3)][..],
+            &[("delivered", 2)],
+            &[("delivered", 2), ("registered", 1)],
+        ] {
+            assert!(!by_state(shown.into_iter(), &counted(other)).holds, "{other:?}");
+        }
+    }
 }

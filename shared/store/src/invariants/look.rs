@@ -98,6 +98,26 @@ pub async fn must_have_been_told(store: &Store) -> Result<Vec<(String, Uuid)>, S
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
+/// How many payments are in which state, as readers call it, and counted past the view that readers have: from the rows as
+/// they stand, and for what is in registers from what was frozen with each. States that nothing is in are left out.
+pub async fn payments_in_states(store: &Store) -> Result<Vec<(String, i64)>, StoreError> {
+    let rows = store
+        .query(
+            "WITH listed AS (
+                 SELECT CASE WHEN r.mailed_at IS NULL THEN 'registered' ELSE 'reported' END AS state, r.payment_count AS n
+                 FROM register r JOIN payee USING (payee_id)
+                 WHERE r.kind = 'regular' AND payee.gateway = 'registers')
+             SELECT state, sum(n)::int8 FROM (
+                 SELECT state, count(*) FROM payment GROUP BY state
+                 UNION ALL SELECT state, n FROM listed
+                 UNION ALL SELECT 'accepted', -n FROM listed) counted (state, n)
+             GROUP BY state HAVING sum(n) <> 0 ORDER BY state",
+            &[],
+        )
+        .await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
 /// A reservation as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReservationFact {

@@ -11,6 +11,6 @@ mod secrets;
 
 pub use checks::{Finding, check_all};
 pub use look::{
-    Member, ReservationFact, Underway, dump, longest_overdue_hold, members, must_have_been_told, reservations,
-    rows_of_shape, underway,
+    Member, ReservationFact, Underway, dump, longest_overdue_hold, members, must_have_been_told, payments_in_states,
+    reservations, rows_of_shape, underway,
 };
