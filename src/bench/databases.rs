@@ -329,9 +329,6 @@ async fn asked(frontend: &Frontend, count: u32, key: &str, said: Option<&str>) -
     Ok((total - warming) as f64 / begun.elapsed().as_secs_f64())
 }
 
-/// How often what was entered is counted, on the cores that are measured.
-const COUNTED_EVERY: Duration = Duration::from_millis(50);
-
 /// Payments delivered a second, from the first claim to the last record.
 async fn entered(settings: &Settings, books: &Books, count: u32) -> anyhow::Result<f64> {
     let ground = Ground::bare(settings, "ours", None).await?;
@@ -340,7 +337,6 @@ async fn entered(settings: &Settings, books: &Books, count: u32) -> anyhow::Resu
     let context = start(&ground).await?;
     let total = u64::from(count);
     let measured = rate(total, async || {
-        tokio::time::sleep(COUNTED_EVERY).await;
         let entered = rehearsal::count(&books.ground.store, "entered").await?;
         if entered < total {
             return Ok(entered);

@@ -14,6 +14,8 @@ use store::{Store, StoreSettings, declarations};
 
 /// Publications in flight on one connection.
 const WINDOW: usize = 512;
+/// How often it is looked how far a measurement is: what is counted grows, and is counted on the cores that are measured.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// A database and a namespace for one measurement.
 pub(super) struct Ground {
@@ -102,14 +104,14 @@ pub(super) async fn rate<E>(total: u64, mut done: impl AsyncFnMut() -> Result<u6
 where
     E: std::error::Error + Send + Sync + 'static,
 {
-    const LOOK_EVERY: Duration = Duration::from_millis(5);
     const LIMIT: Duration = Duration::from_secs(120);
     let begun = Instant::now();
     let mut first: Option<(Instant, u64)> = None;
     loop {
         let count = done().await?;
         let now = Instant::now();
-        if first.is_none() && count * 10 >= total {
+        // Where all were done between two looks, they are counted from the start.
+        if first.is_none() && count * 10 >= total && count < total {
             first = Some((now, count));
         }
         if count >= total {
