@@ -54,7 +54,7 @@ pub(super) async fn measure(settings: &Settings, pairs: u32, cards: usize, only:
         ("sold_out_snapshot", "msg/s", Goal::AtLeast(0.9)),
         ("backlog_p99", "ms", Goal::AtMost(3.0)),
         ("expiry", "s", Goal::AtMost(1.0)),
-        ("import", "s", Goal::AtMost(3.0)),
+        ("import", "s", Goal::AtMost(1.0)),
     ]
     .map(|(name, unit, goal)| Figure {
         name,
