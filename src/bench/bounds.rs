@@ -10,7 +10,7 @@ use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::load::Ground;
+use super::ground::Ground;
 
 const BATCH: usize = 256;
 const CHANNELS: usize = 2;
@@ -41,18 +41,16 @@ impl Loop {
 
     /// A loop on this queue, in place of the worker whose it is.
     pub(super) async fn start_on(ground: &Ground, queue: Queue, does: Does) -> anyhow::Result<Self> {
-        let bus = Bus::start(ground.settings.bus.clone(), CancellationToken::new());
+        let (halt, among) = ground.tasks();
+        let bus = Bus::start(ground.settings.bus.clone(), halt.clone());
         bus.wait_ready().await;
         let publisher = Frontend::connect(&ground.settings.bus).await?;
-        let (stop, tasks, done) = (
-            CancellationToken::new(),
-            TaskTracker::new(),
-            Arc::new(AtomicU64::new(0)),
-        );
+        let (stop, tasks, done) = (halt.child_token(), TaskTracker::new(), Arc::new(AtomicU64::new(0)));
         for _ in 0..CHANNELS {
             let (bus, publisher) = (bus.clone(), publisher.clone());
             let (stop, done) = (stop.clone(), done.clone());
-            tasks.spawn(async move { turn(bus, queue, &publisher, does, &stop, &done).await });
+            let turning = async move { turn(bus, queue, &publisher, does, &stop, &done).await };
+            tasks.spawn(among.track_future(turning));
         }
         Ok(Self {
             bus,

@@ -11,18 +11,18 @@ use bus::Queue;
 use bus::frontend::{Frontend, Message};
 use domain::declaration::Payee;
 use futures::StreamExt as _;
-use runtime::{Context, Settings};
+use runtime::Context;
 use secrecy::{ExposeSecret as _, SecretString};
 use sql::{Access, Database, Dialect, Kind, Limits, Statement, Values, Vocabulary, Zone};
 use store::declarations;
 use store::rehearsal::deliveries as rehearsal;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
 use super::bounds::{Does, Loop};
 use super::figure::{Figure, Goal};
-use super::load::{Ground, age_p99_of_others, finish, rate};
+use super::ground::{Ground, Grounds};
+use super::load::{age_p99_of_others, rate};
 
 /// Checks in flight, and the connections they are asked on; the bare loop has as many of both.
 const IN_FLIGHT: usize = 64;
@@ -47,7 +47,7 @@ const TABLES: &str = "create table accounts (account text primary key, name text
     analyze accounts";
 
 /// Measures the figures whose names begin with `only`; an empty one means all.
-pub(super) async fn measure(settings: &Settings, pairs: u32, count: u32, only: &str) -> anyhow::Result<Vec<Figure>> {
+pub(super) async fn measure(grounds: &Grounds, pairs: u32, count: u32, only: &str) -> anyhow::Result<Vec<Figure>> {
     let mut figures = [
         ("check", "check/s", Goal::AtLeast(0.6)),
         ("check_apart", "check/s", Goal::AtLeast(0.6)),
@@ -63,20 +63,20 @@ pub(super) async fn measure(settings: &Settings, pairs: u32, count: u32, only: &
     for pair in 0..pairs {
         tracing::info!(pair = pair + 1, of = pairs, "measuring");
         for figure in figures.iter_mut().filter(|figure| figure.is_wanted(only)) {
-            let books = Books::make(settings).await?;
+            let books = Books::make(grounds).await?;
             figure.pairs.push(match figure.name {
                 "check" | "check_apart" => {
-                    let (echo, query) = (echo(settings, count).await?, books.queries(count).await?);
+                    let (echo, query) = (echo(grounds, count).await?, books.queries(count).await?);
                     let apart = figure.name == "check_apart";
                     (
-                        checked(settings, &books, count, apart).await?,
+                        checked(grounds, &books, count, apart).await?,
                         1.0 / (1.0 / echo + 1.0 / query),
                     )
                 }
-                "pay" => (entered(settings, &books, count).await?, books.entries(count).await?),
+                "pay" => (entered(grounds, &books, count).await?, books.entries(count).await?),
                 _ => (
-                    age_p99(settings, &books, count / 4, true).await?,
-                    age_p99(settings, &books, count / 4, false).await?,
+                    age_p99(grounds, &books, count / 4, true).await?,
+                    age_p99(grounds, &books, count / 4, false).await?,
                 ),
             });
             books.ground.clear().await?;
@@ -109,8 +109,8 @@ impl Vocabulary for Names {
 }
 
 impl Books {
-    async fn make(settings: &Settings) -> anyhow::Result<Self> {
-        let ground = Ground::bare(settings, "payee", None).await?;
+    async fn make(grounds: &Grounds) -> anyhow::Result<Self> {
+        let ground = grounds.make("payee", None).await?;
         let url = SecretString::from(ground.settings.store.url.expose_secret().to_owned());
         let books = Self { ground, url };
         let database = books.open(1, false)?;
@@ -259,36 +259,32 @@ async fn declare(ground: &Ground, payees: &[Payee]) -> anyhow::Result<()> {
 }
 
 async fn start(ground: &Ground) -> anyhow::Result<Context> {
-    let context = Context::start(ground.settings.clone(), CancellationToken::new()).await?;
-    context.bus.wait_ready().await;
+    let context = ground.start().await?;
     databases::start(&context);
     Ok(context)
 }
 
 /// Checks answered a second, from a terminal's message by way of intake to its answer: both workers in one process, where a
 /// question stays, or `apart`, as in two, where it goes through the broker twice.
-async fn checked(settings: &Settings, books: &Books, count: u32, apart: bool) -> anyhow::Result<f64> {
-    let ground = Ground::bare(settings, "ours", None).await?;
+async fn checked(grounds: &Grounds, books: &Books, count: u32, apart: bool) -> anyhow::Result<f64> {
+    let ground = grounds.make("ours", None).await?;
     declare(&ground, &[books.payee("bench-000", AT_A_TIME, None)?]).await?;
     let context = start(&ground).await?;
-    let other = match apart {
-        true => Some(Context::start(ground.settings.clone(), CancellationToken::new()).await?),
-        false => None,
+    let taking = match apart {
+        true => ground.start().await?,
+        false => context,
     };
-    intake::start(other.as_ref().unwrap_or(&context));
+    intake::start(&taking);
     let frontend = Frontend::connect(&ground.settings.bus).await?;
     let measured = asked(&frontend, count, "payment.check", Some(r#""outcome":"payable""#)).await;
     frontend.close().await;
-    for context in other.into_iter().chain([context]) {
-        finish(context).await;
-    }
     ground.clear().await?;
     measured
 }
 
 /// What a loop that only answers does with the same questions.
-async fn echo(settings: &Settings, count: u32) -> anyhow::Result<f64> {
-    let ground = Ground::bare(settings, "echo", None).await?;
+async fn echo(grounds: &Grounds, count: u32) -> anyhow::Result<f64> {
+    let ground = grounds.make("echo", None).await?;
     let echo = Loop::start_on(&ground, Queue::IntakeQuestions, Does::Answers).await?;
     let frontend = Frontend::connect(&ground.settings.bus).await?;
     let measured = asked(&frontend, count, "payment.check", None).await;
@@ -330,11 +326,11 @@ async fn asked(frontend: &Frontend, count: u32, key: &str, said: Option<&str>) -
 }
 
 /// Payments delivered a second, from the first claim to the last record.
-async fn entered(settings: &Settings, books: &Books, count: u32) -> anyhow::Result<f64> {
-    let ground = Ground::bare(settings, "ours", None).await?;
+async fn entered(grounds: &Grounds, books: &Books, count: u32) -> anyhow::Result<f64> {
+    let ground = grounds.make("ours", None).await?;
     declare(&ground, &[books.payee("bench-000", AT_A_TIME, None)?]).await?;
     rehearsal::owe(&ground.store, 1, count, "accepted", Duration::ZERO).await?;
-    let context = start(&ground).await?;
+    start(&ground).await?;
     let total = u64::from(count);
     let measured = rate(total, async || {
         let entered = rehearsal::count(&books.ground.store, "entered").await?;
@@ -344,25 +340,23 @@ async fn entered(settings: &Settings, books: &Books, count: u32) -> anyhow::Resu
         Ok::<u64, store::StoreError>(total - rehearsal::count_not(&ground.store, "delivered", "").await?)
     })
     .await;
-    finish(context).await;
     ground.clear().await?;
     measured
 }
 
 /// Milliseconds after falling due within which 99 of 100 payments were entered for the payees that answer.
-async fn age_p99(settings: &Settings, books: &Books, count: u32, one_hangs: bool) -> anyhow::Result<f64> {
+async fn age_p99(grounds: &Grounds, books: &Books, count: u32, one_hangs: bool) -> anyhow::Result<f64> {
     let nobody = TcpListener::bind("127.0.0.1:0").await?;
     let elsewhere = format!("postgres://nobody@{}/nowhere", nobody.local_addr()?);
-    let ground = Ground::bare(settings, "ages", None).await?;
+    let ground = grounds.make("ages", None).await?;
     let payees = (0..PAYEES).map(|nth| {
         let id = format!("bench-{nth:03}");
         let elsewhere = (one_hangs && id == HANGING).then_some(elsewhere.as_str());
         books.payee(&id, SLOTS, elsewhere)
     });
     declare(&ground, &payees.collect::<Result<Vec<_>, _>>()?).await?;
-    let context = start(&ground).await?;
+    start(&ground).await?;
     let age = age_p99_of_others(&ground.store, PAYEES, count, HANGING).await?;
-    finish(context).await;
     ground.clear().await?;
     Ok(age)
 }

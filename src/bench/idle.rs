@@ -4,7 +4,6 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use runtime::Settings;
 use testkit::process::keep_apart;
 use testkit::stand::services_of;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,7 +11,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 
 use super::figure::{Figure, Goal};
-use super::load::Ground;
+use super::ground::{Grounds, IDENTITY};
+use super::load::prepare;
 
 /// Most memory, in MiB.
 const MOST_MEMORY: f64 = 60.0;
@@ -24,26 +24,23 @@ const LONGEST_START: f64 = 2.0;
 const WATCHED: Duration = Duration::from_secs(10);
 
 /// Starts `unigate run` and watches it: seconds until ready, resident memory, share of a core.
-pub(super) async fn measure(settings: &Settings) -> anyhow::Result<Vec<Figure>> {
-    let ground = Ground::prepare(settings, "idle").await?;
+pub(super) async fn measure(grounds: &Grounds) -> anyhow::Result<Vec<Figure>> {
+    let ground = prepare(grounds, "idle").await?;
     let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.to_string();
-    let identity = std::env::temp_dir().join(format!("{}.identity", ground.settings.bus.namespace));
     let begun = Instant::now();
     let mut command = Command::new(std::env::current_exe()?);
     let mut child = keep_apart(&mut command)
         .arg("run")
         .envs(services_of(&ground.settings))
         .env("UNIGATE_HTTP_ADDRESS", &address)
-        .env("UNIGATE_VAULT_IDENTITY_FILE", &identity)
+        .env("UNIGATE_VAULT_IDENTITY_FILE", ground.file(IDENTITY))
         .env("UNIGATE_LOG", "error")
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .spawn()?;
-    let watched = watch(&mut child, &address, begun).await;
+    let (ready, memory, cpu) = watch(&mut child, &address, begun).await?;
     child.kill().await?;
-    let _ = std::fs::remove_file(identity);
     ground.clear().await?;
-    let (ready, memory, cpu) = watched?;
     let figure = |name, unit, value, most| Figure {
         name,
         unit,

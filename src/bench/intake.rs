@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use bus::frontend::{Frontend, Message};
 use futures::StreamExt;
-use runtime::{Context, Settings, batch};
+use runtime::batch;
 use store::payments;
-use tokio_util::sync::CancellationToken;
 
 use super::bounds::{Does, Loop};
 use super::figure::{Figure, Goal};
+use super::ground::Grounds;
 use super::idle;
-use super::load::{Ground, finish, payments as made, publish, rate};
+use super::load::{payments as made, prepare, publish, rate};
 
 /// Messages in flight where answers are awaited.
 const IN_FLIGHT: usize = 256;
@@ -20,7 +20,7 @@ const IN_FLIGHT: usize = 256;
 const ONE_AT_A_TIME: usize = 32;
 
 /// Measures the figures whose names begin with `only`; an empty one means all.
-pub(super) async fn measure(settings: &Settings, pairs: u32, count: usize, only: &str) -> anyhow::Result<Vec<Figure>> {
+pub(super) async fn measure(grounds: &Grounds, pairs: u32, count: usize, only: &str) -> anyhow::Result<Vec<Figure>> {
     let [mut drain, mut naive, mut fed, mut answers] = [
         ("drain", Goal::AtLeast(1.0)),
         ("drain_vs_one_at_a_time", Goal::AtLeast(2.5)),
@@ -36,26 +36,24 @@ pub(super) async fn measure(settings: &Settings, pairs: u32, count: usize, only:
     for pair in 0..pairs {
         tracing::info!(pair = pair + 1, of = pairs, "measuring");
         if drain.is_wanted(only) {
-            let ours = consume(settings, count, Consumer::Batches, Backlog::Waiting).await?;
-            drain
-                .pairs
-                .push((ours, bound(settings, count, Backlog::Waiting).await?));
-            let one_at_a_time = consume(settings, count / 4, Consumer::OneAtATime, Backlog::Waiting).await?;
+            let ours = consume(grounds, count, Consumer::Batches, Backlog::Waiting).await?;
+            drain.pairs.push((ours, bound(grounds, count, Backlog::Waiting).await?));
+            let one_at_a_time = consume(grounds, count / 4, Consumer::OneAtATime, Backlog::Waiting).await?;
             naive.pairs.push((ours, one_at_a_time));
         }
         if fed.is_wanted(only) {
-            let ours = consume(settings, count, Consumer::Batches, Backlog::Fed).await?;
-            fed.pairs.push((ours, bound(settings, count, Backlog::Fed).await?));
+            let ours = consume(grounds, count, Consumer::Batches, Backlog::Fed).await?;
+            fed.pairs.push((ours, bound(grounds, count, Backlog::Fed).await?));
         }
         if answers.is_wanted(only) {
-            let ours = answered(settings, count / 2, true).await?;
-            answers.pairs.push((ours, answered(settings, count / 2, false).await?));
+            let ours = answered(grounds, count / 2, true).await?;
+            answers.pairs.push((ours, answered(grounds, count / 2, false).await?));
         }
     }
     let mut figures = vec![drain, fed, naive, answers];
     figures.retain(|figure| !figure.pairs.is_empty());
     if only.is_empty() || "idle".starts_with(only) {
-        figures.extend(idle::measure(settings).await?);
+        figures.extend(idle::measure(grounds).await?);
     }
     Ok(figures)
 }
@@ -73,8 +71,8 @@ enum Consumer {
     OneAtATime,
 }
 
-async fn consume(settings: &Settings, count: usize, consumer: Consumer, backlog: Backlog) -> anyhow::Result<f64> {
-    let mut ground = Ground::prepare(settings, "ours").await?;
+async fn consume(grounds: &Grounds, count: usize, consumer: Consumer, backlog: Backlog) -> anyhow::Result<f64> {
+    let mut ground = prepare(grounds, "ours").await?;
     if consumer == Consumer::OneAtATime {
         ground.settings.store.pool_size = ONE_AT_A_TIME;
     }
@@ -83,8 +81,7 @@ async fn consume(settings: &Settings, count: usize, consumer: Consumer, backlog:
     if backlog == Backlog::Waiting {
         publish(&frontend, &load).await?;
     }
-    let context = Context::start(ground.settings.clone(), CancellationToken::new()).await?;
-    context.bus.wait_ready().await;
+    let context = ground.start().await?;
     match consumer {
         Consumer::Batches => batch::spawn(&context, intake::facts()),
         Consumer::OneAtATime => batch::spawn_sized(&context, intake::facts(), ONE_AT_A_TIME, 1),
@@ -94,14 +91,13 @@ async fn consume(settings: &Settings, count: usize, consumer: Consumer, backlog:
         Backlog::Waiting => stored.await,
         Backlog::Fed => tokio::try_join!(stored, publish(&frontend, &load)).map(|(rate, ())| rate),
     };
-    finish(context).await;
     frontend.close().await;
     ground.clear().await?;
     measured
 }
 
-async fn bound(settings: &Settings, count: usize, backlog: Backlog) -> anyhow::Result<f64> {
-    let ground = Ground::prepare(settings, "bound").await?;
+async fn bound(grounds: &Grounds, count: usize, backlog: Backlog) -> anyhow::Result<f64> {
+    let ground = prepare(grounds, "bound").await?;
     let frontend = Frontend::connect(&ground.settings.bus).await?;
     let load = made(count);
     if backlog == Backlog::Waiting {
@@ -120,18 +116,11 @@ async fn bound(settings: &Settings, count: usize, backlog: Backlog) -> anyhow::R
 }
 
 /// Messages a second with an answer awaited for each, a window in flight: by intake, or by a loop that only answers.
-async fn answered(settings: &Settings, count: usize, by_intake: bool) -> anyhow::Result<f64> {
-    let ground = Ground::prepare(settings, if by_intake { "ours" } else { "echo" }).await?;
+async fn answered(grounds: &Grounds, count: usize, by_intake: bool) -> anyhow::Result<f64> {
+    let ground = prepare(grounds, if by_intake { "ours" } else { "echo" }).await?;
     let frontend = Frontend::connect(&ground.settings.bus).await?;
-    let context = if by_intake {
-        let context = Context::start(ground.settings.clone(), CancellationToken::new()).await?;
-        context.bus.wait_ready().await;
-        batch::spawn(&context, intake::facts());
-        Some(context)
-    } else {
-        None
-    };
     let echo = if by_intake {
+        batch::spawn(&ground.start().await?, intake::facts());
         None
     } else {
         Some(Loop::start(&ground, Does::Answers).await?)
@@ -142,9 +131,6 @@ async fn answered(settings: &Settings, count: usize, by_intake: bool) -> anyhow:
     let begun = std::time::Instant::now();
     ask_all(&frontend, load).await?;
     let measured = count as f64 / begun.elapsed().as_secs_f64();
-    if let Some(context) = context {
-        finish(context).await;
-    }
     if let Some(echo) = echo {
         echo.stop().await;
     }

@@ -1,75 +1,32 @@
-//! The load: payments as front-ends publish them, and the ground they are measured on.
+//! The load: payments as front-ends publish them, what they are declared for, and how far they are.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use bus::frontend::{Frontend, Message};
-use bus::topology;
 use domain::declaration::Payee;
 use futures::future::try_join_all;
-use runtime::Settings;
 use store::rehearsal::deliveries as rehearsal;
-use store::{Store, StoreSettings, declarations};
+use store::{Store, declarations};
+
+use super::ground::{Ground, Grounds};
 
 /// Publications in flight on one connection.
 const WINDOW: usize = 512;
 /// How often it is looked how far a measurement is: what is counted grows, and is counted on the cores that are measured.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// A database and a namespace for one measurement.
-pub(super) struct Ground {
-    pub(super) settings: Settings,
-    pub(super) store: Store,
-}
-
-impl Ground {
-    /// A database with an online payee and one with registers, and a topology.
-    pub(super) async fn prepare(settings: &Settings, purpose: &str) -> anyhow::Result<Self> {
-        let ground = Self::bare(settings, purpose, None).await?;
-        let tx = ground.store.begin().await?;
-        declarations::lock_for_apply(&tx).await?;
-        for toml in [ONLINE, UTILITY] {
-            let payee: Payee = toml::from_str(toml).context("the benchmark's payees")?;
-            declarations::apply_payee(&tx, &payee, "bench").await?;
-        }
-        tx.commit().await?;
-        Ok(ground)
+/// A database with an online payee and one with registers, and a topology.
+pub(super) async fn prepare(grounds: &Grounds, purpose: &str) -> anyhow::Result<Ground> {
+    let ground = grounds.make(purpose, None).await?;
+    let tx = ground.store.begin().await?;
+    declarations::lock_for_apply(&tx).await?;
+    for toml in [ONLINE, UTILITY] {
+        let payee: Payee = toml::from_str(toml).context("the benchmark's payees")?;
+        declarations::apply_payee(&tx, &payee, "bench").await?;
     }
-
-    /// A database, empty or the copy of another one, and a topology.
-    pub(super) async fn bare(settings: &Settings, purpose: &str, of: Option<&StoreSettings>) -> anyhow::Result<Self> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let name = format!(
-            "unigate_bench_{}_{}_{purpose}",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
-        let mut settings = settings.clone();
-        settings.store = testkit::stand::with_database(&settings.store, &name);
-        settings.bus.namespace = name;
-        settings.bus.apply_topology = true;
-        settings.http_address = ([127, 0, 0, 1], 0).into();
-        settings.terminals_open = true;
-        match of {
-            Some(source) => store::rehearsal::copy_database(source, &settings.store).await,
-            None => store::create_from_template(&settings.store).await,
-        }
-        .context("a database for the benchmark")?;
-        topology::apply(&settings.bus)
-            .await
-            .context("a topology for the benchmark")?;
-        let store = Store::connect(&settings.store)?;
-        Ok(Self { settings, store })
-    }
-
-    /// Takes everything away again.
-    pub(super) async fn clear(self) -> anyhow::Result<()> {
-        drop(self.store);
-        topology::delete(&self.settings.bus).await?;
-        store::drop_database(&self.settings.store).await?;
-        Ok(())
-    }
+    tx.commit().await?;
+    Ok(ground)
 }
 
 /// Half of the payments are for an online payee, half for one with registers.
@@ -160,12 +117,6 @@ const UTILITY: &str = r#"
     format = "csv"
     mail_to = ["buh@example.org"]
 "#;
-
-/// Ends what a measurement has started in this process.
-pub(super) async fn finish(context: runtime::Context) {
-    context.shutdown.cancel();
-    runtime::end_within(&context).await;
-}
 
 /// How long payments fall due, one after the other, where their ages are compared.
 const WATCHED: Duration = Duration::from_secs(10);

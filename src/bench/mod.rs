@@ -1,23 +1,31 @@
 //! Benchmarks of the whole system, each beside a bound measured in the same run on the same machine.
 //!
 //! Machines are shared and noisy, so nothing is quoted alone: ours and its bound are measured in turn, several pairs,
-//! and what counts is the median of the ratios. Every benchmark works in a database and a broker namespace of its own
-//! and takes them away at the end.
+//! and what counts is the median of the ratios. Every benchmark works in databases and broker namespaces of its own
+//! and takes them away at the end, also after a failure and when it is interrupted.
 
 mod bounds;
 mod cards;
 mod databases;
 mod figure;
+mod ground;
 mod idle;
 mod intake;
 mod load;
 mod registers;
 mod unikassa;
 
-use clap::{Args, Subcommand, ValueEnum};
-use runtime::Settings;
+use std::panic::AssertUnwindSafe;
 
+use anyhow::anyhow;
+use clap::{Args, Subcommand, ValueEnum};
+use futures::FutureExt as _;
+use runtime::{Settings, on_signal};
+use tokio_util::sync::CancellationToken;
+
+use self::ground::Grounds;
 use crate::ending::{Ending, Outcome};
+use crate::output::note;
 
 /// What `unigate bench` is told.
 #[derive(Debug, Args)]
@@ -139,33 +147,51 @@ enum Format {
 
 /// Runs a benchmark and prints its figures. Fails when a goal is missed.
 pub(crate) async fn run(args: &BenchArgs) -> Outcome {
-    let settings = Settings::load()?;
-    let (name, format, figures) = match &args.bench {
-        Bench::Intake(args) => {
-            let figures = intake::measure(&settings, args.pairs, args.payments as usize, &args.only).await?;
-            ("intake", args.format, figures)
-        }
-        Bench::Cards(args) => {
-            let figures = cards::measure(&settings, args.pairs, args.cards as usize, &args.only).await?;
-            ("cards", args.format, figures)
-        }
-        Bench::Unikassa(args) => {
-            let figures = unikassa::measure(&settings, args.pairs, args.payments, &args.only).await?;
-            ("unikassa", args.format, figures)
-        }
-        Bench::Registers(args) => {
-            let (pairs, payments, payees) = (args.pairs, args.payments, args.payees);
-            let figures = registers::measure(&settings, pairs, payments, payees, &args.only).await?;
-            ("registers", args.format, figures)
-        }
-        Bench::Databases(args) => {
-            let figures = databases::measure(&settings, args.pairs, args.payments, &args.only).await?;
-            ("databases", args.format, figures)
-        }
+    let grounds = Grounds::new(Settings::load()?);
+    let stop = CancellationToken::new();
+    on_signal(stop.clone())?;
+    let measuring = AssertUnwindSafe(measure(&args.bench, &grounds)).catch_unwind();
+    let measured = tokio::select! {
+        () = stop.cancelled() => Err(anyhow!("interrupted")),
+        measured = measuring => measured.unwrap_or_else(|_| Err(anyhow!("the benchmark itself broke off"))),
     };
+    // Whatever came of it: what a measurement had no time to take away is taken away here.
+    let cleared = grounds.clear().await;
+    if let Err(error) = &cleared {
+        note(&format!("not everything could be taken away: {error:#}"));
+    }
+    let (name, format, figures) = measured?;
     match format {
         Format::Table => figure::print_table(name, &figures),
         Format::Json => figure::print_json(name, &figures),
     }
-    Ok(Ending::done_if(figures.iter().all(figure::Figure::holds)))
+    Ok(Ending::done_if(
+        cleared.is_ok() && figures.iter().all(figure::Figure::holds),
+    ))
+}
+
+async fn measure(bench: &Bench, grounds: &Grounds) -> anyhow::Result<(&'static str, Format, Vec<figure::Figure>)> {
+    Ok(match bench {
+        Bench::Intake(args) => {
+            let figures = intake::measure(grounds, args.pairs, args.payments as usize, &args.only).await?;
+            ("intake", args.format, figures)
+        }
+        Bench::Cards(args) => {
+            let figures = cards::measure(grounds, args.pairs, args.cards as usize, &args.only).await?;
+            ("cards", args.format, figures)
+        }
+        Bench::Unikassa(args) => {
+            let figures = unikassa::measure(grounds, args.pairs, args.payments, &args.only).await?;
+            ("unikassa", args.format, figures)
+        }
+        Bench::Registers(args) => {
+            let (pairs, payments, payees) = (args.pairs, args.payments, args.payees);
+            let figures = registers::measure(grounds, pairs, payments, payees, &args.only).await?;
+            ("registers", args.format, figures)
+        }
+        Bench::Databases(args) => {
+            let figures = databases::measure(grounds, args.pairs, args.payments, &args.only).await?;
+            ("databases", args.format, figures)
+        }
+    })
 }

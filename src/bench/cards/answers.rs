@@ -12,7 +12,7 @@ use crate::bench::bounds::{Does, Loop};
 /// The pairs of `reserve`, `reserve_p99`, `sell`, `release` and `facts`.
 pub(super) async fn measure(stock: &Stock) -> anyhow::Result<Vec<(&'static str, (f64, f64))>> {
     let asked = stock.size.asked;
-    let mut shop = stock.open("answers").await?;
+    let shop = stock.open("answers").await?;
     shop.start_worker().await?;
     let (ids, messages): (Vec<ReservationId>, Vec<Message>) = reserves(asked).into_iter().unzip();
     let reserve = rate(&shop.frontend, &messages, Kind::Question, Some("reserved")).await?;

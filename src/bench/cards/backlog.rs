@@ -17,7 +17,7 @@ const ASKED: usize = 2000;
 /// The p99 with the backlog, and without.
 pub(super) async fn measure(stock: &Stock) -> anyhow::Result<(f64, f64)> {
     let asked = ASKED.min(stock.size.asked);
-    let mut shop = stock.open("backlog").await?;
+    let shop = stock.open("backlog").await?;
     let store = shop.ground.store.clone();
     let until = rehearsal::clock(&store).await? + jiff::SignedDuration::from_hours(1);
     let many = i64::try_from(stock.size.many)?;

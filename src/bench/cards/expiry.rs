@@ -23,7 +23,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// Seconds past its time until the last hold was ended, by messages and sweep together; and the most it may be.
 pub(super) async fn measure(stock: &Stock) -> anyhow::Result<(f64, f64)> {
-    let mut shop = stock.open("expiry").await?;
+    let shop = stock.open("expiry").await?;
     let store = shop.ground.store.clone();
     let many = i64::try_from(stock.size.many)?;
     let hold_seconds = HOLD_LADDER[0];

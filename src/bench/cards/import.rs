@@ -12,6 +12,7 @@ use store::rehearsal;
 use tokio::process::Command;
 
 use super::shop::{Shop, Stock, details, product, sealed, serial};
+use crate::bench::ground::CARD_FILE;
 
 /// How many times the COPY an import may take. What the cryptography takes is added as it is: it can be done but once.
 const TIMES_THE_COPY: u32 = 3;
@@ -19,14 +20,12 @@ const TIMES_THE_COPY: u32 = 3;
 /// Seconds of the import, and what it may take.
 pub(super) async fn measure(stock: &Stock) -> anyhow::Result<(f64, f64)> {
     let cards = stock.size.cards;
-    let mut shop = stock.open_empty("import").await?;
+    let shop = stock.open_empty("import").await?;
     shop.start_worker().await?;
     let text = file(cards);
-    let path = std::env::temp_dir().join(format!("{}.csv", shop.ground.settings.bus.namespace));
+    let path = shop.ground.file(CARD_FILE);
     std::fs::write(&path, &text)?;
-    let imported = import(&shop, &path).await;
-    std::fs::remove_file(&path)?;
-    let ours = imported?;
+    let ours = import(&shop, &path).await?;
     ensure!(
         rehearsal::are_files_done(&shop.ground.store).await?,
         "the file is not done"

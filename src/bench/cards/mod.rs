@@ -12,9 +12,8 @@ mod shop;
 mod sold_out;
 mod terminals;
 
-use runtime::Settings;
-
 use super::figure::{Figure, Goal};
+use super::ground::Grounds;
 use shop::Stock;
 
 /// Holds that run out at once, and facts that wait, if the stock is large enough.
@@ -41,7 +40,7 @@ impl Size {
 }
 
 /// Measures the figures whose names begin with `only`; an empty one means all.
-pub(super) async fn measure(settings: &Settings, pairs: u32, cards: usize, only: &str) -> anyhow::Result<Vec<Figure>> {
+pub(super) async fn measure(grounds: &Grounds, pairs: u32, cards: usize, only: &str) -> anyhow::Result<Vec<Figure>> {
     let size = Size::of(cards);
     let mut figures = [
         ("reserve", "msg/s", Goal::AtLeast(0.7)),
@@ -66,17 +65,12 @@ pub(super) async fn measure(settings: &Settings, pairs: u32, cards: usize, only:
         .iter()
         .any(|figure| figure.name != "import" && figure.is_wanted(only));
     tracing::info!(cards, needs_stock, "making the stock");
-    let stock = Stock::make(settings, size, needs_stock).await?;
-    let mut measured = Ok(());
+    let stock = Stock::make(grounds, size, needs_stock).await?;
     for pair in 0..pairs {
         tracing::info!(pair = pair + 1, of = pairs, "measuring");
-        measured = measure_once(&stock, &mut figures, only).await;
-        if measured.is_err() {
-            break;
-        }
+        measure_once(&stock, &mut figures, only).await?;
     }
     stock.clear().await?;
-    measured?;
     Ok(figures.into_iter().filter(|figure| !figure.pairs.is_empty()).collect())
 }
 

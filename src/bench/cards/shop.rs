@@ -1,21 +1,18 @@
 //! The stock, made once, and the shops that each measurement opens on a copy of it.
 
-use std::path::PathBuf;
-
 use anyhow::Context as _;
 use bus::frontend::Frontend;
 use cards::vault::{self, BatchKey, CardPlace};
 use contract::answer::SecretFields;
 use domain::declaration::Product;
 use domain::ids::ProductId;
-use runtime::{Context, Settings};
+use runtime::Context;
 use sha2::{Digest, Sha256};
 use store::rehearsal::{self, Sealed};
 use store::{Store, declarations};
-use tokio_util::sync::CancellationToken;
 
 use super::Size;
-use crate::bench::load::{Ground, finish};
+use crate::bench::ground::{Ground, Grounds, IDENTITY};
 
 /// Cards put into stock in one statement.
 const CHUNK: usize = 5000;
@@ -34,16 +31,14 @@ const PRODUCT: &str = r#"
 /// A database with a full stock, of which copies are made.
 pub(super) struct Stock {
     pub(super) size: Size,
-    settings: Settings,
+    grounds: Grounds,
     ground: Ground,
-    identity: PathBuf,
 }
 
 /// A copy of the stock with a namespace, and front-ends in front of it.
 pub(super) struct Shop {
     pub(super) ground: Ground,
     pub(super) frontend: Frontend,
-    worker: Option<Context>,
 }
 
 pub(super) fn product() -> anyhow::Result<ProductId> {
@@ -79,20 +74,13 @@ pub(super) fn sealed(key: &BatchKey, batch_id: i64, nths: std::ops::Range<usize>
 
 impl Stock {
     /// Makes it; without cards in it where nobody opens a shop on a copy of it.
-    pub(super) async fn make(settings: &Settings, size: Size, filled: bool) -> anyhow::Result<Self> {
-        let mut settings = settings.clone();
-        let ground = Ground::bare(&settings, "stock", None).await?;
-        let identity = std::env::temp_dir().join(format!("{}.identity", ground.settings.bus.namespace));
-        settings.vault_identity_file.clone_from(&identity);
-        let stock = Self {
-            size,
-            settings,
-            ground,
-            identity,
-        };
-        if filled && let Err(error) = stock.fill().await {
-            stock.clear().await?;
-            return Err(error);
+    pub(super) async fn make(grounds: &Grounds, size: Size, filled: bool) -> anyhow::Result<Self> {
+        let ground = grounds.make("stock", None).await?;
+        // The copies have its vault.
+        let grounds = grounds.with_identity(ground.file(IDENTITY));
+        let stock = Self { size, grounds, ground };
+        if filled {
+            stock.fill().await?;
         }
         Ok(stock)
     }
@@ -100,7 +88,7 @@ impl Stock {
     async fn fill(&self) -> anyhow::Result<()> {
         let store = &self.ground.store;
         declare(store).await?;
-        let (vault, _) = vault::open(store, &self.settings.vault_identity_file).await?;
+        let (vault, _) = vault::open(store, &self.ground.file(IDENTITY)).await?;
         let (key, wrapped) = vault.new_batch_key()?;
         let product = product()?;
         let tx = store.begin().await?;
@@ -122,18 +110,17 @@ impl Stock {
 
     /// Opens a shop on a copy of the stock.
     pub(super) async fn open(&self, purpose: &str) -> anyhow::Result<Shop> {
-        Shop::on(Ground::bare(&self.settings, purpose, Some(&self.ground.settings.store)).await?).await
+        Shop::on(self.grounds.make(purpose, Some(&self.ground.settings.store)).await?).await
     }
 
     /// Opens a shop with the product and nothing in stock.
     pub(super) async fn open_empty(&self, purpose: &str) -> anyhow::Result<Shop> {
-        let ground = Ground::bare(&self.settings, purpose, None).await?;
+        let ground = self.grounds.make(purpose, None).await?;
         declare(&ground.store).await?;
         Shop::on(ground).await
     }
 
     pub(super) async fn clear(self) -> anyhow::Result<()> {
-        let _ = std::fs::remove_file(&self.identity);
         self.ground.clear().await
     }
 }
@@ -149,26 +136,18 @@ async fn declare(store: &Store) -> anyhow::Result<()> {
 impl Shop {
     async fn on(ground: Ground) -> anyhow::Result<Self> {
         let frontend = Frontend::connect(&ground.settings.bus).await?;
-        Ok(Self {
-            ground,
-            frontend,
-            worker: None,
-        })
+        Ok(Self { ground, frontend })
     }
 
     /// Starts a whole cards worker in this process.
-    pub(super) async fn start_worker(&mut self) -> anyhow::Result<&Context> {
-        let context = Context::start(self.ground.settings.clone(), CancellationToken::new()).await?;
-        context.bus.wait_ready().await;
+    pub(super) async fn start_worker(&self) -> anyhow::Result<Context> {
+        let context = self.ground.start().await?;
         cards::start(&context).await?;
-        Ok(self.worker.insert(context))
+        Ok(context)
     }
 
     /// Ends the worker and takes everything away.
     pub(super) async fn close(self) -> anyhow::Result<()> {
-        if let Some(context) = self.worker {
-            finish(context).await;
-        }
         self.frontend.close().await;
         self.ground.clear().await
     }

@@ -31,7 +31,7 @@ pub(super) async fn measure(stock: &Stock, disturbed: Disturbed) -> anyhow::Resu
         tracing::warn!("autovacuum is off on this server: what is sold out with it is not measured");
         return Ok(None);
     }
-    let mut shop = stock.open("sold").await?;
+    let shop = stock.open("sold").await?;
     let store = shop.ground.store.clone();
     if disturbed == Disturbed::NoAutovacuum {
         rehearsal::without_autovacuum(&store).await?;

@@ -10,7 +10,8 @@ use testkit::stand::services_of;
 use tokio::process::{Child, Command};
 
 use super::ground::Source;
-use crate::bench::load::{Ground, peak};
+use crate::bench::ground::Ground;
+use crate::bench::load::peak;
 
 /// How long processes may take to start before it is midnight, in seconds.
 const START: f64 = 4.0;
@@ -28,9 +29,9 @@ pub(super) struct Took {
 /// So many processes, on a copy of their own.
 pub(super) async fn measure(source: &Source, processes: usize) -> anyhow::Result<Took> {
     let ground = source.copy().await?;
-    let took = measure_on(&ground, source, processes).await;
+    let took = measure_on(&ground, source, processes).await?;
     ground.clear().await?;
-    took
+    Ok(took)
 }
 
 /// The same on this ground.

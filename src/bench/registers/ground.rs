@@ -2,11 +2,10 @@
 
 use anyhow::Context as _;
 use domain::declaration::Payee;
-use runtime::Settings;
 use store::declarations;
 use store::rehearsal::registers as rehearsal;
 
-use crate::bench::load::Ground;
+use crate::bench::ground::{Ground, Grounds};
 
 /// All payees but for their ids. The recipient's key is nobody's.
 const PAYEE: &str = r#"
@@ -35,25 +34,22 @@ const PAYEE: &str = r#"
 pub(super) struct Source {
     pub(super) payees: u32,
     pub(super) payments: u32,
-    settings: Settings,
+    grounds: Grounds,
     ground: Ground,
 }
 
 impl Source {
     /// Makes it.
-    pub(super) async fn make(settings: &Settings, purpose: &str, payees: u32, payments: u32) -> anyhow::Result<Self> {
+    pub(super) async fn make(grounds: &Grounds, purpose: &str, payees: u32, payments: u32) -> anyhow::Result<Self> {
         tracing::info!(payees, payments, "making the payments");
-        let ground = Ground::bare(settings, purpose, None).await?;
+        let ground = grounds.make(purpose, None).await?;
         let source = Self {
             payees,
             payments,
-            settings: settings.clone(),
+            grounds: grounds.clone(),
             ground,
         };
-        if let Err(error) = source.fill().await {
-            source.clear().await?;
-            return Err(error);
-        }
+        source.fill().await?;
         Ok(source)
     }
 
@@ -69,7 +65,7 @@ impl Source {
 
     /// A database with the same.
     pub(super) async fn copy(&self) -> anyhow::Result<Ground> {
-        Ground::bare(&self.settings, "copy", Some(&self.ground.settings.store)).await
+        self.grounds.make("copy", Some(&self.ground.settings.store)).await
     }
 
     pub(super) async fn clear(self) -> anyhow::Result<()> {

@@ -7,10 +7,9 @@ mod builders;
 mod ground;
 mod tools;
 
-use runtime::Settings;
-
 use self::ground::Source;
 use super::figure::{Figure, Goal};
+use super::ground::Grounds;
 
 /// The most memory of a process that builds a register of any size, in MiB.
 const MOST_MEMORY: f64 = 96.0;
@@ -19,7 +18,7 @@ const BUILT_WITHIN: f64 = 60.0;
 
 /// Measures the figures whose names begin with `only`; an empty one means all.
 pub(super) async fn measure(
-    settings: &Settings,
+    grounds: &Grounds,
     pairs: u32,
     payments: u32,
     payees: u32,
@@ -52,7 +51,7 @@ pub(super) async fn measure(
     };
     if large {
         tools::check()?;
-        let source = Source::make(settings, "large", 1, payments).await?;
+        let source = Source::make(grounds, "large", 1, payments).await?;
         for pair in 0..pairs {
             tracing::info!(pair = pair + 1, of = pairs, "measuring the large register");
             take(&measure_large(&source).await?);
@@ -60,7 +59,7 @@ pub(super) async fn measure(
         source.clear().await?;
     }
     if midnight {
-        let source = Source::make(settings, "midnight", payees, payments).await?;
+        let source = Source::make(grounds, "midnight", payees, payments).await?;
         for pair in 0..pairs {
             tracing::info!(pair = pair + 1, of = pairs, "measuring midnight");
             // In turns: whoever comes second finds the server busy with what the first has left to be written and cleaned up.

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail, ensure};
 use secrecy::ExposeSecret;
 use tokio::process::Command;
 
-use crate::bench::load::Ground;
+use crate::bench::ground::Ground;
 
 /// The columns of the register, in its order.
 const COPY: &str = "COPY (SELECT number, accepted_at, paid_at, account, amount, currency, receipt_number, fields->>'payer', \

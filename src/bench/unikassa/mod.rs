@@ -9,14 +9,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use domain::declaration::Payee;
-use runtime::{Context, Settings};
 use store::rehearsal::deliveries as rehearsal;
 use store::{Store, declarations};
-use tokio_util::sync::CancellationToken;
 
 use self::payee::Payees;
 use super::figure::{Figure, Goal};
-use super::load::{Ground, age_p99_of_others, finish, rate};
+use super::ground::{Ground, Grounds};
+use super::load::{age_p99_of_others, rate};
 
 /// Payees, each with a lane of its own.
 const LANES: u32 = 100;
@@ -33,7 +32,7 @@ const REQUEUED_WITHIN: f64 = 60.0;
 const NOBODY: &str = "";
 
 /// Measures the figures whose names begin with `only`; an empty one means all.
-pub(super) async fn measure(settings: &Settings, pairs: u32, count: u32, only: &str) -> anyhow::Result<Vec<Figure>> {
+pub(super) async fn measure(grounds: &Grounds, pairs: u32, count: u32, only: &str) -> anyhow::Result<Vec<Figure>> {
     let mut figures = [
         ("deliver_20ms", "pay/s", Goal::AtLeast(0.9)),
         ("deliver", "pay/s", Goal::AtLeast(0.15)),
@@ -51,22 +50,22 @@ pub(super) async fn measure(settings: &Settings, pairs: u32, count: u32, only: &
         tracing::info!(pair = pair + 1, of = pairs, "measuring");
         for figure in figures.iter_mut().filter(|figure| figure.is_wanted(only)) {
             figure.pairs.push(match figure.name {
-                "requeue" => (requeue::measure(settings, REQUEUED).await?.seconds, REQUEUED_WITHIN),
+                "requeue" => (requeue::measure(grounds, REQUEUED).await?.seconds, REQUEUED_WITHIN),
                 "requeue_memory" => (
-                    requeue::measure(settings, REQUEUED).await?.memory,
-                    requeue::measure(settings, REQUEUED / 10).await?.memory,
+                    requeue::measure(grounds, REQUEUED).await?.memory,
+                    requeue::measure(grounds, REQUEUED / 10).await?.memory,
                 ),
                 "deliver_20ms" => (
-                    delivered(settings, count, LATENCY).await?,
+                    delivered(grounds, count, LATENCY).await?,
                     bare::measure(count, LATENCY).await?,
                 ),
                 "deliver" => (
-                    delivered(settings, count, Duration::ZERO).await?,
+                    delivered(grounds, count, Duration::ZERO).await?,
                     bare::measure(count, Duration::ZERO).await?,
                 ),
                 _ => (
-                    age_p99(settings, count / 2, true).await?,
-                    age_p99(settings, count / 2, false).await?,
+                    age_p99(grounds, count / 2, true).await?,
+                    age_p99(grounds, count / 2, false).await?,
                 ),
             });
         }
@@ -111,12 +110,12 @@ async fn declare(store: &Store, payees: &[Payee]) -> anyhow::Result<()> {
 }
 
 /// Payments delivered a second, from the first call to the last record.
-async fn delivered(settings: &Settings, count: u32, pause: Duration) -> anyhow::Result<f64> {
+async fn delivered(grounds: &Grounds, count: u32, pause: Duration) -> anyhow::Result<f64> {
     let payees = Payees::start(pause).await?;
-    let ground = Ground::bare(settings, "ours", None).await?;
+    let ground = grounds.make("ours", None).await?;
     declare(&ground.store, &declared(&payees, false)?).await?;
     rehearsal::owe(&ground.store, LANES, count, "accepted", Duration::ZERO).await?;
-    let context = start(&ground).await?;
+    start(&ground).await?;
     let total = u64::from(count);
     let measured = rate(total, async || {
         let answered = payees.answered();
@@ -126,26 +125,21 @@ async fn delivered(settings: &Settings, count: u32, pause: Duration) -> anyhow::
         Ok::<u64, store::StoreError>(total - rehearsal::count_not(&ground.store, "delivered", NOBODY).await?)
     })
     .await;
-    finish(context).await;
     ground.clear().await?;
     measured
 }
 
 /// Milliseconds after falling due within which 99 of 100 payments were delivered to the payees that answer.
-async fn age_p99(settings: &Settings, count: u32, one_hangs: bool) -> anyhow::Result<f64> {
+async fn age_p99(grounds: &Grounds, count: u32, one_hangs: bool) -> anyhow::Result<f64> {
     let payees = Payees::start(LATENCY).await?;
-    let ground = Ground::bare(settings, "ages", None).await?;
+    let ground = grounds.make("ages", None).await?;
     declare(&ground.store, &declared(&payees, one_hangs)?).await?;
-    let context = start(&ground).await?;
+    start(&ground).await?;
     let age = age_p99_of_others(&ground.store, LANES, count, HANGING).await?;
-    finish(context).await;
     ground.clear().await?;
     Ok(age)
 }
 
-async fn start(ground: &Ground) -> anyhow::Result<Context> {
-    let context = Context::start(ground.settings.clone(), CancellationToken::new()).await?;
-    context.bus.wait_ready().await;
-    unikassa::start(&context)?;
-    Ok(context)
+async fn start(ground: &Ground) -> anyhow::Result<()> {
+    Ok(unikassa::start(&ground.start().await?)?)
 }

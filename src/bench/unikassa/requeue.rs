@@ -4,14 +4,14 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use runtime::Settings;
 use secrecy::ExposeSecret;
 use store::rehearsal::deliveries as rehearsal;
 use tokio::process::Command;
 
 use super::payee::Payees;
 use super::{NOBODY, declare, declared};
-use crate::bench::load::{Ground, peak};
+use crate::bench::ground::{Ground, Grounds};
+use crate::bench::load::peak;
 
 /// What they become.
 const DUE: &str = "waiting";
@@ -25,14 +25,14 @@ pub(super) struct Took {
 }
 
 /// `unigate deliveries requeue` of so many failed payments of one payee. Nobody delivers them.
-pub(super) async fn measure(settings: &Settings, count: u32) -> anyhow::Result<Took> {
+pub(super) async fn measure(grounds: &Grounds, count: u32) -> anyhow::Result<Took> {
     let payees = Payees::start(Duration::ZERO).await?;
-    let ground = Ground::bare(settings, "requeue", None).await?;
+    let ground = grounds.make("requeue", None).await?;
     declare(&ground.store, &declared(&payees, false)?).await?;
     rehearsal::owe(&ground.store, 1, count, "failed", Duration::ZERO).await?;
-    let took = requeue(&ground).await;
+    let took = requeue(&ground).await?;
     ground.clear().await?;
-    took
+    Ok(took)
 }
 
 async fn requeue(ground: &Ground) -> anyhow::Result<Took> {
