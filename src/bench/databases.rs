@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::bounds::{Does, Loop};
-use super::figure::{Figure, Goal};
+use super::figure::{Figure, Goal, Planned, wanted};
 use super::ground::{Ground, Grounds};
 use super::load::{age_p99_of_others, rate};
 
@@ -46,23 +46,20 @@ const TABLES: &str = "create table accounts (account text primary key, name text
     create table entered (number bigint primary key, account text not null, amount bigint not null, paid_at timestamptz not null);
     analyze accounts";
 
+/// What is measured.
+pub(super) const FIGURES: [Planned; 4] = [
+    ("check", "check/s", Goal::AtLeast(0.6)),
+    ("check_apart", "check/s", Goal::AtLeast(0.6)),
+    ("pay", "pay/s", Goal::AtLeast(0.5)),
+    ("hanging_p99", "ms", Goal::AtMost(2.0)),
+];
+
 /// Measures the figures whose names begin with `only`; an empty one means all.
 pub(super) async fn measure(grounds: &Grounds, pairs: u32, count: u32, only: &str) -> anyhow::Result<Vec<Figure>> {
-    let mut figures = [
-        ("check", "check/s", Goal::AtLeast(0.6)),
-        ("check_apart", "check/s", Goal::AtLeast(0.6)),
-        ("pay", "pay/s", Goal::AtLeast(0.5)),
-        ("hanging_p99", "ms", Goal::AtMost(2.0)),
-    ]
-    .map(|(name, unit, goal)| Figure {
-        name,
-        unit,
-        pairs: Vec::new(),
-        goal,
-    });
+    let mut figures = wanted(&FIGURES, only)?;
     for pair in 0..pairs {
         tracing::info!(pair = pair + 1, of = pairs, "measuring");
-        for figure in figures.iter_mut().filter(|figure| figure.is_wanted(only)) {
+        for figure in &mut figures {
             let books = Books::make(grounds).await?;
             figure.pairs.push(match figure.name {
                 "check" | "check_apart" => {
@@ -82,7 +79,7 @@ pub(super) async fn measure(grounds: &Grounds, pairs: u32, count: u32, only: &st
             books.ground.clear().await?;
         }
     }
-    Ok(figures.into_iter().filter(|figure| !figure.pairs.is_empty()).collect())
+    Ok(figures)
 }
 
 /// A payee's database.

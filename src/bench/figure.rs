@@ -1,6 +1,10 @@
 //! A figure: what was measured, the bound it is compared with, and the goal.
 
+use anyhow::bail;
 use serde_json::{Value, json};
+
+/// A figure before it is measured: its name, its unit, its goal.
+pub(super) type Planned = (&'static str, &'static str, Goal);
 
 /// One measured figure with its bound.
 #[derive(Clone, Debug)]
@@ -10,6 +14,8 @@ pub(super) struct Figure {
     /// Measurements of ours and of the bound, pair by pair.
     pub(super) pairs: Vec<(f64, f64)>,
     pub(super) goal: Goal,
+    /// Why it cannot be measured on this server.
+    pub(super) impossible: Option<&'static str>,
 }
 
 /// What is asked of a figure.
@@ -21,12 +27,46 @@ pub(super) enum Goal {
     AtMost(f64),
 }
 
-impl Figure {
-    /// Whether it is among those asked for.
-    pub(super) fn is_wanted(&self, only: &str) -> bool {
-        self.name.starts_with(only)
+/// The figures whose names begin with `only`; an empty one means all. What begins no name is a slip of the pen.
+pub(super) fn wanted(planned: &[Planned], only: &str) -> anyhow::Result<Vec<Figure>> {
+    let figures: Vec<Figure> = planned
+        .iter()
+        .filter(|(name, ..)| name.starts_with(only))
+        .map(|(name, unit, goal)| Figure {
+            name,
+            unit,
+            pairs: Vec::new(),
+            goal: *goal,
+            impossible: None,
+        })
+        .collect();
+    if figures.is_empty() {
+        let names: Vec<&str> = planned.iter().map(|(name, ..)| *name).collect();
+        bail!("no figure's name begins with `{only}`: there are {}", names.join(", "));
     }
+    Ok(figures)
+}
 
+/// Whether one of these is among the figures that are wanted.
+pub(super) fn wants(figures: &[Figure], names: &[&str]) -> bool {
+    figures.iter().any(|figure| names.contains(&figure.name))
+}
+
+/// Adds what was measured to the figures that are wanted.
+pub(super) fn put(figures: &mut [Figure], found: &[(&str, (f64, f64))]) {
+    for (name, pair) in found {
+        let figure = figures.iter_mut().find(|figure| figure.name == *name);
+        figure.into_iter().for_each(|figure| figure.pairs.push(*pair));
+    }
+}
+
+/// Whether something was measured, and no goal was missed.
+pub(super) fn all_hold(figures: &[Figure]) -> bool {
+    let mut measured = figures.iter().filter(|figure| figure.impossible.is_none()).peekable();
+    measured.peek().is_some() && measured.all(Figure::holds)
+}
+
+impl Figure {
     /// The median of the ratios, pair by pair: what the machine did to one it did to the other.
     pub(super) fn ratio(&self) -> f64 {
         median(self.pairs.iter().map(|(ours, bound)| ours / bound).collect())
@@ -56,6 +96,9 @@ impl Figure {
     }
 
     fn to_json(&self) -> Value {
+        if let Some(why) = self.impossible {
+            return json!({"name": self.name, "unit": self.unit, "impossible": why});
+        }
         let (low, high) = self.spread();
         let goal = match self.goal {
             Goal::AtLeast(goal) | Goal::AtMost(goal) => goal,
@@ -91,6 +134,10 @@ pub(super) fn print_json(bench: &str, figures: &[Figure]) {
 pub(super) fn print_table(bench: &str, figures: &[Figure]) {
     println!("bench {bench}: medians, ours beside its bound in the same run");
     for figure in figures {
+        if let Some(why) = figure.impossible {
+            println!("  {:<28} cannot be measured here: {why}", figure.name);
+            continue;
+        }
         let (low, high) = figure.spread();
         let goal = match figure.goal {
             Goal::AtLeast(goal) => format!("at least {goal}"),
@@ -111,7 +158,7 @@ pub(super) fn print_table(bench: &str, figures: &[Figure]) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Figure, Goal};
+    use super::{Figure, Goal, all_hold, put, wanted};
 
     #[test]
     fn ratios_are_taken_pair_by_pair() {
@@ -121,6 +168,7 @@ mod tests {
             unit: "msg/s",
             pairs,
             goal: Goal::AtLeast(2.0),
+            impossible: None,
         };
         assert!((figure.ratio() - 2.0).abs() < 1e-9, "not the ratio of the medians");
         assert!(figure.holds());
@@ -128,5 +176,20 @@ mod tests {
         for key in ["name", "value", "unit", "bound", "ratio", "goal", "holds"] {
             assert!(json.get(key).is_some(), "{key}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_measured_is_said_and_is_no_success_alone() {
+        let planned = [
+            ("drain", "msg/s", Goal::AtLeast(2.0)),
+            ("fed", "msg/s", Goal::AtLeast(2.0)),
+        ];
+        let mut figures = wanted(&planned, "").unwrap();
+        put(&mut figures, &[("drain", (3.0, 1.0)), ("unheard_of", (1.0, 1.0))]);
+        figures[1].impossible = Some("there is none");
+        assert!(all_hold(&figures) && !all_hold(&figures[1..]) && !all_hold(&[]));
+        assert_eq!(figures[1].to_json()["impossible"], "there is none");
+        put(&mut figures, &[("drain", (1.0, 1.0)), ("drain", (1.0, 1.0))]);
+        assert!(!all_hold(&figures));
     }
 }

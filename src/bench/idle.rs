@@ -10,7 +10,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 
-use super::figure::{Figure, Goal};
 use super::ground::{Grounds, IDENTITY};
 use super::load::prepare;
 
@@ -24,7 +23,7 @@ const LONGEST_START: f64 = 2.0;
 const WATCHED: Duration = Duration::from_secs(10);
 
 /// Starts `unigate run` and watches it: seconds until ready, resident memory, share of a core.
-pub(super) async fn measure(grounds: &Grounds) -> anyhow::Result<Vec<Figure>> {
+pub(super) async fn measure(grounds: &Grounds) -> anyhow::Result<[(&'static str, (f64, f64)); 3]> {
     let ground = prepare(grounds, "idle").await?;
     let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.to_string();
     let begun = Instant::now();
@@ -41,16 +40,10 @@ pub(super) async fn measure(grounds: &Grounds) -> anyhow::Result<Vec<Figure>> {
     let (ready, memory, cpu) = watch(&mut child, &address, begun).await?;
     child.kill().await?;
     ground.clear().await?;
-    let figure = |name, unit, value, most| Figure {
-        name,
-        unit,
-        pairs: vec![(value, most)],
-        goal: Goal::AtMost(1.0),
-    };
-    Ok(vec![
-        figure("idle_ready", "s", ready, LONGEST_START),
-        figure("idle_memory", "MiB", memory, MOST_MEMORY),
-        figure("idle_cpu", "%", cpu, MOST_CPU),
+    Ok([
+        ("idle_ready", (ready, LONGEST_START)),
+        ("idle_memory", (memory, MOST_MEMORY)),
+        ("idle_cpu", (cpu, MOST_CPU)),
     ])
 }
 

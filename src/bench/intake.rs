@@ -9,7 +9,7 @@ use runtime::batch;
 use store::payments;
 
 use super::bounds::{Does, Loop};
-use super::figure::{Figure, Goal};
+use super::figure::{Figure, Goal, Planned, put, wanted, wants};
 use super::ground::Grounds;
 use super::idle;
 use super::load::{payments as made, prepare, publish, rate};
@@ -19,41 +19,50 @@ const IN_FLIGHT: usize = 256;
 /// Connections of the one-at-a-time consumer.
 const ONE_AT_A_TIME: usize = 32;
 
+/// What is measured.
+pub(super) const FIGURES: [Planned; 7] = [
+    ("drain", "msg/s", Goal::AtLeast(1.0)),
+    ("fed", "msg/s", Goal::AtLeast(1.0)),
+    ("drain_vs_one_at_a_time", "msg/s", Goal::AtLeast(2.5)),
+    ("answers", "msg/s", Goal::AtLeast(0.8)),
+    ("idle_ready", "s", Goal::AtMost(1.0)),
+    ("idle_memory", "MiB", Goal::AtMost(1.0)),
+    ("idle_cpu", "%", Goal::AtMost(1.0)),
+];
+
 /// Measures the figures whose names begin with `only`; an empty one means all.
 pub(super) async fn measure(grounds: &Grounds, pairs: u32, count: usize, only: &str) -> anyhow::Result<Vec<Figure>> {
-    let [mut drain, mut naive, mut fed, mut answers] = [
-        ("drain", Goal::AtLeast(1.0)),
-        ("drain_vs_one_at_a_time", Goal::AtLeast(2.5)),
-        ("fed", Goal::AtLeast(1.0)),
-        ("answers", Goal::AtLeast(0.8)),
-    ]
-    .map(|(name, goal)| Figure {
-        name,
-        unit: "msg/s",
-        pairs: Vec::new(),
-        goal,
-    });
+    let mut figures = wanted(&FIGURES, only)?;
+    let (drain, naive) = (
+        wants(&figures, &["drain"]),
+        wants(&figures, &["drain_vs_one_at_a_time"]),
+    );
     for pair in 0..pairs {
         tracing::info!(pair = pair + 1, of = pairs, "measuring");
-        if drain.is_wanted(only) {
+        if drain || naive {
             let ours = consume(grounds, count, Consumer::Batches, Backlog::Waiting).await?;
-            drain.pairs.push((ours, bound(grounds, count, Backlog::Waiting).await?));
-            let one_at_a_time = consume(grounds, count / 4, Consumer::OneAtATime, Backlog::Waiting).await?;
-            naive.pairs.push((ours, one_at_a_time));
+            if drain {
+                let bound = bound(grounds, count, Backlog::Waiting).await?;
+                put(&mut figures, &[("drain", (ours, bound))]);
+            }
+            if naive {
+                let one_at_a_time = consume(grounds, count / 4, Consumer::OneAtATime, Backlog::Waiting).await?;
+                put(&mut figures, &[("drain_vs_one_at_a_time", (ours, one_at_a_time))]);
+            }
         }
-        if fed.is_wanted(only) {
+        if wants(&figures, &["fed"]) {
             let ours = consume(grounds, count, Consumer::Batches, Backlog::Fed).await?;
-            fed.pairs.push((ours, bound(grounds, count, Backlog::Fed).await?));
+            let bound = bound(grounds, count, Backlog::Fed).await?;
+            put(&mut figures, &[("fed", (ours, bound))]);
         }
-        if answers.is_wanted(only) {
+        if wants(&figures, &["answers"]) {
             let ours = answered(grounds, count / 2, true).await?;
-            answers.pairs.push((ours, answered(grounds, count / 2, false).await?));
+            let bound = answered(grounds, count / 2, false).await?;
+            put(&mut figures, &[("answers", (ours, bound))]);
         }
     }
-    let mut figures = vec![drain, fed, naive, answers];
-    figures.retain(|figure| !figure.pairs.is_empty());
-    if only.is_empty() || "idle".starts_with(only) {
-        figures.extend(idle::measure(grounds).await?);
+    if wants(&figures, &["idle_ready", "idle_memory", "idle_cpu"]) {
+        put(&mut figures, &idle::measure(grounds).await?);
     }
     Ok(figures)
 }

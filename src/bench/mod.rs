@@ -165,9 +165,7 @@ pub(crate) async fn run(args: &BenchArgs) -> Outcome {
         Format::Table => figure::print_table(name, &figures),
         Format::Json => figure::print_json(name, &figures),
     }
-    Ok(Ending::done_if(
-        cleared.is_ok() && figures.iter().all(figure::Figure::holds),
-    ))
+    Ok(Ending::done_if(cleared.is_ok() && figure::all_hold(&figures)))
 }
 
 async fn measure(bench: &Bench, grounds: &Grounds) -> anyhow::Result<(&'static str, Format, Vec<figure::Figure>)> {
@@ -194,4 +192,30 @@ async fn measure(bench: &Bench, grounds: &Grounds) -> anyhow::Result<(&'static s
             ("databases", args.format, figures)
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_figure_is_found_by_its_own_name_and_a_slip_of_the_pen_by_none() {
+        let all: [&[figure::Planned]; 5] = [
+            &intake::FIGURES,
+            &cards::FIGURES,
+            &unikassa::FIGURES,
+            &registers::FIGURES,
+            &databases::FIGURES,
+        ];
+        for figures in all {
+            for (name, ..) in figures {
+                let found = figure::wanted(figures, name).unwrap();
+                assert!(figure::wants(&found, &[name]), "{name}");
+                assert!(found.iter().all(|figure| figure.name.starts_with(name)), "{name}");
+            }
+            assert_eq!(figure::wanted(figures, "").unwrap().len(), figures.len());
+            let refused = figure::wanted(figures, "typo").unwrap_err().to_string();
+            assert!(figures.iter().all(|(name, ..)| refused.contains(name)), "{refused}");
+        }
+    }
 }

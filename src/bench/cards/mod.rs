@@ -12,7 +12,7 @@ mod shop;
 mod sold_out;
 mod terminals;
 
-use super::figure::{Figure, Goal};
+use super::figure::{Figure, Goal, Planned, put, wanted, wants};
 use super::ground::Grounds;
 use shop::Stock;
 
@@ -39,73 +39,57 @@ impl Size {
     }
 }
 
+/// What is measured.
+pub(super) const FIGURES: [Planned; 11] = [
+    ("reserve", "msg/s", Goal::AtLeast(0.7)),
+    ("reserve_p99", "ms", Goal::AtMost(3.0)),
+    ("sell", "msg/s", Goal::AtLeast(1.0)),
+    ("release", "msg/s", Goal::AtLeast(1.0)),
+    ("facts", "msg/s", Goal::AtLeast(0.7)),
+    ("sold_out_autovacuum", "msg/s", Goal::AtLeast(0.9)),
+    ("sold_out_no_autovacuum", "msg/s", Goal::AtLeast(0.9)),
+    ("sold_out_snapshot", "msg/s", Goal::AtLeast(0.9)),
+    ("backlog_p99", "ms", Goal::AtMost(3.0)),
+    ("expiry", "s", Goal::AtMost(1.0)),
+    ("import", "s", Goal::AtMost(1.0)),
+];
+
 /// Measures the figures whose names begin with `only`; an empty one means all.
 pub(super) async fn measure(grounds: &Grounds, pairs: u32, cards: usize, only: &str) -> anyhow::Result<Vec<Figure>> {
     let size = Size::of(cards);
-    let mut figures = [
-        ("reserve", "msg/s", Goal::AtLeast(0.7)),
-        ("reserve_p99", "ms", Goal::AtMost(3.0)),
-        ("sell", "msg/s", Goal::AtLeast(1.0)),
-        ("release", "msg/s", Goal::AtLeast(1.0)),
-        ("facts", "msg/s", Goal::AtLeast(0.7)),
-        ("sold_out_autovacuum", "msg/s", Goal::AtLeast(0.9)),
-        ("sold_out_no_autovacuum", "msg/s", Goal::AtLeast(0.9)),
-        ("sold_out_snapshot", "msg/s", Goal::AtLeast(0.9)),
-        ("backlog_p99", "ms", Goal::AtMost(3.0)),
-        ("expiry", "s", Goal::AtMost(1.0)),
-        ("import", "s", Goal::AtMost(1.0)),
-    ]
-    .map(|(name, unit, goal)| Figure {
-        name,
-        unit,
-        pairs: Vec::new(),
-        goal,
-    });
-    let needs_stock = figures
-        .iter()
-        .any(|figure| figure.name != "import" && figure.is_wanted(only));
+    let mut figures = wanted(&FIGURES, only)?;
+    let needs_stock = figures.iter().any(|figure| figure.name != "import");
     tracing::info!(cards, needs_stock, "making the stock");
     let stock = Stock::make(grounds, size, needs_stock).await?;
     for pair in 0..pairs {
         tracing::info!(pair = pair + 1, of = pairs, "measuring");
-        measure_once(&stock, &mut figures, only).await?;
+        measure_once(&stock, &mut figures).await?;
     }
     stock.clear().await?;
-    Ok(figures.into_iter().filter(|figure| !figure.pairs.is_empty()).collect())
+    Ok(figures)
 }
 
-async fn measure_once(stock: &Stock, figures: &mut [Figure], only: &str) -> anyhow::Result<()> {
-    let wanted = |figures: &[Figure], names: &[&str]| {
-        figures
-            .iter()
-            .any(|figure| names.contains(&figure.name) && figure.is_wanted(only))
-    };
-    let put = |figures: &mut [Figure], found: Vec<(&str, (f64, f64))>| {
-        for (name, pair) in found {
-            let figure = figures
-                .iter_mut()
-                .find(|figure| figure.name == name && figure.is_wanted(only));
-            figure.into_iter().for_each(|figure| figure.pairs.push(pair));
-        }
-    };
-    if wanted(figures, &["reserve", "reserve_p99", "sell", "release", "facts"]) {
-        put(figures, answers::measure(stock).await?);
+async fn measure_once(stock: &Stock, figures: &mut [Figure]) -> anyhow::Result<()> {
+    if wants(figures, &["reserve", "reserve_p99", "sell", "release", "facts"]) {
+        put(figures, &answers::measure(stock).await?);
     }
     for (name, disturbed) in sold_out::WAYS {
-        if wanted(figures, &[name])
-            && let Some(pair) = sold_out::measure(stock, disturbed).await?
-        {
-            put(figures, vec![(name, pair)]);
+        let Some(figure) = figures.iter_mut().find(|figure| figure.name == name) else {
+            continue;
+        };
+        match sold_out::measure(stock, disturbed).await? {
+            Some(pair) => figure.pairs.push(pair),
+            None => figure.impossible = Some("autovacuum is off on this server"),
         }
     }
-    if wanted(figures, &["backlog_p99"]) {
-        put(figures, vec![("backlog_p99", backlog::measure(stock).await?)]);
+    if wants(figures, &["backlog_p99"]) {
+        put(figures, &[("backlog_p99", backlog::measure(stock).await?)]);
     }
-    if wanted(figures, &["expiry"]) {
-        put(figures, vec![("expiry", expiry::measure(stock).await?)]);
+    if wants(figures, &["expiry"]) {
+        put(figures, &[("expiry", expiry::measure(stock).await?)]);
     }
-    if wanted(figures, &["import"]) {
-        put(figures, vec![("import", import::measure(stock).await?)]);
+    if wants(figures, &["import"]) {
+        put(figures, &[("import", import::measure(stock).await?)]);
     }
     Ok(())
 }

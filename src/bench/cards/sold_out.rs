@@ -28,7 +28,6 @@ pub(super) const WAYS: [(&str, Disturbed); 3] = [
 pub(super) async fn measure(stock: &Stock, disturbed: Disturbed) -> anyhow::Result<Option<(f64, f64)>> {
     let (asked, cards) = (stock.size.asked, stock.size.cards);
     if disturbed == Disturbed::Not && !stock.has_autovacuum().await? {
-        tracing::warn!("autovacuum is off on this server: what is sold out with it is not measured");
         return Ok(None);
     }
     let shop = stock.open("sold").await?;

@@ -8,13 +8,22 @@ mod ground;
 mod tools;
 
 use self::ground::Source;
-use super::figure::{Figure, Goal};
+use super::figure::{Figure, Goal, Planned, put, wanted, wants};
 use super::ground::Grounds;
 
 /// The most memory of a process that builds a register of any size, in MiB.
 const MOST_MEMORY: f64 = 96.0;
 /// Within how many seconds of midnight the last of the small ones is built.
 const BUILT_WITHIN: f64 = 60.0;
+
+/// What is measured.
+pub(super) const FIGURES: [Planned; 5] = [
+    ("large", "s", Goal::AtMost(0.7)),
+    ("large_copy", "s", Goal::AtMost(1.6)),
+    ("large_memory", "MiB", Goal::AtMost(1.0)),
+    ("midnight", "s", Goal::AtMost(1.0)),
+    ("midnight_two", "s", Goal::AtMost(1.0)),
+];
 
 /// Measures the figures whose names begin with `only`; an empty one means all.
 pub(super) async fn measure(
@@ -24,37 +33,15 @@ pub(super) async fn measure(
     payees: u32,
     only: &str,
 ) -> anyhow::Result<Vec<Figure>> {
-    let mut figures = [
-        ("large", "s", Goal::AtMost(0.7)),
-        ("large_copy", "s", Goal::AtMost(1.6)),
-        ("large_memory", "MiB", Goal::AtMost(1.0)),
-        ("midnight", "s", Goal::AtMost(1.0)),
-        ("midnight_two", "s", Goal::AtMost(1.0)),
-    ]
-    .map(|(name, unit, goal)| Figure {
-        name,
-        unit,
-        pairs: Vec::new(),
-        goal,
-    });
-    let wanted = |part: &str| {
-        figures
-            .iter()
-            .any(|figure| figure.name.starts_with(part) && figure.is_wanted(only))
-    };
-    let (large, midnight) = (wanted("large"), wanted("midnight"));
-    let mut take = |found: &[(&str, (f64, f64))]| {
-        for figure in figures.iter_mut().filter(|figure| figure.is_wanted(only)) {
-            let found = found.iter().filter(|(name, _)| *name == figure.name);
-            figure.pairs.extend(found.map(|(_, pair)| *pair));
-        }
-    };
+    let mut figures = wanted(&FIGURES, only)?;
+    let large = wants(&figures, &["large", "large_copy", "large_memory"]);
+    let midnight = wants(&figures, &["midnight", "midnight_two"]);
     if large {
         tools::check()?;
         let source = Source::make(grounds, "large", 1, payments).await?;
         for pair in 0..pairs {
             tracing::info!(pair = pair + 1, of = pairs, "measuring the large register");
-            take(&measure_large(&source).await?);
+            put(&mut figures, &measure_large(&source).await?);
         }
         source.clear().await?;
     }
@@ -69,11 +56,14 @@ pub(super) async fn measure(
                 seconds[processes - 1] = builders::measure(&source, processes).await?.seconds;
             }
             let [one, two] = seconds;
-            take(&[("midnight", (one, BUILT_WITHIN)), ("midnight_two", (two, one))]);
+            put(
+                &mut figures,
+                &[("midnight", (one, BUILT_WITHIN)), ("midnight_two", (two, one))],
+            );
         }
         source.clear().await?;
     }
-    Ok(figures.into_iter().filter(|figure| !figure.pairs.is_empty()).collect())
+    Ok(figures)
 }
 
 /// Ours, then what is compared with it, in one database.

@@ -13,7 +13,7 @@ use store::rehearsal::deliveries as rehearsal;
 use store::{Store, declarations};
 
 use self::payee::Payees;
-use super::figure::{Figure, Goal};
+use super::figure::{Figure, Goal, Planned, wanted};
 use super::ground::{Ground, Grounds};
 use super::load::{age_p99_of_others, rate};
 
@@ -31,24 +31,21 @@ const REQUEUED_WITHIN: f64 = 60.0;
 /// Nobody.
 const NOBODY: &str = "";
 
+/// What is measured.
+pub(super) const FIGURES: [Planned; 5] = [
+    ("deliver_20ms", "pay/s", Goal::AtLeast(0.9)),
+    ("deliver", "pay/s", Goal::AtLeast(0.15)),
+    ("hanging_p99", "ms", Goal::AtMost(2.0)),
+    ("requeue", "s", Goal::AtMost(1.0)),
+    ("requeue_memory", "MiB", Goal::AtMost(1.5)),
+];
+
 /// Measures the figures whose names begin with `only`; an empty one means all.
 pub(super) async fn measure(grounds: &Grounds, pairs: u32, count: u32, only: &str) -> anyhow::Result<Vec<Figure>> {
-    let mut figures = [
-        ("deliver_20ms", "pay/s", Goal::AtLeast(0.9)),
-        ("deliver", "pay/s", Goal::AtLeast(0.15)),
-        ("hanging_p99", "ms", Goal::AtMost(2.0)),
-        ("requeue", "s", Goal::AtMost(1.0)),
-        ("requeue_memory", "MiB", Goal::AtMost(1.5)),
-    ]
-    .map(|(name, unit, goal)| Figure {
-        name,
-        unit,
-        pairs: Vec::new(),
-        goal,
-    });
+    let mut figures = wanted(&FIGURES, only)?;
     for pair in 0..pairs {
         tracing::info!(pair = pair + 1, of = pairs, "measuring");
-        for figure in figures.iter_mut().filter(|figure| figure.is_wanted(only)) {
+        for figure in &mut figures {
             figure.pairs.push(match figure.name {
                 "requeue" => (requeue::measure(grounds, REQUEUED).await?.seconds, REQUEUED_WITHIN),
                 "requeue_memory" => (
@@ -70,7 +67,7 @@ pub(super) async fn measure(grounds: &Grounds, pairs: u32, count: u32, only: &st
             });
         }
     }
-    Ok(figures.into_iter().filter(|figure| !figure.pairs.is_empty()).collect())
+    Ok(figures)
 }
 
 /// The payees as declared, of which the first one may hang.
