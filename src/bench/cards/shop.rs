@@ -6,7 +6,7 @@ use cards::vault::{self, BatchKey, CardPlace};
 use contract::answer::SecretFields;
 use domain::declaration::Product;
 use domain::ids::ProductId;
-use runtime::Context;
+use runtime::{Context, end_within};
 use sha2::{Digest, Sha256};
 use store::rehearsal::{self, Sealed};
 use store::{Store, declarations};
@@ -151,4 +151,10 @@ impl Shop {
         self.frontend.close().await;
         self.ground.clear().await
     }
+}
+
+/// Ends a worker while its shop stays open.
+pub(super) async fn stop(worker: Context) {
+    worker.shutdown.cancel();
+    end_within(&worker).await;
 }
