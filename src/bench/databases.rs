@@ -272,6 +272,7 @@ async fn checked(grounds: &Grounds, books: &Books, count: u32, apart: bool) -> a
         false => context,
     };
     intake::start(&taking);
+    drop(taking);
     let frontend = Frontend::connect(&ground.settings.bus).await?;
     let measured = asked(&frontend, count, "payment.check", Some(r#""outcome":"payable""#)).await;
     frontend.close().await;

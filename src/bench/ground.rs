@@ -120,7 +120,8 @@ impl Grounds {
 }
 
 impl Ground {
-    /// Starts a process like any other on it, in this one.
+    /// Starts a process like any other on it, in this one. It ends with the ground; whoever holds the context longer holds
+    /// connections to a database that goes.
     pub(super) async fn start(&self) -> anyhow::Result<Context> {
         let context = Context::start(self.settings.clone(), self.made.stop.child_token()).await?;
         lock(&self.made.contexts).push(context.clone());
@@ -157,8 +158,8 @@ impl Made {
     async fn clear(&self) -> anyhow::Result<()> {
         self.stop.cancel();
         let contexts = std::mem::take(&mut *lock(&self.contexts));
-        for context in &contexts {
-            end_within(context).await;
+        for context in contexts {
+            end_within(&context).await;
         }
         self.tasks.close();
         if tokio::time::timeout(ENDS_WITHIN, self.tasks.wait()).await.is_err() {

@@ -95,6 +95,7 @@ async fn consume(grounds: &Grounds, count: usize, consumer: Consumer, backlog: B
         Consumer::Batches => batch::spawn(&context, intake::facts()),
         Consumer::OneAtATime => batch::spawn_sized(&context, intake::facts(), ONE_AT_A_TIME, 1),
     }
+    drop(context);
     let stored = rate(count as u64, async || payments::count_identities(&ground.store).await);
     let measured = match backlog {
         Backlog::Waiting => stored.await,

@@ -53,7 +53,7 @@ pub(super) async fn measure(stock: &Stock) -> anyhow::Result<(f64, f64)> {
     let all = over.elapsed().as_secs_f64();
     let (latest, ended) = rehearsal::latest_lapse(&store).await?;
     ensure!(ended == many, "{ended} of {many} holds were ended");
-    drop(store);
+    drop((store, context));
     shop.close().await?;
     Ok((latest.max(all), LONGEST))
 }
