@@ -14,17 +14,21 @@ use super::ground::Grounds;
 use super::idle;
 use super::load::{payments as made, prepare, publish, rate};
 
-/// Messages in flight where answers are awaited.
-const IN_FLIGHT: usize = 256;
+/// Messages in flight where answers are awaited: what two channels take into hand, with the next batch of 256 behind each. So
+/// many kiosks at once have nothing to do with one another, and a worker's batches are as full as its window.
+const MANY: usize = 1024;
+/// The same where batches are small, since each message waits for an answer to one of few.
+const FEW: usize = 256;
 /// Connections of the one-at-a-time consumer.
 const ONE_AT_A_TIME: usize = 32;
 
 /// What is measured.
-pub(super) const FIGURES: [Planned; 7] = [
+pub(super) const FIGURES: [Planned; 8] = [
     ("drain", "msg/s", Goal::AtLeast(1.0)),
     ("fed", "msg/s", Goal::AtLeast(1.0)),
     ("drain_vs_one_at_a_time", "msg/s", Goal::AtLeast(2.5)),
     ("answers", "msg/s", Goal::AtLeast(0.8)),
+    ("answers_256", "msg/s", Goal::AtLeast(0.7)),
     ("idle_ready", "s", Goal::AtMost(1.0)),
     ("idle_memory", "MiB", Goal::AtMost(1.0)),
     ("idle_cpu", "%", Goal::AtMost(1.0)),
@@ -55,10 +59,12 @@ pub(super) async fn measure(grounds: &Grounds, pairs: u32, count: usize, only: &
             let bound = bound(grounds, count, Backlog::Fed).await?;
             put(&mut figures, &[("fed", (ours, bound))]);
         }
-        if wants(&figures, &["answers"]) {
-            let ours = answered(grounds, count / 2, true).await?;
-            let bound = answered(grounds, count / 2, false).await?;
-            put(&mut figures, &[("answers", (ours, bound))]);
+        for (name, in_flight) in [("answers", MANY), ("answers_256", FEW)] {
+            if wants(&figures, &[name]) {
+                let ours = answered(grounds, count / 2, in_flight, true).await?;
+                let bound = answered(grounds, count / 2, in_flight, false).await?;
+                put(&mut figures, &[(name, (ours, bound))]);
+            }
         }
     }
     if wants(&figures, &["idle_ready", "idle_memory", "idle_cpu"]) {
@@ -126,7 +132,7 @@ async fn bound(grounds: &Grounds, count: usize, backlog: Backlog) -> anyhow::Res
 }
 
 /// Messages a second with an answer awaited for each, a window in flight: by intake, or by a loop that only answers.
-async fn answered(grounds: &Grounds, count: usize, by_intake: bool) -> anyhow::Result<f64> {
+async fn answered(grounds: &Grounds, count: usize, in_flight: usize, by_intake: bool) -> anyhow::Result<f64> {
     let ground = prepare(grounds, if by_intake { "ours" } else { "echo" }).await?;
     let frontend = Frontend::connect(&ground.settings.bus).await?;
     let echo = if by_intake {
@@ -136,10 +142,10 @@ async fn answered(grounds: &Grounds, count: usize, by_intake: bool) -> anyhow::R
         Some(Loop::start(&ground, Does::Answers).await?)
     };
     // The first ones find connections cold.
-    ask_all(&frontend, made(count / 10)).await?;
+    ask_all(&frontend, made(count / 10), in_flight).await?;
     let load = made(count);
     let begun = std::time::Instant::now();
-    ask_all(&frontend, load).await?;
+    ask_all(&frontend, load, in_flight).await?;
     let measured = count as f64 / begun.elapsed().as_secs_f64();
     if let Some(echo) = echo {
         echo.stop().await;
@@ -149,10 +155,10 @@ async fn answered(grounds: &Grounds, count: usize, by_intake: bool) -> anyhow::R
     Ok(measured)
 }
 
-async fn ask_all(frontend: &Frontend, load: Vec<Message>) -> anyhow::Result<()> {
+async fn ask_all(frontend: &Frontend, load: Vec<Message>, in_flight: usize) -> anyhow::Result<()> {
     let mut asking = futures::stream::iter(load)
         .map(|message| async move { frontend.tell(&message, Duration::from_secs(30)).await })
-        .buffer_unordered(IN_FLIGHT);
+        .buffer_unordered(in_flight);
     while let Some(answer) = asking.next().await {
         answer?;
     }
