@@ -13,7 +13,7 @@ alter table lane
     -- Nothing is sent before. Written by whoever finds, at a claim, that these are the payee's quiet hours.
     add column quiet_until   timestamptz not null default '-infinity',
     -- The payee is back: payments that wait for a retry are made due as they are claimed, oldest first. Those with a number
-    -- up to this one have been; null when none are left.
+    -- up to this one have been; null when none are left. While it is down, the payment that was tried last.
     add column recovered_to  bigint;
 
 -- Payments that wait for a retry, oldest first. One that is delivered at the first attempt never enters it.

@@ -1,6 +1,7 @@
 //! Is a payee that was down back? Asked with growing pauses, and never with a payment: `/status` of a number that waits
 //! costs nobody anything, and spends no step of any schedule. Where there is no such number, or the payee cannot be asked
-//! about one, any sign of life will do. No single number keeps a payee down ([`lanes::claim_probes`]).
+//! about one, any sign of life will do. No single number keeps a payee down: the next probe asks about another
+//! ([`lanes::claim_probes`]), and the next trial pays another ([`store::deliveries::claim`]).
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -136,7 +136,12 @@ async fn take_last(tx: Tx, turns: &[&Turn<'_>], worker: &str) -> Result<Vec<Clai
 async fn take_and_note(tx: Tx, turns: &[&Turn<'_>], worker: &str) -> Result<Vec<Claimed>, StoreError> {
     let mut recovered = HashMap::new();
     for turn in turns {
-        recovered.insert(turn.lane, make_due(&tx, turn).await?);
+        let to = if turn.trial {
+            make_trial_due(&tx, turn).await?
+        } else {
+            make_due(&tx, turn).await?
+        };
+        recovered.insert(turn.lane, to);
     }
     let mut claimed = take_due(&tx, turns, true, worker).await?;
     let idle = |turn: &&&Turn<'_>| turn.trial && claimed.iter().all(|one| one.slot.lane != turn.lane);
@@ -179,6 +184,30 @@ const MAKE_DUE: &str = "UPDATE payment SET due_at = least(due_at, accepted_at) W
          WHERE payee_id = $1 AND state = 'waiting' AND next_act = 'pay' AND number > $2
          ORDER BY number LIMIT $3 FOR UPDATE SKIP LOCKED))
      RETURNING number";
+
+/// The one payment of a trial, put in front of all that is due: this transaction claims it, so that nobody sees that. What failed
+/// the last trial is passed over: those that wait for a retry have their turn one after the other, then what has not failed yet,
+/// and then all over again. One that the payee never answers keeps none of the others back.
+async fn make_trial_due(tx: &Tx, turn: &Turn<'_>) -> Result<Option<i64>, StoreError> {
+    let tried_to = turn.recovered_to.unwrap_or_default();
+    let row = tx.query_opt(MAKE_TRIAL_DUE, &[&turn.lane, &tried_to]).await?;
+    Ok(row.map(|row| row.get(0)))
+}
+
+/// `coalesce` looks no further than it has to. Numbers do not rise in the order of acceptance, so one that comes out of order is
+/// passed over until the next round.
+const MAKE_TRIAL_DUE: &str = "UPDATE payment SET due_at = 'epoch' WHERE payment_id = coalesce(
+         (SELECT payment_id FROM payment p WHERE payee_id = $1 AND state = 'waiting' AND next_act = 'pay' AND number > $2
+            AND NOT EXISTS (SELECT FROM attempt a WHERE a.payment_id = p.payment_id AND a.ending = 'open' OFFSET 0)
+          ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED),
+         (SELECT payment_id FROM payment p WHERE payee_id = $1 AND due_at <= statement_timestamp() AND next_act = 'pay'
+            AND state <> 'waiting'
+            AND NOT EXISTS (SELECT FROM attempt a WHERE a.payment_id = p.payment_id AND a.ending = 'open' OFFSET 0)
+          ORDER BY due_at, number LIMIT 1 FOR UPDATE SKIP LOCKED),
+         (SELECT payment_id FROM payment p WHERE payee_id = $1 AND state = 'waiting' AND next_act = 'pay'
+            AND NOT EXISTS (SELECT FROM attempt a WHERE a.payment_id = p.payment_id AND a.ending = 'open' OFFSET 0)
+          ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED))
+     RETURNING CASE state WHEN 'waiting' THEN number ELSE greatest(number, $2) END";
 
 /// Due payments of lanes, oldest due first, one per free slot. `statement_timestamp`, since a bound that moves while the index
 /// is read (`clock_timestamp`) is no bound to it: every payment that waits would be looked at. One whose call is open (it was
@@ -320,6 +349,7 @@ pub(crate) fn queries(lane: &str) -> Vec<(&'static str, String, String)> {
         ("lanes_due", LANES_DUE.to_owned(), "('{}')".to_owned()),
         ("standing", STANDING.to_owned(), "('unikassa')".to_owned()),
         ("make_due", MAKE_DUE.to_owned(), format!("('{lane}', 0, 4)")),
+        ("make_trial_due", MAKE_TRIAL_DUE.to_owned(), format!("('{lane}', 0)")),
         (
             "take_due",
             format!("SELECT due.payment_id {DUE_OF_LANES}"),

@@ -121,7 +121,8 @@ pub async fn note(tx: &Tx, said: &[Said<'_>]) -> Result<Vec<(String, Breaker)>, 
 }
 
 /// A payment that is answered closes a breaker (`back`). An answer to a question does where nothing waits to be paid; else
-/// it leads to the trial of one payment. A row is locked and written only when it changes: an answer is the common case.
+/// it leads to the trial of one payment. How far the trials of an outage have come is kept until it is over: what failed one is
+/// passed over by the next. A row is locked and written only when it changes: an answer is the common case.
 const NOTE: &str = "WITH before AS MATERIALIZED (
          SELECT lane_id, breaker AS was, probe, answered, failed, pay_failed, error, unpaid,
                 CASE WHEN answered THEN 0 ELSE failures END + failed AS failures_now,
@@ -145,7 +146,8 @@ const NOTE: &str = "WITH before AS MATERIALIZED (
             probe_at = CASE WHEN opens THEN coalesce(probe_at, clock_timestamp()
                            + make_interval(secs => least($9, probe * 2 ^ least(probe_count, 16)))) END,
             probe_count = CASE WHEN back THEN 0 ELSE probe_count END,
-            recovered_to = CASE WHEN opens THEN NULL WHEN was = 'open' THEN 0 ELSE recovered_to END
+            recovered_to = CASE WHEN opens AND was = 'closed' THEN NULL WHEN opens THEN recovered_to
+                                WHEN stays THEN coalesce(recovered_to, 0) WHEN was <> 'closed' THEN 0 ELSE recovered_to END
      FROM judged WHERE l.lane_id = judged.lane_id RETURNING l.lane_id, was, l.breaker";
 
 /// A payee that is down and due to be asked whether it is back.

@@ -74,7 +74,8 @@ pub(crate) struct Turn<'a> {
     pub(crate) free: Vec<i32>,
     /// One call decides whether the payee is back.
     pub(crate) trial: bool,
-    /// Up to which number waiting payments have been made due since the payee was back; `None` = it is no matter.
+    /// Up to which number waiting payments have been made due since the payee was back, or tried while it is not; `None` = it is
+    /// no matter.
     pub(crate) recovered_to: Option<i64>,
     /// Now, by the database's clock; when the first of its calls may begin; and the time between two.
     now: Timestamp,

@@ -281,7 +281,7 @@ async fn one_payment_is_tried_before_all_that_waits_goes_out() {
     )
     .await[0];
     let row: Vec<Option<&str>> = row.iter().map(Option::as_deref).collect();
-    assert_eq!(row, [Some("open"), Some("t"), None, Some("t")]);
+    assert_eq!(row, [Some("open"), Some("t"), Some("1"), Some("t")]);
     end_calls(&store).await;
     assert_eq!(back(&store, "isp").await, None);
     assert_eq!(claimed(&store, "isp").await, [2]);

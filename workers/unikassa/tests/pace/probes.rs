@@ -1,11 +1,12 @@
-//! What a payee that is down is asked about: no number of which it cannot speak keeps it down for all the others.
+//! What a payee that is down is asked about, and which payment is tried: no number of which it cannot speak, and none that it
+//! cannot take, keeps it down for all the others.
 
 use store::Store;
 use store::lanes::{self, Breaker, Probing};
 use testkit::stand::Stand;
 
-use super::{NOBODY, back, many};
-use crate::{CALL, declare, note, sql};
+use super::{NOBODY, back, end_calls, many};
+use crate::{CALL, claimed, declare, note, sql};
 
 /// The number the next probe asks about, now.
 async fn probed(store: &Store) -> Option<i64> {
@@ -46,4 +47,45 @@ async fn probes_ask_about_one_waiting_number_after_the_other() {
     .await;
     assert_eq!((probed(&store).await, probed(&store).await), (Some(1), None));
     assert_eq!(back(&store, "isp").await, Some(Breaker::Closed));
+}
+
+/// The one payment of the next trial, which gets no answer: it waits for another try and is due again, and the payee is down.
+async fn tried_in_vain(store: &Store) -> Vec<i64> {
+    assert_eq!(back(store, "isp").await, None, "it has not been paid yet");
+    let tried = claimed(store, "isp").await;
+    sql(
+        store,
+        "UPDATE payment SET state = 'waiting', next_act = 'pay', due_at = accepted_at WHERE due_at IS NULL;
+         UPDATE attempt SET ending = 'maybe', ended_at = now() WHERE ending = 'open'",
+    )
+    .await;
+    assert_eq!(note(store, "isp", false).await, None);
+    end_calls(store).await;
+    tried
+}
+
+#[tokio::test]
+async fn a_trial_passes_over_what_failed_the_last_one() {
+    let stand = Stand::new().await;
+    let store = stand.store();
+    declare(&store, "isp", NOBODY, 4).await;
+    // The payee never answers one of them; as far as anybody can tell beforehand, it might be any.
+    many(&store, "isp", 1, 2, "waiting", "now() + interval '3 hours'").await;
+    // Requeued by an operator, and accepted while the payee was down.
+    many(&store, "isp", 3, 1, "unknown", "now() - interval '1 hour'").await;
+    many(&store, "isp", 4, 1, "accepted", "now() - interval '1 minute'").await;
+    for _ in 0..5 {
+        note(&store, "isp", false).await;
+    }
+    let mut tried = Vec::new();
+    for _ in 0..6 {
+        tried.extend(tried_in_vain(&store).await);
+    }
+    assert_eq!(tried, [1, 2, 3, 4, 1, 2]);
+    // Paid, the next one lets out all the others, also those that were tried before it.
+    assert_eq!(back(&store, "isp").await, None);
+    assert_eq!(claimed(&store, "isp").await, [3]);
+    assert_eq!(note(&store, "isp", true).await, Some(Breaker::Closed));
+    end_calls(&store).await;
+    assert_eq!(claimed(&store, "isp").await, [1, 2, 4]);
 }
