@@ -21,7 +21,7 @@ use sql::{Access, Database, DatabaseError, Limits};
 
 mod cancel;
 mod check;
-mod doubt;
+pub(crate) mod doubt;
 mod pay;
 pub(crate) mod run;
 pub(crate) mod told;
@@ -73,6 +73,9 @@ pub(crate) enum Failure {
     /// Nobody knows what became of a number: a statement ended the transaction that it and the journal were in.
     #[error("the number is in doubt until the payee's administrator settles it: {0}")]
     Doubt(String),
+    /// The same of a number that was in doubt before: nothing was done about it.
+    #[error("the number is in doubt until the payee's administrator settles it: {0}")]
+    InDoubt(String),
     /// The journal or the transaction itself failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),

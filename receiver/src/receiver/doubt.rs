@@ -1,13 +1,15 @@
 //! A number of which nobody knows what became: a procedure of the payee's ended the transaction that it and the journal were
 //! in, so that neither is known to have been kept or undone. It is written down, and from then on nothing is done about it
-//! and nothing told of it: the gateway takes the answer for a *maybe*, and a person looks.
+//! and nothing told of it but that nobody has decided: the gateway goes on asking, and a person looks. The request that came into
+//! doubt fails, so that a payee at which every payment ends like that is down; what is asked afterwards is answered, since one
+//! number must not keep its payee down for all the others.
 
 use std::time::Duration;
 
-use contract::unikassa::Pay;
+use contract::unikassa::{Pay, PayAnswer, PayResult, Status, StatusAnswer, StatusResult};
 use sql::{Access, Database, DatabaseError, Transaction};
 
-use super::run::ENDED;
+use super::run::{ENDED, cut};
 use super::{Failure, Receiver};
 use crate::journal::{Entered, Entry, Journal};
 
@@ -68,9 +70,29 @@ async fn try_to_write_down(
     tx.commit().await
 }
 
-/// What is answered about a number that was in doubt before: nothing is done about it, and nothing told of it.
+/// About a number that was in doubt before nothing is done.
 pub(super) fn as_written_down(entry: &Entry) -> Failure {
-    Failure::Doubt(entry.refused_reason.clone().unwrap_or_else(|| ENDED.to_owned()))
+    Failure::InDoubt(entry.refused_reason.clone().unwrap_or_else(|| ENDED.to_owned()))
+}
+
+/// What is answered to `/pay` of one: the gateway asks `/status` from then on.
+pub(crate) fn pay_answer(pay: &Pay, doubt: &Failure) -> PayAnswer {
+    PayAnswer {
+        number: pay.number,
+        result: PayResult::Pending,
+        reason: Some(cut(&doubt.to_string())),
+        provider_reference: None,
+    }
+}
+
+/// And to `/status`.
+pub(crate) fn status_answer(status: &Status, doubt: &Failure) -> StatusAnswer {
+    StatusAnswer {
+        number: status.number,
+        result: StatusResult::Pending,
+        reason: Some(cut(&doubt.to_string())),
+        provider_reference: None,
+    }
 }
 
 /// The mark set before the statements is gone.

@@ -280,3 +280,35 @@ fn what_comes_after_the_end_changes_little() {
     assert_eq!(late_answer(S::Unknown, false, Verdict::Refused), None);
     assert_eq!(late_answer(S::Delivering, false, Verdict::Accepted), None);
 }
+
+/// A receiver's number in doubt is answered so for as long as nobody has looked.
+#[test]
+fn a_payee_that_never_decides_ends_at_an_operator() {
+    for (idempotent, offers_status) in [(true, true), (false, true), (true, false), (false, false)] {
+        let payee = Profile {
+            offers_status,
+            ..profile(idempotent)
+        };
+        let mut history = history(S::Delivering, Act::Pay);
+        let mut told = Vec::new();
+        let last = loop {
+            let plan = plan(&history, &payee, &answered(Verdict::Pending));
+            told.extend(plan.event);
+            let Some((act, delay)) = plan.next else { break plan };
+            assert!(act == Act::Status || idempotent, "it may be credited twice");
+            let now = history.now + SignedDuration::try_from(delay).unwrap();
+            history = History {
+                state: if act == Act::Pay { S::Delivering } else { plan.state },
+                act,
+                maybes: plan.maybes,
+                step: plan.step,
+                asked_at: now,
+                now,
+                ..history
+            };
+        };
+        assert_eq!((last.state, told), (S::Unknown, vec![PaymentEvent::Unknown]));
+        let asked_to_the_end = history.now == history.give_up_at;
+        assert_eq!(asked_to_the_end, idempotent || offers_status);
+    }
+}
