@@ -85,11 +85,9 @@ async fn run_whole(tx: &mut Transaction, statement: &Statement, values: &Values)
     let done = run(tx, statement, values).await;
     let said = match &done {
         // The server has undone, or will, what was not committed. Of what was committed before, the journal knows: it was
-        // committed with it, and the number is in doubt there.
-        Err(Failure::Statement {
-            source: DatabaseError::Away(_) | DatabaseError::Contended(_),
-            ..
-        }) => return done,
+        // committed with it, and the number is in doubt there. A lock that was not given in time undoes its statement alone, and
+        // then it can be seen whether the transaction is still there.
+        Err(Failure::Statement { source, .. }) if source.has_ended_the_transaction() => return done,
         Err(failure) => format!(" ({failure})"),
         Ok(_) => String::new(),
     };

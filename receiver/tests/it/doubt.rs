@@ -150,6 +150,44 @@ async fn a_procedure_that_lost_a_deadlock_and_says_so_is_called_again() {
     .await;
 }
 
+/// Undoes everything, keeps something of its own, and then waits for a row that it is not given.
+const IMPATIENT: &str = "create procedure impatient(in p_number bigint)
+    begin
+        rollback;
+        insert into inbox (number) values (p_number);
+        commit;
+        update subscribers set balance = balance + 1 where account = '1002';
+    end";
+
+#[tokio::test]
+async fn a_procedure_that_was_not_given_a_lock_after_it_ended_the_transaction_is_not_called_again() {
+    on(Backend::Mariadb, None, |stand| async move {
+        stand.execute(IMPATIENT).await;
+        // Half of the time is waited for a lock: there is room for another call.
+        let (second, router) = stand.second(|config| {
+            config.timeout_seconds = 6;
+            config.pay.sql.0 = statements(&["call impatient(:number)"]);
+        });
+        let Probe::Mariadb(pool, _) = &stand.probe else {
+            unreachable!()
+        };
+        let mut other = pool.acquire().await.unwrap();
+        other.execute("begin").await.unwrap();
+        other
+            .execute("update subscribers set name = name where account = '1002'")
+            .await
+            .unwrap();
+        let pay = payment(1, "1001");
+        let (code, answer) = send_to(&router, &Request::Pay(pay.clone())).await;
+        assert_eq!(code, StatusCode::INTERNAL_SERVER_ERROR, "{answer}");
+        other.execute("rollback").await.unwrap();
+        assert_eq!(stand.number("select count(*) from inbox").await, 1);
+        is_in_doubt(&stand, &router, &pay, 500).await;
+        second.close().await;
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_procedure_that_commits_the_journal_and_undoes_its_own_loses_no_payment() {
     on(Backend::Mariadb, None, |stand| async move {

@@ -100,6 +100,17 @@ impl DatabaseError {
         Self::Away(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))
     }
 
+    /// Whether the server has undone the whole transaction, or will: SQLSTATE 40, of which a deadlock is, or a session that is lost.
+    pub fn has_ended_the_transaction(&self) -> bool {
+        match self {
+            Self::Away(_) => true,
+            Self::Contended(sqlx::Error::Database(reported)) => {
+                reported.code().is_some_and(|state| state.starts_with("40"))
+            }
+            _ => false,
+        }
+    }
+
     /// Whether a unique key was in the way of a row.
     pub fn is_duplicate(&self) -> bool {
         let Self::Refused(sqlx::Error::Database(reported)) = self else {
