@@ -10,6 +10,7 @@ use domain::limits::PAYEE_ANSWER_MAX_BYTES;
 use reqwest::header::{CONTENT_ENCODING, HeaderMap, RETRY_AFTER};
 use secrecy::ExposeSecret;
 use std::net::IpAddr;
+use tokio::time::{Instant, timeout_at};
 
 use crate::dialect::HttpRequest;
 use crate::profiles::Target;
@@ -70,17 +71,23 @@ impl Caller {
 
     /// Makes one call. Never takes longer than the target's timeout.
     pub(crate) async fn call(&self, target: &Target, request: HttpRequest, traceparent: Option<&str>) -> Wire {
-        match tokio::time::timeout(target.timeout, self.exchange(target, request, traceparent)).await {
-            Ok(wire) => wire,
-            Err(_) => Wire::Lost(format!("no answer within {} s", target.timeout.as_secs())),
+        let until = Instant::now() + target.timeout;
+        let late = format!("no answer within {} s", target.timeout.as_secs());
+        match timeout_at(until, self.exchange(target, request, traceparent)).await {
+            Ok(Ok(response)) => read(response, until, &late).await,
+            Ok(Err(none)) => none,
+            Err(_) => Wire::Lost(late),
         }
     }
 
-    async fn exchange(&self, target: &Target, request: HttpRequest, traceparent: Option<&str>) -> Wire {
-        let client = match self.client(target) {
-            Ok(client) => client,
-            Err(why) => return Wire::NotSent(why),
-        };
+    /// Until an answer begins.
+    async fn exchange(
+        &self,
+        target: &Target,
+        request: HttpRequest,
+        traceparent: Option<&str>,
+    ) -> Result<reqwest::Response, Wire> {
+        let client = self.client(target).map_err(Wire::NotSent)?;
         let HttpRequest {
             method,
             url,
@@ -98,14 +105,14 @@ impl Caller {
         if let Some(traceparent) = traceparent {
             builder = builder.header("traceparent", traceparent);
         }
-        match builder.send().await {
-            Ok(response) => read(response).await,
+        builder.send().await.map_err(|error| {
             // Name resolution, connecting and the TLS handshake come before any byte of the request that anybody can read.
-            Err(error) if error.is_connect() || error.is_builder() || turns_us_away(&error) => {
+            if error.is_connect() || error.is_builder() || turns_us_away(&error) {
                 Wire::NotSent(told(&error))
+            } else {
+                Wire::Lost(told(&error))
             }
-            Err(error) => Wire::Lost(told(&error)),
-        }
+        })
     }
 }
 
@@ -143,47 +150,51 @@ fn authorized(builder: reqwest::RequestBuilder, target: &Target) -> reqwest::Req
     }
 }
 
-async fn read(mut response: reqwest::Response) -> Wire {
+/// Only 200 means what follows it: any other status says enough by itself, however its answer goes on and whether it ends.
+async fn read(mut response: reqwest::Response, until: Instant, late: &str) -> Wire {
     let status = response.status().as_u16();
     let headers = response.headers();
+    let retry_after = headers.get(RETRY_AFTER).and_then(|value| wait(value.to_str().ok()?));
+    let unfinished = |body, why: &str| match status {
+        200 => Wire::Lost(format!("HTTP 200: {why}")),
+        _ => Wire::Answer(Answer {
+            status,
+            retry_after,
+            body,
+            whole: false,
+        }),
+    };
     let bytes: usize = headers
         .iter()
         .map(|(name, value)| name.as_str().len() + value.len())
         .sum();
     if bytes > HEADERS_MAX_BYTES {
-        return Wire::Lost(format!("HTTP {status}: the answer's headers are longer than 16 KiB"));
+        return unfinished(Vec::new(), "the answer's headers are longer than 16 KiB");
     }
-    let retry_after = headers.get(RETRY_AFTER).and_then(|value| wait(value.to_str().ok()?));
-    let answer = |body, whole| {
-        Wire::Answer(Answer {
-            status,
-            retry_after,
-            body,
-            whole,
-        })
-    };
     if is_compressed(headers) {
-        // It was not asked for, and what it unpacks to has no bound. Any other status says enough by itself.
-        return match status {
-            200 => Wire::Lost("HTTP 200: the answer is compressed, which was not asked for".to_owned()),
-            _ => answer(Vec::new(), false),
-        };
+        // It was not asked for, and what it unpacks to has no bound.
+        return unfinished(Vec::new(), "the answer is compressed, which was not asked for");
     }
     let mut body = Vec::new();
     loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() <= PAYEE_ANSWER_MAX_BYTES => body.extend_from_slice(&chunk),
-            Ok(Some(_)) if status == 200 => {
-                return Wire::Lost("HTTP 200: the answer is longer than 64 KiB".to_owned());
-            }
-            // The status says it; the rest is for whoever looks into it.
-            Ok(Some(chunk)) => {
+        match timeout_at(until, response.chunk()).await {
+            Ok(Ok(Some(chunk))) => {
                 let room = PAYEE_ANSWER_MAX_BYTES - body.len();
-                body.extend_from_slice(&chunk[..room]);
-                return answer(body, false);
+                body.extend_from_slice(&chunk[..room.min(chunk.len())]);
+                if chunk.len() > room {
+                    return unfinished(body, "the answer is longer than 64 KiB");
+                }
             }
-            Ok(None) => return answer(body, true),
-            Err(error) => return Wire::Lost(format!("HTTP {status}: the answer broke off: {}", told(&error))),
+            Ok(Ok(None)) => {
+                return Wire::Answer(Answer {
+                    status,
+                    retry_after,
+                    body,
+                    whole: true,
+                });
+            }
+            Ok(Err(error)) => return unfinished(body, &format!("the answer broke off: {}", told(&error))),
+            Err(_) => return unfinished(body, late),
         }
     }
 }

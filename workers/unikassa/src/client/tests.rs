@@ -247,13 +247,27 @@ async fn what_comes_compressed_or_has_no_end_is_not_read() {
 }
 
 #[tokio::test]
-async fn of_an_answer_that_is_too_long_the_status_counts_unless_it_is_200() {
+async fn of_an_answer_that_cannot_be_read_to_its_end_the_status_counts_unless_it_is_200() {
+    let wide = format!("retry-after: 7\r\nx-wide: {}\r\n", "x".repeat(20_000));
+    let begun =
+        |status: u16| format!("HTTP/1.1 {status} X\r\ncontent-length: 100\r\nretry-after: 7\r\n\r\nbegun").into_bytes();
     for status in [201, 302, 400, 404, 408, 425, 429, 500, 503] {
         let large = http(status, "retry-after: 7\r\n", &vec![b'x'; 300 * 1024]);
-        let answer = answered(call(&target(&saying(large).await)).await, status);
-        assert_eq!(answer.retry_after, Some(7));
-        assert!(!answer.body.is_empty() && answer.body.len() <= 64 * 1024, "{status}");
+        for unread in [large, http(status, &wide, b"{}"), begun(status)] {
+            let answer = answered(call(&target(&saying(unread).await)).await, status);
+            assert_eq!((answer.retry_after, answer.whole), (Some(7), false), "{status}");
+            assert!(answer.body.len() <= 64 * 1024, "{status}");
+        }
     }
+    lost(call(&target(&saying(begun(200)).await)).await, "broke off");
+    // Not even closed, and ended by the timeout.
+    let (stalls, _) = server(move |mut stream| async move {
+        let _ = stream.write_all(&begun(429)).await;
+        let _ = stream.read(&mut [0; 16]).await;
+    })
+    .await;
+    let answer = answered(call(&target_with(&stalls, json!({"timeout_seconds": 1}))).await, 429);
+    assert_eq!((answer.body.as_slice(), answer.whole), (&b"begun"[..], false));
 }
 
 #[tokio::test]
