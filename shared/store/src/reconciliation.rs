@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use crate::deliveries::flags;
 use crate::{Store, StoreError, Tx};
 
 /// A list that is being taken down.
@@ -258,13 +259,14 @@ pub async fn act(tx: &Tx, seen: &Ours, becomes: Becomes<'_>) -> Result<bool, Sto
     Ok(changed == 1)
 }
 
-/// Marks payments that a person has to look at.
+/// Marks payments that a person has to look at, and has not been told of since the last look.
 pub async fn flag(tx: &Tx, payments: &[PaymentId], flag: &str) -> Result<u64, StoreError> {
     let ids: Vec<Uuid> = payments.iter().map(|id| id.as_uuid()).collect();
-    tx.execute(
-        "UPDATE payment SET flags = flags || $2::text, updated_at = clock_timestamp()
-         WHERE payment_id = ANY($1) AND NOT $2 = ANY(flags)",
-        &[&ids, &flag],
-    )
-    .await
+    let sql = format!(
+        "UPDATE payment SET flags = {}, updated_at = clock_timestamp()
+         WHERE payment_id = ANY($1) AND $2 <> ALL ({})",
+        flags::with("flags", "ARRAY[$2::text]"),
+        flags::unanswered("flags")
+    );
+    tx.execute(&sql, &[&ids, &flag]).await
 }

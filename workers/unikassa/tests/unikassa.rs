@@ -1,5 +1,6 @@
 //! Lanes, claims and breakers on a real database: what must hold whatever else goes wrong.
 
+mod flagged;
 mod pace;
 
 use std::time::Duration;

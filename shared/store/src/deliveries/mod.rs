@@ -6,6 +6,7 @@
 mod attempts;
 mod claim;
 mod doubt;
+pub(crate) mod flags;
 mod groups;
 mod record;
 mod settle;

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::{DUE_COLUMNS, Due, by_key, due_of};
+use super::{DUE_COLUMNS, Due, by_key, due_of, flags};
 use crate::lanes::Slot;
 use crate::{StoreError, Tx};
 
@@ -210,18 +210,21 @@ async fn move_payments(tx: &Tx, moved: &[(&Locked, &Next<'_>)]) -> Result<(), St
     // An array of arrays has to be even, so each payment's flags go as words of one text.
     let flags: Vec<String> = nexts().map(|next| next.flags.join(" ")).collect();
     let references: Vec<_> = nexts().map(|next| next.provider_reference).collect();
-    tx.execute_later(
+    let flagged = flags::with("p.flags", "string_to_array(u.flags, ' ')");
+    let sql = format!(
         "UPDATE payment p SET state = u.state, next_act = u.next_act,
                 due_at = clock_timestamp() + make_interval(secs => u.delay), step = u.step, maybes = u.maybes,
                 not_found = u.not_found, last_error = u.error,
-                flags = CASE WHEN u.flags = '' THEN p.flags ELSE p.flags || ARRAY(
-                    SELECT flag FROM unnest(string_to_array(u.flags, ' ')) flag WHERE flag <> ALL (p.flags)) END,
+                flags = CASE WHEN u.flags = '' THEN p.flags ELSE {flagged} END,
                 provider_reference = coalesce(u.reference, p.provider_reference), updated_at = clock_timestamp(),
                 last_call_at = CASE WHEN u.paid THEN clock_timestamp() ELSE p.last_call_at END
          FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::float8[], $5::int4[], $6::int4[], $7::int4[], $8::text[],
                      $9::text[], $10::text[], $11::bool[])
               AS u(payment_id, state, next_act, delay, step, maybes, not_found, error, flags, reference, paid)
-         WHERE p.payment_id = u.payment_id",
+         WHERE p.payment_id = u.payment_id"
+    );
+    tx.execute_later(
+        &sql,
         &[
             &ids,
             &states,

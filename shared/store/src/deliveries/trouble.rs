@@ -2,6 +2,7 @@
 
 use domain::delivery::Flag;
 
+use super::flags;
 use crate::{Store, StoreError};
 
 /// What contradicts how a payment stands, and is not settled by itself.
@@ -18,13 +19,11 @@ pub(super) fn questionable() -> [&'static str; 5] {
     QUESTIONABLE.map(Flag::as_str)
 }
 
-/// The questions about payments of these rows, a row for each. Flags stand in the order in which they came: what an operator
-/// settled afterwards is none any more.
+/// The questions about payments of these rows, a row for each.
 pub(super) fn questions(of: &str) -> String {
-    let settled = Flag::SettledByOperator.as_str();
     format!(
-        "FROM {of} CROSS JOIN unnest(flags) WITH ORDINALITY AS flagged(flag, nth)
-         WHERE flags <> '{{}}' AND flag = ANY($1) AND nth > coalesce(array_position(flags, '{settled}'), 0)"
+        "FROM {of} CROSS JOIN unnest({}) AS flagged(flag) WHERE flags <> '{{}}' AND flag = ANY($1)",
+        flags::unanswered("flags")
     )
 }
 
