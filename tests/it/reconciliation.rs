@@ -77,7 +77,8 @@ async fn a_payees_list_is_compared_and_set_right_as_far_as_one_says() {
     let amount = world.payment(&matched.0).await.amount;
     let first = [entry(&matched.1, amount), entry(&differing.1, amount + 1)];
     let second = [entry(&unknown.1, amount), entry("999999999", 500)];
-    let pages: [(&[Value], Option<&str>); 2] = [(&first, Some("2")), (&second, None)];
+    // A payee that has found nothing yet says so.
+    let pages: [(&[Value], Option<&str>); 3] = [(&first, Some("2")), (&[], Some("3")), (&second, None)];
 
     lists(&payee, &pages);
     let looked = reconcile(&world, &[]).await;
@@ -96,8 +97,13 @@ async fn a_payees_list_is_compared_and_set_right_as_far_as_one_says() {
         "unknown",
         "a look changes nothing"
     );
-    let after = payee.requests_of(Verb::List)[1].body["after"].clone();
-    assert_eq!(after, "2", "the second page is asked for by the first one's `next`");
+    let asked = payee.requests_of(Verb::List);
+    let after = [1, 2].map(|page| asked[page].body["after"].clone());
+    assert_eq!(
+        after,
+        ["2", "3"],
+        "each page is asked for by the `next` of the one before"
+    );
 
     let mut events = world.listen("payment.delivered").await;
     lists(&payee, &pages);
@@ -166,7 +172,8 @@ async fn a_payee_that_credits_twice_is_paid_again_only_after_two_lists() {
 async fn a_list_that_breaks_off_proves_nothing() {
     let (world, payee) = provider("idempotent = true").await;
     let (id, _) = delivered(&world).await;
-    payee.script(Verb::List, [Behaviour::Answer(json!({"items": [], "next": "2"}))]);
+    // An empty page that goes on is one; the same again is none.
+    lists(&payee, &[(&[], Some("2")), (&[], Some("2"))]);
     let broken = reconcile(&world, &["--requeue-missing"]).await;
     failed(&broken, 1, "does not go on");
     assert_eq!(world.payment(&id).await.generation, 0);

@@ -1,5 +1,7 @@
 //! `/status` and `/list`: what the journal says, and what the payee's own tables say where the configuration asks them.
 
+use std::time::Instant;
+
 use contract::unikassa::{List, ListAnswer, ListItem, Status, StatusAnswer, StatusResult};
 use domain::ids::Number;
 use domain::money::{Amount, Currency};
@@ -67,53 +69,75 @@ impl Receiver {
     pub(crate) async fn list(&self, list: &List) -> Result<ListAnswer, Failure> {
         let after = list.after.as_deref().map(Number::parse).transpose();
         let after = after.map_err(|_| Failure::Request("after: is not from an answer to /list".to_owned()))?;
-        // The statements of `[status]` are run as they are for `/status`.
-        let asks = self.list.is_none() && self.status.is_some();
-        let access = if asks { Access::Write } else { Access::Read };
-        let mut tx = self.database.begin(access).await?;
         let (items, next) = match &self.list {
-            None => self.list_by_journal(&mut tx, list, after).await?,
+            None => self.list_by_journal(list, after).await?,
             Some(statement) => {
+                let mut tx = self.database.begin(Access::Read).await?;
                 let (items, more) = self.list_by(&mut tx, statement, list, after).await?;
+                tx.rollback().await?;
                 let last = items.last().map(|item| item.number);
                 (items, last.filter(|_| more))
             }
         };
-        tx.rollback().await?;
         let next = next.map(|last| last.to_string());
         Ok(ListAnswer { items, next })
     }
 
     /// A page of what the journal says was entered, without what the payee's tables say is not posted yet, was refused or taken
-    /// back since; and the last number that was read, if there is more. A page in the middle is never empty: it would be taken
-    /// for the end.
+    /// back since; and the last number that was read, if there is more. Where all that was read has gone so it is read on, for
+    /// half of a request's time: a page may then be empty and not the last, and the next one goes on behind it.
     async fn list_by_journal(
         &self,
-        tx: &mut Transaction,
         list: &List,
         mut after: Option<Number>,
     ) -> Result<(Vec<ListItem>, Option<Number>), Failure> {
+        let until = Instant::now() + self.timeout / 2;
         loop {
-            let (entered, more) = self.journal.list(tx, list, after).await?;
-            let last = entered.last().map(|(entry, _)| entry.pay.number);
-            let mut items = Vec::with_capacity(entered.len());
-            for (entry, credited_at) in entered {
-                let told = self.told(tx, &entry).await?;
-                if told.result == StatusResult::Accepted {
-                    items.push(ListItem {
-                        number: entry.pay.number,
-                        amount: entry.pay.amount,
-                        currency: entry.pay.currency,
-                        credited_at,
-                        provider_reference: told.provider_reference,
-                    });
-                }
+            let (items, next) = self.list_some(list, after, until).await?;
+            if !items.is_empty() || next.is_none() || Instant::now() >= until {
+                return Ok((items, next));
             }
-            after = last.filter(|_| more);
-            if !items.is_empty() || after.is_none() {
-                return Ok((items, after));
+            after = next;
+        }
+    }
+
+    /// Of one page of the journal as much as there is time for, at least one number, in a transaction of its own: nothing that
+    /// the payee's statements lock is held for longer. They are run as they are for `/status`.
+    async fn list_some(
+        &self,
+        list: &List,
+        after: Option<Number>,
+        until: Instant,
+    ) -> Result<(Vec<ListItem>, Option<Number>), Failure> {
+        let access = if self.status.is_some() {
+            Access::Write
+        } else {
+            Access::Read
+        };
+        let mut tx = self.database.begin(access).await?;
+        let (entered, more) = self.journal.list(&mut tx, list, after).await?;
+        let last = entered.last().map(|(entry, _)| entry.pay.number);
+        let mut next = last.filter(|_| more);
+        let mut items = Vec::with_capacity(entered.len());
+        for (entry, credited_at) in entered {
+            let number = entry.pay.number;
+            let told = self.told(&mut tx, &entry).await?;
+            if told.result == StatusResult::Accepted {
+                items.push(ListItem {
+                    number,
+                    amount: entry.pay.amount,
+                    currency: entry.pay.currency,
+                    credited_at,
+                    provider_reference: told.provider_reference,
+                });
+            }
+            if Some(number) != last && Instant::now() >= until {
+                next = Some(number);
+                break;
             }
         }
+        tx.rollback().await?;
+        Ok((items, next))
     }
 
     /// A page by the payee's own statement, held to what paging needs: a row out of order would be skipped or come twice,

@@ -4,8 +4,9 @@ use axum::Router;
 use axum::http::StatusCode;
 use contract::unikassa::{ListAnswer, Request};
 use domain::money::Amount;
+use sqlx::Executor as _;
 
-use crate::stand::{Backend, Stand, config, list, on, payment, send_to, short, status};
+use crate::stand::{Backend, Probe, Stand, config, list, on, payment, send_to, short, status, wait_for};
 
 /// The payee's job takes payments out of an inbox: until then they are pending.
 const INBOX: &str = r#"
@@ -86,7 +87,7 @@ async fn since_refused(stand: Stand) {
             .execute(&format!("update inbox set payer = '{mark}' where number = {number}"))
             .await;
     }
-    // A page holds a hundred: the first one would be empty, which whoever asks takes for the end.
+    // A page holds a hundred: it is read on until there is something to tell.
     let listed = page(&stand.router, "2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z", None).await;
     let numbers: Vec<i64> = listed.items.iter().map(|item| item.number.get()).collect();
     assert_eq!((numbers, listed.next), (vec![105, 108], None));
@@ -119,6 +120,82 @@ async fn a_page_goes_on_after_the_last_number_that_was_read() {
             (second.items[0].number.get(), second.items.len(), second.next),
             (101, 1, None)
         );
+    })
+    .await;
+}
+
+/// The inbox with another `[status]`.
+fn inbox_with(status: &str) -> String {
+    let (pay, _) = INBOX.split_once("[status]").unwrap();
+    format!("{pay}[status]\nsql = \"{status} where number = :number and account = :account\"\n")
+}
+
+#[tokio::test]
+async fn a_list_that_takes_longer_than_a_request_may_is_told_in_parts() {
+    on(Backend::Postgres, Some(INBOX), |stand| async move {
+        for number in 1..=60 {
+            stand.pay(&payment(number, "1001")).await;
+        }
+        stand.execute("update inbox set payer = 'bad' where number < 60").await;
+        let text = inbox_with(
+            "select case payer when 'bad' then 'refused' else 'accepted' end as result from inbox cross join pg_sleep(0.05)",
+        );
+        let (second, router) = stand.second(|changed| {
+            *changed = config(&stand.url, Some(&text));
+            changed.timeout_seconds = 2;
+        });
+        let (mut after, mut numbers, mut empty) = (None, Vec::new(), 0);
+        loop {
+            let listed = page(&router, "2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z", after).await;
+            numbers.extend(listed.items.iter().map(|item| item.number.get()));
+            after = listed.next;
+            if after.is_none() {
+                break;
+            }
+            empty += usize::from(listed.items.is_empty());
+        }
+        assert_eq!(numbers, [60]);
+        assert!(empty > 0, "it was told in one part");
+        second.close().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_list_keeps_nothing_locked_of_what_it_has_read() {
+    on(Backend::Postgres, Some(INBOX), |stand| async move {
+        for number in 1..=101 {
+            stand.pay(&payment(number, "1001")).await;
+        }
+        stand.execute("update inbox set payer = 'bad' where number < 101").await;
+        let status = "select case payer when 'bad' then 'refused' else 'accepted' end as result from inbox";
+        let text = inbox_with(status).replace(":account\"", ":account for update\"");
+        let (second, router) = stand.second(|changed| *changed = config(&stand.url, Some(&text)));
+        let Probe::Postgres(pool, _) = &stand.probe else {
+            unreachable!()
+        };
+        let mut other = pool.begin().await.unwrap();
+        other
+            .execute("select 1 from inbox where number = 101 for update")
+            .await
+            .unwrap();
+        let asked = tokio::spawn({
+            let router = router.clone();
+            async move { page(&router, "2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z", None).await }
+        });
+        let waits =
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'";
+        wait_for("the list waits for the last one", || async {
+            stand.number(waits).await == 1
+        })
+        .await;
+        let free = "select count(*) from (select 1 from inbox where number = 1 for update skip locked) one";
+        assert_eq!(stand.number(free).await, 1, "what was read before is locked still");
+        other.rollback().await.unwrap();
+        let listed = asked.await.unwrap();
+        let numbers: Vec<i64> = listed.items.iter().map(|item| item.number.get()).collect();
+        assert_eq!((numbers, listed.next), (vec![101], None));
+        second.close().await;
     })
     .await;
 }

@@ -45,7 +45,8 @@ impl Asking {
 }
 
 /// Takes it all down. The payee is asked for a little more than the period: a payment that it credited just before its
-/// midnight was delivered just after ours. Pages may overlap: an entry that was on the page before is the same one.
+/// midnight was delivered just after ours. Pages may overlap: an entry that was on the page before is the same one. One may be
+/// empty and not the last: the payee has looked through much that is not on its list.
 pub(super) async fn ask(operator: &Operator, online: &Online, taker: &mut Taker<'_>) -> anyhow::Result<()> {
     let asking = Asking::of(online)?;
     let edge = CLOCK_MARGIN + online.terms.timeout;
@@ -57,8 +58,8 @@ pub(super) async fn ask(operator: &Operator, online: &Online, taker: &mut Taker<
     let mut page_before = HashSet::new();
     for _ in 0..PAGES_MAX {
         let ListAnswer { items, next } = patiently(operator, &asking, online, &page).await?;
-        if next.is_some() && (items.is_empty() || next == page.after) {
-            bail!("the payee's list does not go on: a page repeats itself, or is empty and not the last");
+        if next.is_some() && next == page.after {
+            bail!("the payee's list does not go on: a page repeats itself");
         }
         let items: Vec<Item> = items.into_iter().map(taken_down).collect();
         for item in items.iter().filter(|item| !page_before.contains(*item)) {
