@@ -37,7 +37,8 @@ async fn what_contradicts_a_settlement_is_counted_until_somebody_says_that_it_st
         (&refused, "refused", "credited_after_settlement"),
         (&delivered, "delivered", "payee_denies"),
     ] {
-        let settle = ["deliveries", "settle", id, "--as", how, "--reason", "their letter"];
+        let letter = ["--reason", "their letter", "--provider-reference", "P-9"];
+        let settle = [&["deliveries", "settle", id, "--as", how][..], &letter].concat();
         let unquestioned = unigate(&world, &settle).await;
         failed(&unquestioned, 1, &format!("is {how}"));
         world
@@ -47,12 +48,31 @@ async fn what_contradicts_a_settlement_is_counted_until_somebody_says_that_it_st
             .await;
         let ill = unigate(&world, &["doctor"]).await.stdout;
         assert!(ill.contains(&format!("1 payments are flagged {flag}")), "{ill}");
+        assert!(ill.contains("write in --reason what the payee says"), "{ill}");
         let confirmed = done(&world, &settle).await;
         assert!(confirmed.stdout.contains(&format!("stays {how}")), "{confirmed:?}");
         let well = unigate(&world, &["doctor"]).await;
         assert!(well.stdout.contains("none waits for a person"), "{well:?}");
-        assert_eq!(world.payment(id).await.flags, [flag, "settled_by_operator"]);
+        let row = world.payment(id).await;
+        assert_eq!(row.flags, [flag, "settled_by_operator"]);
+        assert_eq!(row.provider_reference.as_deref(), Some("P-9"));
+        let audited = "SELECT after ->> 'provider_reference' FROM audit ORDER BY audit_id DESC LIMIT 1";
+        assert_eq!(world.value(audited).await, "P-9");
     }
+    let denied = [
+        "deliveries",
+        "settle",
+        &delivered,
+        "--as",
+        "refused",
+        "--reason",
+        "their letter",
+    ];
+    failed(
+        &unigate(&world, &denied).await,
+        1,
+        "confirm it as it stands (--as delivered)",
+    );
     // Nothing new was told by the time that another payment's end is.
     let (other, _) = pay(&world).await;
     told.item("payment.delivered", "payment_id", &other).await;

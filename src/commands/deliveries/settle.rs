@@ -81,7 +81,9 @@ pub(super) async fn run(args: Args) -> Outcome {
         Settled::Confirmed(state, flags) => {
             let noted = Act {
                 before: Some(json!({ "state": state, "in_question": flags })),
-                after: Some(json!({ "state": state, "in_question": [] })),
+                after: Some(json!({
+                    "state": state, "in_question": [], "provider_reference": settle.provider_reference,
+                })),
                 ..act(&operator, &subject, &args.reason)
             };
             audit::record(&tx, &noted).await?;

@@ -196,6 +196,13 @@ pub fn judge_settlement(state: PaymentState, is_open: bool, to: Settlement) -> R
         // A revocation whose payee is down, held back or gone would otherwise never end.
         (S::Waiting | S::Unknown | S::Failed | S::Stopped | S::Refused | S::Revoking, _) => Ok(()),
         (S::Accepted, _) => Err("is about to be sent: stop it first"),
+        // The world was told how it ended and is not told otherwise: what its payee says now is written down.
+        (S::Delivered, Settlement::Refused) => Err(
+            "is delivered, and stays so: where it is flagged, confirm it as it stands (--as delivered) and write in --reason what the payee says",
+        ),
+        (S::Revoked, Settlement::Delivered) => Err(
+            "is revoked, and stays so: where it is flagged, confirm it as it stands (--as refused) and write in --reason what the payee says",
+        ),
         (other, _) => Err(not_stuck(other)),
     }
 }

@@ -52,7 +52,7 @@ pub async fn settle(tx: &Tx, settle: &Settle<'_>) -> Result<Settled, StoreError>
     if settle.to.confirms(before.state) {
         let flags = in_question(tx, settle.payment_id).await?;
         if !flags.is_empty() {
-            confirm(tx, settle.payment_id).await?;
+            confirm(tx, settle).await?;
             return Ok(Settled::Confirmed(before.state, flags));
         }
     }
@@ -84,11 +84,15 @@ async fn in_question(tx: &Tx, payment: PaymentId) -> Result<Vec<String>, StoreEr
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
-async fn confirm(tx: &Tx, payment: PaymentId) -> Result<(), StoreError> {
+async fn confirm(tx: &Tx, settle: &Settle<'_>) -> Result<(), StoreError> {
     tx.execute(
-        "UPDATE payment SET generation = generation + 1, updated_at = clock_timestamp(),
-                flags = array_append(array_remove(flags, $2), $2) WHERE payment_id = $1",
-        &[&payment.as_uuid(), &Flag::SettledByOperator.as_str()],
+        "UPDATE payment SET generation = generation + 1, provider_reference = coalesce($3, provider_reference),
+                flags = array_append(array_remove(flags, $2), $2), updated_at = clock_timestamp() WHERE payment_id = $1",
+        &[
+            &settle.payment_id.as_uuid(),
+            &Flag::SettledByOperator.as_str(),
+            &settle.provider_reference,
+        ],
     )
     .await
     .map(drop)
