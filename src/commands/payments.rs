@@ -118,8 +118,7 @@ pub(crate) async fn print<T: Row>(
         limit: (limit > 0).then(|| i64::from(limit)),
         ..filter
     };
-    let tx = operator.store.begin().await?;
-    let rows = payments::each(&tx, &filter).await?;
+    let rows = payments::each(&operator.store, &filter).await?;
     let listed = output::list_each(format, rows.map(|row| row.map(&shown))).await?;
     if limit > 0 && listed >= limit as usize {
         output::note(&format!("only the latest {limit} are listed; --limit 0 lists all"));

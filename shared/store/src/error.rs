@@ -22,6 +22,13 @@ pub enum StoreError {
     /// An id that this transaction took for a new one was known already: look first and do the same again.
     #[error("an id was known already")]
     Repeated,
+    /// A list stood half read for so many seconds, and the server ended it: its snapshot keeps dead rows from being cleared
+    /// away, and whoever looks for work has to walk past them.
+    #[error(
+        "whoever reads this list was away for {0} s, and nothing can be tidied up in the database as long as a list stands \
+         half read: write it to a file, and read that"
+    )]
+    ReaderAway(u64),
     /// The state moved between looking and acting; the caller looks again.
     #[error("{0}")]
     Changed(String),

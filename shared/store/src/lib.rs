@@ -25,6 +25,7 @@ pub mod lanes;
 pub mod mailings;
 mod migrate;
 pub mod notices;
+mod paged;
 pub mod parked;
 pub mod payments;
 mod pool;

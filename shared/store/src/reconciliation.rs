@@ -1,5 +1,5 @@
-//! Payees' lists, kept as they came, and what follows from them. A comparison is one statement whose rows are read as they
-//! come: the database joins and sorts, however many there are.
+//! Payees' lists, kept as they came, and what follows from them. A comparison is one statement whose rows are read page by
+//! page: the database joins and sorts, however many there are.
 
 use domain::delivery::Flag;
 use domain::ids::{Number, PaymentId};
@@ -8,10 +8,11 @@ use domain::reconciliation::{Lacking, Ours, Theirs};
 use futures::{Stream, StreamExt};
 use jiff::Timestamp;
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::deliveries::flags;
-use crate::{Store, StoreError, Tx};
+use crate::{Store, StoreError, Tx, paged};
 
 /// A list that is being taken down.
 #[derive(Clone, Debug)]
@@ -103,57 +104,61 @@ pub async fn complete(store: &Store, run: &Run, items: i64) -> Result<(), StoreE
 /// A row of the comparison.
 pub type Joined = (Number, Option<Ours>, Option<Theirs>);
 
-/// The list beside our payments, in the order of their numbers: those of the list, whenever they are from, and those of the
-/// period that are delivered, or were last called then and may have been. A payee credits first and we know later, perhaps on
-/// another day, but never after the list was asked for: what this list lacks may be on an earlier one, credited before this one's period, and is told as it is there.
-/// A later list about that time which does not have it any more takes that back. `tx` stays open while the rows are read.
-pub async fn compare(tx: &Tx, run: &Run) -> Result<impl Stream<Item = Result<Joined, StoreError>>, StoreError> {
-    // A comparison of millions may take its time.
-    tx.batch("SET LOCAL statement_timeout = 0").await?;
-    let rows = tx
-        .query_stream(
-            "WITH item AS (SELECT * FROM reconciliation_item WHERE reconciliation_id = $1),
-                  wanted AS (
-                      SELECT payment_id FROM payment
-                      WHERE payee_id = $2 AND state = 'delivered' AND delivered_at >= $3
-                        AND delivered_at < least($4, (SELECT begun_at FROM reconciliation WHERE reconciliation_id = $1))
-                      UNION
-                      SELECT payment_id FROM payment
-                      WHERE payee_id = $2 AND state = 'unknown' AND last_call_at >= $3 AND last_call_at < $4
-                      UNION
-                      SELECT payment_id FROM payment_identity JOIN item USING (number)),
-                  ours AS (
-                      SELECT p.*, (SELECT min(started_at) FROM attempt a
-                                   WHERE a.payment_id = p.payment_id AND act = 'pay' AND ending <> 'not_sent') AS first_call_at
-                      FROM wanted JOIN payment p USING (payment_id)),
-                  missing AS MATERIALIZED (
-                      SELECT number FROM ours
-                      WHERE state = 'delivered' AND NOT EXISTS (SELECT FROM item WHERE item.number = ours.number)),
-                  listed AS (
-                      SELECT number, line, amount, currency, credited_at, provider_reference FROM item
-                      UNION ALL
-                      SELECT m.number, 0, earlier.* FROM missing m CROSS JOIN LATERAL (
-                          SELECT e.amount, e.currency, e.credited_at, e.provider_reference
-                          FROM reconciliation r JOIN reconciliation_item e USING (reconciliation_id)
-                          WHERE e.number = m.number AND r.payee_id = $2 AND r.complete_at IS NOT NULL
-                            AND coalesce(e.credited_at, r.to_at) <= $3
-                            AND NOT EXISTS (
-                                SELECT FROM reconciliation later
-                                WHERE later.payee_id = $2 AND later.complete_at IS NOT NULL AND later.begun_at > r.begun_at
-                                  AND coalesce(e.credited_at, r.from_at) >= later.from_at
-                                  AND coalesce(e.credited_at, r.from_at) < later.to_at
-                                  AND NOT EXISTS (SELECT FROM reconciliation_item l
-                                                  WHERE l.reconciliation_id = later.reconciliation_id AND l.number = m.number))
-                          ORDER BY r.begun_at DESC LIMIT 1) earlier)
-             SELECT coalesce(i.number, o.number), o.payment_id, o.payee_id = $2, o.state, o.generation, o.amount, o.currency,
-                    o.first_call_at, o.last_call_at, o.maybes > 0 OR o.first_call_at IS NOT NULL, i.amount, i.currency,
-                    i.credited_at, i.provider_reference, o.flags
-             FROM ours o FULL JOIN listed i ON i.number = o.number ORDER BY 1, i.line",
-            &[&run.reconciliation_id, &run.payee, &run.from, &run.to],
-        )
-        .await?;
+/// The list beside our payments, in the order of their numbers and beyond one of them: those of the list, whenever they are
+/// from, and those of the period that are delivered, or were last called then and may have been. A payee credits first and we
+/// know later, perhaps on another day, but never after the list was asked for: what this list lacks may be on an earlier one,
+/// credited before this one's period, and is told as it is there. A later list about that time which does not have it any more
+/// takes that back. Whoever reads the rows acts on none of them before he has read all that he wants:
+/// [`StoreError::ReaderAway`].
+pub async fn compare(
+    store: &Store,
+    run: &Run,
+    after: Option<Number>,
+) -> Result<impl Stream<Item = Result<Joined, StoreError>> + use<>, StoreError> {
+    let after = after.map_or(0, Number::get);
+    let params: [&(dyn ToSql + Sync); 5] = [&run.reconciliation_id, &run.payee, &run.from, &run.to, &after];
+    let rows = paged::rows(store.begin().await?, COMPARED, &params).await?;
     Ok(rows.map(|row| joined(&row?)))
 }
+
+const COMPARED: &str = "
+    WITH item AS (SELECT * FROM reconciliation_item WHERE reconciliation_id = $1 AND number > $5),
+         wanted AS (
+             SELECT payment_id FROM payment
+             WHERE payee_id = $2 AND state = 'delivered' AND delivered_at >= $3
+               AND delivered_at < least($4, (SELECT begun_at FROM reconciliation WHERE reconciliation_id = $1))
+             UNION
+             SELECT payment_id FROM payment
+             WHERE payee_id = $2 AND state = 'unknown' AND last_call_at >= $3 AND last_call_at < $4
+             UNION
+             SELECT payment_id FROM payment_identity JOIN item USING (number)),
+         ours AS (
+             SELECT p.*, (SELECT min(started_at) FROM attempt a
+                          WHERE a.payment_id = p.payment_id AND act = 'pay' AND ending <> 'not_sent') AS first_call_at
+             FROM wanted JOIN payment p USING (payment_id) WHERE p.number > $5),
+         missing AS MATERIALIZED (
+             SELECT number FROM ours
+             WHERE state = 'delivered' AND NOT EXISTS (SELECT FROM item WHERE item.number = ours.number)),
+         listed AS (
+             SELECT number, line, amount, currency, credited_at, provider_reference FROM item
+             UNION ALL
+             SELECT m.number, 0, earlier.* FROM missing m CROSS JOIN LATERAL (
+                 SELECT e.amount, e.currency, e.credited_at, e.provider_reference
+                 FROM reconciliation r JOIN reconciliation_item e USING (reconciliation_id)
+                 WHERE e.number = m.number AND r.payee_id = $2 AND r.complete_at IS NOT NULL
+                   AND coalesce(e.credited_at, r.to_at) <= $3
+                   AND NOT EXISTS (
+                       SELECT FROM reconciliation later
+                       WHERE later.payee_id = $2 AND later.complete_at IS NOT NULL AND later.begun_at > r.begun_at
+                         AND coalesce(e.credited_at, r.from_at) >= later.from_at
+                         AND coalesce(e.credited_at, r.from_at) < later.to_at
+                         AND NOT EXISTS (SELECT FROM reconciliation_item l
+                                         WHERE l.reconciliation_id = later.reconciliation_id AND l.number = m.number))
+                 ORDER BY r.begun_at DESC LIMIT 1) earlier)
+    SELECT coalesce(i.number, o.number), o.payment_id, o.payee_id = $2, o.state, o.generation, o.amount, o.currency,
+           o.first_call_at, o.last_call_at, o.maybes > 0 OR o.first_call_at IS NOT NULL, i.amount, i.currency,
+           i.credited_at, i.provider_reference, o.flags
+    FROM ours o FULL JOIN listed i ON i.number = o.number ORDER BY 1, i.line";
 
 fn joined(row: &Row) -> Result<Joined, StoreError> {
     let flags: Vec<&str> = row.get::<_, Option<_>>(14).unwrap_or_default();

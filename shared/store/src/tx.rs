@@ -11,7 +11,6 @@ use std::sync::{Mutex, PoisonError};
 use bytes::{Bytes, BytesMut};
 use deadpool_postgres::Object;
 use futures::future::{join, join_all, try_join_all};
-use futures::{Stream, TryStreamExt};
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{CopyInSink, Row, Statement};
 
@@ -193,17 +192,21 @@ impl Tx {
             .map_err(|_| StoreError::unreadable("a query without a result"))
     }
 
-    /// A query whose rows are read as they come. The transaction stays open for as long as they are read.
-    pub(crate) async fn query_stream(
-        &self,
-        sql: &str,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<impl Stream<Item = Result<Row, StoreError>> + use<>, StoreError> {
-        let statement = self.client().prepare_cached(sql).await?;
-        let rows = self
-            .in_transaction(self.client().query_raw(&statement, params.iter().copied()))
-            .await?;
-        Ok(rows.map_err(StoreError::from))
+    /// Prepares a statement of this transaction alone: what a cursor's name stands for is another thing in the next one.
+    pub(crate) async fn prepare(&self, sql: &str) -> Result<Statement, StoreError> {
+        Ok(self.client().prepare(sql).await?)
+    }
+
+    /// Runs a statement without parameters that [`Tx::prepare`] gave.
+    pub(crate) async fn query_prepared(&self, statement: &Statement) -> Result<Vec<Row>, StoreError> {
+        self.in_transaction(self.client().query(statement, &[])).await
+    }
+
+    /// Lets the statements of this transaction take as long as what an operator asks of millions of rows needs, and wait for
+    /// others as long.
+    pub(crate) async fn allow_time(&self) -> Result<(), StoreError> {
+        self.batch("SET LOCAL statement_timeout = '600s'; SET LOCAL lock_timeout = '600s'")
+            .await
     }
 
     pub(crate) async fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, StoreError> {

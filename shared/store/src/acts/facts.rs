@@ -130,7 +130,7 @@ const EXAMPLES: usize = 20;
 /// query and no memory to speak of, however many there are.
 pub async fn preview(store: &Store, kind: ActKind, which: Which<'_>) -> Result<Preview, StoreError> {
     let tx = store.begin().await?;
-    super::freeze::allow_time(&tx).await?;
+    tx.allow_time().await?;
     let filter = which.filter();
     let mut conditions = Conditions::of(&filter);
     let limit = conditions.place(filter.limit);

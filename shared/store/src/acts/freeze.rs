@@ -17,8 +17,6 @@ pub struct Frozen {
     pub matched: i64,
 }
 
-/// How long writing down a large act's payments may take.
-const FREEZE_TIMEOUT: &str = "600s";
 /// Names the advisory lock that acts are begun under, one at a time: so none sees half of another's payments.
 const FREEZING: i64 = 0x0061_6374;
 
@@ -26,7 +24,7 @@ const FREEZING: i64 = 0x0061_6374;
 /// is not finished are refused from the start.
 pub async fn freeze(store: &Store, new: &NewAct<'_>) -> Result<Option<Frozen>, StoreError> {
     let tx = store.begin().await?;
-    allow_time(&tx).await?;
+    tx.allow_time().await?;
     tx.query_one("SELECT pg_advisory_xact_lock($1)", &[&FREEZING]).await?;
     let act_id = ActId::random();
     let filter = new.which.kept()?;
@@ -70,16 +68,6 @@ pub async fn freeze(store: &Store, new: &NewAct<'_>) -> Result<Option<Frozen>, S
     audit::record(&tx, &act).await?;
     tx.commit().await?;
     Ok(Some(Frozen { act_id, matched }))
-}
-
-/// Lets the statements of this transaction take as long as a large act needs, and wait for others as long.
-pub(super) async fn allow_time(tx: &Tx) -> Result<(), StoreError> {
-    tx.query_one(
-        "SELECT set_config('statement_timeout', $1, true), set_config('lock_timeout', $1, true)",
-        &[&FREEZE_TIMEOUT],
-    )
-    .await
-    .map(drop)
 }
 
 /// How many payments the act is about, and how many of them are in another one.

@@ -46,7 +46,7 @@ pub async fn steer(
     reason: Option<&str>,
 ) -> Result<(), StoreError> {
     let tx = store.begin().await?;
-    super::freeze::allow_time(&tx).await?;
+    tx.allow_time().await?;
     let sql = "SELECT state FROM act WHERE act_id = $1 FOR UPDATE";
     let Some(row) = tx.query_opt(sql, &[&act_id.as_uuid()]).await? else {
         return Err(StoreError::Changed(format!("there is no act {act_id}")));

@@ -8,7 +8,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::filter::{Conditions, Filter};
-use crate::{Store, StoreError, Tx};
+use crate::{Store, StoreError, Tx, paged};
 
 /// A payment as stored, with the state every reader calls it by.
 #[derive(Clone, Debug)]
@@ -182,15 +182,13 @@ pub async fn list(store: &Store, filter: &Filter) -> Result<Vec<PaymentRow>, Sto
     rows.iter().map(payment_of).collect()
 }
 
-/// The same, as they come, however many. `tx` stays open while the rows are read.
+/// The same, as they come, however many. Who reads them may not be away for long: [`StoreError::ReaderAway`].
 pub async fn each(
-    tx: &Tx,
+    store: &Store,
     filter: &Filter,
 ) -> Result<impl Stream<Item = Result<PaymentRow, StoreError>> + use<>, StoreError> {
-    // Whoever reads millions may take his time.
-    tx.batch("SET LOCAL statement_timeout = 0").await?;
     let (sql, conditions) = listing(filter);
-    let rows = tx.query_stream(&sql, &conditions.params()).await?;
+    let rows = paged::rows(store.begin().await?, &sql, &conditions.params()).await?;
     Ok(rows.map(|row| payment_of(&row?)))
 }
 

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use domain::declaration::Payee;
-use domain::ids::PayeeId;
+use domain::ids::{Number, PayeeId};
 use domain::reconciliation::{Compared, Comparison, Finding, Remedy, Terms, remedy};
 use futures::TryStreamExt;
 use jiff::tz::TimeZone;
@@ -133,7 +133,7 @@ pub(super) async fn run(args: ReconcileArgs) -> Outcome {
     }
     let items = taker.complete().await?;
     let mut acts = Acts::new(&operator, &online, &args, &run);
-    let (tally, found) = compare(&operator, &online, &run, &args, &mut acts).await?;
+    let (tally, found) = compare_all(&operator, &online, &run, &args, &mut acts).await?;
     print(&args, items, &run, &tally, &found)?;
     if let Some(line) = acts.line() {
         args.tell(&line)?;
@@ -218,9 +218,13 @@ impl<'a> Taker<'a> {
     }
 }
 
-/// Reads the comparison as it comes: counts everything, acts at once, and keeps what is printed. So a list of any length
-/// takes little memory.
-async fn compare(
+/// Differences that are acted on together.
+const AT_ONCE: usize = 50_000;
+
+/// Compares everything: counts it, acts, and keeps what is printed. Acts take their time, and while a comparison is being read
+/// nothing can be tidied up in the database. So it is read to its end, or up to so many differences, before anything is done
+/// about them; what is beyond is compared afterwards.
+async fn compare_all(
     operator: &Operator,
     online: &Online,
     run: &Run,
@@ -229,9 +233,38 @@ async fn compare(
 ) -> anyhow::Result<(Tally, Vec<Found>)> {
     let (mut tally, mut kept) = (Tally::default(), Vec::new());
     let most = if args.limit == 0 { usize::MAX } else { args.limit };
+    let mut after = None;
+    loop {
+        let (differences, last) = compare(operator, run, after, &mut tally).await?;
+        for (finding, compared) in differences {
+            let remedy = judge(operator, online, finding, &compared).await?;
+            let found = Found {
+                finding,
+                compared,
+                remedy,
+            };
+            acts.carry_out(&found).await?;
+            if kept.len() < most {
+                kept.push(found);
+            }
+        }
+        if last.is_none() {
+            return Ok((tally, kept));
+        }
+        after = last;
+    }
+}
+
+/// Counts what is beyond a number, and returns what differs; with it the number up to which that is all, if it is not the end.
+async fn compare(
+    operator: &Operator,
+    run: &Run,
+    after: Option<Number>,
+    tally: &mut Tally,
+) -> anyhow::Result<(Vec<(Finding, Compared)>, Option<Number>)> {
+    let mut differences = Vec::new();
     let mut comparison = Comparison::default();
-    let tx = operator.store.begin().await?;
-    let mut rows = Box::pin(reconciliation::compare(&tx, run).await?);
+    let mut rows = Box::pin(reconciliation::compare(&operator.store, run, after).await?);
     loop {
         let row = rows.try_next().await?;
         let ended = row.is_none();
@@ -239,28 +272,20 @@ async fn compare(
             Some((number, ours, theirs)) => comparison.push(number, ours, theirs),
             None => std::mem::take(&mut comparison).finish(),
         };
+        let last = compared.as_ref().map(|compared| compared.number);
         if let Some((finding, compared)) = compared.and_then(|compared| relevant(compared, run)) {
             tally.count(finding, &compared);
             if finding != Finding::Matched {
-                let remedy = judge(operator, online, finding, &compared).await?;
-                let found = Found {
-                    finding,
-                    compared,
-                    remedy,
-                };
-                acts.carry_out(&found).await?;
-                if kept.len() < most {
-                    kept.push(found);
-                }
+                differences.push((finding, compared));
             }
         }
         if ended {
-            break;
+            return Ok((differences, None));
+        }
+        if differences.len() >= AT_ONCE && last.is_some() {
+            return Ok((differences, last));
         }
     }
-    drop(rows);
-    tx.commit().await?;
-    Ok((tally, kept))
 }
 
 fn relevant(compared: Compared, run: &Run) -> Option<(Finding, Compared)> {
