@@ -97,8 +97,10 @@ create index payment_due on payment (payee_id, due_at, number) where due_at is n
 create unique index payment_series on payment (series_id, position) where position is not null;
 create index payment_account on payment (payee_id, account);
 -- Rows arrive in the order of their acceptance, so a summary per block finds a period; a number is looked up through
--- payment_identity. Every B-tree less is a tenth of what an insert costs.
-create index payment_accepted on payment using brin (accepted_at) with (pages_per_range = 16);
+-- payment_identity. Every B-tree less is a tenth of what an insert costs. A payment that changes moves to where there is room,
+-- perhaps among much older ones: a summary is of several stretches, so that one such row does not make it one of all between.
+create index payment_accepted on payment using brin (accepted_at timestamptz_minmax_multi_ops)
+    with (pages_per_range = 16, autosummarize = on);
 create index payment_in_trouble on payment (state, payee_id) where state in ('unknown', 'failed', 'stopped', 'refused', 'waiting', 'delivering', 'revoking');
 -- Few have any, and those are looked for.
 create index payment_flagged on payment (payee_id) where flags <> '{}';
