@@ -8,6 +8,7 @@ use domain::ids::{Number, PayeeId, PaymentId, RegisterId, TerminalId};
 use domain::payment::PaymentState;
 use futures::StreamExt;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use store::acts;
 use store::audit::{self, Recorded};
@@ -29,6 +30,9 @@ const LIMIT: u32 = 10_000;
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Find payments, the latest first
+    ///
+    /// Without --from, those accepted in the last 24 hours; all of them for an account or under a number, of those that are
+    /// flagged, and in a state that somebody has to see to.
     List(ListArgs),
     /// Show all that is known of one: calls to the payee, register, operators' acts
     Show(ShowArgs),
@@ -54,7 +58,11 @@ pub(crate) struct ListArgs {
     /// Taken by this terminal
     #[arg(long, value_name = "ID", value_parser = TerminalId::parse)]
     terminal: Option<TerminalId>,
-    /// Accepted at this moment or later: RFC 3339, or a date, which is its midnight
+    /// Only those with a flag: a person should look at them
+    #[arg(long)]
+    flagged: bool,
+    /// Accepted at this moment or later: RFC 3339, or a date, which is its midnight. Unless it is given, 24 hours before --to
+    /// or now, but for the few that are listed whole
     #[arg(long, value_name = "T")]
     from: Option<String>,
     /// Accepted before this moment
@@ -98,6 +106,7 @@ async fn list(args: ListArgs) -> Outcome {
         account: args.account,
         number: args.number.map(Number::get),
         terminal: args.terminal.map(|id| id.to_string()),
+        flagged: args.flagged,
         from: at(&args.from)?,
         to: at(&args.to)?,
         ..Filter::default()
@@ -105,7 +114,21 @@ async fn list(args: ListArgs) -> Outcome {
     print(&operator, args.format.format, filter, args.limit, |row| row).await
 }
 
-/// Prints payments as a list of `T`. A program takes what it gets for all there is; a table that was cut says so.
+/// How far a list goes back unless it was told: all of history takes long to read and sort, and is seldom meant.
+const RECENT: SignedDuration = SignedDuration::from_hours(24);
+
+/// What is listed, and since when if nobody said so.
+fn recent(filter: Filter) -> (Filter, Option<Timestamp>) {
+    if filter.from.is_some() || filter.is_narrow() {
+        return (filter, None);
+    }
+    let since = filter.to.unwrap_or_else(domain::clock::now) - RECENT;
+    let from = Some(since);
+    (Filter { from, ..filter }, from)
+}
+
+/// Prints payments as a list of `T`. A program takes what it gets for all there is: of the period that it asked for, or was
+/// told of. A table that was cut says so.
 pub(crate) async fn print<T: Row>(
     operator: &Operator,
     format: Format,
@@ -113,6 +136,12 @@ pub(crate) async fn print<T: Row>(
     limit: Option<u32>,
     shown: impl Fn(PaymentRow) -> T,
 ) -> Outcome {
+    let (filter, since) = recent(filter);
+    if let Some(since) = since {
+        output::note(&format!(
+            "listed is what was accepted since {since:.0}; --from lists what came before"
+        ));
+    }
     let limit = limit.unwrap_or(if format == Format::Table { LIMIT } else { 0 });
     let filter = Filter {
         limit: (limit > 0).then(|| i64::from(limit)),

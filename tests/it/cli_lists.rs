@@ -56,6 +56,48 @@ async fn a_list_for_a_program_is_whole_and_one_for_people_says_where_it_ends() {
     }
 }
 
+#[tokio::test]
+async fn a_list_goes_back_a_day_and_says_so_unless_what_is_asked_for_is_few() {
+    let world = listed(5, "refused").await;
+    world
+        .sql("UPDATE payment SET accepted_at = now() - number * interval '11 hours', state = 'delivered' WHERE number < 4;
+              UPDATE payment SET flags = '{payee_denies}' WHERE number = 5")
+        .await;
+    for (list, arguments, count) in [
+        ("payments", &[][..], 2),
+        ("payments", &["--payee", "isp"], 2),
+        ("payments", &["--terminal", "T-1"], 2),
+        ("payments", &["--state", "refused"], 0),
+        ("payments", &["--to", "2026-01-02"], 2),
+        ("payments", &["--to", "2026-01-03"], 0),
+        ("deliveries", &[], 2),
+        ("deliveries", &["--state", "refused", "--error", "HTTP"], 0),
+    ] {
+        let cut = done(&world, &[&[list, "list", "--format", "json"], arguments].concat()).await;
+        assert_eq!(cut.rows().len(), count, "{list} {arguments:?}");
+        assert!(
+            cut.stderr.contains("--from lists what came before"),
+            "{arguments:?}: {}",
+            cut.stderr
+        );
+    }
+    world.sql("UPDATE payment SET state = 'failed' WHERE number = 4").await;
+    for (list, arguments, count) in [
+        ("payments", &ALL[..], 5),
+        ("payments", &["--account", "a5"], 1),
+        ("payments", &["--number", "5"], 1),
+        ("payments", &["--flagged"], 1),
+        ("payments", &["--state", "failed"], 1),
+        ("deliveries", &ALL, 5),
+        ("deliveries", &["--account", "a5"], 1),
+        ("deliveries", &["--error", "HTTP"], 1),
+    ] {
+        let whole = done(&world, &[&[list, "list", "--format", "json"], arguments].concat()).await;
+        assert_eq!(whole.rows().len(), count, "{list} {arguments:?}");
+        assert_eq!(whole.stderr, "", "{arguments:?}");
+    }
+}
+
 /// A list that nobody reads: it fills the pipe, and stands there.
 fn unread(world: &World, format: &str) -> Child {
     let mut command = Command::new(executable());

@@ -26,6 +26,9 @@ use crate::output::{Column, FormatArg, Row};
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Find payments of online payees, the latest first
+    ///
+    /// Without --from, those accepted in the last 24 hours; all of them if they are named, or for an account, under a number, of
+    /// a group, with an error, and in a state that somebody has to see to.
     List(ListArgs),
     /// Show a payment with every call to its payee, and every act about it
     Show(ShowArgs),

@@ -101,7 +101,7 @@ async fn look_at_payments(operator: &Operator, findings: &mut Findings) -> Resul
             true => (
                 format!("{count} payments are flagged {what}"),
                 format!(
-                    "`unigate payments list --payee {payee}` shows flags; ask the payee, and settle each (`unigate deliveries \
+                    "see `unigate payments list --payee {payee} --flagged`; ask the payee, and settle each (`unigate deliveries \
                      settle`); one that has ended: confirm it as it stands and write in --reason what the payee says"
                 ),
             ),

@@ -38,6 +38,9 @@ pub struct Filter {
     /// Of this group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<Group>,
+    /// Only those that a person should look at, or was told to.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub flagged: bool,
     /// Accepted at or after.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<Timestamp>,
@@ -70,6 +73,26 @@ const CAUSE: &str = "left(md5(coalesce(error_cause(p.last_error), '')), 12)";
 
 /// The states in which a payment can be stuck: those of the index `payment_in_trouble` that have an error.
 pub(crate) const STUCK: &str = "p.state IN ('unknown', 'failed', 'stopped', 'refused', 'waiting', 'revoking')";
+
+impl Filter {
+    /// Whether what matches is found by an index, or is there only until somebody has seen to it: few among all payments,
+    /// however many there are.
+    pub fn is_narrow(&self) -> bool {
+        use PaymentState as S;
+        let is_waited_for = |state| {
+            matches!(
+                state,
+                S::Unknown | S::Failed | S::Stopped | S::Waiting | S::Delivering | S::Revoking
+            )
+        };
+        !self.payments.is_empty()
+            || self.number.is_some()
+            || self.account.is_some()
+            || self.group.is_some()
+            || self.flagged
+            || self.state.map_or(self.error.is_some(), is_waited_for)
+    }
+}
 
 impl Group {
     /// Reads a group's name.
@@ -144,6 +167,9 @@ impl Conditions {
             all.sql.push(format!("p.state = '{}'", group.state));
             all.add("p.payee_id = ?", group.payee.to_string());
             all.add(&format!("{CAUSE} = ?"), group.cause.clone());
+        }
+        if filter.flagged {
+            all.sql.push("p.flags <> '{}'".to_owned());
         }
         all.add_some("p.accepted_at >= ?", filter.from);
         all.add_some("p.accepted_at < ?", filter.to);
@@ -235,6 +261,7 @@ mod tests {
             terminal: Some("T-1".into()),
             error: Some("HTTP".into()),
             group: Some(Group::parse("isp/failed/0123456789ab").unwrap()),
+            flagged: true,
             from: Some(Timestamp::UNIX_EPOCH),
             to: Some(Timestamp::UNIX_EPOCH),
             online: true,
