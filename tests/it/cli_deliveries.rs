@@ -139,7 +139,7 @@ async fn stuck_deliveries_are_searched_grouped_and_requeued_as_a_group() {
     world
         .sql("UPDATE payment SET account = 'user-18', last_error = 'HTTP 404' WHERE number = (SELECT min(number) FROM payment)")
         .await;
-    let groups = rows(&world, &["deliveries", "groups"]).await;
+    let groups = rows(&world, &["deliveries", "groups", "--state", "refused"]).await;
     assert_eq!(groups.len(), 2);
     assert_eq!(
         (&groups[0]["count"], &groups[0]["totals"]),
@@ -156,7 +156,7 @@ async fn stuck_deliveries_are_searched_grouped_and_requeued_as_a_group() {
     };
     assert_eq!(found(&["--account", "user-18"]).await, 1);
     assert_eq!(found(&["--payee", "isp", "--account", "user-18"]).await, 1);
-    assert_eq!(found(&["--error", "http 404"]).await, 1);
+    assert_eq!(found(&["--error", "http 404", "--state", "refused"]).await, 1);
     assert_eq!(found(&["--state", "refused", "--limit", "3"]).await, 3);
     assert_eq!(found(&["--from", "2020-01-01", "--to", "2020-01-02"]).await, 0);
     assert_eq!(

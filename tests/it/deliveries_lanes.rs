@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::payment::PaymentState;
 use store::deliveries;
 use store::lanes::{self, Ask, Asked, Calls};
 use store::payments::{Filter, Group};
@@ -46,6 +47,8 @@ async fn groups_are_causes_and_are_acted_on_as_printed() {
     stuck(&world, "isp", 1001, 20, "failed", "the retries ran out: HTTP 500").await;
     stuck(&world, "isp", 2001, 10, "unknown", "the retries ran out: HTTP 500").await;
     stuck(&world, "old", 3001, 5, "failed", "the retries ran out: HTTP 500").await;
+    // That is over, and not stuck.
+    stuck(&world, "old", 4001, 5, "refused", "closed").await;
     let groups = deliveries::groups(world.store(), &Filter::default()).await.unwrap();
     let seen: Vec<_> = groups
         .iter()
@@ -69,6 +72,12 @@ async fn groups_are_causes_and_are_acted_on_as_printed() {
     );
     assert_eq!(groups[0].totals, serde_json::json!({"RUB": 50_000}));
     assert_eq!(groups[1].oldest_at.to_string(), "2026-01-01T00:16:41Z");
+    let refused = Filter {
+        state: Some(PaymentState::Refused),
+        ..Filter::default()
+    };
+    let over = deliveries::groups(world.store(), &refused).await.unwrap();
+    assert_eq!((over.len(), over[0].count), (1, 5));
     let printed = groups[1].group.to_string();
     let filter = Filter {
         group: Some(Group::parse(&printed).unwrap()),

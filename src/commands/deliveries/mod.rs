@@ -33,6 +33,8 @@ pub(crate) enum Command {
     /// Show a payment with every call to its payee, and every act about it
     Show(ShowArgs),
     /// Count what is stuck by payee, state and cause, the largest group first
+    ///
+    /// What payees have refused is over and not stuck: --state refused counts it.
     Groups(groups::Args),
     /// Make payments due now: named ones, or all that match
     ///

@@ -44,7 +44,10 @@ pub async fn groups(store: &Store, filter: &Filter) -> Result<Vec<GroupRow>, Sto
          GROUP BY 1, 2, cause ORDER BY 5 DESC, 1, 2, 3 LIMIT {limit}::int8",
         conditions.sql()
     );
-    let rows = store.query(&sql, &conditions.params()).await?;
+    let tx = store.begin().await?;
+    tx.allow_time().await?;
+    let rows = tx.query(&sql, &conditions.params()).await?;
+    tx.commit().await?;
     rows.iter()
         .map(|row| {
             Ok(GroupRow {

@@ -71,8 +71,9 @@ const CAUSE_DIGITS: usize = 12;
 /// A payment's cause by name.
 const CAUSE: &str = "left(md5(coalesce(error_cause(p.last_error), '')), 12)";
 
-/// The states in which a payment can be stuck: those of the index `payment_in_trouble` that have an error.
-pub(crate) const STUCK: &str = "p.state IN ('unknown', 'failed', 'stopped', 'refused', 'waiting', 'revoking')";
+/// The states in which a payment can be stuck: those of the index `payment_in_trouble` that have an error and are no end. What
+/// was refused is over, and there is more of it every day: whoever means it says so.
+pub(crate) const STUCK: &str = "p.state IN ('unknown', 'failed', 'stopped', 'waiting', 'revoking')";
 
 impl Filter {
     /// Whether what matches is found by an index, or is there only until somebody has seen to it: few among all payments,
