@@ -110,7 +110,7 @@ grant update (last_pos, low, sold_settled, settled_until) on product_stock to un
 grant update (state, pool, exposed, came_back_at, reservation_id, sealed, out_of_date, updated_at) on card to unigate_cards;
 -- The vault: keys wrapped anew, cards indexed anew, keys forgotten, and who can open it.
 grant update (vault_version, wrapped_key, reindexed_to, reindexed_at) on vault_index_key to unigate_cards;
-grant update (vault_version, wrapped_key, forgotten_at) on card_batch to unigate_cards;
+grant update (vault_version, wrapped_key, forgotten_at, shredded_to, last_card) on card_batch to unigate_cards;
 grant update (blind_index, index_version) on card_identity to unigate_cards;
 grant select, insert, update, delete on vault_holder to unigate_cards;
 -- Looks at secrets that were asked for; the answers are ciphertext.

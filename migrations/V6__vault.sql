@@ -36,7 +36,13 @@ alter table card_identity alter column index_version drop default;
 alter table card_batch
     alter column wrapped_key drop not null,
     add column forgotten_at timestamptz,
-    add check ((wrapped_key is null) = (forgotten_at is not null));
+    -- Its cards lie between these two, perhaps with others among them, and none of it up to the first is sealed any more: so
+    -- many cards need not be looked at again, and no index has to be kept of all that are sealed. Written when its cards are
+    -- entered; null = they were entered otherwise, and nobody knows.
+    add column shredded_to  bigint,
+    add column last_card    bigint,
+    add check ((wrapped_key is null) = (forgotten_at is not null)),
+    add check ((shredded_to is null) = (last_card is null) and shredded_to <= last_card);
 create index card_batch_wrapped on card_batch (vault_version) where wrapped_key is not null;
 
 -- The processes that can open the vault, by the public halves of the identities they have: a rotation is finished when all

@@ -14,7 +14,7 @@ use crate::{Desk, disclosure};
 
 /// How often keys are looked over that nothing has changed about.
 const SELDOM: Duration = Duration::from_secs(60);
-/// How often it is looked for batch keys that open nothing any more: that reads all cards.
+/// How often it is looked for batch keys that open nothing any more.
 const RARELY: Duration = Duration::from_secs(3600);
 /// A batch key outlives its last card by so many days: a copy of the database from before can be looked into.
 const FORGOTTEN_AFTER_DAYS: u32 = 1;

@@ -274,6 +274,13 @@ pub async fn enter_staged(tx: &Tx, product: &ProductId, batch_id: i64, index_ver
         &[&product.as_str(), &batch_id],
     )
     .await?;
+    tx.execute(
+        "UPDATE card_batch SET shredded_to = first - 1, last_card = last
+         FROM (SELECT coalesce(min(card_id), 1) AS first, coalesce(max(card_id), 0) AS last FROM card_staged) staged
+         WHERE batch_id = $1",
+        &[&batch_id],
+    )
+    .await?;
     // In the order of the index that would otherwise be entered at a random place for each card: page by page.
     let entered = tx
         .execute(
