@@ -82,13 +82,23 @@ fn accepted_sums() -> String {
     )
 }
 
+/// Likewise stretches of time: those of the registers, and those between them, which are in none. Each is read by itself
+/// (OFFSET says so), by the index on what was delivered when: a join of payments with registers compares each with each.
 fn delivered_sums() -> String {
     format!(
-        "SELECT date_bin('15 minutes', p.delivered_at, '2000-01-01T00:00:00Z'), s.name, r.register_id, p.currency, {SUMS}
-         FROM payment p LEFT JOIN series s ON s.payee_id = p.payee_id AND s.holds = 'delivered'
-         LEFT JOIN register r ON r.series_id = s.series_id AND r.kind = 'regular'
-             AND p.delivered_at >= r.period_from AND p.delivered_at < r.period_to
-         WHERE p.payee_id = $1 AND p.delivered_at >= $2 AND p.delivered_at < $3
+        "WITH own AS (SELECT series_id, name FROM series WHERE payee_id = $1 AND holds = 'delivered'),
+         listed AS (
+             SELECT r.register_id, greatest(r.period_from, $2::timestamptz) AS lo, least(r.period_to, $3::timestamptz) AS hi
+             FROM register r JOIN own USING (series_id)
+             WHERE r.kind = 'regular' AND r.period_from < $3 AND r.period_to > $2),
+         rest AS (
+             SELECT hi AS lo, coalesce(lead(lo) OVER (ORDER BY lo, hi), $3) AS hi
+             FROM (SELECT lo, hi FROM listed UNION ALL SELECT $2, $2) ends),
+         range AS (SELECT * FROM listed UNION ALL SELECT NULL, lo, hi FROM rest WHERE lo < hi)
+         SELECT date_bin('15 minutes', p.delivered_at, '2000-01-01T00:00:00Z'), (SELECT name FROM own), range.register_id,
+                p.currency, {SUMS}
+         FROM range CROSS JOIN LATERAL (
+             SELECT * FROM payment WHERE payee_id = $1 AND delivered_at >= range.lo AND delivered_at < range.hi OFFSET 0) p
          GROUP BY 1, 2, 3, 4"
     )
 }
