@@ -149,3 +149,9 @@ create table card_case (
     note           text,
     unique (kind, reservation_id)
 );
+
+-- As payments are (V2).
+alter table card set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.02,
+    autovacuum_analyze_scale_factor = 0.02);
+alter table reservation set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.02,
+    autovacuum_analyze_scale_factor = 0.02);

@@ -13,6 +13,10 @@ pub struct Server {
     pub read_only: bool,
     /// `synchronous_commit` and `fsync` as we get them: when either is off, what is acknowledged can be lost.
     pub durable: bool,
+    /// Whether dead rows are cleared away by themselves.
+    pub autovacuum: bool,
+    /// Tables of ours that are set to be left out of that.
+    pub untended_tables: Vec<String>,
     /// `max_connections`.
     pub max_connections: i32,
     /// Tables of ours the role may not read and write.
@@ -41,7 +45,7 @@ const LEAST_ROLES: [&str; 8] = [
 pub async fn look(store: &Store) -> Result<Server, StoreError> {
     let row = store
         .query_one(
-            "WITH ours AS (SELECT oid, relname::text FROM pg_class
+            "WITH ours AS (SELECT oid, relname::text, reloptions FROM pg_class
                  WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace AND relname <> 'refinery_schema_history'),
              least AS (SELECT oid, rolname::text FROM pg_roles WHERE rolname = ANY($1))
              SELECT current_setting('server_version'), current_user::text,
@@ -54,7 +58,11 @@ pub async fn look(store: &Store) -> Result<Server, StoreError> {
                     coalesce((SELECT array_agg(rolname ORDER BY rolname) FROM least WHERE pg_has_role(oid, 'USAGE')), '{}'),
                     coalesce((SELECT array_agg(c.relname ORDER BY c.relname) FROM ours c WHERE NOT EXISTS (
                         SELECT FROM least r WHERE has_any_column_privilege(r.oid, c.oid, 'SELECT'))), '{}'),
-                    coalesce(has_table_privilege(to_regclass('refinery_schema_history'), 'SELECT'), true)",
+                    coalesce(has_table_privilege(to_regclass('refinery_schema_history'), 'SELECT'), true),
+                    current_setting('autovacuum')::bool AND current_setting('track_counts')::bool,
+                    coalesce((SELECT array_agg(c.relname ORDER BY c.relname) FROM ours c WHERE EXISTS (
+                        SELECT FROM pg_options_to_table(c.reloptions)
+                        WHERE option_name = 'autovacuum_enabled' AND NOT option_value::bool)), '{}')",
             &[&&LEAST_ROLES[..]],
         )
         .await?;
@@ -68,5 +76,7 @@ pub async fn look(store: &Store) -> Result<Server, StoreError> {
         least_roles: row.get(6),
         ungranted_tables: row.get(7),
         sees_migrations: row.get(8),
+        autovacuum: row.get(9),
+        untended_tables: row.get(10),
     })
 }

@@ -20,6 +20,7 @@ pub(super) async fn look(operator: &Operator, findings: &mut Findings) -> bool {
         }
     };
     judge(&server, findings);
+    tidiness(&server, findings);
     if !server.sees_migrations {
         rights(&server, findings);
         findings.warn(
@@ -72,6 +73,23 @@ fn judge(server: &Server, findings: &mut Findings) {
     }
 }
 
+/// Rows change several times in their lives, and what they were stays until it is cleared away.
+fn tidiness(server: &Server, findings: &mut Findings) {
+    let advice = "turn it on (and track_counts): what is due is looked for among all that was, and statistics are what plans go by";
+    if !server.autovacuum {
+        findings.warn("autovacuum", "is off: nothing clears dead rows away", advice);
+    } else if server.untended_tables.is_empty() {
+        findings.ok("autovacuum", "clears dead rows away");
+    } else {
+        let found = format!("is off for: {}", server.untended_tables.join(", "));
+        findings.warn(
+            "autovacuum",
+            found,
+            "ALTER TABLE … RESET (autovacuum_enabled) for each of them",
+        );
+    }
+}
+
 /// Whoever owns everything may do everything; a role of least rights is judged by what `deploy/grants.sql` grants.
 fn rights(server: &Server, findings: &mut Findings) {
     let role = &server.role;
@@ -102,18 +120,49 @@ mod tests {
     use super::*;
     use crate::commands::doctor::Mark;
 
-    fn judged(forbidden: &[&str], least_roles: &[&str], ungranted: &[&str]) -> Mark {
-        let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect();
-        let server = Server {
+    fn owned(names: &[&str]) -> Vec<String> {
+        names.iter().map(ToString::to_string).collect()
+    }
+
+    fn server() -> Server {
+        Server {
             version: "15".into(),
             role: "intake_1".into(),
             read_only: false,
             durable: true,
+            autovacuum: true,
+            untended_tables: Vec::new(),
             max_connections: 100,
+            forbidden_tables: Vec::new(),
+            least_roles: Vec::new(),
+            ungranted_tables: Vec::new(),
+            sees_migrations: true,
+        }
+    }
+
+    #[test]
+    fn dead_rows_that_nothing_clears_away_are_told_of() {
+        let told = |autovacuum, untended: &[&str]| {
+            let mut findings = Findings::default();
+            let server = Server {
+                autovacuum,
+                untended_tables: owned(untended),
+                ..server()
+            };
+            tidiness(&server, &mut findings);
+            (findings.0[0].result, findings.0[0].found.clone())
+        };
+        assert_eq!(told(true, &[]).0, Mark::Ok);
+        assert_eq!(told(false, &[]).0, Mark::Warn);
+        assert_eq!(told(true, &["card"]), (Mark::Warn, "is off for: card".to_owned()));
+    }
+
+    fn judged(forbidden: &[&str], least_roles: &[&str], ungranted: &[&str]) -> Mark {
+        let server = Server {
             forbidden_tables: owned(forbidden),
             least_roles: owned(least_roles),
             ungranted_tables: owned(ungranted),
-            sees_migrations: true,
+            ..server()
         };
         let mut findings = Findings::default();
         rights(&server, &mut findings);
