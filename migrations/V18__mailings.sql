@@ -18,6 +18,8 @@ alter table mailing
     add constraint mailing_state_check check (state in ('waiting', 'sending', 'sent', 'failed', 'forgone'));
 drop index mailing_due;
 create index mailing_due on mailing (lane, due_at) where state = 'waiting';
+-- What a changed declaration has to put into another lane, under the lock of `apply`: of all that was ever mailed that is little.
+create index mailing_open on mailing (register_id) where state in ('waiting', 'failed');
 
 -- Everything of a mail but its file, frozen when it first goes out: every later try, by whatever process and version, to
 -- whichever recipient, is made of these bytes and the file's.
