@@ -89,7 +89,7 @@ grant update (state, reason, detail, refused_at, resolved_at, resolved_by, resol
 grant select, insert on payment_identity, revoked_besides to unigate_intake;
 -- An id that only another terminal has revoked in advance is taken over by its payment.
 grant update (number, fingerprint, disposition, terminal_id, accepted_at) on payment_identity to unigate_intake;
-grant select on dealt_number to unigate_intake;
+grant select, delete on dealt_number to unigate_intake;
 grant usage on sequence payment_number to unigate_intake, unigate_unikassa;
 grant select, insert on payment to unigate_intake;
 grant select on payment_view to unigate_intake;

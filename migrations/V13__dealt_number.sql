@@ -1,6 +1,10 @@
 -- Numbers dealt before acceptance. Some payees are told the number of a payment at its check and have to find the same one
 -- at the payment: it is dealt when the id is first seen, and the payment takes it over. Most checks are never followed by a
 -- payment; their numbers are gaps, which are allowed.
+--
+-- Kept for as long as the payment may come: that is refused when it was paid longer ago than the replay window (400 days), and
+-- nobody pays more than a month after his check. Intake deletes what is older (payments::forget_dealt). Then an id that is checked
+-- again gets another number, and none gets this one: numbers are from a sequence.
 create table dealt_number (
     payment_id uuid primary key,
     number     bigint not null unique,

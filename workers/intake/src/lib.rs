@@ -7,6 +7,7 @@
 
 mod accept;
 mod check;
+mod dealt;
 mod facts;
 mod questions;
 mod revoke;
@@ -24,4 +25,5 @@ pub fn start(context: &Context) {
     batch::spawn(context, facts::Facts::default());
     batch::spawn(context, questions::Questions);
     parking::spawn(context);
+    dealt::spawn(context);
 }

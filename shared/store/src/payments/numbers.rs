@@ -109,3 +109,16 @@ pub async fn number_at_check(store: &Store, payment_id: PaymentId) -> Result<Num
     let number = number.ok_or_else(|| StoreError::Changed("no number was dealt".into()))?;
     Ok(Number::new(number)?)
 }
+
+/// Forgets up to `most` of the numbers that were dealt at checks more than `days` ago, in their order, which is that of the
+/// checks. Returns how many.
+pub async fn forget_dealt(store: &Store, days: u32, most: i64) -> Result<u64, StoreError> {
+    store
+        .execute(
+            "DELETE FROM dealt_number WHERE number IN (
+                 SELECT number FROM (SELECT number, dealt_at FROM dealt_number ORDER BY number LIMIT $2) oldest
+                 WHERE dealt_at < clock_timestamp() - $1 * interval '1 day')",
+            &[&f64::from(days), &most],
+        )
+        .await
+}
