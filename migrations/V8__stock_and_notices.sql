@@ -41,6 +41,8 @@ create table notice (
 );
 create unique index notice_waiting on notice (kind, subject) where gathered_at is null;
 create index notice_latest on notice (last_at);
+-- Whether people were told of it lately.
+create index notice_told on notice (kind, subject, last_at);
 
 -- One mail of notices to one recipient, frozen when it was put together: every try sends the same bytes.
 create table notice_mail (

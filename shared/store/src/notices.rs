@@ -57,15 +57,12 @@ pub async fn add(tx: &Tx, notice: &NewNotice<'_>) -> Result<(), StoreError> {
 
 /// Whether a notice of this kind about this subject was added within this time.
 pub async fn was_told(tx: &Tx, kind: &str, subject: &str, within: Duration) -> Result<bool, StoreError> {
-    let row = tx
-        .query_one(
-            "SELECT EXISTS (SELECT FROM notice WHERE kind = $1 AND subject = $2
-                 AND last_at > clock_timestamp() - make_interval(secs => $3))",
-            &[&kind, &subject, &within.as_secs_f64()],
-        )
-        .await?;
+    let row = tx.query_one(TOLD, &[&kind, &subject, &within.as_secs_f64()]).await?;
     Ok(row.get(0))
 }
+
+const TOLD: &str = "SELECT EXISTS (SELECT FROM notice WHERE kind = $1 AND subject = $2
+     AND last_at > statement_timestamp() - make_interval(secs => $3))";
 
 /// A notice that waits to be mailed.
 #[derive(Clone, Debug)]
