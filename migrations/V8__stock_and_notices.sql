@@ -4,7 +4,7 @@
 -- operator's act. It stays set on one that was paid for all the same.
 alter table card
     add column out_of_date boolean not null default false,
-    add constraint card_out_of_date check (not out_of_date or state not in ('available', 'reserved', 'lapsed')) not valid;
+    add constraint card_out_of_date check (not out_of_date or state not in ('available', 'reserved', 'lapsed'));
 
 -- Cards with a last day in the order in which they run out: for products that sell those first, for the sweep that
 -- withdraws them, and for counting what it has not come to yet. Cards without one cost it nothing.
