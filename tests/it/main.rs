@@ -54,6 +54,7 @@ mod listener;
 mod metrics;
 mod parked;
 mod places;
+mod plans;
 mod promises;
 mod reconciliation;
 mod registers;

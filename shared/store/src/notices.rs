@@ -61,7 +61,7 @@ pub async fn was_told(tx: &Tx, kind: &str, subject: &str, within: Duration) -> R
     Ok(row.get(0))
 }
 
-const TOLD: &str = "SELECT EXISTS (SELECT FROM notice WHERE kind = $1 AND subject = $2
+pub(crate) const TOLD: &str = "SELECT EXISTS (SELECT FROM notice WHERE kind = $1 AND subject = $2
      AND last_at > statement_timestamp() - make_interval(secs => $3))";
 
 /// A notice that waits to be mailed.

@@ -41,6 +41,8 @@ pub use preview::{look_at, look_at_open};
 pub use rebuild::{requeue_build, requeue_build_as_declared};
 pub use rows::{Page, Place, RegisterRow, Shown, page_after};
 pub use standing::{Standing, count_open, note_late, perhaps_late, standings};
+#[cfg(feature = "scratch")]
+pub(crate) use statement::delivered_sums;
 pub use statement::{StatedRegister, StatedSum, StatementPeriod, statement_registers, statement_sums};
 pub use verify::{Found, files_like, payments_of, register_of};
 

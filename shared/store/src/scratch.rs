@@ -21,6 +21,21 @@ pub async fn sql(store: &Store, sql: &str) -> Result<Vec<Vec<Option<String>>>, S
         .collect())
 }
 
+/// What is seldom asked of tables that only grow, by name: its text, and parameters that match little of what is there. For a
+/// test that looks at plans.
+pub fn seldom_queries() -> Vec<(&'static str, String, &'static str)> {
+    vec![
+        ("follow", crate::mailings::FOLLOW.to_owned(), "('isp', '{}')"),
+        ("told", crate::notices::TOLD.to_owned(), "('k', 's-7', 60)"),
+        ("sealed", crate::vault::SEALED.to_owned(), "(1, 19900, 20000)"),
+        (
+            "delivered_sums",
+            crate::registers::delivered_sums(),
+            "('isp', '2026-03-01Z', '2026-03-02Z')",
+        ),
+    ]
+}
+
 /// The queries that look for work in lanes, by name: their text, and parameters for a lane of this name. For tests that
 /// look at their plans.
 pub fn lane_queries(lane: &str) -> Vec<(&'static str, String, String)> {

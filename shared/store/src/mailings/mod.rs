@@ -100,15 +100,13 @@ pub(crate) async fn add(tx: &Tx, parts: &[(&Build, &BuiltPart)]) -> Result<(), S
 
 /// Puts what waits for a payee into the lane of its declaration, in the transaction that changes that.
 pub(crate) async fn follow(tx: &Tx, payee: &str, declaration: &Value) -> Result<(), StoreError> {
-    tx.execute(
-        "UPDATE mailing m SET lane = mailing_lane(m.recipient, $2, s.name) FROM register r JOIN series s USING (series_id)
-         WHERE r.register_id = m.register_id AND r.payee_id = $1 AND m.state IN ('waiting', 'failed')
-           AND m.lane <> mailing_lane(m.recipient, $2, s.name)",
-        &[&payee, &declaration],
-    )
-    .await
-    .map(drop)
+    tx.execute(FOLLOW, &[&payee, &declaration]).await.map(drop)
 }
+
+pub(crate) const FOLLOW: &str =
+    "UPDATE mailing m SET lane = mailing_lane(m.recipient, $2, s.name) FROM register r JOIN series s USING (series_id)
+     WHERE r.register_id = m.register_id AND r.payee_id = $1 AND m.state IN ('waiting', 'failed')
+       AND m.lane <> mailing_lane(m.recipient, $2, s.name)";
 
 /// Where a lane stands: how long until something in it is due, or a lease in it runs out.
 #[derive(Clone, Debug, PartialEq, Eq)]

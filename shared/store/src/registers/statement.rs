@@ -84,7 +84,7 @@ fn accepted_sums() -> String {
 
 /// Likewise stretches of time: those of the registers, and those between them, which are in none. Each is read by itself
 /// (OFFSET says so), by the index on what was delivered when: a join of payments with registers compares each with each.
-fn delivered_sums() -> String {
+pub(crate) fn delivered_sums() -> String {
     format!(
         "WITH own AS (SELECT series_id, name FROM series WHERE payee_id = $1 AND holds = 'delivered'),
          listed AS (

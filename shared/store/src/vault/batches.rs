@@ -122,7 +122,7 @@ async fn shredded_to(store: &Store, batch_id: i64, from: i64, last: i64) -> Resu
 }
 
 /// The first sealed card of a batch in a stretch of cards. Told so that the order is that of the cards' own index.
-const SEALED: &str =
+pub(crate) const SEALED: &str =
     "SELECT card_id FROM card WHERE card_id > $2 AND card_id <= $3 AND batch_id = $1 AND sealed IS NOT NULL
      ORDER BY card_id LIMIT 1";
 

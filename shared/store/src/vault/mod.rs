@@ -17,6 +17,8 @@ use tokio_postgres::Row;
 
 use crate::{Store, StoreError, Tx};
 
+#[cfg(feature = "scratch")]
+pub(crate) use batches::SEALED;
 pub use batches::{
     Batch, BatchCounts, batch_counts, batches, batches_behind, forget_batch_keys, rewrap_batch, wrapped_batch_keys,
 };
