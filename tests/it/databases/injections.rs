@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::WORKERS;
 use super::books::{Backend, Books};
-use crate::fixtures::new_id;
+use crate::fixtures::{new_id, now};
 use crate::world::World;
 
 /// Every name there is, written down.
@@ -67,7 +67,7 @@ async fn is_only_written_down(backend: Backend) {
         let id = new_id();
         let told = json!({"payment_id": id, "terminal": "T-0001", "payee": "scribe", "account": hostile,
             "fields": {"remark": hostile}, "amount": 15_000, "fee": 305, "currency": "RUB",
-            "paid_at": "2026-11-23T10:02:11+03:00", "receipt_number": "000124"});
+            "paid_at": now(), "receipt_number": "000124"});
         let answer = world.tell("payment.accepted", &told).await;
         assert_eq!(answer["outcome"], "accepted", "{answer}");
         world.reaches(&id, "delivered").await;

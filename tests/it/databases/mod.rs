@@ -26,7 +26,7 @@ mod troubles;
 use serde_json::{Value, json};
 use unigate::workers::Worker;
 
-use crate::fixtures::new_id;
+use crate::fixtures::{new_id, now};
 use crate::world::{World, refused};
 use books::{Backend, Books};
 
@@ -88,7 +88,7 @@ pub(crate) fn check(payee: &str, account: &str, fields: &Value) -> Value {
 
 pub(crate) fn payment(id: &str, payee: &str, account: &str, fields: &Value) -> Value {
     json!({"payment_id": id, "terminal": "T-0001", "payee": payee, "account": account, "fields": fields,
-        "amount": 15_000, "currency": "RUB", "paid_at": "2026-11-23T10:02:11+03:00"})
+        "amount": 15_000, "currency": "RUB", "paid_at": now()})
 }
 
 /// Takes a payment and returns its id.
