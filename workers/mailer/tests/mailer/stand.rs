@@ -209,6 +209,11 @@ impl Stand {
             .await;
     }
 
+    /// A courier that waits no longer than this: for what is silent. What has to succeed is given [`LONG`].
+    pub(crate) fn within(&self, timeout: Duration) -> MailCourier {
+        courier(&self.store, &self.server, timeout, FROM)
+    }
+
     /// Another process's courier, which may be set otherwise.
     pub(crate) fn another(&self, from: &str) -> MailCourier {
         courier(&self.store, &self.server, self.timeout, from)
