@@ -14,7 +14,7 @@ use crate::fixtures::{MTS, UTILITY, internet_provider, new_ids, online_payment, 
 use crate::world::{PATIENCE, World, ask_through, with};
 
 /// How long a payment and a sale may take together on a machine that does many things at once; alone, milliseconds.
-const PROMPTLY: Duration = Duration::from_secs(4);
+const PROMPTLY: Duration = Duration::from_secs(10);
 
 /// A mailbox, a payee and cards, and the settings of a process behind these cuts.
 struct Town {
