@@ -1,5 +1,6 @@
 //! A payee's database that is away, slow, cut off in mid-payment, or in each other's way.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -157,12 +158,17 @@ async fn a_hanging_database_keeps_no_other_payee_waiting() {
     world.payee(&utility("other", fine.url.as_str(), "")).await;
     proxy.stall();
     let hung: Vec<Value> = (0..40).map(|_| check("vodokanal", "1001", &json!({}))).collect();
-    let hung = futures::future::join_all(hung.iter().map(|asked| world.ask("payment.check", asked)));
+    let answered = Cell::new(0);
+    let hung = futures::future::join_all(hung.iter().map(async |asked| {
+        let answer = world.ask("payment.check", asked).await;
+        answered.set(answered.get() + 1);
+        answer
+    }));
     let others = async {
-        for _ in 0..20 {
+        for nth in 0..20 {
             let asked = check("other", "1001", &json!({"meter_cold": "200"}));
-            let answer = tokio::time::timeout(Duration::from_secs(3), world.ask("payment.check", &asked)).await;
-            assert_eq!(answer.expect("it waits for nobody")["outcome"], "payable");
+            assert_eq!(world.ask("payment.check", &asked).await["outcome"], "payable");
+            assert!(nth > 0 || answered.get() == 0, "it waits for nobody");
         }
         let id = pay(&world, "other", "1001").await;
         world.reaches(&id, "delivered").await;
