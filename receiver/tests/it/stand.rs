@@ -236,7 +236,7 @@ pub(crate) fn list(from: &str, to: &str, after: Option<String>) -> Request {
     })
 }
 
-/// Waits until something is so; fails after ten seconds.
+/// Waits until something is so; fails when even a machine that does many things at once would have got there.
 pub(crate) async fn wait_for<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
     let mut ticks = tokio::time::interval(Duration::from_millis(5));
     let waiting = async {
@@ -244,7 +244,7 @@ pub(crate) async fn wait_for<F: Future<Output = bool>>(what: &str, condition: im
             ticks.tick().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), waiting)
+    tokio::time::timeout(Duration::from_secs(45), waiting)
         .await
         .unwrap_or_else(|_| panic!("{what}: never"));
 }
