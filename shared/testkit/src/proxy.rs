@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -28,6 +28,8 @@ struct Faults {
     /// Bytes that may still pass before a connection is reset: questions, answers.
     limits: [Mutex<Option<u64>>; 2],
     open: AtomicUsize,
+    /// When the last byte came, from either side.
+    last: Mutex<Instant>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -51,6 +53,7 @@ impl FaultProxy {
             flow: watch::Sender::default(),
             limits: [Mutex::new(None), Mutex::new(None)],
             open: AtomicUsize::new(0),
+            last: Mutex::new(Instant::now()),
         });
         let carried = faults.clone();
         let door = Door::open(SocketAddr::from(([127, 0, 0, 1], 0)), move |guest| {
@@ -97,6 +100,11 @@ impl FaultProxy {
         self.door
             .reopen()
             .expect("the address is held by this proxy and was listened on before");
+    }
+
+    /// For how long nothing has come from either side: whoever is connected has been idle at least nearly as long.
+    pub fn quiet_for(&self) -> Duration {
+        lock(&self.faults.last).elapsed()
     }
 
     /// How many connections are open through the proxy now.
@@ -163,6 +171,7 @@ async fn pump(
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let read = from.read(&mut buffer).await.map_err(|_| Reset)?;
+        *lock(&faults.last) = Instant::now();
         // Held back after reading as well, since the read may have been under way when the stall began.
         let now = *flow.wait_for(|flow| !flow.stalled).await.map_err(|_| Reset)?;
         if !now.delay.is_zero() {

@@ -184,3 +184,17 @@ async fn a_target_that_is_away_resets_the_client() {
     let mut client = Client::connect(&proxy).await;
     assert!(client.hear().await.is_err());
 }
+
+#[tokio::test]
+async fn it_is_quiet_from_the_last_byte_on() {
+    let (_echo, proxy) = stand().await;
+    let mut client = Client::connect(&proxy).await;
+    wait_for("it to be quiet", LONG, async || {
+        (proxy.quiet_for() > SHORT).then_some(())
+    })
+    .await;
+    let before = Instant::now();
+    client.say("one\n").await;
+    assert_eq!(client.hear().await.unwrap(), "one\n");
+    assert!(proxy.quiet_for() <= before.elapsed());
+}
