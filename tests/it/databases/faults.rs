@@ -241,16 +241,15 @@ async fn connections_that_died(backend: Backend) {
     assert_eq!(world.ask("payment.check", &asked).await["outcome"], "payable");
     let id = pay(&world, "vodokanal", "1001").await;
     world.reaches(&id, "delivered").await;
-    // Idle for a while, and gone without a word.
-    proxy.cut().await;
-    proxy.mend();
+    // Idle for longer than a connection is trusted unseen, and gone without a word.
     wait_for("they have been idle", PATIENCE, async || {
-        (proxy.connections() == 0).then_some(())
+        (proxy.quiet_for() > Duration::from_millis(1500)).then_some(())
     })
     .await;
-    let since = std::time::Instant::now();
-    wait_for("for a second", PATIENCE, async || {
-        (since.elapsed() > Duration::from_millis(1100)).then_some(())
+    proxy.cut().await;
+    proxy.mend();
+    wait_for("they are gone", PATIENCE, async || {
+        (proxy.connections() == 0).then_some(())
     })
     .await;
     assert_eq!(world.ask("payment.check", &asked).await["outcome"], "payable");

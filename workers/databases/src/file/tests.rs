@@ -7,6 +7,9 @@ use serde_json::json;
 
 use super::*;
 
+/// How long anything may take on a machine that does many things at once.
+const PATIENCE: Duration = Duration::from_secs(45);
+
 /// A directory of one test, gone with it.
 pub(super) struct Place(pub(super) PathBuf);
 
@@ -303,15 +306,11 @@ async fn a_workbook_that_would_fill_the_memory_is_refused_and_the_one_before_sta
 
 /// Looks until something came of it.
 pub(super) async fn looked(listed: &Arc<Listed>) -> Looked {
-    let mut found = Looked::Same;
-    for _ in 0..2_000 {
-        found = listed.look().await;
-        if found != Looked::Same {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    found
+    testkit::wait_for("something to come of the file", PATIENCE, async || {
+        let found = listed.look().await;
+        (found != Looked::Same).then_some(found)
+    })
+    .await
 }
 
 #[tokio::test]

@@ -69,7 +69,10 @@ async fn a_rested_session_that_does_not_answer_is_given_up() {
     let store = Store::connect(&settings.store).unwrap();
     store.ping().await.unwrap();
     // Only a session that has rested for a second is asked whether it is there.
-    tokio::time::sleep(Duration::from_millis(1100)).await;
+    wait_for("its session to have rested", PATIENCE, async || {
+        (proxy.quiet_for() > Duration::from_millis(1500)).then_some(())
+    })
+    .await;
     proxy.stall();
     let ping = tokio::time::timeout(PATIENCE, store.ping()).await;
     assert!(ping.expect("an end").unwrap_err().is_retryable());
