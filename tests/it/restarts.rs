@@ -121,10 +121,9 @@ impl Private {
         file.lines().next().expect("its process").to_owned()
     }
 
-    /// Kills it, as a machine that loses its power does.
-    pub(crate) async fn kill(&self) {
-        let pid = self.pid().await;
-        let killed = Command::new("kill").args(["-KILL", &pid]).status().await.unwrap();
+    /// Kills it at once, as a machine that loses its power does; its process was looked up before.
+    pub(crate) async fn kill(&self, pid: &str) {
+        let killed = Command::new("kill").args(["-KILL", pid]).status().await.unwrap();
         assert!(killed.success(), "process {pid}");
     }
 
@@ -271,9 +270,7 @@ impl Site {
         let pid = self.private.pid().await;
         let killing = async {
             self.payee.wait_for_credits(1, PATIENCE).await;
-            // At once: its process was looked up before.
-            let killed = Command::new("kill").args(["-KILL", &pid]).status().await.unwrap();
-            assert!(killed.success(), "process {pid}");
+            self.private.kill(&pid).await;
             self.payee.ledger().len()
         };
         let both = async { tokio::join!(publishing, killing) };

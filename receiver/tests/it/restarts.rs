@@ -96,12 +96,9 @@ impl Private {
         String::from_utf8(said.stdout).unwrap()
     }
 
-    async fn signal(&self, signal: &str) {
-        let done = Command::new("kill")
-            .args([signal, &self.pid().await])
-            .status()
-            .await
-            .unwrap();
+    /// At once, to the process that was looked up before: what is to be hit would be over before that is done.
+    async fn signal(signal: &str, pid: &str) {
+        let done = Command::new("kill").args([signal, pid]).status().await.unwrap();
         assert!(done.success());
     }
 }
@@ -153,6 +150,7 @@ async fn survives(private: &Private, mut url: Url, stop: &str, pause: &str) {
     let router = receiver.router();
     for (round, signal) in (0..).zip(["-KILL", stop]) {
         let payments: Vec<Pay> = (1..=ROUND).map(|n| payment(round * ROUND + n, "1001")).collect();
+        let pid = private.pid().await;
         let stopped = CancellationToken::new();
         let tracker = TaskTracker::new();
         for pay in &payments {
@@ -163,7 +161,7 @@ async fn survives(private: &Private, mut url: Url, stop: &str, pause: &str) {
             entered(&config).await >= round * ROUND + 5
         })
         .await;
-        private.signal(signal).await;
+        Private::signal(signal, &pid).await;
         assert!(!tracker.is_empty(), "killed too late to show anything");
         wait_for("it is seen to be away", || async {
             send_to(&router, &crate::stand::status(1)).await.0 == StatusCode::SERVICE_UNAVAILABLE

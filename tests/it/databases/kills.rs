@@ -22,12 +22,14 @@ async fn is_killed(backend: Backend, service: Service, pause: &str) {
     let world = World::start(&WORKERS).await;
     let mut events = world.listen("payee.#").await;
     world.payee(&scenario).await;
+    // Looked up before there is work: it would be over by the time that is done.
+    let pid = private.pid().await;
     let ids = join_all((0..PAYMENTS).map(|_| pay(&world, "vodokanal", "1001"))).await;
     wait_for("some are entered", PATIENCE, async || {
         (books.count("select count(*) from payments").await >= 5).then_some(())
     })
     .await;
-    private.kill().await;
+    private.kill(&pid).await;
     events.item("payee.down", "payee", "vodokanal").await;
     let waiting = "SELECT count(*) FROM payment WHERE state <> 'delivered'";
     assert_ne!(world.value(waiting).await, "0", "killed too late to show anything");
