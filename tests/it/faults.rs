@@ -5,6 +5,7 @@ use futures::future::join_all;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use testkit::mail::MailServer;
+use testkit::payee::Payee;
 use testkit::process::Process;
 use testkit::proxy::FaultProxy;
 
@@ -44,6 +45,22 @@ pub(crate) async fn repeat_all(world: &World, key: &str, bodies: &[Value], expec
     for answer in answers {
         assert!(expected.iter().any(|outcome| answer["outcome"] == *outcome), "{answer}");
     }
+}
+
+/// The payee has credited these payments and no others, each under one number and once.
+#[track_caller]
+pub(crate) fn credited_once<'a>(payee: &Payee, ids: impl IntoIterator<Item = &'a String>) {
+    let ledger = payee.ledger();
+    let credited = ledger.values().flat_map(|entry| {
+        let id = entry.text("payment_id").expect("a payment_id").to_owned();
+        std::iter::repeat_n(id, entry.credits as usize)
+    });
+    let (mut credited, mut published): (Vec<String>, Vec<String>) =
+        (credited.collect(), ids.into_iter().cloned().collect());
+    credited.sort_unstable();
+    published.sort_unstable();
+    assert_eq!(credited, published, "{ledger:?}");
+    assert_eq!(ledger.len(), published.len(), "{ledger:?}");
 }
 
 /// Makes every lease run out now.
