@@ -188,7 +188,7 @@ async fn repeated_revocations_in_one_batch_revoke_once_and_are_answered_each() {
     world.reaches(&stored, "revoked").await;
     events.item("payment.revoked", "payment_id", &stored).await;
     assert_eq!(
-        events.so_far("payment.revoked").len(),
+        events.all(&world, "payment.revoked").await.len(),
         1,
         "nothing was there of the other"
     );

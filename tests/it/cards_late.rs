@@ -101,7 +101,7 @@ async fn a_lapsed_card_is_kept_for_its_payer_and_then_goes_back() {
     end_grace(&world, &id).await;
     assert_eq!(reserve(&world, &other).await["card"]["serial"], "0001");
     assert_eq!(
-        events.so_far("card.expired").len(),
+        events.all(&world, "card.expired").await.len(),
         1,
         "the end of the grace is our own affair"
     );
@@ -196,7 +196,7 @@ async fn paid_beats_held() {
             .await,
         "1"
     );
-    assert_eq!(events.so_far("card.conflict").len(), 1);
+    assert_eq!(events.all(&world, "card.conflict").await.len(), 1);
 }
 
 #[tokio::test]

@@ -93,7 +93,7 @@ async fn intake_killed_at(point: &str) {
             .await,
         "40 40"
     );
-    let told = events.items("payment.accepted", 40).await;
+    let told = events.all(&world, "payment.accepted").await;
     let distinct: BTreeSet<_> = told.iter().map(|item| item["payment_id"].as_str().unwrap()).collect();
     assert_eq!((told.len(), distinct.len()), (40, 40));
     assert!(healthy.end().await.success());
@@ -139,7 +139,7 @@ async fn cards_killed_at(point: &str) {
             .await,
         "20"
     );
-    let told = events.items("card.sold", 20).await;
+    let told = events.all(&world, "card.sold").await;
     let distinct: BTreeSet<_> = told.iter().map(|item| item["serial"].as_str().unwrap()).collect();
     assert_eq!((told.len(), distinct.len()), (20, 20));
     assert!(healthy.end().await.success());

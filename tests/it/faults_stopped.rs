@@ -112,7 +112,7 @@ async fn a_cards_worker_that_stands_still_in_a_sale_stops_nobody_for_long() {
     repeat_all(&world, "card.sell", &[paid], &["already_sold"]).await;
     let sold = "SELECT count(*) FROM card WHERE state = 'sold'";
     assert_eq!(world.value(sold).await, "1");
-    assert_eq!(events.items("card.sold", 1).await.len(), 1);
+    assert_eq!(events.all(&world, "card.sold").await.len(), 1);
     assert!(other.end().await.success());
 }
 
@@ -155,8 +155,7 @@ async fn register_asleep_at(point: &str) -> usize {
                  || ' ' || (SELECT string_agg(state, ' ') FROM mailing)";
     assert_eq!(world.value(parts).await, "1 1 sent");
     for kind in ["register.built", "register.mailed"] {
-        events.items(kind, 1).await;
-        assert_eq!(events.so_far(kind).len(), 1, "{kind}");
+        assert_eq!(events.all(&world, kind).await.len(), 1, "{kind}");
     }
     let inbox = server.inbox();
     assert!(inbox.iter().all(|mail| mail.raw == inbox[0].raw), "the identical bytes");

@@ -77,7 +77,10 @@ async fn a_payee_that_answers_questions_and_fails_to_be_paid_is_down_once() {
     let probes = payee.requests_of(Verb::Status).len();
     assert!(pays <= 6 + probes, "{pays} were paid with {probes} probes");
     assert_eq!(
-        (events.so_far("payee.down").len(), events.so_far("payee.up").len()),
+        (
+            events.all(&world, "payee.down").await.len(),
+            events.all(&world, "payee.up").await.len()
+        ),
         (1, 0)
     );
     payee.always(Verb::Pay, Behaviour::Accept);
@@ -87,7 +90,10 @@ async fn a_payee_that_answers_questions_and_fails_to_be_paid_is_down_once() {
     payee.wait_for_credits(60, PATIENCE).await;
     events.item("payee.up", "payee", "isp").await;
     assert_eq!(
-        (events.so_far("payee.down").len(), events.so_far("payee.up").len()),
+        (
+            events.all(&world, "payee.down").await.len(),
+            events.all(&world, "payee.up").await.len()
+        ),
         (1, 1)
     );
     // And whoever watches over the installation was told as often.

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 
 use bus::Delivery;
 use futures::FutureExt;
-use serde_json::Value;
+use serde_json::{Value, json};
+use store::events::Event;
+use testkit::wait_for;
 use tokio::time::{Instant, timeout_at};
 
-use crate::world::PATIENCE;
+use crate::fixtures::now;
+use crate::world::{PATIENCE, World};
 
 /// What was told of one thing.
 #[derive(Clone, Debug)]
@@ -51,7 +54,8 @@ impl Listener {
         self.until(&what, found).await.traceparent
     }
 
-    /// Waits until so many items of a kind were told, and returns them.
+    /// Waits until at least so many items of a kind were told, and returns them. Says nothing of more that may follow:
+    /// that is [`Self::all`].
     pub(crate) async fn items(&mut self, kind: &str, count: usize) -> Vec<Value> {
         let of_kind = |items: &[Told]| {
             let found: Vec<Value> = items
@@ -65,7 +69,7 @@ impl Listener {
     }
 
     /// Everything heard so far about a kind, without waiting.
-    pub(crate) fn so_far(&mut self, kind: &str) -> Vec<Value> {
+    fn so_far(&mut self, kind: &str) -> Vec<Value> {
         while let Some(Some(event)) = self.incoming.next().now_or_never() {
             self.hear(&event);
         }
@@ -74,6 +78,37 @@ impl Listener {
             .filter(|told| told.kind == kind)
             .map(|told| told.item.clone())
             .collect()
+    }
+
+    /// Everything about a kind that was told until now: nothing of it is still under way. A relay has to be at work.
+    ///
+    /// With the table of events empty, all of them are confirmed and so in the listener's queue; what is told of
+    /// afterwards comes behind them.
+    pub(crate) async fn all(&mut self, world: &World, kind: &str) -> Vec<Value> {
+        wait_for("the relay to have told all", PATIENCE, async || {
+            (world.value("SELECT count(*) FROM event").await == "0").then_some(())
+        })
+        .await;
+        let event_id = uuid::Uuid::new_v4();
+        let marker = event_id.to_string();
+        let body = json!({"event_id": marker, "occurred_at": now(), "items": [{"marker": marker}]});
+        let event = Event {
+            event_id,
+            kind: kind.to_owned(),
+            body: body.to_string(),
+            traceparent: None,
+        };
+        let tx = world.store().begin().await.unwrap();
+        store::events::add(&tx, &[event]).await.unwrap();
+        tx.commit().await.unwrap();
+        self.item(kind, "marker", &marker).await;
+        self.items.retain(|told| told.item["marker"].is_null());
+        self.so_far(kind)
+    }
+
+    /// How many events were heard, repeats not counted, and without those that [`Self::all`] marks an end with.
+    pub(crate) fn events(&self) -> usize {
+        self.heard.values().filter(|body| !body.contains("\"marker\"")).count()
     }
 
     async fn until<T>(&mut self, what: &str, found: impl Fn(&[Told]) -> Option<T>) -> T {

@@ -56,7 +56,7 @@ async fn holds_whose_messages_are_lost_are_ended_by_the_sweep_alone() {
     })
     .await;
     assert!(latest < LATE_SECONDS, "a hold was over for {latest} s");
-    assert_eq!(events.items("card.expired", HOLDS).await.len(), HOLDS);
+    assert_eq!(events.all(&world, "card.expired").await.len(), HOLDS);
     let by = |source: &str| format!("unigate_cards_reservations_ended_total{{kind=\"lapsed\",source=\"{source}\"}}");
     assert_eq!(counted(&process, &by("sweep")).await, Some(HOLDS.to_string()));
     assert_eq!(counted(&process, &by("message")).await.unwrap_or("0".into()), "0");

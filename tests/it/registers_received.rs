@@ -114,7 +114,7 @@ async fn a_register_received_is_taken_once_line_by_line() {
         .await;
     let texts: Vec<&str> = kept[0].iter().flatten().map(String::as_str).collect();
     assert_eq!(texts, ["1920679795", "15000", "1", "AGENT-1", "t"]);
-    assert_eq!(told.items("payment.accepted", 2).await.len(), 2);
+    assert_eq!(told.all(&world, "payment.accepted").await.len(), 2);
 
     let (_, again, _) = import(&world, &file, &[]).await;
     assert_eq!(outcomes(&again), ["already_accepted", "already_accepted", "refused"]);

@@ -76,7 +76,10 @@ async fn a_payee_that_is_down_is_spared_and_served_when_it_is_back() {
     );
     assert_eq!(world.ask("payment.check", &check()).await["outcome"], "payable");
     assert_eq!(
-        (events.so_far("payee.down").len(), events.so_far("payee.up").len()),
+        (
+            events.all(&world, "payee.down").await.len(),
+            events.all(&world, "payee.up").await.len()
+        ),
         (1, 1)
     );
 }
