@@ -6,8 +6,9 @@ use registers::close_all_due;
 use serde_json::json;
 use store::StoreError;
 use store::registers::{Closing, advance_clock, close_due, close_now, series_due};
+use testkit::wait_for;
 
-use crate::stand::{Stand, gvk, on_stand, payee};
+use crate::stand::{PATIENCE, Stand, gvk, on_stand, payee};
 
 #[tokio::test]
 async fn missed_cut_offs_are_closed_one_by_one_each_at_its_own_time() {
@@ -298,13 +299,19 @@ async fn a_payment_under_way_is_waited_for() {
         stand.declare(&payee(json!({}))).await;
         stand.back_in_2020().await;
         stand.pay("2020-03-01T13:00:00Z", 1).await;
-        // Intake holds the ledger row: the closer has to wait for its commit, or it would miss the payment.
+        // Intake holds the ledger row: the closer has to wait for its commit, or it would miss the payment. It commits when
+        // somebody waits for it.
         let slow = stand.clone();
         let intake = tokio::spawn(async move {
             slow.sql(
                 "BEGIN;
+                 SET LOCAL statement_timeout = '45s';
                  UPDATE ledger SET last_position = last_position + 1;
-                 SELECT pg_sleep(0.3);
+                 DO $$ BEGIN
+                     WHILE NOT EXISTS (SELECT FROM pg_locks
+                                       WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))
+                     LOOP PERFORM pg_sleep(0.01); END LOOP;
+                 END $$;
                  INSERT INTO payment (payment_id, number, payee_id, payee_version, gateway, terminal_id, account, amount,
                      currency, paid_at, accepted_at, series_id, position)
                  SELECT gen_random_uuid(), nextval('payment_number'), 'gvk', 1, 'registers', 'T-1', 'late', 10000, 'RUB',
@@ -313,10 +320,11 @@ async fn a_payment_under_way_is_waited_for() {
             )
             .await;
         });
-        let held = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()";
-        while stand.value(held).await == "0" {
-            tokio::task::yield_now().await;
-        }
+        wait_for("intake to hold the ledger", PATIENCE, async || {
+            let free = stand.sql("SELECT 1 FROM ledger FOR UPDATE SKIP LOCKED").await;
+            free.is_empty().then_some(())
+        })
+        .await;
         close_all_due(&stand.store).await.unwrap();
         intake.await.unwrap();
         assert_eq!(stand.ranges().await, ["1: 1-2 2 20000 03-01 21:00"]);

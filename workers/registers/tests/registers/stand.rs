@@ -2,6 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use artifacts::Artifacts;
 use domain::declaration::Payee;
@@ -12,6 +13,9 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use store::registers::{Listed, ListedPart};
 use store::{Store, StoreSettings, declarations, scratch};
+
+/// How long anything may take on a machine that does many things at once.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(45);
 
 pub(crate) struct Stand {
     pub(crate) store: Store,
