@@ -247,6 +247,37 @@ async fn a_wrong_sale_is_parked_and_its_reservation_stands() {
 }
 
 #[tokio::test]
+async fn the_price_answered_at_the_reservation_rules_its_sale() {
+    let world = shop(4).await;
+    let priced = async |price: i64, id: &str| {
+        world
+            .product(&MTS.replace("price = 10000", &format!("price = {price}")))
+            .await;
+        assert_eq!(reserve(&world, id).await["price"], price);
+    };
+    let [before, dear, cheap] = [new_id(), new_id(), new_id()];
+    priced(10_000, &before).await;
+    priced(12_000, &dear).await;
+    priced(8_000, &cheap).await;
+    let sell = async |id: &str, amount: i64| world.tell("card.sell", &with(sale(id), "amount", json!(amount))).await;
+    // The product is cheap by now; who was told more owes more, and pays no surplus by it.
+    for (id, price) in [(&before, 10_000), (&dear, 12_000), (&cheap, 8_000)] {
+        refused(&sell(id, price - 1).await, "amount_too_small", "amount");
+        let sold = sell(id, price).await;
+        assert_eq!(sold, json!({"outcome": "sold", "reservation_id": id}));
+    }
+    let last = new_id();
+    priced(8_000, &last).await;
+    // And dear again: what is paid beyond the price that was answered is a surplus, however little the price is now.
+    world.product(&MTS.replace("price = 10000", "price = 12000")).await;
+    let sold = sell(&last, 9_000).await;
+    assert_eq!(
+        sold,
+        json!({"outcome": "sold", "reservation_id": last, "surplus": 1000})
+    );
+}
+
+#[tokio::test]
 async fn a_release_gives_the_card_back() {
     let world = shop(1).await;
     let (first, second) = (new_id(), new_id());
