@@ -10,6 +10,7 @@
 )]
 
 mod architecture;
+mod attempts;
 mod batches;
 mod card_expiry;
 mod card_life;
