@@ -13,6 +13,27 @@ use crate::stand::{Stand, id, release, reserve, reserve_briefly, sell, with};
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_card_goes_to_one() {
     let stand = Stand::new().await;
+    for round in 1..=10 {
+        let product = format!("p-{round}");
+        stand.product(&product, json!({})).await;
+        stand.stock(&product, 1).await;
+        let answers = join_all((0..12).map(|_| stand.one(reserve(id(), &product)))).await;
+        let of = |outcome: &str| answers.iter().filter(|answer| answer["outcome"] == outcome).count();
+        // Whoever meets it locked is told that there is none: the one who locked it has it.
+        assert_eq!(of("reserved"), 1, "{answers:?}");
+        let without = answers
+            .iter()
+            .filter(|answer| answer["reason"] == "out_of_stock")
+            .count();
+        assert_eq!(without, 11, "{answers:?}");
+        assert_eq!(stand.counts(&product).await[..3], [0, 0, 1]);
+    }
+    stand.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cards_that_run_out_go_to_one_each() {
+    let stand = Stand::new().await;
     stand.product("p", json!({})).await;
     stand.stock("p", 5).await;
     let asked: Vec<_> = (0..12).map(|_| id()).collect();
