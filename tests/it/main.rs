@@ -33,6 +33,7 @@ mod cli_operator;
 mod cli_registers;
 mod cli_usage;
 mod compose;
+mod consuming;
 mod couriers;
 mod databases;
 mod deliveries_acts;
