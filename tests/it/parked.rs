@@ -1,5 +1,7 @@
 //! Facts without a home whose payment found one meanwhile.
 
+use std::time::Duration;
+
 use bus::frontend::Message;
 use serde_json::{Value, json};
 use store::parked::{self, Filter};
@@ -140,6 +142,8 @@ fn misspelt(id: &str) -> Value {
     with(sale(id), "amount", json!("10000"))
 }
 
+/// Less than a session may be silent in a transaction before the database ends it, when nobody has to wait for it: 15 s.
+const SILENT_AT_MOST: Duration = Duration::from_secs(10);
 const PAID_BACK: [&str; 2] = ["--reason", "paid back in cash"];
 
 #[tokio::test]
@@ -267,6 +271,38 @@ async fn a_sale_by_a_worker_that_reads_the_declarations_just_then_is_waited_for_
     let (_, sold) = tokio::join!(discard, sell);
     assert_eq!(sold["outcome"], "sold");
     end(&fresh).await;
+}
+
+#[tokio::test]
+async fn an_operator_who_falls_silent_while_batches_wait_is_given_up_before_they_are() {
+    let (world, ids) = held(1).await;
+    world.tell("card.sell", &misspelt(&ids[0])).await;
+    let parked = parked_one(&world).await.parse().unwrap();
+    let silent = world.store().begin().await.unwrap();
+    parked::discard(&silent, parked, "test", "paid back in cash")
+        .await
+        .unwrap();
+    // His line breaks here. Any other session may be silent for longer than this.
+    let sold = tokio::time::timeout(SILENT_AT_MOST, world.tell("card.sell", &sale(&ids[0]))).await;
+    assert_eq!(sold.expect("it does not wait for him")["outcome"], "sold");
+    assert!(silent.commit().await.is_err(), "he has settled nothing");
+}
+
+#[tokio::test]
+async fn a_discard_gives_up_before_a_batch_that_hangs() {
+    let (world, ids) = held(1).await;
+    world.tell("card.sell", &misspelt(&ids[0])).await;
+    let parked = parked_one(&world).await;
+    let batch = world.store().begin().await.unwrap();
+    let generation = store::declarations::generation(world.store()).await.unwrap();
+    store::declarations::expect_generation(&batch, generation)
+        .await
+        .unwrap();
+    assert!(parked::settled_reservations(&batch, &[]).await.unwrap().is_empty());
+    let command = [&["parked", "discard", &parked][..], &PAID_BACK].concat();
+    failed(&unigate(&world, &command).await, 1, "batches at work have not ended");
+    batch.commit().await.unwrap();
+    assert_eq!(parked_one(&world).await, parked, "nothing was settled");
 }
 
 #[tokio::test]
