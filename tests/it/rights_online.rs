@@ -98,6 +98,7 @@ async fn payments_are_taken_delivered_and_put_right_with_the_rights_of_each_role
     // Each by a login that the operator cannot choose, whatever he calls himself.
     let own = "SELECT bool_and(login ~ '^login_')::text FROM audit WHERE act LIKE 'deliveries %'";
     assert_eq!(world.value(own).await, "true");
+    nobody_says_when_or_by_whose_login(world).await;
     let requeued = run(&operator, &BY_FILTER).await;
     assert!(requeued.stdout.contains("1 requeued"), "{requeued:?}");
     world.reaches(&again, "delivered").await;
@@ -123,4 +124,23 @@ async fn payments_are_taken_delivered_and_put_right_with_the_rights_of_each_role
         assert!(denied.is_empty(), "{denied:?}");
         assert!(process.end().await.success());
     }
+}
+
+/// When an act was and whose login it was by is the server's word, to every role; and what is written stays as it is.
+async fn nobody_says_when_or_by_whose_login(world: &World) {
+    let who_may = async |what: &str| {
+        let roles = format!(
+            "SELECT coalesce(string_agg(rolname, ' '), '') FROM pg_roles WHERE rolname LIKE 'unigate\\_%' AND ({what})"
+        );
+        world.value(&roles).await
+    };
+    let acts = who_may("has_column_privilege(oid, 'audit', 'act', 'INSERT')").await;
+    assert!(acts.contains("unigate_operator"), "{acts}");
+    for column in ["at", "login", "audit_id"] {
+        let says = format!("has_column_privilege(oid, 'audit', '{column}', 'INSERT')");
+        assert_eq!(who_may(&says).await, "", "{column}");
+    }
+    let changes =
+        "has_any_column_privilege(oid, 'audit', 'UPDATE') OR has_table_privilege(oid, 'audit', 'DELETE, TRUNCATE')";
+    assert_eq!(who_may(changes).await, "");
 }
