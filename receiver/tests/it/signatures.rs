@@ -1,5 +1,8 @@
 //! Nothing is done for a request that is not signed, not in time or not for its address.
 
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
 use axum::body::Body;
 use axum::http::{Request as HttpRequest, StatusCode};
 use contract::unikassa::Request;
@@ -49,6 +52,48 @@ async fn only_signed_requests_in_time_do_anything() {
         );
         assert_eq!(stand.balance("1001").await, 500);
         assert_eq!(stand.number("select count(*) from unigate_payment").await, 0);
+    })
+    .await;
+}
+
+/// Where the log of a test goes.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_comes_unsigned_is_quoted_and_cut_in_the_log() {
+    on(Backend::Sqlite, None, |stand| async move {
+        let log = Log::default();
+        let writer = log.clone();
+        let written = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone());
+        // The test and what it asks share one thread.
+        let guard = tracing::subscriber::set_default(written.finish());
+        let long = format!("{}\t{}", "x".repeat(40), "y".repeat(5_000));
+        let unsigned = HttpRequest::post("/unikassa/pay")
+            .header(webhook::ID_HEADER, &long)
+            .header("traceparent", &long)
+            .body(Body::from("{}"))
+            .unwrap();
+        assert_eq!(send_raw(&stand.router, unsigned).await.0, StatusCode::UNAUTHORIZED);
+        drop(guard);
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        let cut = format!("\"{}\\t{}\"", "x".repeat(40), "y".repeat(39));
+        for name in ["id", "trace"] {
+            assert!(log.contains(&format!("{name}={cut}")), "{name}: {log}");
+        }
+        assert!(!log.contains('\t'), "{log}");
     })
     .await;
 }
