@@ -121,13 +121,15 @@ async fn of_two_builders_only_the_one_with_the_lease_records() {
 }
 
 #[tokio::test]
-async fn a_lease_lost_under_way_ends_the_build() {
+async fn a_build_whose_lease_was_lost_under_way_records_nothing() {
     on_stand(|stand| async move {
         one_register(&stand, json!({}), 3).await;
         let builder = stand.builder().with_lease(Duration::from_millis(3));
         let lost = builder.claim().await.unwrap();
         let taken = stand.builder();
-        stand.sql("UPDATE register SET due_at = now()").await;
+        stand
+            .sql("UPDATE register SET due_at = now(), lease_until = now()")
+            .await;
         let second = taken.claim().await.unwrap();
         assert_eq!(builder.build(&lost).await.unwrap(), [Built::Later]);
         assert_eq!(taken.build(&second).await.unwrap(), [Built::Recorded]);
