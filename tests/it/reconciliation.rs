@@ -1,6 +1,10 @@
 //! A payee's books beside ours: found, told, and set right only as far as an operator says so.
 
+use domain::ids::Number;
+use domain::reconciliation::Theirs;
+use futures::TryStreamExt;
 use serde_json::{Value, json};
+use store::reconciliation::{self as lists, Item, Run, Source};
 use testkit::payee::{Behaviour, Payee, Verb};
 use testkit::process::Done;
 use testkit::wait_for;
@@ -306,4 +310,46 @@ async fn what_an_operator_settled_is_not_paid_by_a_list() {
     assert!(requeued.stderr.contains("0 to be paid"), "{requeued:?}");
     assert!(requeued.stdout.contains("settled"), "{requeued:?}");
     assert_eq!(world.payment(&id).await.state.as_str(), "delivered");
+}
+
+#[tokio::test]
+async fn a_comparison_goes_on_beyond_a_number() {
+    let (world, _payee) = provider("").await;
+    let mut numbers = Vec::new();
+    for _ in 0..3 {
+        numbers.push(Number::parse(&delivered(&world).await.1).unwrap());
+    }
+    let run = Run {
+        reconciliation_id: uuid::Uuid::now_v7(),
+        payee: "isp".to_owned(),
+        from: "2020-01-01T00:00:00Z".parse().unwrap(),
+        to: "2099-01-01T00:00:00Z".parse().unwrap(),
+    };
+    let store = world.store();
+    let tx = store.begin().await.unwrap();
+    lists::begin(&tx, &run, Source::File, "test").await.unwrap();
+    tx.commit().await.unwrap();
+    // The second is ours alone.
+    let items = [numbers[0], numbers[2]].map(|number| Item {
+        number,
+        theirs: Theirs {
+            amount: 1,
+            currency: "RUB".to_owned(),
+            credited_at: None,
+            provider_reference: None,
+        },
+    });
+    lists::add(store, &run, 1, &items).await.unwrap();
+    lists::complete(store, &run, 2).await.unwrap();
+    for (after, left) in [
+        (None, &numbers[..]),
+        (Some(0), &numbers[1..]),
+        (Some(1), &numbers[2..]),
+        (Some(2), &[]),
+    ] {
+        let after = after.map(|nth: usize| numbers[nth]);
+        let rows = lists::compare(store, &run, after).await.unwrap();
+        let found: Vec<Number> = rows.map_ok(|(number, ..)| number).try_collect().await.unwrap();
+        assert_eq!(found, left, "after {after:?}");
+    }
 }
