@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bus::frontend::Message;
 use serde_json::{Value, json};
+use store::Tx;
 use store::parked::{self, Filter};
 use testkit::wait_for;
 use unigate::workers::Worker;
@@ -221,18 +222,23 @@ async fn a_sale_that_came_in_corrected_is_not_settled_by_hand_besides() {
     assert_eq!(world.tell("card.sell", &sale(&ids[0])).await["outcome"], "already_sold");
 }
 
-#[tokio::test]
-async fn a_sale_in_flight_is_waited_for_before_its_reservation_is_settled() {
-    let (world, ids) = held(1).await;
-    world.tell("card.sell", &misspelt(&ids[0])).await;
-    let parked = parked_one(&world).await;
-    // A batch at work, which has looked for settled reservations and found none.
+/// A batch which has looked for settled reservations and found none.
+async fn batch_at_work(world: &World) -> Tx {
     let batch = world.store().begin().await.unwrap();
     let generation = store::declarations::generation(world.store()).await.unwrap();
     store::declarations::expect_generation(&batch, generation)
         .await
         .unwrap();
     assert!(parked::settled_reservations(&batch, &[]).await.unwrap().is_empty());
+    batch
+}
+
+#[tokio::test]
+async fn a_sale_in_flight_is_waited_for_before_its_reservation_is_settled() {
+    let (world, ids) = held(1).await;
+    world.tell("card.sell", &misspelt(&ids[0])).await;
+    let parked = parked_one(&world).await;
+    let batch = batch_at_work(&world).await;
     let command = [&["parked", "discard", &parked][..], &PAID_BACK].concat();
     let discarding = unigate(&world, &command);
     let selling = async {
@@ -293,12 +299,7 @@ async fn a_discard_gives_up_before_a_batch_that_hangs() {
     let (world, ids) = held(1).await;
     world.tell("card.sell", &misspelt(&ids[0])).await;
     let parked = parked_one(&world).await;
-    let batch = world.store().begin().await.unwrap();
-    let generation = store::declarations::generation(world.store()).await.unwrap();
-    store::declarations::expect_generation(&batch, generation)
-        .await
-        .unwrap();
-    assert!(parked::settled_reservations(&batch, &[]).await.unwrap().is_empty());
+    let batch = batch_at_work(&world).await;
     let command = [&["parked", "discard", &parked][..], &PAID_BACK].concat();
     failed(&unigate(&world, &command).await, 1, "batches at work have not ended");
     batch.commit().await.unwrap();
