@@ -14,7 +14,7 @@ use crate::bench::load::publish;
 /// Reservations a second: what a thousand busy terminals ask for.
 const A_SECOND: f64 = 200.0;
 /// Facts that wait for each question of either measurement: they must outlast the questions.
-const FACTS_A_QUESTION: usize = 50;
+const FACTS_A_QUESTION: usize = 100;
 
 /// The p99 with the backlog, and without.
 pub(super) async fn measure(stock: &Stock) -> anyhow::Result<(f64, f64)> {
