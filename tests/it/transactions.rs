@@ -1,13 +1,16 @@
 //! Transactions that send statements ahead: what fails on its way behind another one leaves nothing, and says so.
 
+use std::time::Duration;
+
 use domain::declaration::Gateway;
 use domain::ids::{PayeeId, PaymentId, TerminalId};
 use domain::money::{Amount, Currency, Fee};
 use domain::text::{Account, Fields};
 use store::events::{self, Event};
 use store::payments::{self, Acceptance, NewPayment, Numbers};
-use store::{StoreError, Tx, declarations, scratch};
+use store::{Store, StoreError, Tx, declarations, parked, scratch};
 use testkit::stand::Stand;
+use testkit::wait_for;
 use uuid::Uuid;
 
 fn event(event_id: Uuid) -> Event {
@@ -172,4 +175,44 @@ async fn a_number_dealt_at_a_check_is_kept_while_its_payment_may_come_and_is_nev
         let anew = check(id).await;
         assert!(anew > young && anew != old && anew != older, "{anew}");
     }
+}
+
+/// Waits until so many sessions have a lock on `parked` that nobody can share, or wait for any on it.
+async fn locks(store: &Store, granted: bool, count: usize) {
+    let locks = format!(
+        "SELECT FROM pg_locks WHERE relation = 'parked'::regclass AND granted = {granted}
+         AND (NOT granted OR mode = 'AccessExclusiveLock')"
+    );
+    // A session's own patience at a lock is ten seconds.
+    wait_for("the sessions to be at the lock", Duration::from_secs(8), async || {
+        (scratch::sql(store, &locks).await.unwrap().len() == count).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_query_that_is_given_up_ends_and_nobody_waits_behind_it() {
+    let stand = Stand::new().await;
+    let mut settings = stand.settings().store;
+    settings.pool_size = 1;
+    let (store, looking) = (Store::connect(&settings).unwrap(), stand.store());
+    let locking = stand.store();
+    let locked = tokio::spawn(async move {
+        let sql = "BEGIN; LOCK TABLE parked; SELECT pg_sleep(30)";
+        scratch::sql(&locking, sql).await.unwrap();
+    });
+    locks(&looking, true, 1).await;
+    tokio::select! {
+        counted = parked::count_by_reason(&store) => panic!("the table is locked, and yet: {counted:?}"),
+        () = locks(&looking, false, 1) => {}
+    }
+    tokio::time::timeout(Duration::from_secs(5), store.ping())
+        .await
+        .expect("the only session of the pool is not the one that waits")
+        .unwrap();
+    // On the server as well, long before the lock or its own patience ends; and so does the one that holds the lock.
+    locks(&looking, false, 0).await;
+    assert!(!locked.is_finished(), "the lock was there all the time");
+    locked.abort();
+    locks(&looking, true, 0).await;
 }

@@ -29,13 +29,14 @@ pub(crate) struct Copied {
 impl Store {
     /// Reads all rows of a query, which can have no parameters: what it depends on is written into it by [`literal`].
     pub(crate) async fn copied(&self, query: &str) -> Result<Copied, StoreError> {
-        let client = self.session().await?;
+        let session = self.session().await?;
         let sql = format!("COPY ({query}) TO STDOUT (FORMAT binary)");
-        let mut pieces = pin!(client.copy_out(&sql).await?);
+        let mut pieces = pin!(session.copy_out(&sql).await?);
         let mut copied = Copied::default();
         while let Some(piece) = pieces.try_next().await? {
             copied.add(&piece);
         }
+        session.give_back();
         Ok(copied)
     }
 }

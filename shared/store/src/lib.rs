@@ -22,6 +22,7 @@ pub mod imports;
 pub mod installation;
 pub mod invariants;
 pub mod lanes;
+mod lent;
 pub mod mailings;
 mod migrate;
 pub mod notices;

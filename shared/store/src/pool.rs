@@ -1,7 +1,8 @@
 //! Connections: how they are made, kept and bounded.
 //!
 //! A session that lost its client must stop nobody: every session runs with a statement timeout, a lock timeout, an
-//! idle-in-transaction timeout and TCP keepalives, and every wait for a connection is bounded.
+//! idle-in-transaction timeout and TCP keepalives, looks every two seconds of a statement whether its client is there, and
+//! every wait for a connection is bounded.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{NoTls, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use crate::lent::Lent;
 use crate::{StoreError, Tx};
 
 /// How to reach the database.
@@ -42,7 +44,7 @@ pub struct Store {
 /// own retries, short enough that nobody waits for ever.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Held by every session; the reasons are in the module's documentation.
-const SESSION_OPTIONS: &str = "-c statement_timeout=60000 -c lock_timeout=10000 \
+const SESSION_OPTIONS: &str = "-c statement_timeout=60000 -c lock_timeout=10000 -c client_connection_check_interval=2000 \
      -c idle_in_transaction_session_timeout=15000 -c TimeZone=UTC -c jit=off";
 /// Held by workers' sessions besides. Workers look rows up by their keys, with statements prepared once. A plan made while
 /// a table was small reads it whole, and is kept until the server happens to analyse the table: by then every batch may
@@ -96,7 +98,7 @@ impl Store {
 
     /// Begins a transaction (read committed). Dropped without [`Tx::commit`], it is rolled back by closing its session.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
-        Ok(Tx::on(self.pool.get().await?))
+        Ok(Tx::on(self.session().await?))
     }
 
     /// Begins a report: everything read in this transaction is of one moment, so its parts agree.
@@ -118,32 +120,40 @@ impl Store {
     }
 
     pub(crate) async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
-        let client = self.pool.get().await?;
-        let statement = client.prepare_cached(sql).await?;
-        Ok(client.query(&statement, params).await?)
+        let session = self.session().await?;
+        let statement = session.prepare_cached(sql).await?;
+        let done = session.query(&statement, params).await;
+        session.give_back();
+        Ok(done?)
     }
 
     pub(crate) async fn query_one(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Row, StoreError> {
-        let client = self.pool.get().await?;
-        let statement = client.prepare_cached(sql).await?;
-        Ok(client.query_one(&statement, params).await?)
+        let session = self.session().await?;
+        let statement = session.prepare_cached(sql).await?;
+        let done = session.query_one(&statement, params).await;
+        session.give_back();
+        Ok(done?)
     }
 
     pub(crate) async fn query_opt(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, StoreError> {
-        let client = self.pool.get().await?;
-        let statement = client.prepare_cached(sql).await?;
-        Ok(client.query_opt(&statement, params).await?)
+        let session = self.session().await?;
+        let statement = session.prepare_cached(sql).await?;
+        let done = session.query_opt(&statement, params).await;
+        session.give_back();
+        Ok(done?)
     }
 
     pub(crate) async fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, StoreError> {
-        let client = self.pool.get().await?;
-        let statement = client.prepare_cached(sql).await?;
-        Ok(client.execute(&statement, params).await?)
+        let session = self.session().await?;
+        let statement = session.prepare_cached(sql).await?;
+        let done = session.execute(&statement, params).await;
+        session.give_back();
+        Ok(done?)
     }
 
     /// A session for what none of the above does.
-    pub(crate) async fn session(&self) -> Result<deadpool_postgres::Object, StoreError> {
-        Ok(self.pool.get().await?)
+    pub(crate) async fn session(&self) -> Result<Lent, StoreError> {
+        Ok(Lent::new(self.pool.get().await?))
     }
 }
 

@@ -7,8 +7,10 @@ use crate::{Store, StoreError};
 
 /// Runs statements as they stand and returns the rows of all of them, as text.
 pub async fn sql(store: &Store, sql: &str) -> Result<Vec<Vec<Option<String>>>, StoreError> {
-    let messages = store.session().await?.simple_query(sql).await?;
-    Ok(messages
+    let session = store.session().await?;
+    let messages = session.simple_query(sql).await;
+    session.give_back();
+    Ok(messages?
         .into_iter()
         .filter_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some(

@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::{Bytes, BytesMut};
-use deadpool_postgres::Object;
 use futures::future::{join, join_all, try_join_all};
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{CopyInSink, Row, Statement};
 
 use crate::StoreError;
+use crate::lent::Lent;
 
 /// `join_all` starts so many in their order; more are sent on before.
 const MOST_PENDING: usize = 16;
@@ -22,8 +22,8 @@ const MOST_PENDING: usize = 16;
 /// A transaction with the session it runs in.
 #[derive(Debug)]
 pub struct Tx {
-    // Taken on commit; still there on drop means the transaction is open and the session is closed with it.
-    client: Option<Object>,
+    // Given back once it has ended; dropped before, the transaction is rolled back by closing the session.
+    client: Lent,
     begun: AtomicBool,
     pending: Mutex<Vec<Pending>>,
     afterwards: Afterwards,
@@ -56,7 +56,7 @@ struct Pending {
 }
 
 impl Pending {
-    async fn run(&self, client: &Object) -> Result<(), tokio_postgres::Error> {
+    async fn run(&self, client: &Lent) -> Result<(), tokio_postgres::Error> {
         let params: Vec<&(dyn ToSql + Sync)> = self.params.iter().map(|param| param as _).collect();
         client.execute(&self.statement, &params).await.map(drop)
     }
@@ -82,9 +82,9 @@ impl ToSql for Encoded {
 
 impl Tx {
     /// A transaction that begins with its first statement.
-    pub(crate) fn on(client: Object) -> Self {
+    pub(crate) fn on(client: Lent) -> Self {
         Self {
-            client: Some(client),
+            client,
             begun: AtomicBool::new(false),
             pending: Mutex::default(),
             afterwards: Afterwards::default(),
@@ -106,20 +106,19 @@ impl Tx {
     }
 
     /// Makes it all true. An error leaves open whether it became true; every caller's work can be done again.
-    pub async fn commit(mut self) -> Result<(), StoreError> {
+    pub async fn commit(self) -> Result<(), StoreError> {
         if let Some(only) = self.only_statement() {
-            only.run(self.client()).await?;
+            only.run(&self.client).await?;
         } else if self.is_used() {
             // Behind a statement that fails, COMMIT rolls back, and the statement's error is the one returned.
-            self.in_transaction(self.client().batch_execute("COMMIT")).await?;
+            self.in_transaction(self.client.batch_execute("COMMIT")).await?;
         }
         self.committed();
         Ok(())
     }
 
-    fn committed(&mut self) {
-        // Only now is the session fit for the pool again.
-        drop(self.client.take());
+    fn committed(self) {
+        self.client.give_back();
         self.afterwards.run();
     }
 
@@ -130,28 +129,24 @@ impl Tx {
     }
 
     /// Undoes it all and keeps the session, for dry runs. What was to be sent later is not sent.
-    pub async fn rollback(mut self) -> Result<(), StoreError> {
+    pub async fn rollback(self) -> Result<(), StoreError> {
         if self.begun.load(Ordering::Relaxed) {
-            self.client().batch_execute("ROLLBACK").await?;
+            self.client.batch_execute("ROLLBACK").await?;
         }
-        drop(self.client.take());
+        self.client.give_back();
         Ok(())
     }
 
     pub(crate) async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
-        let statement = self.client().prepare_cached(sql).await?;
-        self.in_transaction(self.client().query(&statement, params)).await
+        let statement = self.client.prepare_cached(sql).await?;
+        self.in_transaction(self.client.query(&statement, params)).await
     }
 
     /// The last query of a transaction, and COMMIT in the same flight: for what nobody looks at before it is true.
-    pub(crate) async fn query_last(
-        mut self,
-        sql: &str,
-        params: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, StoreError> {
-        let statement = self.client().prepare_cached(sql).await?;
+    pub(crate) async fn query_last(self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
+        let statement = self.client.prepare_cached(sql).await?;
         let both = async {
-            let client = self.client();
+            let client = &self.client;
             // Behind a query that fails, COMMIT rolls back, and the query's error is the one returned.
             let (found, committed) = join(client.query(&statement, params), client.batch_execute("COMMIT")).await;
             let found = found?;
@@ -163,13 +158,13 @@ impl Tx {
     }
 
     pub(crate) async fn query_one(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Row, StoreError> {
-        let statement = self.client().prepare_cached(sql).await?;
-        self.in_transaction(self.client().query_one(&statement, params)).await
+        let statement = self.client.prepare_cached(sql).await?;
+        self.in_transaction(self.client.query_one(&statement, params)).await
     }
 
     pub(crate) async fn query_opt(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, StoreError> {
-        let statement = self.client().prepare_cached(sql).await?;
-        self.in_transaction(self.client().query_opt(&statement, params)).await
+        let statement = self.client.prepare_cached(sql).await?;
+        self.in_transaction(self.client.query_opt(&statement, params)).await
     }
 
     /// Queries in one flight, run one behind the other. Each sees what those before it found locked or wrote.
@@ -179,10 +174,10 @@ impl Tx {
     ) -> Result<[Vec<Row>; N], StoreError> {
         let mut prepared = Vec::with_capacity(N);
         for (sql, params) in queries {
-            prepared.push((self.client().prepare_cached(sql).await?, params));
+            prepared.push((self.client.prepare_cached(sql).await?, params));
         }
         // Prepared before, so that all are sent when first polled, in this order.
-        let client = self.client();
+        let client = &self.client;
         let each = prepared
             .iter()
             .map(|(statement, params)| client.query(statement, params));
@@ -194,12 +189,12 @@ impl Tx {
 
     /// Prepares a statement of this transaction alone: what a cursor's name stands for is another thing in the next one.
     pub(crate) async fn prepare(&self, sql: &str) -> Result<Statement, StoreError> {
-        Ok(self.client().prepare(sql).await?)
+        Ok(self.client.prepare(sql).await?)
     }
 
     /// Runs a statement without parameters that [`Tx::prepare`] gave.
     pub(crate) async fn query_prepared(&self, statement: &Statement) -> Result<Vec<Row>, StoreError> {
-        self.in_transaction(self.client().query(statement, &[])).await
+        self.in_transaction(self.client.query(statement, &[])).await
     }
 
     /// Lets the statements of this transaction take as long as what an operator asks of millions of rows needs, and wait for
@@ -210,24 +205,24 @@ impl Tx {
     }
 
     pub(crate) async fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, StoreError> {
-        let statement = self.client().prepare_cached(sql).await?;
-        self.in_transaction(self.client().execute(&statement, params)).await
+        let statement = self.client.prepare_cached(sql).await?;
+        self.in_transaction(self.client.execute(&statement, params)).await
     }
 
     /// Runs statements without parameters that are not worth being prepared.
     pub(crate) async fn batch(&self, sql: &str) -> Result<(), StoreError> {
-        self.in_transaction(self.client().batch_execute(sql)).await
+        self.in_transaction(self.client.batch_execute(sql)).await
     }
 
     /// Begins a COPY; its sink has to be finished before the next statement.
     pub(crate) async fn copy_in(&self, sql: &str) -> Result<CopyInSink<Bytes>, StoreError> {
-        self.in_transaction(self.client().copy_in(sql)).await
+        self.in_transaction(self.client.copy_in(sql)).await
     }
 
     /// A statement whose result nobody reads. It goes out with the next one or with the commit, whose error is then its
     /// error; locks that it takes are held that much shorter.
     pub(crate) async fn execute_later(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<(), StoreError> {
-        let statement = self.client().prepare_cached(sql).await?;
+        let statement = self.client.prepare_cached(sql).await?;
         let params = params
             .iter()
             .zip(statement.params())
@@ -262,7 +257,7 @@ impl Tx {
         &self,
         statement: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, StoreError> {
-        let client = self.client();
+        let client = &self.client;
         let pending = std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner));
         let first = !self.begun.swap(true, Ordering::Relaxed);
         if !first && pending.is_empty() {
@@ -281,20 +276,6 @@ impl Tx {
             done_before?;
         }
         Ok(done?)
-    }
-
-    fn client(&self) -> &Object {
-        // `client` is None only inside `commit` and `rollback`, which consume the transaction.
-        self.client.as_ref().expect("a transaction is used only until it ends")
-    }
-}
-
-impl Drop for Tx {
-    fn drop(&mut self) {
-        if let Some(client) = self.client.take() {
-            // Out of the pool: the server rolls back when the session closes, and nobody inherits an open transaction.
-            drop(Object::take(client));
-        }
     }
 }
 

@@ -8,8 +8,9 @@ use age::x25519::Identity;
 use registers::{Built, close_all_due};
 use serde_json::json;
 use store::registers::requeue_build;
+use testkit::wait_for;
 
-use crate::stand::{Stand, on_stand, payee};
+use crate::stand::{PATIENCE, Stand, on_stand, payee};
 
 async fn one_register(stand: &Stand, register: serde_json::Value, payments: i64) {
     stand.declare(&payee(register)).await;
@@ -134,6 +135,43 @@ async fn a_build_whose_lease_was_lost_under_way_records_nothing() {
         assert_eq!(builder.build(&lost).await.unwrap(), [Built::Later]);
         assert_eq!(taken.build(&second).await.unwrap(), [Built::Recorded]);
         assert_eq!(stand.value("SELECT count(*) FROM artifact").await, "1");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_build_whose_lease_was_lost_ends_though_it_waits_for_the_database() {
+    on_stand(|stand| async move {
+        one_register(&stand, json!({}), 3).await;
+        let builder = stand.builder().with_lease(Duration::from_millis(300));
+        let lost = builder.claim().await.unwrap();
+        let locking = stand.clone();
+        let locked = tokio::spawn(async move {
+            locking.sql("BEGIN; LOCK TABLE payment; SELECT pg_sleep(30)").await;
+        });
+        let at_the_lock = async |which: &str| {
+            let count = format!("SELECT count(*) FROM pg_locks WHERE relation = 'payment'::regclass AND {which}");
+            wait_for(which, PATIENCE, async || {
+                (stand.value(&count).await == "1").then_some(())
+            })
+            .await;
+        };
+        at_the_lock("granted AND mode = 'AccessExclusiveLock'").await;
+        let lose = async {
+            // The builder waits for its payments.
+            at_the_lock("NOT granted").await;
+            stand
+                .sql("UPDATE register SET due_at = now(), lease_until = now(), lease_token = gen_random_uuid()")
+                .await;
+        };
+        let building = async { tokio::time::timeout(Duration::from_secs(8), builder.build(&lost)).await };
+        let ((), built) = tokio::join!(lose, building);
+        assert_eq!(
+            built.expect("it ends long before its statement does").unwrap(),
+            [Built::Later]
+        );
+        assert!(!locked.is_finished(), "the payments were locked all the time");
+        locked.abort();
     })
     .await;
 }
