@@ -190,7 +190,8 @@ grant update (until) on notice_pause to unigate_mailer;
 
 -- -------------------------------------------------------------------------------- operators: the command line
 -- Whoever declares payees names files that workers read (file:), relays and hosts that they log in to, and programs that the registers
--- worker runs (with = "command"): trust this role as those who may log in to the workers' hosts, or keep such things from the hosts.
+-- worker runs (with = "command"): trust this role as those who may log in to the workers' hosts, or say to the workers which files and
+-- programs they may name (UNIGATE_DECLARED_PLACES).
 -- Declaring: payees with their series and lanes, products, terminals.
 grant select on declaration_generation, payee, payee_version, product, terminal, terminal_group, settled_content
     to unigate_operator;

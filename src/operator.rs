@@ -84,6 +84,7 @@ pub(crate) fn load_settings() -> anyhow::Result<Settings> {
         wrong.push(format!("UNIGATE_BROKER_CA_FILE {}: is not a file", file.display()));
     }
     if wrong.is_empty() {
+        runtime::declared::confine(&settings.declared_places);
         Ok(settings)
     } else {
         Err(Misconfigured(wrong).into())

@@ -42,7 +42,7 @@ pub(crate) async fn run(command: Command) -> Outcome {
         Command::Notices(command) => notices::run(command).await,
         Command::Doctor(args) => doctor::run(args).await,
         Command::Demo(args) => crate::demo::run(args).await,
-        Command::Bench(args) => crate::bench::run(&args).await,
+        Command::Bench(args) => Box::pin(crate::bench::run(&args)).await,
     }
 }
 

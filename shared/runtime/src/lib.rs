@@ -14,6 +14,7 @@ mod context;
 mod core_files;
 pub mod courier;
 mod declarations;
+pub mod declared;
 mod http;
 mod incoming;
 mod late;

@@ -3,6 +3,7 @@
 use domain::declaration::{SecretRef, SecretSource};
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::declared::permitted;
 use crate::settings::environment;
 
 /// Variables that workers are set up with begin so. Who declares payees need not be who runs workers: none of these is his to send
@@ -29,9 +30,12 @@ pub fn password(secret: &SecretRef) -> Result<SecretString, String> {
         SecretSource::Env(name) => environment(name)
             .map(SecretString::from)
             .ok_or_else(|| format!("{name} is not set here")),
-        SecretSource::File(path) => std::fs::read_to_string(path)
-            .map(|text| SecretString::from(text.trim_end_matches(['\r', '\n'])))
-            .map_err(|error| format!("{}: {error}", path.display())),
+        SecretSource::File(path) => {
+            permitted(path)?;
+            std::fs::read_to_string(path)
+                .map(|text| SecretString::from(text.trim_end_matches(['\r', '\n'])))
+                .map_err(|error| format!("{}: {error}", path.display()))
+        }
         SecretSource::Value(_) => Err("must be env:NAME or file:PATH".to_owned()),
     }
 }

@@ -56,6 +56,9 @@ pub struct Settings {
     pub pgp_key_file: Option<PathBuf>,
     /// See `pgp_key_file`.
     pub pgp_key_password: Option<SecretString>,
+    /// `UNIGATE_DECLARED_PLACES`: directories, or single files and programs, separated by commas: what declarations name of this
+    /// host lies in them ([`crate::declared`]). Unset = anywhere.
+    pub declared_places: Vec<PathBuf>,
     /// `UNIGATE_TERMINALS_OPEN`: undeclared terminals are served and `user_id` is optional. For demo and tests.
     pub terminals_open: bool,
     /// `UNIGATE_TERMINAL_HOLDS`, `…_SALES_PER_HOUR`, `…_UNSOLD_PER_HOUR`: what a terminal may take of which neither it nor its group
@@ -131,6 +134,7 @@ impl Settings {
             vault_identity: source.secret("UNIGATE_VAULT_IDENTITY"),
             pgp_key_file: source.path("UNIGATE_PGP_KEY_FILE"),
             pgp_key_password: source.secret("UNIGATE_PGP_KEY_PASSWORD"),
+            declared_places: declared_places(source.text("UNIGATE_DECLARED_PLACES"))?,
             terminals_open: source.flag("UNIGATE_TERMINALS_OPEN", false)?,
             terminal_limits: TerminalLimits {
                 holds: limit(&source, "UNIGATE_TERMINAL_HOLDS")?,
@@ -188,6 +192,20 @@ fn addresses(value: Option<String>) -> Result<Vec<String>, SettingsError> {
         }
     }
     Ok(addresses)
+}
+
+fn declared_places(value: Option<String>) -> Result<Vec<PathBuf>, SettingsError> {
+    let value = value.unwrap_or_default();
+    let places = value.split(',').map(str::trim).filter(|one| !one.is_empty());
+    places
+        .map(|place| match Path::new(place) {
+            absolute if absolute.is_absolute() => Ok(absolute.to_owned()),
+            _ => Err(wrong(
+                "UNIGATE_DECLARED_PLACES",
+                format!("`{place}`: is not an absolute path"),
+            )),
+        })
+        .collect()
 }
 
 fn alert_mail_pause(source: &Source<impl Fn(&str) -> Option<String>>) -> Result<Duration, SettingsError> {

@@ -5,6 +5,7 @@
 //! It keeps no payment and knows no scenario: the receiver and the databases worker do.
 
 mod database;
+mod files;
 mod statement;
 mod table;
 mod values;
@@ -12,6 +13,7 @@ mod zone;
 
 pub use database::cell::{Cell, Readable, Row};
 pub use database::{Access, Database, DatabaseError, Limits, Outcome, ROWS_MAX, Returned, Transaction};
+pub use files::files_of;
 pub use statement::{Dialect, Kind, Parameter, Statement, Vocabulary};
 pub use table::{Kept, Table};
 pub use values::{Value, Values};

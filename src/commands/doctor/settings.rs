@@ -96,6 +96,7 @@ fn shown(settings: &Settings) -> Vec<(&'static str, String)> {
         ),
         ("UNIGATE_PGP_KEY_FILE", file(&settings.pgp_key_file)),
         ("UNIGATE_PGP_KEY_PASSWORD", secret(&settings.pgp_key_password)),
+        ("UNIGATE_DECLARED_PLACES", anywhere(&settings.declared_places)),
         ("UNIGATE_TERMINALS_OPEN", settings.terminals_open.to_string()),
         ("UNIGATE_TERMINAL_HOLDS", limit(settings.terminal_limits.holds)),
         (
@@ -111,6 +112,15 @@ fn shown(settings: &Settings) -> Vec<(&'static str, String)> {
             settings.sweep_interval.as_secs_f64().to_string(),
         ),
     ]
+}
+
+fn anywhere(places: &[std::path::PathBuf]) -> String {
+    let places: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
+    if places.is_empty() {
+        "anywhere".to_owned()
+    } else {
+        places.join(",")
+    }
 }
 
 /// A URL that cannot be read is not shown at all: who knows where its password stands.

@@ -1,11 +1,15 @@
 //! Setting a payee up by hand: a first scenario, what is wrong with one, and what a terminal would see.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
+use testkit::process::run;
+use url::Url;
 
 use super::books::{Backend, Books};
 use super::utility;
 use crate::cli::{Files, done, failed, unigate};
-use crate::faults::bare;
+use crate::faults::{bare, environment};
 use crate::world::World;
 
 /// What `check-config` finds of this kind, as `place: text`.
@@ -218,4 +222,35 @@ async fn a_declared_payee_is_tried_without_its_file() {
     failed(&nobody, 1, "no payee nobody is declared");
     let answer = world.sql("SELECT count(*)::text FROM payment").await;
     assert_eq!(json!(answer), json!([["0"]]));
+}
+
+#[tokio::test]
+async fn a_payees_data_lie_where_declarations_may_name_them() {
+    let books = Books::utility(Backend::Sqlite).await;
+    let (world, files) = (bare().await, Files::new());
+    let scenario = files.write("vodokanal.toml", &utility("vodokanal", books.url.as_str(), ""));
+    let arguments = [
+        "databases",
+        "try",
+        "vodokanal",
+        "check",
+        "--file",
+        &scenario,
+        "--account",
+        "1001",
+    ];
+    let tried = async |place: &Path| {
+        let confined = environment(&world, &[("UNIGATE_DECLARED_PLACES", place.to_str().unwrap())]);
+        run(&confined, &arguments).await
+    };
+    let data = Url::parse(books.url.as_str()).unwrap().path().to_owned();
+    let beside = Path::new(&scenario).with_extension("places");
+    std::fs::create_dir(&beside).unwrap();
+    failed(
+        &tried(&beside).await,
+        1,
+        &format!("databases.url: {data}: is in none of the places"),
+    );
+    let there = tried(Path::new(&data).parent().unwrap()).await;
+    assert_eq!(there.code, Some(0), "{there:?}");
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use domain::declaration::{DatabasesProfile, Payee, SecretRef, StepKind};
 use domain::money::Currency;
+use runtime::declared::permitted;
 use runtime::secret::fetch;
 use secrecy::{ExposeSecret as _, SecretString};
 use sql::{Database, DatabaseError, Limits, Statement, Zone};
@@ -215,6 +216,9 @@ impl Server {
 fn open(field: &str, url: &SecretRef, profile: &DatabasesProfile, limits: Limits) -> Result<(Database, Zone), String> {
     let wrong = |why: String| format!("databases.{field}: {why}");
     let url: SecretString = fetch(url).map_err(wrong)?;
+    for path in sql::files_of(url.expose_secret()) {
+        permitted(&path).map_err(wrong)?;
+    }
     let limits = Limits {
         zone: zone(profile, url.expose_secret()).map_err(|why| format!("databases.time_zone: {why}"))?,
         ..limits

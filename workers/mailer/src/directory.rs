@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Stream, TryStreamExt};
+use runtime::declared::permitted;
 use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 use tokio::sync::mpsc::{Receiver, channel};
@@ -33,6 +34,9 @@ pub enum PutError {
         /// How that was seen.
         why: String,
     },
+    /// It is no place of this host that a declaration may name.
+    #[error("directory {0}")]
+    NotPermitted(String),
     /// Another file has its name.
     #[error("{}: there is another file of this name, and none is overwritten", .0.display())]
     Taken(PathBuf),
@@ -56,7 +60,7 @@ impl PutError {
         use io::ErrorKind as K;
         match self {
             Self::Taken(_) | Self::Damaged => true,
-            Self::Away { .. } => false,
+            Self::Away { .. } | Self::NotPermitted(_) => false,
             Self::Io { source, .. } => matches!(source.kind(), K::InvalidFilename | K::InvalidInput | K::FileTooLarge),
         }
     }
@@ -160,6 +164,7 @@ fn write(put: &Put, mut chunks: Receiver<Bytes>) -> Result<(), PutError> {
 /// Whether the directory is there, and the payee's: a share that is not mounted leaves one of the same name, in which nobody
 /// looks.
 fn is_there(directory: &Path, mark: Option<&str>) -> Result<(), PutError> {
+    permitted(directory).map_err(PutError::NotPermitted)?;
     let place = mark.map_or_else(|| directory.to_owned(), |mark| directory.join(mark));
     let why = match (fs::metadata(&place), fs::metadata(directory)) {
         (Ok(_), _) => return Ok(()),

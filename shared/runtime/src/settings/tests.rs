@@ -47,6 +47,10 @@ fn a_wrong_value_names_its_variable() {
             &[("UNIGATE_ALERT_MAIL_SECONDS", "-1")][..],
             "UNIGATE_ALERT_MAIL_SECONDS",
         ),
+        (
+            &[("UNIGATE_DECLARED_PLACES", "/etc/unigate, payees")][..],
+            "UNIGATE_DECLARED_PLACES",
+        ),
         (&[("UNIGATE_TERMINAL_HOLDS", "0")][..], "UNIGATE_TERMINAL_HOLDS"),
         (
             &[("UNIGATE_TERMINAL_SALES_PER_HOUR", "-1")][..],

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use couriers::Told;
 use domain::declaration::{DatabasesProfile, End, FileSource, Payee, StepKind};
 use domain::delivery::Verdict;
+use runtime::declared::permitted;
 use sql::{Database, DatabaseError, Dialect, Limits, Zone};
 use store::deliveries::Due;
 use tokio::sync::OwnedMutexGuard;
@@ -271,9 +272,13 @@ impl Listed {
     /// How it looks. A share that is away may keep who looks waiting for long.
     async fn stamp(&self) -> Result<Stamp, String> {
         let path = self.file.path.clone();
-        let looked = tokio::task::spawn_blocking(move || Stamp::of(&std::fs::metadata(&path)?));
-        let looked = looked.await.unwrap_or_else(|broken| Err(std::io::Error::other(broken)));
-        looked.map_err(|error| format!("{}: {error}", self.file.path.display()))
+        let looked = tokio::task::spawn_blocking(move || {
+            permitted(&path)?;
+            let stamp = std::fs::metadata(&path).and_then(|found| Stamp::of(&found));
+            stamp.map_err(|error| format!("{}: {error}", path.display()))
+        });
+        let broken_off = |broken| Err(format!("{}: {broken}", self.file.path.display()));
+        looked.await.unwrap_or_else(broken_off)
     }
 
     async fn read(&self, stamp: Stamp) -> Result<Table, Wrong> {

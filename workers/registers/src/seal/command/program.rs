@@ -1,6 +1,7 @@
 //! A declared program, found and ready to run: its arguments, the variables it gets, what its end has to be.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use domain::declaration::{CommandSeal, INPUT, OUTPUT};
@@ -25,6 +26,7 @@ impl Program {
             .into_iter()
             .filter_map(|(field, argv)| Some((field, argv.first()?)))
         {
+            runtime::declared::permitted(Path::new(program)).map_err(|why| format!("{field}: {why}"))?;
             let is_file = std::fs::metadata(program).map(|found| found.is_file());
             match is_file.map(|is_file| is_file && rustix::fs::access(program, Access::EXEC_OK).is_ok()) {
                 Ok(true) => {}
