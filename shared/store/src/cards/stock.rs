@@ -61,10 +61,18 @@ fn good_until() -> String {
     )
 }
 
-/// Each count has one index: what is in stock by its pool, what runs out by its day, the others by their state.
+/// Each count has one index: what is in stock by its pool, what runs out by its day, what was set aside by its state. Cards
+/// that are somebody's are counted by their reservations, which have indexes of what is held and what is in grace anyway: an
+/// index of cards by their state would get an entry with each card that is reserved.
 fn counts() -> String {
     format!(
-        "WITH recent AS (
+        "WITH open AS (
+        SELECT c.product_id, c.state, count(*) AS cards
+        FROM (SELECT card_id FROM reservation WHERE state = 'held' UNION ALL
+              SELECT card_id FROM reservation WHERE state = 'lapsed') r JOIN card c USING (card_id)
+        WHERE c.state IN ('reserved', 'lapsed') GROUP BY c.product_id, c.state
+    ),
+    recent AS (
         SELECT product_id, count(*) AS sold FROM reservation
         WHERE state = 'sold' AND ended_at >= statement_timestamp() - $1::float8 * interval '1 day' GROUP BY product_id
     )
@@ -76,8 +84,8 @@ fn counts() -> String {
                 AND expires_on IS NOT NULL AND expires_on < near.good_until),
            (SELECT count(*) FROM card c WHERE c.product_id = p.product_id AND state = 'available' AND pool = 'returned'
                 AND expires_on IS NOT NULL AND expires_on < near.good_until),
-           (SELECT count(*) FROM card c WHERE c.product_id = p.product_id AND state = 'reserved'),
-           (SELECT count(*) FROM card c WHERE c.product_id = p.product_id AND state = 'lapsed'),
+           coalesce((SELECT cards FROM open o WHERE o.product_id = p.product_id AND o.state = 'reserved'), 0),
+           coalesce((SELECT cards FROM open o WHERE o.product_id = p.product_id AND o.state = 'lapsed'), 0),
            coalesce(kept.sold_settled, 0) + (SELECT count(*) FROM reservation r WHERE r.product_id = p.product_id
                 AND state = 'sold' AND ended_at >= coalesce(kept.settled_until, '-infinity')),
            (SELECT count(*) FROM card c WHERE c.product_id = p.product_id AND state = 'faulty'),
