@@ -49,9 +49,7 @@ async fn a_file_is_looked_at_masked_and_handed_in_as_its_issuer_wrote_it() {
                "public": "tariff=Summer", "secret": "pin=*************"})
     );
     assert!(
-        looked
-            .stderr
-            .contains("issuer.csv:4: refused: has no secret field with a value"),
+        looked.stderr.contains("issuer.csv:4: refused: pin: is empty"),
         "{looked:?}"
     );
     assert!(
@@ -85,7 +83,7 @@ async fn a_file_is_looked_at_masked_and_handed_in_as_its_issuer_wrote_it() {
     assert_eq!(
         left_out,
         [
-            json!({"line": 4, "kind": "refused", "why": "has no secret field with a value"}),
+            json!({"line": 4, "kind": "refused", "why": "pin: is empty"}),
             json!({"line": 5, "kind": "expired", "why": "expires_on: is past"}),
         ]
     );

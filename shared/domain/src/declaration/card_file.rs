@@ -52,6 +52,10 @@ pub struct CardFileProfile {
     /// Where the secret fields stand, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub secret: BTreeMap<String, Place>,
+    /// Secret fields that a card may be without. Of every other a row without a value is malformed: a payer who gets a card
+    /// without its PIN has bought nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub optional: Vec<String>,
     /// Where the fields stand that are no secret, by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub public: BTreeMap<String, Place>,
@@ -262,6 +266,15 @@ impl CardFileProfile {
                 "must name at least one field: there is nothing to sell",
             );
         }
+        for (at, name) in self.optional.iter().enumerate() {
+            let is_named = self.secret.contains_key(name) || !self.names_columns() && is_field_key(name);
+            found.refuse_if(!is_named, &format!("optional[{at}]"), "is no secret field");
+        }
+        found.refuse_if(
+            !self.secret.is_empty() && self.secret.keys().all(|name| self.optional.contains(name)),
+            "optional",
+            "must leave a secret field that every card has: there would be nothing to sell",
+        );
         let count = self.secret.len() + self.public.len();
         found.refuse_if(count > FIELDS_MAX, "secret", "has, with public, more than 32 fields");
         for (kind, fields) in [("secret", &self.secret), ("public", &self.public)] {

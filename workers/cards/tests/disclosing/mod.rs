@@ -133,7 +133,10 @@ async fn a_card_is_shown_to_who_asks_and_to_nobody_else() {
 #[tokio::test]
 async fn unsold_cards_are_withdrawn_and_returned_once() {
     let stand = Stand::new().await;
-    stand.product("p", json!({"face_value": 5000})).await;
+    let optional = json!({"optional": ["login"]});
+    stand
+        .product("p", json!({"face_value": 5000, "card_file": optional}))
+        .await;
     let text = format!(
         "serial,pin,login,expires_on\ns-1,{},a,2999-01-01\ns-2,{},,\ns-3,{},\"b,\"\"c\",2030-01-01\ns-4,{},,\ns-5,{},,\n",
         digits(1),

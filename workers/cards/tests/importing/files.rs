@@ -141,7 +141,7 @@ async fn all_or_nothing_unless_the_good_rows_are_asked_for() {
     let text = "serial,pin,expires_on\np-1,823144000001,\np-2,,\np-3,823144000003,2020-01-01\np-1,823144000004,\n";
     let refused = import_as(&stand, text, Options::default()).await;
     assert!(!refused.entered && refused.report.added == 0);
-    assert_eq!(told(&refused.report.refused), [(3, "has no secret field with a value")]);
+    assert_eq!(told(&refused.report.refused), [(3, "pin: is empty")]);
     assert_eq!(stand.counts("p").await, [0; 5]);
     let good = Options {
         good_rows: true,

@@ -69,6 +69,8 @@ pub(super) struct Columns {
     amounts: Option<AmountUnit>,
     currency: Currency,
     numbers_are_exact: bool,
+    /// Secret fields that may be empty.
+    optional: Vec<String>,
 }
 
 impl Columns {
@@ -106,6 +108,7 @@ impl Columns {
             amounts: profile.amounts,
             currency,
             numbers_are_exact: profile.numbers_are_exact,
+            optional: profile.optional.clone(),
         }
     }
 
@@ -133,8 +136,10 @@ impl Columns {
                 Role::Price => row.price = self.amount(cell).map_err(named)?,
                 Role::Secret(name) => {
                     let value = value(cell, self.numbers_are_exact, FIELD_VALUE_MAX).map_err(named)?;
-                    if !value.is_empty() {
-                        details.push((name.clone(), SecretString::from(value.as_ref())));
+                    match value.is_empty() {
+                        false => details.push((name.clone(), SecretString::from(value.as_ref()))),
+                        true if self.optional.contains(name) => {}
+                        true => return Err(named("is empty".into())),
                     }
                 }
                 Role::Public(name) => {

@@ -68,7 +68,7 @@ fn the_contracts_csv_needs_no_declaration() {
         cards(mixed).unwrap(),
         [
             good(3, "1 pin=a,\"b\" puk=c"),
-            good(4, "3 pin=4"),
+            Err((4, "puk: is empty".to_owned())),
             good(5, "5 pin=6 puk=7")
         ]
     );
@@ -94,6 +94,25 @@ fn the_contracts_csv_needs_no_declaration() {
         let refused = cards(bad).unwrap_err();
         assert!(refused.contains(why) && !refused.contains("8231"), "{bad:?}: {refused}");
     }
+}
+
+#[test]
+fn a_secret_may_be_missing_only_where_the_product_says_so() {
+    let declared =
+        |optional: &[&str]| json!({"serial": "no", "secret": {"pin": "PIN", "puk": "PUK"}, "optional": optional});
+    let text = "no,PIN,PUK\n1,p1,u1\n2,p2,\n3, ,u3\n";
+    let missing = |line: u64, name: &str| Err((line, format!("{name}: is empty")));
+    assert_eq!(
+        text_as(declared(&[]), text).unwrap(),
+        [good(2, "1 pin=p1 puk=u1"), missing(3, "puk"), missing(4, "pin")]
+    );
+    let found = text_as(declared(&["puk"]), text).unwrap();
+    assert_eq!(
+        found,
+        [good(2, "1 pin=p1 puk=u1"), good(3, "2 pin=p2"), missing(4, "pin")]
+    );
+    let as_named = text_as(json!({"optional": ["puk"]}), "serial,pin,puk\n2,p2,\n").unwrap();
+    assert_eq!(as_named, [good(2, "2 pin=p2")]);
 }
 
 #[test]
@@ -180,8 +199,8 @@ fn a_line_of_a_hundred_megabytes_spoils_itself_alone() {
 #[test]
 fn an_issuers_columns_are_found_by_name_and_by_number() {
     let mapped = json!({
-        "serial": "Серия", "secret": {"pin": "ПИН", "login": "Логин"}, "public": {"tariff": "Тариф"}, "face_value": "Номинал",
-        "price": "Цена", "amounts": "major", "expires_on": "Годен до", "date_format": "DD.MM.YYYY",
+        "serial": "Серия", "secret": {"pin": "ПИН", "login": "Логин"}, "optional": ["login"],
+        "public": {"tariff": "Тариф"}, "face_value": "Номинал", "price": "Цена", "amounts": "major", "expires_on": "Годен до", "date_format": "DD.MM.YYYY",
     });
     let text = "Тариф;Логин;Серия;ПИН;Номинал;Цена;Годен до;Прочее\n\
                 Лето;user;A-1;0042;1 000,00;950.5;31.01.2030;x\n;;A-2;0043;;;;\nЗима;u;A-3;1;1,000;1;31.01.30;\n";
