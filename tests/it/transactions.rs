@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::declaration::Gateway;
+use domain::declaration::{Gateway, Product};
 use domain::ids::{PayeeId, PaymentId, TerminalId};
 use domain::money::{Amount, Currency, Fee};
 use domain::text::{Account, Fields};
@@ -12,6 +12,8 @@ use store::{Store, StoreError, Tx, declarations, parked, scratch};
 use testkit::stand::Stand;
 use testkit::wait_for;
 use uuid::Uuid;
+
+use crate::fixtures::MTS;
 
 fn event(event_id: Uuid) -> Event {
     Event {
@@ -215,4 +217,35 @@ async fn a_query_that_is_given_up_ends_and_nobody_waits_behind_it() {
     assert!(!locked.is_finished(), "the lock was there all the time");
     locked.abort();
     locks(&looking, true, 0).await;
+}
+
+#[tokio::test]
+async fn a_product_is_declared_anew_while_a_file_of_its_cards_comes_in() {
+    let stand = Stand::new().await;
+    let store = stand.store();
+    let mut product: Product = toml::from_str(MTS).unwrap();
+    let apply = async |product: &Product| {
+        let tx = store.begin().await.unwrap();
+        declarations::lock_for_apply(&tx).await.unwrap();
+        declarations::apply_product(&tx, product, "tester").await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    apply(&product).await;
+    let entering = stand.store();
+    let held = tokio::spawn(async move {
+        // As the batch that names the product, for as long as a million cards take.
+        let sql = "BEGIN; SELECT FROM product FOR KEY SHARE; SELECT pg_sleep(30)";
+        scratch::sql(&entering, sql).await.unwrap();
+    });
+    wait_for("the product to be held", Duration::from_secs(8), async || {
+        let held = "SELECT FROM pg_locks WHERE relation = 'product'::regclass AND mode = 'RowShareLock' AND granted";
+        (!scratch::sql(&store, held).await.unwrap().is_empty()).then_some(())
+    })
+    .await;
+    product.suspended = true;
+    tokio::time::timeout(Duration::from_secs(8), apply(&product))
+        .await
+        .expect("sales can be stopped at once");
+    assert!(!held.is_finished(), "it was held all the time");
+    held.abort();
 }

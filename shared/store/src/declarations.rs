@@ -138,7 +138,7 @@ pub async fn payee_version(store: &Store, payee: &PayeeId, version: i32) -> Resu
 
 /// A payee as it is declared now, locked until the transaction ends. None: it is not, or by a version whose words are not ours.
 pub async fn payee_for_update(tx: &Tx, payee: &PayeeId) -> Result<Option<Payee>, StoreError> {
-    let sql = "SELECT declaration FROM payee WHERE payee_id = $1 FOR UPDATE";
+    let sql = "SELECT declaration FROM payee WHERE payee_id = $1 FOR NO KEY UPDATE";
     let row = tx.query_opt(sql, &[&payee.as_str()]).await?;
     Ok(row.and_then(|row| serde_json::from_value(row.get(0)).ok()))
 }
@@ -171,7 +171,7 @@ async fn check_zone(tx: &Tx, zone: &Zone, place: impl FnOnce() -> String) -> Res
 pub async fn apply_product(tx: &Tx, product: &Product, who: &str) -> Result<Applied, StoreError> {
     check_zone(tx, &product.time_zone, || format!("product {}: time_zone", product.id)).await?;
     let sql = Plain {
-        current: "SELECT version, declaration FROM product WHERE product_id = $1 FOR UPDATE",
+        current: "SELECT version, declaration FROM product WHERE product_id = $1 FOR NO KEY UPDATE",
         write: "INSERT INTO product (product_id, version, declaration) VALUES ($1, $2, $3)
                 ON CONFLICT (product_id) DO UPDATE SET version = excluded.version, declaration = excluded.declaration,
                     updated_at = clock_timestamp()",
@@ -182,7 +182,7 @@ pub async fn apply_product(tx: &Tx, product: &Product, who: &str) -> Result<Appl
 /// Declares a terminal.
 pub async fn apply_terminal(tx: &Tx, terminal: &Terminal, who: &str) -> Result<Applied, StoreError> {
     let sql = Plain {
-        current: "SELECT version, declaration FROM terminal WHERE terminal_id = $1 FOR UPDATE",
+        current: "SELECT version, declaration FROM terminal WHERE terminal_id = $1 FOR NO KEY UPDATE",
         write: "INSERT INTO terminal (terminal_id, version, declaration) VALUES ($1, $2, $3)
                 ON CONFLICT (terminal_id) DO UPDATE SET version = excluded.version, declaration = excluded.declaration,
                     updated_at = clock_timestamp()",
@@ -193,7 +193,7 @@ pub async fn apply_terminal(tx: &Tx, terminal: &Terminal, who: &str) -> Result<A
 /// Declares a group of terminals.
 pub async fn apply_group(tx: &Tx, group: &TerminalGroup, who: &str) -> Result<Applied, StoreError> {
     let sql = Plain {
-        current: "SELECT version, declaration FROM terminal_group WHERE group_id = $1 FOR UPDATE",
+        current: "SELECT version, declaration FROM terminal_group WHERE group_id = $1 FOR NO KEY UPDATE",
         write: "INSERT INTO terminal_group (group_id, version, declaration) VALUES ($1, $2, $3)
                 ON CONFLICT (group_id) DO UPDATE SET version = excluded.version, declaration = excluded.declaration,
                     updated_at = clock_timestamp()",

@@ -14,7 +14,7 @@ pub async fn apply_payee(tx: &Tx, payee: &Payee, who: &str) -> Result<Applied, S
     let gateway = payee.gateway.as_str();
     let before = lock_current(
         tx,
-        "SELECT version, declaration FROM payee WHERE payee_id = $1 FOR UPDATE",
+        "SELECT version, declaration FROM payee WHERE payee_id = $1 FOR NO KEY UPDATE",
         payee.id.as_str(),
     )
     .await?;
