@@ -118,6 +118,11 @@ async fn payments_are_taken_delivered_and_put_right_with_the_rights_of_each_role
             assert_eq!(seen.code, Some(0), "{arguments:?}: {seen:?}");
         }
     }
+    for environment in [&operator, &support] {
+        let looked = run(environment, &["doctor"]).await;
+        assert!(looked.stdout.contains("database rights"), "{looked:?}");
+        assert!(!looked.stdout.contains("no role has any on"), "{looked:?}");
+    }
     for process in [takes, delivers] {
         let lines = process.log_lines();
         let denied: Vec<_> = lines.iter().filter(|line| line.contains("denied")).collect();

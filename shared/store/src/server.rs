@@ -57,7 +57,8 @@ pub async fn look(store: &Store) -> Result<Server, StoreError> {
                                AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE'))), '{}'),
                     coalesce((SELECT array_agg(rolname ORDER BY rolname) FROM least WHERE pg_has_role(oid, 'USAGE')), '{}'),
                     coalesce((SELECT array_agg(c.relname ORDER BY c.relname) FROM ours c WHERE NOT EXISTS (
-                        SELECT FROM least r WHERE has_any_column_privilege(r.oid, c.oid, 'SELECT'))), '{}'),
+                        SELECT FROM least r WHERE has_any_column_privilege(r.oid, c.oid, 'SELECT, INSERT, UPDATE')
+                            OR has_table_privilege(r.oid, c.oid, 'DELETE'))), '{}'),
                     coalesce(has_table_privilege(to_regclass('refinery_schema_history'), 'SELECT'), true),
                     current_setting('autovacuum')::bool AND current_setting('track_counts')::bool,
                     coalesce((SELECT array_agg(c.relname ORDER BY c.relname) FROM ours c WHERE EXISTS (

@@ -117,7 +117,8 @@ fn look_at_declarations(all: &Declarations, findings: &mut Findings) {
         "declarations",
         format!("{} payees, {} products, {} terminals", counts.0, counts.1, counts.2),
     );
-    let mut payees: Vec<&Payee> = all.payees.values().map(|declared| &*declared.value).collect();
+    let payees = all.payees.values().map(|declared| &*declared.value);
+    let mut payees: Vec<&Payee> = payees.filter(|payee| !payee.retired).collect();
     payees.sort_by(|left, right| left.id.cmp(&right.id));
     for payee in payees {
         look_at_payee(payee, findings);
