@@ -3,6 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// What is said of a part of which nothing is known yet.
+const STARTING: &str = "starting";
+
 /// The parts a process needs, each ready or not, with the reason when not.
 #[derive(Clone, Debug, Default)]
 pub struct Readiness {
@@ -12,7 +15,7 @@ pub struct Readiness {
 impl Readiness {
     /// Says that a part is needed; it is not ready until said so.
     pub fn expect(&self, part: &'static str) {
-        self.set(part, Some("starting".to_owned()));
+        self.set(part, Some(STARTING.to_owned()));
     }
 
     /// Says whether a part is ready: `None`, or why it is not.
@@ -22,6 +25,10 @@ impl Readiness {
         drop(parts);
         match (&before, &why_not) {
             (Some(None), Some(why)) => tracing::error!(part, why, "not ready"),
+            // A process that starts while its database is away says so, and not only to whoever asks.
+            (Some(Some(starting)), Some(why)) if starting == STARTING && why != STARTING => {
+                tracing::error!(part, why, "not ready");
+            }
             (Some(Some(_)), None) => tracing::info!(part, "ready"),
             _ => {}
         }
