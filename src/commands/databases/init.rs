@@ -10,7 +10,7 @@ use domain::ids::PayeeId;
 use domain::money::Currency;
 
 use crate::ending::{Ending, Outcome};
-use crate::output::{note, say};
+use crate::output::{self, note};
 
 /// Whose scenario is begun.
 #[derive(Debug, clap::Args)]
@@ -55,7 +55,7 @@ pub(super) async fn run(args: Args) -> Outcome {
     };
     let text = first::declaration(&begun, &answers);
     let Some(path) = args.out else {
-        say(text.trim_end())?;
+        output::text(&text)?;
         return Ok(Ending::Done);
     };
     let mut file = std::fs::File::create_new(&path).with_context(|| path.display().to_string())?;

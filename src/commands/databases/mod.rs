@@ -146,6 +146,9 @@ async fn try_step(args: TryArgs) -> Outcome {
         .context("this payee takes no such account")?;
     let fields = Fields::new(args.field.into_iter().collect::<BTreeMap<_, _>>())?;
     let amount = args.amount.map(Amount::new).transpose()?;
+    if let Some(amount) = amount {
+        payee.accept_amount(amount).context("this payee takes no such amount")?;
+    }
     let kind = match args.step {
         StepArg::Check => return try_check(&payee, args.account, amount, fields).await,
         StepArg::Pay => StepKind::Pay,
@@ -153,12 +156,14 @@ async fn try_step(args: TryArgs) -> Outcome {
         StepArg::Cancel => StepKind::Cancel,
     };
     let due = sample(&payee, &args.account, amount.unwrap_or(payee.amount.min), &fields)?;
-    match trying::try_payment(&payee, kind, &due, args.anyway).await {
-        Ok(tried) => {
-            for line in tried.lines {
-                say(&line)?;
-            }
-            match tried.kept {
+    let mut lines = Vec::new();
+    let tried = trying::try_payment(&payee, kind, &due, args.anyway, &mut lines).await;
+    for line in lines {
+        say(&line)?;
+    }
+    match tried {
+        Ok(kept) => {
+            match kept {
                 None => note("nothing of it was kept"),
                 Some(why) => note(&format!("something of it may have been kept, look there: {why}")),
             }
@@ -221,7 +226,14 @@ async fn try_check(payee: &Payee, account: Account, amount: Option<Amount>, fiel
 /// What the terminal is told, a line for each thing.
 fn told(answer: &CheckAnswer) -> Vec<String> {
     let mut lines = vec![format!("the terminal sees: {}", answer.result.as_str())];
-    let mut line = |name: &str, value: Option<String>| lines.extend(value.map(|value| format!("  {name}: {value}")));
+    let mut line = |name: &str, value: Option<String>| {
+        lines.extend(
+            value
+                .iter()
+                .flat_map(|value| value.lines())
+                .map(|part| format!("  {name}: {part}")),
+        );
+    };
     line("reason", answer.reason.clone());
     line("display", answer.display.clone());
     line("amount_due", answer.amount_due.map(|minor| minor.to_string()));

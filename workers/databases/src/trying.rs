@@ -152,29 +152,37 @@ pub async fn try_check(
     }
 }
 
-/// What was tried of a payment.
-#[derive(Debug)]
-pub struct Tried {
-    /// What the statements did, line by line.
-    pub lines: Vec<String>,
-    /// What may have been kept of it, and why; `None` when nothing was.
-    pub kept: Option<String>,
-}
-
 /// What a step about a payment would come to, in a transaction that is rolled back: the payment is entered first where it is
 /// asked about or taken back. Where a unique key is what keeps it from being entered twice, that is tried. What cannot be
-/// rolled back is not begun, unless it is to be tried `anyway`.
-pub async fn try_payment(payee: &Payee, kind: StepKind, due: &Due, anyway: bool) -> Result<Tried, String> {
+/// rolled back is not begun, unless it is to be tried `anyway`. What the statements did is added to `lines`, however it ends; what
+/// may have been kept of it is returned, and why.
+pub async fn try_payment(
+    payee: &Payee,
+    kind: StepKind,
+    due: &Due,
+    anyway: bool,
+    lines: &mut Vec<String>,
+) -> Result<Option<String>, String> {
     let source = Source::of_payee(payee)?;
+    if source.profile.statements(kind).is_empty() {
+        return Err(format!("databases.{}: the scenario has no such step", kind.as_str()));
+    }
     let Place::Database(server) = &source.place else {
         return Err("payments for a file go to the payee in registers: there is nothing to try".to_owned());
     };
-    let tried = tokio::time::timeout(source.timeout(), tried(&source, server, kind, due, anyway));
+    let tried = tokio::time::timeout(source.timeout(), tried(&source, server, kind, due, anyway, lines));
     let late = || Err(format!("not done within {} s", source.timeout().as_secs()));
     tried.await.unwrap_or_else(|_| late())
 }
 
-async fn tried(source: &Source, server: &Server, kind: StepKind, due: &Due, anyway: bool) -> Result<Tried, String> {
+async fn tried(
+    source: &Source,
+    server: &Server,
+    kind: StepKind,
+    due: &Due,
+    anyway: bool,
+    lines: &mut Vec<String>,
+) -> Result<Option<String>, String> {
     let in_full = |error: DatabaseError| error.in_full();
     let left = engines::kept(server, &[StepKind::Pay, kind]).await.map_err(in_full)?;
     let left: Vec<String> = left
@@ -187,12 +195,11 @@ async fn tried(source: &Source, server: &Server, kind: StepKind, due: &Due, anyw
             "{why}. What is tried may stay there: if it may, try it with --anyway"
         ));
     }
-    let mut lines = Vec::new();
     if kind == StepKind::Status {
-        asked_of_nothing(source, server, due, &mut lines).await?;
+        asked_of_nothing(source, server, due, lines).await?;
     }
     let mut tx = server.write.begin(Access::Write).await.map_err(in_full)?;
-    let ended = try_within(source, server, kind, due, &mut tx, &mut lines).await;
+    let ended = try_within(source, server, kind, due, &mut tx, lines).await;
     tx.rollback().await.map_err(in_full)?;
     ended.map_err(|why| match left.is_empty() {
         true => why,
@@ -201,10 +208,7 @@ async fn tried(source: &Source, server: &Server, kind: StepKind, due: &Due, anyw
     let calls = [StepKind::Pay, kind].iter().any(|step| server.compiled.calls(*step));
     let unseen = calls && server.write.dialect() == Dialect::Odbc;
     let unseen = unseen.then(|| "whether a procedure has kept what it did cannot be known by way of ODBC".to_owned());
-    Ok(Tried {
-        lines,
-        kept: unseen.or_else(|| (!left.is_empty()).then(|| left.join("; "))),
-    })
+    Ok(unseen.or_else(|| (!left.is_empty()).then(|| left.join("; "))))
 }
 
 /// Asks about a payment that nobody has entered, as it is asked when it counts: where nothing may be changed.
