@@ -234,7 +234,7 @@ fn describe(value: &Value, depth: usize, text: &mut String) {
                     text.push_str(&format!("{indent}{name}:\n"));
                     describe(member, depth + 1, text);
                 } else {
-                    text.push_str(&format!("{indent}{name}: {}\n", printable(&text_of(member))));
+                    describe_text(&name, &text_of(member), &indent, text);
                 }
             }
         }
@@ -245,6 +245,21 @@ fn describe(value: &Value, depth: usize, text: &mut String) {
             }
         }
         plain => text.push_str(&format!("{indent}{}\n", printable(&text_of(plain)))),
+    }
+}
+
+/// Lines of a text stand below its name, each marked: none can pass for a member of its own.
+fn describe_text(name: &str, value: &str, indent: &str, text: &mut String) {
+    if value.trim_end().contains('\n') {
+        text.push_str(&format!("{indent}{name}:\n"));
+        for line in value.lines() {
+            text.push_str(&format!("{indent}  | {}\n", printable(line)));
+        }
+    } else {
+        text.push_str(&format!(
+            "{indent}{name}: {}\n",
+            printable(value.trim_end_matches('\n'))
+        ));
     }
 }
 
