@@ -74,7 +74,10 @@ impl PaymentState {
         Self::ALL
             .into_iter()
             .find(|state| state.as_str() == word)
-            .ok_or_else(|| Invalid::new("state", "is not a state of a payment"))
+            .ok_or_else(|| {
+                let known = Self::ALL.map(Self::as_str).join(", ");
+                Invalid::new("state", format!("is not a state of a payment: those are {known}"))
+            })
     }
 
     /// Whether the state is a value of `payment.state`, not one that a view derives.

@@ -170,7 +170,11 @@ async fn show(args: ShowArgs) -> Outcome {
 
 async fn resolve(args: ResolveArgs) -> Outcome {
     let not_for = |given: bool, option: &str, how: How| match given && args.how != how {
-        true => Err(anyhow::anyhow!("{option} does not go with --as {:?}", args.how)),
+        true => {
+            let how = args.how.to_possible_value();
+            let how = how.as_ref().map_or("", |how| how.get_name());
+            Err(anyhow::anyhow!("{option} does not go with --as {how}"))
+        }
         false => Ok(()),
     };
     not_for(args.serial.is_some(), "--serial", How::Replaced)?;

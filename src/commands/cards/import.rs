@@ -228,10 +228,7 @@ fn tell(file: &Path, import: &Import) -> Outcome {
             import.expired,
         ))?;
     } else {
-        note(&format!(
-            "import {id}: {}, no card was added; {} rows are malformed",
-            import.state, import.malformed
-        ));
+        note(&format!("import {id}: {}, no card was added", import.state));
     }
     for (kind, what) in KINDS {
         for line in lines_of(file, &report[kind], what) {

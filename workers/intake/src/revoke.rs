@@ -49,7 +49,7 @@ pub(crate) async fn revoke(
             }
             Revoked::Delivered => refused(
                 Reason::AlreadyDelivered,
-                "the payee has credited it and cannot take it back",
+                "the payee has credited it, and a revocation takes back nothing that was delivered",
             ),
             Revoked::Closed => refused(
                 Reason::NotRevocable,
