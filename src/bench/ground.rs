@@ -3,6 +3,7 @@
 //! came of the measurement.
 
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,6 +12,9 @@ use anyhow::Context as _;
 use bus::topology;
 use runtime::{Context, Settings, end_within};
 use store::{Store, StoreSettings};
+use testkit::process::keep_apart;
+use testkit::stand::{services_of, with_database};
+use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -49,12 +53,12 @@ pub(super) struct Ground {
 }
 
 impl Grounds {
-    /// None yet; on the servers of these settings.
-    pub(super) fn new(settings: Settings) -> Self {
-        Self {
-            settings,
+    /// None yet; on the servers of these settings. An installation's limits and secrets would be measured otherwise.
+    pub(super) fn new(settings: Settings) -> anyhow::Result<Self> {
+        Ok(Self {
+            settings: settings.of_servers_alone()?,
             there: Arc::default(),
-        }
+        })
     }
 
     /// The same servers, with the vault's identity in this file.
@@ -73,7 +77,7 @@ impl Grounds {
             COUNT.fetch_add(1, Ordering::Relaxed)
         );
         let mut settings = self.settings.clone();
-        settings.store = testkit::stand::with_database(&settings.store, &name);
+        settings.store = with_database(&settings.store, &name);
         settings.bus.namespace = name;
         settings.bus.apply_topology = true;
         settings.http_address = ([127, 0, 0, 1], 0).into();
@@ -129,6 +133,21 @@ impl Ground {
         Ok(context)
     }
 
+    /// `unigate` with these arguments as a process of its own on it, apart from any installation. It ends with whoever waits
+    /// for it.
+    pub(super) fn command(&self, arguments: &[&str]) -> anyhow::Result<Command> {
+        let mut command = Command::new(std::env::current_exe()?);
+        keep_apart(&mut command)
+            .args(arguments)
+            .envs(services_of(&self.settings))
+            .env("UNIGATE_VAULT_IDENTITY_FILE", &self.settings.vault_identity_file)
+            .env("UNIGATE_LOG", "error")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .kill_on_drop(true);
+        Ok(command)
+    }
+
     /// What ends tasks that work on it, and who waits for them then.
     pub(super) fn tasks(&self) -> (CancellationToken, TaskTracker) {
         (self.made.stop.child_token(), self.made.tasks.clone())
@@ -178,4 +197,28 @@ impl Made {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    #[test]
+    fn nothing_of_an_installation_but_its_servers_is_measured() {
+        let said = |name: &str| match name {
+            "UNIGATE_BROKER_URL" => Some("amqp://me:x@mq/%2f".to_owned()),
+            "UNIGATE_TERMINAL_HOLDS" => Some("1".to_owned()),
+            "UNIGATE_VAULT_IDENTITY" => Some("AGE-SECRET-KEY-1".to_owned()),
+            "UNIGATE_SWEEP_SECONDS" => Some("60".to_owned()),
+            _ => None,
+        };
+        let grounds = Grounds::new(Settings::from_lookup(said).unwrap()).unwrap();
+        let (settings, unsaid) = (&grounds.settings, Settings::from_lookup(|_| None).unwrap());
+        assert_eq!(settings.bus.url.expose_secret(), "amqp://me:x@mq/%2f");
+        assert_eq!(settings.terminal_limits, unsaid.terminal_limits);
+        assert_eq!(settings.sweep_interval, unsaid.sweep_interval);
+        assert!(settings.vault_identity.is_none());
+    }
 }

@@ -1,14 +1,11 @@
 //! What a whole installation costs when nothing happens: all workers in one process of its own, looked at from outside.
 
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use testkit::process::keep_apart;
-use testkit::stand::services_of;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use super::ground::{Grounds, IDENTITY};
 use super::load::prepare;
@@ -27,15 +24,10 @@ pub(super) async fn measure(grounds: &Grounds) -> anyhow::Result<[(&'static str,
     let ground = prepare(grounds, "idle").await?;
     let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.to_string();
     let begun = Instant::now();
-    let mut command = Command::new(std::env::current_exe()?);
-    let mut child = keep_apart(&mut command)
-        .arg("run")
-        .envs(services_of(&ground.settings))
+    let mut child = ground
+        .command(&["run"])?
         .env("UNIGATE_HTTP_ADDRESS", &address)
         .env("UNIGATE_VAULT_IDENTITY_FILE", ground.file(IDENTITY))
-        .env("UNIGATE_LOG", "error")
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
         .spawn()?;
     let (ready, memory, cpu) = watch(&mut child, &address, begun).await?;
     child.kill().await?;

@@ -147,7 +147,7 @@ enum Format {
 
 /// Runs a benchmark and prints its figures. Fails when a goal is missed.
 pub(crate) async fn run(args: &BenchArgs) -> Outcome {
-    let grounds = Grounds::new(Settings::load()?);
+    let grounds = Grounds::new(Settings::load()?)?;
     let stop = CancellationToken::new();
     on_signal(stop.clone())?;
     let measuring = AssertUnwindSafe(measure(&args.bench, &grounds)).catch_unwind();

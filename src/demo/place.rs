@@ -42,7 +42,10 @@ impl Place {
         Self::named(settings, name, out)
     }
 
-    fn named(mut settings: Settings, name: String, out: PathBuf) -> anyhow::Result<Self> {
+    fn named(settings: Settings, name: String, out: PathBuf) -> anyhow::Result<Self> {
+        // What an installation of this machine says else is not for the demo: its files would be taken for what a lost build
+        // has left, its operators would be mailed, its limits would surprise the terminals.
+        let mut settings = settings.of_servers_alone()?;
         let mariadb = environment("UNIGATE_TEST_MARIADB_URL");
         let sites = Sites::of(&settings.store, &name, mariadb.as_deref())?;
         let user = user_of(settings.bus.url.expose_secret());
@@ -50,10 +53,7 @@ impl Place {
         settings.bus.namespace.clone_from(&name);
         settings.bus.apply_topology = true;
         settings.http_address = ([127, 0, 0, 1], 0).into();
-        // Files of a real installation would be taken for what a lost build has left.
-        settings.artifacts = Default::default();
         settings.mail_from = "unigate@unigate.example".to_owned();
-        settings.vault_identity = None;
         settings.vault_identity_file = out.join("vault-identity.txt");
         // Without a name that the broker can verify, it takes everybody's word.
         settings.terminals_open = user.is_none();
@@ -198,9 +198,19 @@ mod tests {
     }
 
     #[test]
-    fn an_installations_files_are_out_of_reach() {
-        let place = place(&[("UNIGATE_ARTIFACTS_URL", "file:///var/lib/unigate/artifacts")]);
-        assert_eq!(place.settings.artifacts.url, None);
+    fn nothing_of_an_installation_but_its_servers_is_the_demos() {
+        let place = place(&[
+            ("UNIGATE_ARTIFACTS_URL", "file:///var/lib/unigate/artifacts"),
+            ("UNIGATE_ALERT_MAIL_TO", "ops@example.org"),
+            ("UNIGATE_SMTP_CA_FILE", "/etc/unigate/relay.pem"),
+            ("UNIGATE_TERMINAL_HOLDS", "1"),
+            ("UNIGATE_PGP_KEY_FILE", "/etc/unigate/pgp.asc"),
+        ]);
+        let settings = &place.settings;
+        assert_eq!(settings.artifacts.url, None);
+        assert!(settings.alert_mail_to.is_empty() && settings.smtp_ca_file.is_none());
+        assert_eq!(settings.terminal_limits, Default::default());
+        assert_eq!(settings.pgp_key_file, None);
     }
 
     #[test]

@@ -42,6 +42,9 @@ impl Demo {
         let mut child = keep_apart(&mut command)
             .args(["demo", "--seed", "7", "--terminals", "20", "--keep", "--out", &out])
             .env("UNIGATE_DATABASE_POOL", "8")
+            // As an installation on this machine may say; the demo has nothing to do with it.
+            .env("UNIGATE_ALERT_MAIL_TO", "ops@example.org")
+            .env("UNIGATE_TERMINAL_HOLDS", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true)

@@ -99,7 +99,22 @@ impl Settings {
 
     /// Reads settings through `lookup`, which knows variables by their full name.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
-        let source = Source::open(lookup)?;
+        Self::read(Source::open(lookup)?)
+    }
+
+    /// The same servers and the same log; all else as where nothing is said. For what works in a place of its own beside an
+    /// installation: that one's recipients, keys and limits are not for it.
+    pub fn of_servers_alone(self) -> Result<Self, SettingsError> {
+        let unsaid = Self::read(Source::silent(|_| None))?;
+        Ok(Self {
+            store: self.store,
+            bus: self.bus,
+            log: self.log,
+            ..unsaid
+        })
+    }
+
+    fn read(source: Source<impl Fn(&str) -> Option<String>>) -> Result<Self, SettingsError> {
         let name = format!("unigate[{}]", std::process::id());
         let read = Self {
             store: StoreSettings {

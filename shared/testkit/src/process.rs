@@ -101,13 +101,29 @@ pub(crate) fn searched(arguments: &[&str], stdout: &str, stderr: &str) {
     }
 }
 
-/// Keeps a process away from the installation that this machine's environment or `unigate.toml` may describe: from its files
-/// and its mail relay. What a test or benchmark wants of these it says afterwards.
+/// What an installation says in its environment and a test or benchmark must not hear.
+const AN_INSTALLATIONS: [&str; 12] = [
+    "UNIGATE_ARTIFACTS_URL",
+    "UNIGATE_SMTP_URL",
+    "UNIGATE_SMTP_CA_FILE",
+    "UNIGATE_ALERT_MAIL_TO",
+    "UNIGATE_VAULT_IDENTITY",
+    "UNIGATE_PGP_KEY_FILE",
+    "UNIGATE_PGP_KEY_PASSWORD",
+    "UNIGATE_TERMINAL_HOLDS",
+    "UNIGATE_TERMINAL_SALES_PER_HOUR",
+    "UNIGATE_TERMINAL_UNSOLD_PER_HOUR",
+    "UNIGATE_SWEEP_SECONDS",
+    "UNIGATE_OPERATOR",
+];
+
+/// Keeps a process away from the installation that this machine's environment or `unigate.toml` may describe: from its files,
+/// mails, keys and limits. What a test or benchmark wants of these it says afterwards.
 pub fn keep_apart(command: &mut Command) -> &mut Command {
-    command
-        .env_remove("UNIGATE_ARTIFACTS_URL")
-        .env_remove("UNIGATE_SMTP_URL")
-        .env("UNIGATE_CONFIG", "/dev/null")
+    for name in AN_INSTALLATIONS {
+        command.env_remove(name);
+    }
+    command.env("UNIGATE_CONFIG", "/dev/null")
 }
 
 fn command(environment: &[(String, String)], arguments: &[&str]) -> Command {

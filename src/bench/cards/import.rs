@@ -1,15 +1,12 @@
 //! The import of a whole card file by `unigate cards import`, beside three times a COPY of the same rows and, once, the
 //! cryptography that nobody can do without.
 
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use cards::vault;
 use contract::answer::SecretFields;
-use secrecy::ExposeSecret;
 use store::rehearsal;
-use tokio::process::Command;
 
 use super::shop::{Shop, Stock, details, product, sealed, serial};
 use crate::bench::ground::CARD_FILE;
@@ -45,19 +42,11 @@ fn file(cards: usize) -> String {
 }
 
 async fn import(shop: &Shop, path: &std::path::Path) -> anyhow::Result<f64> {
-    let settings = &shop.ground.settings;
     let begun = Instant::now();
-    let status = Command::new(std::env::current_exe()?)
-        .args(["cards", "import", "--product", "bench-100", "--wait", "3600"])
+    let status = shop
+        .ground
+        .command(&["cards", "import", "--product", "bench-100", "--wait", "3600"])?
         .arg(path)
-        .env("UNIGATE_DATABASE_URL", settings.store.url.expose_secret())
-        .env("UNIGATE_BROKER_URL", settings.bus.url.expose_secret())
-        .env("UNIGATE_BROKER_NAMESPACE", &settings.bus.namespace)
-        .env("UNIGATE_VAULT_IDENTITY_FILE", &settings.vault_identity_file)
-        .env("UNIGATE_LOG", "error")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .kill_on_drop(true)
         .status()
         .await?;
     ensure!(status.success(), "`unigate cards import` ended with {status}");

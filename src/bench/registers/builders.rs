@@ -1,13 +1,10 @@
 //! Real `unigate run registers` processes, and how long after midnight the last register is built.
 
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use store::rehearsal::registers as rehearsal;
-use testkit::process::keep_apart;
-use testkit::stand::services_of;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 use super::ground::Source;
 use crate::bench::ground::Ground;
@@ -69,13 +66,6 @@ pub(super) async fn measure_on(ground: &Ground, source: &Source, processes: usiz
 }
 
 fn start(ground: &Ground) -> anyhow::Result<Child> {
-    let mut command = Command::new(std::env::current_exe()?);
-    Ok(keep_apart(&mut command)
-        .args(["run", "registers"])
-        .envs(services_of(&ground.settings))
-        .env("UNIGATE_LOG", "warn")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()?)
+    let mut command = ground.command(&["run", "registers"])?;
+    Ok(command.env("UNIGATE_LOG", "warn").spawn()?)
 }

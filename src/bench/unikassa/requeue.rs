@@ -1,12 +1,9 @@
 //! Failed deliveries requeued by a filter: how long until the last one is due again, and how much memory that takes.
 
-use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
-use secrecy::ExposeSecret;
 use store::rehearsal::deliveries as rehearsal;
-use tokio::process::Command;
 
 use super::payee::Payees;
 use super::{NOBODY, declare, declared};
@@ -37,15 +34,8 @@ pub(super) async fn measure(grounds: &Grounds, count: u32) -> anyhow::Result<Too
 
 async fn requeue(ground: &Ground) -> anyhow::Result<Took> {
     let begun = Instant::now();
-    let mut command = Command::new(std::env::current_exe()?)
-        .args(["deliveries", "requeue", "--payee", "bench-000", "--state", "failed"])
-        .env("UNIGATE_DATABASE_URL", ground.settings.store.url.expose_secret())
-        .env("UNIGATE_BROKER_URL", ground.settings.bus.url.expose_secret())
-        .env("UNIGATE_BROKER_NAMESPACE", &ground.settings.bus.namespace)
-        .env("UNIGATE_LOG", "error")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .kill_on_drop(true)
+    let mut command = ground
+        .command(&["deliveries", "requeue", "--payee", "bench-000", "--state", "failed"])?
         .spawn()?;
     let mut memory: f64 = 0.0;
     let status = loop {

@@ -30,10 +30,18 @@ impl<L: Fn(&str) -> Option<String>> Source<L> {
             None => File::default(),
         };
         Ok(Self {
-            lookup,
             file,
-            asked: RefCell::default(),
+            ..Self::silent(lookup)
         })
+    }
+
+    /// Reads no file.
+    pub(super) fn silent(lookup: L) -> Self {
+        Self {
+            lookup,
+            file: File::default(),
+            asked: RefCell::default(),
+        }
     }
 
     /// What a variable says, or the file in its place.

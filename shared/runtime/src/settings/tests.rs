@@ -126,3 +126,47 @@ fn what_a_file_says_wrongly_is_named() {
         assert!(wrong.name.ends_with(at), "{name}: {wrong}");
     }
 }
+
+#[test]
+fn beside_an_installation_only_its_servers_and_its_log_are_known() {
+    let servers = [
+        ("UNIGATE_DATABASE_URL", "postgres://me@db/unigate"),
+        ("UNIGATE_DATABASE_CA_FILE", "db.pem"),
+        ("UNIGATE_DATABASE_POOL", "3"),
+        ("UNIGATE_BROKER_URL", "amqp://me@mq/%2f"),
+        ("UNIGATE_BROKER_CA_FILE", "mq.pem"),
+        ("UNIGATE_LOG", "debug"),
+    ];
+    let its_own = [
+        ("UNIGATE_HTTP_ADDRESS", "0.0.0.0:9000"),
+        ("UNIGATE_ARTIFACTS_URL", "file:///var/lib/unigate/artifacts"),
+        ("UNIGATE_SMTP_URL", "smtp://relay.example.org"),
+        ("UNIGATE_SMTP_CA_FILE", "relay.pem"),
+        ("UNIGATE_MAIL_FROM", "pay@example.org"),
+        ("UNIGATE_ALERT_MAIL_TO", "ops@example.org"),
+        ("UNIGATE_ALERT_MAIL_SECONDS", "0"),
+        ("UNIGATE_VAULT_IDENTITY_FILE", "identity.txt"),
+        ("UNIGATE_VAULT_IDENTITY", "AGE-SECRET-KEY-1"),
+        ("UNIGATE_PGP_KEY_FILE", "pgp.asc"),
+        ("UNIGATE_PGP_KEY_PASSWORD", "x"),
+        ("UNIGATE_TERMINALS_OPEN", "true"),
+        ("UNIGATE_TERMINAL_HOLDS", "1"),
+        ("UNIGATE_TERMINAL_SALES_PER_HOUR", "1"),
+        ("UNIGATE_TERMINAL_UNSOLD_PER_HOUR", "1"),
+        ("UNIGATE_SWEEP_SECONDS", "60"),
+        ("UNIGATE_OPERATOR", "me"),
+    ];
+    let known = |pairs: &[(&str, &str)]| {
+        let said = |name: &str| {
+            pairs
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).to_owned())
+        };
+        let settings = Settings::from_lookup(said).unwrap().of_servers_alone().unwrap();
+        // Secrets are not shown, but whether there are any is.
+        format!("{settings:?}")
+    };
+    assert_eq!(known(&[&servers[..], &its_own].concat()), known(&servers));
+    assert_ne!(known(&servers), known(&[]));
+}
