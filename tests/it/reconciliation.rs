@@ -79,9 +79,12 @@ async fn a_payees_list_is_compared_and_set_right_as_far_as_one_says() {
     );
     make_unknown(&world, &unknown.0).await;
     let amount = world.payment(&matched.0).await.amount;
-    let first = [entry(&matched.1, amount), entry(&differing.1, amount + 1)];
-    let second = [entry(&unknown.1, amount), entry("999999999", 500)];
-    // A payee that has found nothing yet says so.
+    // Without a name of the payee's own, the same entry twice may be two credits.
+    let mut nameless = entry(&matched.1, amount);
+    nameless.as_object_mut().unwrap().remove("provider_reference");
+    let first = [entry(&differing.1, amount + 1), nameless.clone()];
+    // But pages may overlap, also around one on which a payee says that it has found nothing yet.
+    let second = [nameless, entry(&unknown.1, amount), entry("999999999", 500)];
     let pages: [(&[Value], Option<&str>); 3] = [(&first, Some("2")), (&[], Some("3")), (&second, None)];
 
     lists(&payee, &pages);

@@ -46,7 +46,7 @@ impl Asking {
 
 /// Takes it all down. The payee is asked for a little more than the period: a payment that it credited just before its
 /// midnight was delivered just after ours. Pages may overlap: an entry that was on the page before is the same one. One may be
-/// empty and not the last: the payee has looked through much that is not on its list.
+/// empty and not the last: the payee has looked through much that is not on its list. Those around it may overlap as well.
 pub(super) async fn ask(operator: &Operator, online: &Online, taker: &mut Taker<'_>) -> anyhow::Result<()> {
     let asking = Asking::of(online)?;
     let edge = CLOCK_MARGIN + online.terms.timeout;
@@ -65,7 +65,9 @@ pub(super) async fn ask(operator: &Operator, online: &Online, taker: &mut Taker<
         for item in items.iter().filter(|item| !page_before.contains(*item)) {
             taker.take(item.clone()).await?;
         }
-        page_before = items.into_iter().collect();
+        if !items.is_empty() {
+            page_before = items.into_iter().collect();
+        }
         if next.is_none() {
             return Ok(());
         }
