@@ -67,6 +67,14 @@ pub(super) fn all_hold(figures: &[Figure]) -> bool {
 }
 
 impl Figure {
+    /// Adds what was measured, or why it cannot be.
+    pub(super) fn take(&mut self, measured: Option<(f64, f64)>, why_not: &'static str) {
+        match measured {
+            Some(pair) => self.pairs.push(pair),
+            None => self.impossible = Some(why_not),
+        }
+    }
+
     /// The median of the ratios, pair by pair: what the machine did to one it did to the other.
     pub(super) fn ratio(&self) -> f64 {
         median(self.pairs.iter().map(|(ours, bound)| ours / bound).collect())

@@ -181,11 +181,10 @@ pub async fn hold_snapshot(store: &Store) -> Result<Tx, StoreError> {
     Ok(tx)
 }
 
-/// How many reservations there are.
-pub async fn count_reservations(store: &Store, state: &str) -> Result<u64, StoreError> {
-    let sql = "SELECT count(*) FROM reservation WHERE state = $1";
-    let count: i64 = store.query_one(sql, &[&state]).await?.get(0);
-    Ok(u64::try_from(count).unwrap_or(0))
+/// When a card was last sold, if any was.
+pub async fn latest_sale(store: &Store) -> Result<Option<Timestamp>, StoreError> {
+    let sql = "SELECT max(updated_at) FROM card WHERE state = 'sold'";
+    Ok(store.query_one(sql, &[]).await?.get(0))
 }
 
 /// Whether anything is still held.

@@ -77,13 +77,11 @@ async fn measure_once(stock: &Stock, figures: &mut [Figure]) -> anyhow::Result<(
         let Some(figure) = figures.iter_mut().find(|figure| figure.name == name) else {
             continue;
         };
-        match sold_out::measure(stock, disturbed).await? {
-            Some(pair) => figure.pairs.push(pair),
-            None => figure.impossible = Some("autovacuum is off on this server"),
-        }
+        let measured = sold_out::measure(stock, disturbed).await?;
+        figure.take(measured, "autovacuum is off on this server");
     }
-    if wants(figures, &["backlog_p99"]) {
-        put(figures, &[("backlog_p99", backlog::measure(stock).await?)]);
+    if let Some(figure) = figures.iter_mut().find(|figure| figure.name == "backlog_p99") {
+        figure.take(backlog::measure(stock).await?, backlog::TOO_FEW);
     }
     if wants(figures, &["expiry"]) {
         put(figures, &[("expiry", expiry::measure(stock).await?)]);

@@ -83,14 +83,24 @@ async fn ask_all(frontend: &Frontend, messages: &[Message], kind: Kind, outcome:
     Ok(())
 }
 
-/// The 99th percentile of how long questions wait for their answers, in milliseconds, when so many a second are asked,
-/// whether or not the earlier ones were answered. Counted from when each was to be asked.
+/// The 99th percentile of how long questions wait for their answers, in milliseconds, when so many a second are asked.
 pub(super) async fn p99(
     frontend: &Frontend,
     messages: Vec<Message>,
     a_second: f64,
     outcome: Option<&'static str>,
 ) -> anyhow::Result<f64> {
+    p99_of(waits(frontend, messages, a_second, outcome).await?).context("nothing was asked")
+}
+
+/// How long each of them waits, in their order, whether or not the earlier ones were answered. Counted from when each was to
+/// be asked.
+pub(super) async fn waits(
+    frontend: &Frontend,
+    messages: Vec<Message>,
+    a_second: f64,
+    outcome: Option<&'static str>,
+) -> anyhow::Result<Vec<f64>> {
     let begun = Instant::now();
     let mut asked = Vec::with_capacity(messages.len());
     for (nth, message) in messages.into_iter().enumerate() {
@@ -102,8 +112,12 @@ pub(super) async fn p99(
             anyhow::Ok(due.elapsed().as_secs_f64() * 1000.0)
         }));
     }
-    let mut waits: Vec<f64> = try_join_all(asked).await?.into_iter().collect::<anyhow::Result<_>>()?;
+    try_join_all(asked).await?.into_iter().collect()
+}
+
+/// Their 99th percentile; none of none.
+pub(super) fn p99_of(mut waits: Vec<f64>) -> Option<f64> {
     waits.sort_by(f64::total_cmp);
     let place = (waits.len() * 99 / 100).min(waits.len().saturating_sub(1));
-    waits.get(place).copied().context("nothing was asked")
+    waits.get(place).copied()
 }
