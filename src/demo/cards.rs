@@ -61,11 +61,11 @@ impl CardDesk<'_> {
             Ending::Abandoned => {}
             Ending::SoldInGrace => {
                 sleep_until(held.until, A_LITTLE).await;
-                self.sell_late(&held, receipt).await;
+                self.sell_late(&held, receipt, "sold").await;
             }
             Ending::SoldAfterGrace => {
                 sleep_until(held.until, A_WHILE).await;
-                self.sell_late(&held, receipt).await;
+                self.sell_late(&held, receipt, "sold").await;
             }
         }
     }
@@ -123,26 +123,18 @@ impl CardDesk<'_> {
     /// Tells of a sale so many times at once: each telling is answered, one of them with `sold`.
     async fn sell_told_often(&self, held: &Held, receipt: &str, copies: usize) {
         let tellings = join_all((0..copies).map(|_| self.sell(held, receipt, &["sold", "already_sold"]))).await;
-        let sold = tellings
-            .iter()
-            .flatten()
-            .filter(|answer| in_short(answer) == "sold")
-            .count();
-        if sold != 1 {
-            self.players
-                .memory
-                .surprise(format!("card.sell: {sold} of {copies} tellings were answered `sold`"));
-        }
+        self.players.memory.expect_once("card.sell", &tellings, "sold");
     }
 
-    async fn sell_late(&self, held: &Held, receipt: &str) {
-        if let Some(answer) = self.sell(held, receipt, &["sold"]).await
-            && answer["late"] != true
-        {
+    /// Tells of a sale after the hold. One that counts is called late.
+    pub(super) async fn sell_late(&self, held: &Held, receipt: &str, expected: &str) -> Option<Value> {
+        let answer = self.sell(held, receipt, &[expected]).await?;
+        if expected == "sold" && answer["late"] != true {
             self.players
                 .memory
                 .surprise("card.sell: a sale after the hold that was not called late");
         }
+        Some(answer)
     }
 
     /// Tells of a sale.

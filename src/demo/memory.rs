@@ -145,6 +145,19 @@ impl Memory {
         }
         fits
     }
+
+    /// Notes a surprise unless exactly one of the tellings of a fact had this outcome.
+    pub(super) fn expect_once(&self, key: &str, tellings: &[Option<Value>], outcome: &str) {
+        let times = tellings
+            .iter()
+            .flatten()
+            .filter(|answer| in_short(answer) == outcome)
+            .count();
+        if times != 1 {
+            let all = tellings.len();
+            self.surprise(format!("{key}: {times} of {all} tellings were answered `{outcome}`"));
+        }
+    }
 }
 
 impl Recollection {

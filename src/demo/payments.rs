@@ -23,17 +23,9 @@ impl PaymentDesk<'_> {
         }
         let body = self.body(payment);
         let tellings = join_all((0..payment.copies).map(|_| self.tell(payment, &body))).await;
-        let accepted = tellings
-            .iter()
-            .flatten()
-            .filter(|answer| in_short(answer) == "accepted")
-            .count();
-        if accepted != 1 {
-            let copies = payment.copies;
-            self.players.memory.surprise(format!(
-                "payment.accepted: {accepted} of {copies} tellings were answered `accepted`"
-            ));
-        }
+        self.players
+            .memory
+            .expect_once("payment.accepted", &tellings, "accepted");
         if payment.revoke {
             self.revoke(payment, &["revoked", "refused not_revocable"]).await;
         } else if payment.check {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
-use serde_json::{Value, json};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::cards::{CardDesk, Held};
@@ -100,16 +100,11 @@ async fn late_payment(
             .surprise(format!("{PRODUCT}: a card came back that nobody had held"));
         return;
     };
-    let answer = desk.sell(held, receipt, &[outcome]).await.unwrap_or(Value::Null);
+    let answer = desk.sell_late(held, receipt, outcome).await.unwrap_or_default();
     if answer["replacement"].is_object() != replaced {
         let with = if replaced { "without" } else { "with" };
         players
             .memory
             .surprise(format!("card.sell: a late payment ended {with} a replacement"));
-    }
-    if outcome == "sold" && answer["late"] != true {
-        players
-            .memory
-            .surprise("card.sell: a sale after the hold that was not called late");
     }
 }
