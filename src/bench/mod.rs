@@ -18,6 +18,7 @@ mod unikassa;
 use std::panic::AssertUnwindSafe;
 
 use anyhow::anyhow;
+use clap::builder::RangedI64ValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 use futures::FutureExt as _;
 use runtime::{Settings, on_signal};
@@ -32,108 +33,68 @@ use crate::output::note;
 pub(crate) struct BenchArgs {
     #[command(subcommand)]
     bench: Bench,
+    /// Only figures whose names begin so; what begins none of them lists them
+    #[arg(long, global = true, default_value = "")]
+    only: String,
+    /// How the figures are printed
+    #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
+    format: Format,
 }
 
 #[derive(Debug, Subcommand)]
 enum Bench {
     /// How fast payments are taken: stored, woken on, event written, acknowledged
-    Intake(IntakeArgs),
+    Intake {
+        /// Pairs of measurements per figure
+        #[arg(long, default_value_t = 7, value_parser = between(1, 99))]
+        pairs: u32,
+        /// Payments per measurement; the first second of a new database says little about the hours after it
+        #[arg(long, default_value_t = 60_000, value_parser = between(1_000, 1_000_000))]
+        payments: u32,
+    },
     /// How fast cards are reserved, sold, released, given back and imported, and what a large stock does to it
-    Cards(CardsArgs),
+    Cards {
+        /// Pairs of measurements per figure
+        #[arg(long, default_value_t = 3, value_parser = between(1, 99))]
+        pairs: u32,
+        /// Cards in stock; the holds, the backlog and the card file are as large as that allows, up to 100000, 100000 and all
+        #[arg(long, default_value_t = 1_000_000, value_parser = between(10_000, 10_000_000))]
+        cards: u32,
+    },
     /// How fast payments are delivered to online payees, and what one that hangs costs the others
-    Unikassa(UnikassaArgs),
+    Unikassa {
+        /// Pairs of measurements per figure
+        #[arg(long, default_value_t = 5, value_parser = between(1, 99))]
+        pairs: u32,
+        /// Payments per measurement
+        #[arg(long, default_value_t = 20_000, value_parser = between(1_000, 1_000_000))]
+        payments: u32,
+    },
     /// How fast registers are built: a large one beside psql, zip and age, and many small ones that are due together
-    Registers(RegistersArgs),
+    Registers {
+        /// Pairs of measurements per figure
+        #[arg(long, default_value_t = 3, value_parser = between(1, 99))]
+        pairs: u32,
+        /// Payments, in one register and in many
+        #[arg(long, default_value_t = 1_000_000, value_parser = between(1_000, 10_000_000))]
+        payments: u32,
+        /// Payees that the many small registers are of
+        #[arg(long, default_value_t = 10_000, value_parser = between(1, 100_000))]
+        payees: u32,
+    },
     /// How fast accounts are looked up and payments entered in a payee's database, and what one that hangs costs the others
-    Databases(DatabasesArgs),
+    Databases {
+        /// Pairs of measurements per figure
+        #[arg(long, default_value_t = 5, value_parser = between(1, 99))]
+        pairs: u32,
+        /// Checks or payments per measurement
+        #[arg(long, default_value_t = 20_000, value_parser = between(1_000, 1_000_000))]
+        payments: u32,
+    },
 }
 
-/// What `unigate bench registers` is told.
-#[derive(Debug, Args)]
-struct RegistersArgs {
-    /// Pairs of measurements per figure
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
-    pairs: u32,
-    /// Payments, in one register and in many
-    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(1_000..=10_000_000))]
-    payments: u32,
-    /// Payees that the many small registers are of
-    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    payees: u32,
-    /// Only figures whose names begin so: large, midnight
-    #[arg(long, default_value = "")]
-    only: String,
-    /// How the figures are printed
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
-}
-
-/// What `unigate bench unikassa` is told.
-#[derive(Debug, Args)]
-struct UnikassaArgs {
-    /// Pairs of measurements per figure
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
-    pairs: u32,
-    /// Payments per measurement
-    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
-    payments: u32,
-    /// Only figures whose names begin so: deliver, hanging, requeue
-    #[arg(long, default_value = "")]
-    only: String,
-    /// How the figures are printed
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
-}
-
-/// What `unigate bench databases` is told.
-#[derive(Debug, Args)]
-struct DatabasesArgs {
-    /// Pairs of measurements per figure
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=99))]
-    pairs: u32,
-    /// Checks or payments per measurement
-    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
-    payments: u32,
-    /// Only figures whose names begin so: check, pay, hanging
-    #[arg(long, default_value = "")]
-    only: String,
-    /// How the figures are printed
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
-}
-
-/// What `unigate bench cards` is told.
-#[derive(Debug, Args)]
-struct CardsArgs {
-    /// Pairs of measurements per figure
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
-    pairs: u32,
-    /// Cards in stock; the holds, the backlog and the card file are as large as that allows, up to 100000, 100000 and all
-    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(10_000..=10_000_000))]
-    cards: u32,
-    /// Only figures whose names begin so: reserve, sell, release, facts, sold_out, backlog, expiry, import
-    #[arg(long, default_value = "")]
-    only: String,
-    /// How the figures are printed
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
-}
-
-/// What `unigate bench intake` is told.
-#[derive(Debug, Args)]
-struct IntakeArgs {
-    /// Pairs of measurements per figure
-    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=99))]
-    pairs: u32,
-    /// Payments per measurement; the first second of a new database says little about the hours after it
-    #[arg(long, default_value_t = 60_000, value_parser = clap::value_parser!(u32).range(1_000..=1_000_000))]
-    payments: u32,
-    /// Only figures whose names begin so: drain, fed, answers, idle
-    #[arg(long, default_value = "")]
-    only: String,
-    /// How the figures are printed
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
+fn between(least: i64, most: i64) -> RangedI64ValueParser<u32> {
+    RangedI64ValueParser::new().range(least..=most)
 }
 
 /// How figures are printed.
@@ -150,7 +111,7 @@ pub(crate) async fn run(args: &BenchArgs) -> Outcome {
     let grounds = Grounds::new(Settings::load()?)?;
     let stop = CancellationToken::new();
     on_signal(stop.clone())?;
-    let measuring = AssertUnwindSafe(measure(&args.bench, &grounds)).catch_unwind();
+    let measuring = AssertUnwindSafe(measure(&args.bench, &grounds, &args.only)).catch_unwind();
     let measured = tokio::select! {
         () = stop.cancelled() => Err(anyhow!("interrupted")),
         measured = measuring => measured.unwrap_or_else(|_| Err(anyhow!("the benchmark itself broke off"))),
@@ -160,36 +121,32 @@ pub(crate) async fn run(args: &BenchArgs) -> Outcome {
     if let Err(error) = &cleared {
         note(&format!("not everything could be taken away: {error:#}"));
     }
-    let (name, format, figures) = measured?;
-    match format {
+    let (name, figures) = measured?;
+    match args.format {
         Format::Table => figure::print_table(name, &figures),
         Format::Json => figure::print_json(name, &figures),
     }
     Ok(Ending::done_if(cleared.is_ok() && figure::all_hold(&figures)))
 }
 
-async fn measure(bench: &Bench, grounds: &Grounds) -> anyhow::Result<(&'static str, Format, Vec<figure::Figure>)> {
-    Ok(match bench {
-        Bench::Intake(args) => {
-            let figures = intake::measure(grounds, args.pairs, args.payments as usize, &args.only).await?;
-            ("intake", args.format, figures)
-        }
-        Bench::Cards(args) => {
-            let figures = cards::measure(grounds, args.pairs, args.cards as usize, &args.only).await?;
-            ("cards", args.format, figures)
-        }
-        Bench::Unikassa(args) => {
-            let figures = unikassa::measure(grounds, args.pairs, args.payments, &args.only).await?;
-            ("unikassa", args.format, figures)
-        }
-        Bench::Registers(args) => {
-            let (pairs, payments, payees) = (args.pairs, args.payments, args.payees);
-            let figures = registers::measure(grounds, pairs, payments, payees, &args.only).await?;
-            ("registers", args.format, figures)
-        }
-        Bench::Databases(args) => {
-            let figures = databases::measure(grounds, args.pairs, args.payments, &args.only).await?;
-            ("databases", args.format, figures)
+async fn measure(bench: &Bench, grounds: &Grounds, only: &str) -> anyhow::Result<(&'static str, Vec<figure::Figure>)> {
+    Ok(match *bench {
+        Bench::Intake { pairs, payments } => (
+            "intake",
+            intake::measure(grounds, pairs, payments as usize, only).await?,
+        ),
+        Bench::Cards { pairs, cards } => ("cards", cards::measure(grounds, pairs, cards as usize, only).await?),
+        Bench::Unikassa { pairs, payments } => ("unikassa", unikassa::measure(grounds, pairs, payments, only).await?),
+        Bench::Registers {
+            pairs,
+            payments,
+            payees,
+        } => (
+            "registers",
+            registers::measure(grounds, pairs, payments, payees, only).await?,
+        ),
+        Bench::Databases { pairs, payments } => {
+            ("databases", databases::measure(grounds, pairs, payments, only).await?)
         }
     })
 }
