@@ -217,7 +217,7 @@ pub async fn claim(store: &Store, lanes: &[(String, usize)], lease: Lease) -> Re
             }
         }
     }
-    vanished::leave_alone(store, &unreadable, token).await?;
+    vanished::leave_alone(store, &unreadable, token).await;
     Ok(mailings)
 }
 

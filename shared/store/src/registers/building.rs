@@ -73,7 +73,7 @@ pub async fn claim_builds(
         let rows = store.query(&sql, &[&lease.as_secs_f64(), &most, &most_rows]).await?;
         let builds: Vec<Build> = rows.iter().filter_map(readable).collect();
         if builds.len() < rows.len() {
-            leave_alone(store, &rows, &builds).await?;
+            leave_alone(store, &rows, &builds).await;
         }
         // Behind what cannot be read others may be due; it is not due itself for as long as its lease would last.
         if rows.is_empty() || !builds.is_empty() {
@@ -93,14 +93,17 @@ fn readable(row: &Row) -> Option<Build> {
         .ok()
 }
 
-/// Those claimed that are not built are in nobody's hands: nobody vanishes with them.
-async fn leave_alone(store: &Store, claimed: &[Row], builds: &[Build]) -> Result<(), StoreError> {
+/// Those claimed that are not built are in nobody's hands: nobody vanishes with them. Where that cannot be said they keep their
+/// leases; the others are somebody's, and he has to hear of them.
+async fn leave_alone(store: &Store, claimed: &[Row], builds: &[Build]) {
     let registers: Vec<Uuid> = claimed.iter().map(|row| row.get(0)).collect();
     let tokens: Vec<Option<Uuid>> = claimed.iter().map(|row| row.get(SUMMARY_WIDTH + TOKEN)).collect();
     let built: Vec<Uuid> = builds.iter().map(|build| build.token).collect();
     let sql = "UPDATE register SET lease_token = NULL, lease_until = NULL
                WHERE register_id = ANY($1) AND state = 'frozen' AND lease_token = ANY($2) AND lease_token <> ALL ($3)";
-    store.execute(sql, &[&registers, &tokens, &built]).await.map(drop)
+    if let Err(error) = store.execute(sql, &[&registers, &tokens, &built]).await {
+        tracing::warn!(%error, "registers that cannot be read keep their leases");
+    }
 }
 
 /// Where [`builds_of`] has the token of the lease, after the summary.

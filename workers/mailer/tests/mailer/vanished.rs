@@ -2,8 +2,9 @@
 
 use mailer::Report;
 use runtime::courier::Courier;
+use serde_json::json;
 
-use crate::stand::{LONG, Stand, on_stand, wanted};
+use crate::stand::{LONG, Stand, built_register, declare, on_stand, wanted};
 
 /// A mailer takes what is due and is never heard of again, which others find when its lease is over. Returns how many it took.
 async fn take_and_vanish(stand: &Stand) -> usize {
@@ -73,6 +74,24 @@ async fn nobody_vanishes_with_what_this_version_cannot_read() {
         }
         assert!(seen(&stand).await.starts_with("waiting 0 "));
         assert_eq!(stand.register_state().await, "built");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_database_that_goes_away_behind_a_claim_takes_no_mail_of_it_back() {
+    on_stand(&["a@example.org"], LONG, |stand| async move {
+        declare(&stand.store, "isp", json!({ "mail_to": ["b@example.org"] })).await;
+        built_register(&stand.store, "isp").await;
+        let away = "UPDATE payee_version SET declaration = declaration || '{\"gateway\": \"teleport\"}' WHERE payee_id = 'gvk';
+                    CREATE FUNCTION away() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                        RAISE EXCEPTION 'starting up' USING errcode = '57P03'; END $$;
+                    CREATE TRIGGER away BEFORE UPDATE ON mailing FOR EACH ROW
+                        WHEN (NEW.state = 'sending' AND NEW.lease_token IS NULL) EXECUTE FUNCTION away()";
+        stand.sql(away).await;
+        assert!(matches!(stand.round().await[..], [Report::Sent]), "what can be read is in somebody's hands");
+        let held = "SELECT recipient FROM mailing WHERE state = 'sending' AND lease_token IS NOT NULL";
+        assert_eq!(stand.value(held).await, "a@example.org");
     })
     .await;
 }

@@ -1,5 +1,6 @@
 //! What builders leave that did not die of a register is not held against it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use registers::{Built, close_all_due};
@@ -7,7 +8,7 @@ use serde_json::json;
 use store::registers::claim_builds;
 use testkit::wait_for;
 
-use crate::stand::{Stand, on_stand, payee};
+use crate::stand::{PATIENCE, Stand, on_stand, payee};
 
 async fn three_registers(stand: &Stand) {
     stand.declare(&payee(json!({ "every_payments": 2 }))).await;
@@ -15,6 +16,31 @@ async fn three_registers(stand: &Stand) {
     stand.pay("2020-03-01T13:00:00.123456Z", 6).await;
     while !close_all_due(&stand.store).await.unwrap().is_empty() {}
     assert_eq!(stand.list().await.len(), 3);
+}
+
+/// A newer version declared the payee of the first one.
+async fn not_readable(stand: &Stand) {
+    let newer = "INSERT INTO payee_version (payee_id, version, declaration, applied_by)
+                     SELECT payee_id, 99, '{}', 'a newer version' FROM payee;
+                 UPDATE register SET payee_version = 99 WHERE sequence = 1";
+    stand.sql(newer).await;
+}
+
+/// From here on no register is changed, or none of those.
+async fn goes_away(stand: &Stand, of_those: &str) {
+    // What is tried is counted even where it is undone.
+    let away = format!(
+        "CREATE SEQUENCE tried MINVALUE 0;
+         CREATE FUNCTION away() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             PERFORM nextval('tried'); RAISE EXCEPTION 'starting up' USING errcode = '57P03'; END $$;
+         SELECT nextval('tried');
+         CREATE TRIGGER away BEFORE UPDATE ON register FOR EACH ROW {of_those} EXECUTE FUNCTION away()"
+    );
+    stand.sql(&away).await;
+}
+
+async fn tried(stand: &Stand) -> i64 {
+    stand.value("SELECT last_value FROM tried").await.parse().unwrap()
 }
 
 /// Vanished and leases, of all that are not built.
@@ -25,10 +51,7 @@ const BLAMED: &str =
 async fn nobody_dies_of_a_register_that_this_version_cannot_read() {
     on_stand(|stand| async move {
         three_registers(&stand).await;
-        let newer = "INSERT INTO payee_version (payee_id, version, declaration, applied_by)
-                         SELECT payee_id, 99, '{}', 'a newer version' FROM payee;
-                     UPDATE register SET payee_version = 99 WHERE sequence = 1";
-        stand.sql(newer).await;
+        not_readable(&stand).await;
         for _ in 0..4 {
             stand
                 .sql("UPDATE register SET due_at = now() - interval '1 hour' WHERE sequence = 1")
@@ -50,21 +73,31 @@ async fn nobody_dies_of_a_register_that_this_version_cannot_read() {
 }
 
 #[tokio::test]
+async fn a_database_that_goes_away_behind_a_claim_takes_none_of_it_back() {
+    on_stand(|stand| async move {
+        three_registers(&stand).await;
+        not_readable(&stand).await;
+        goes_away(&stand, "WHEN (NEW.lease_token IS NULL)").await;
+        let claimed = claim_builds(&stand.store, Duration::from_secs(60), 3, 1000)
+            .await
+            .unwrap();
+        let sequences: BTreeSet<i32> = claimed.iter().map(|build| build.summary.sequence).collect();
+        assert_eq!(sequences, [2, 3].into(), "they are leased, and somebody has them");
+        assert_eq!(tried(&stand).await, 1, "and the first one was not given back");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_database_that_is_away_for_a_while_is_no_death() {
     on_stand(|stand| async move {
         three_registers(&stand).await;
         let builder = stand.builder();
         let claimed = builder.claim().await.unwrap();
-        // What is tried is counted even where it is undone.
-        let away = "CREATE SEQUENCE tried;
-                    CREATE FUNCTION away() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-                        PERFORM nextval('tried'); RAISE EXCEPTION 'starting up' USING errcode = '57P03'; END $$;
-                    CREATE TRIGGER away BEFORE UPDATE ON register FOR EACH ROW EXECUTE FUNCTION away()";
-        stand.sql(away).await;
+        goes_away(&stand, "").await;
         let back = async {
-            wait_for("builders to try again", Duration::from_secs(45), async || {
-                let tried = stand.value("SELECT last_value FROM tried").await;
-                (tried.parse::<i64>().unwrap() > 4).then_some(())
+            wait_for("builders to try again", PATIENCE, async || {
+                (tried(&stand).await > 4).then_some(())
             })
             .await;
             stand.sql("DROP TRIGGER away ON register").await;
