@@ -59,6 +59,7 @@ pub struct Builder {
     artifacts: Artifacts,
     mail_from: String,
     lease: Duration,
+    ending: CancellationToken,
 }
 
 impl Builder {
@@ -69,7 +70,13 @@ impl Builder {
             artifacts,
             mail_from: mail_from.into(),
             lease: LEASE,
+            ending: CancellationToken::new(),
         }
+    }
+
+    /// The same in a process that ends once this is cancelled, and has no time for long waits from then on.
+    pub fn until(self, ending: CancellationToken) -> Self {
+        Self { ending, ..self }
     }
 
     /// The same with another lease, for tests of lost ones.
@@ -109,6 +116,8 @@ impl Builder {
             };
             match self.settle_patiently(build, &error, patience).await {
                 Ok(settled) => built.push(settled),
+                // The others would wait for the same database.
+                Err(error) if error.is_retryable() => return Err(error),
                 Err(error) => unsettled = Some(error),
             }
         }
@@ -207,16 +216,21 @@ impl Builder {
         Ok(recorded)
     }
 
-    /// A register that is not given back counts as one that its builder died of, so a database that is away is waited for, as
-    /// long as the lease lasts.
+    /// A register that is not given back counts as one that its builder died of, so a database that is away is waited for: for
+    /// as long as a lease lasts from when recording came to nothing, which is somewhat longer than the leases themselves do. One
+    /// that ran out meanwhile is still ours as long as nobody else has taken it.
     async fn settle_patiently(&self, build: &Build, error: &BuildError, until: Instant) -> Result<Built, StoreError> {
         let mut attempt = 0;
         loop {
             match self.settle(build, error).await {
-                Err(error) if error.is_retryable() && Instant::now() < until => {}
+                Err(error) if error.is_retryable() && Instant::now() < until && !self.ending.is_cancelled() => {}
                 settled => return settled,
             }
-            tokio::time::sleep(bus::reconnect_delay(attempt)).await;
+            tokio::select! {
+                // One more try at once: an end has no time for long pauses.
+                () = self.ending.cancelled() => {}
+                () = tokio::time::sleep(bus::reconnect_delay(attempt)) => {}
+            }
             attempt += 1;
         }
     }

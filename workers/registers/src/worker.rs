@@ -38,7 +38,8 @@ pub fn start(context: &Context) {
         context.store.clone(),
         context.artifacts.clone(),
         context.settings.mail_from.clone(),
-    );
+    )
+    .until(context.shutdown.clone());
     let sweeper = builder.clone();
     sweep::every(context, "registers.orphans", ORPHANS_INTERVAL, move |context| {
         sweep_orphans(context, sweeper.clone())

@@ -7,6 +7,8 @@ use registers::{Built, close_all_due};
 use serde_json::json;
 use store::registers::claim_builds;
 use testkit::wait_for;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::stand::{PATIENCE, Stand, on_stand, payee};
 
@@ -84,6 +86,35 @@ async fn a_database_that_goes_away_behind_a_claim_takes_none_of_it_back() {
         let sequences: BTreeSet<i32> = claimed.iter().map(|build| build.summary.sequence).collect();
         assert_eq!(sequences, [2, 3].into(), "they are leased, and somebody has them");
         assert_eq!(tried(&stand).await, 1, "and the first one was not given back");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_builder_that_is_ended_does_not_wait_for_a_database_that_is_away() {
+    on_stand(|stand| async move {
+        three_registers(&stand).await;
+        let ending = CancellationToken::new();
+        let builder = stand.builder().until(ending.clone());
+        let claimed = builder.claim().await.unwrap();
+        goes_away(&stand, "").await;
+        let end = async {
+            wait_for("the builder to wait", PATIENCE, async || {
+                (tried(&stand).await > 2).then_some(())
+            })
+            .await;
+            ending.cancel();
+            // Far less than the lease, which is what it waits for otherwise.
+            Instant::now() + Duration::from_secs(20)
+        };
+        let build = async { (builder.build(&claimed).await, Instant::now()) };
+        let ((built, ended), until) = tokio::join!(build, end);
+        assert!(built.unwrap_err().is_retryable());
+        assert!(ended < until);
+        // Recorded in vain, and one of the three given back in vain: the others would be as well.
+        let before = tried(&stand).await;
+        builder.build(&claimed).await.unwrap_err();
+        assert_eq!(tried(&stand).await - before, 2);
     })
     .await;
 }
