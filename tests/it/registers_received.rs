@@ -241,7 +241,10 @@ async fn a_file_without_payments_is_taken_only_where_something_says_so() {
     );
     let names = files.write("names.csv", "number;paid_at;account;amount\r\n");
     let zero = files.write("zero.xml", "<register count=\"0\" total=\"0.00\"/>");
-    for (format, file) in [("xml", &bare), ("csv", &names)] {
+    // Nothing was cut off a payment where there is none.
+    let unended = files.write("unended.csv", "number;paid_at;account;amount");
+    let empty = files.write("empty.csv", "");
+    for (format, file) in [("xml", &bare), ("csv", &names), ("csv", &unended), ("csv", &empty)] {
         let (code, _, said) = import_as(&world, format, file, &[]).await;
         assert!(code == Some(1) && said.contains("no payments are in it"), "{said}");
         let (code, rows, said) = import_as(&world, format, file, &["--count", "0"]).await;

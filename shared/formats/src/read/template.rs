@@ -47,9 +47,10 @@ pub(super) fn read(reading: &Reading<'_>, row: &Pattern, bytes: &[u8]) -> Result
             None => Err("is not as the layout's row has it".to_owned()),
         },
     });
+    let lines: Vec<Line> = lines.collect();
     Ok(Received {
-        unended: is_unended(reading.layout, &text),
-        ..received(reading, "trailer", &body.told, lines.collect())?
+        unended: is_unended(reading.layout, &text, &lines),
+        ..received(reading, "trailer", &body.told, lines)?
     })
 }
 

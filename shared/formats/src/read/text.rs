@@ -146,15 +146,16 @@ pub(super) fn delimited(reading: &Reading<'_>, bytes: &[u8]) -> Result<Received,
         lines.push(Line { line, payment });
     }
     Ok(Received {
-        unended: is_unended(layout, &text),
+        unended: is_unended(layout, &text, &lines),
         ..received(reading, "trailer", &body.told, lines)?
     })
 }
 
-/// Whether nothing tells that the last line is whole. A trailer does, and a closing quote.
-pub(super) fn is_unended(layout: &Layout, text: &str) -> bool {
+/// Whether nothing tells that the last of these payments is whole. A trailer does, and a closing quote.
+pub(super) fn is_unended(layout: &Layout, text: &str, payments: &[Line]) -> bool {
     let quote = layout.quotes.then_some('"');
-    layout.trailer.is_none() && !text.ends_with(|last| matches!(last, '\n' | '\r') || Some(last) == quote)
+    let is_told = payments.is_empty() || layout.trailer.is_some();
+    !is_told && !text.ends_with(|last| matches!(last, '\n' | '\r') || Some(last) == quote)
 }
 
 /// A first line with the names of its columns.

@@ -25,6 +25,11 @@ fn a_file_that_is_cut_off_in_an_amount_is_refused_by_its_line() {
     let amount = |read: &Received| read.lines[0].payment.as_ref().unwrap().amount.minor();
     assert_eq!((amount(&whole), whole.unended), (150_000, false));
     assert_eq!((amount(&cut), cut.unended), (1500, true));
+    // Nothing is cut off a payment where there is none.
+    for none in ["", "number;paid_at;account;amount"] {
+        let read = csv.read(none.as_bytes(), rub()).unwrap();
+        assert_eq!((read.lines.len(), read.unended), (0, false), "{none}");
+    }
     // A separator at the end of the first line alone names nothing that could be missing.
     let file = "number;paid_at;account;amount;\n1;2026-11-23T10:02:11+03:00;77;150.00\n";
     let read = csv.read(file.as_bytes(), rub()).unwrap();
