@@ -30,12 +30,12 @@ begin
         raise exception 'declarations have changed' using errcode = 'UG001';
     end if;
 end $$;
--- Behind who waits for it new batches queue: one that hangs must not hold them up for long.
+-- Behind who waits for it new batches queue: one that hangs must not hold them up for long (UG002, StoreError::BatchesAtWork).
 create function batches_wait() returns void language plpgsql set lock_timeout = '2s' as $$
 begin
     lock table batch_gate in share mode;
 exception when lock_not_available then
-    raise exception 'batches at work have not ended within 2 seconds: try again' using errcode = 'lock_not_available';
+    raise exception 'batches at work have not ended within 2 seconds: try again' using errcode = 'UG002';
 end $$;
 
 -- A payee as declared now. Old versions stay: a register is always rendered with the version it was closed under.

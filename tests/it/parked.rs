@@ -301,7 +301,7 @@ async fn a_discard_gives_up_before_a_batch_that_hangs() {
     let parked = parked_one(&world).await;
     let batch = batch_at_work(&world).await;
     let command = [&["parked", "discard", &parked][..], &PAID_BACK].concat();
-    failed(&unigate(&world, &command).await, 1, "batches at work have not ended");
+    failed(&unigate(&world, &command).await, 1, "unigate: batches at work have");
     batch.commit().await.unwrap();
     assert_eq!(parked_one(&world).await, parked, "nothing was settled");
 }

@@ -88,6 +88,23 @@ async fn who_decided_by_old_declarations_is_told_to_read_them_again() {
     assert_eq!(events::backlog(&stand.store()).await.unwrap().0, 0);
 }
 
+#[tokio::test]
+async fn who_waits_in_vain_for_the_batches_at_work_is_told_that_and_nothing_else() {
+    let stand = Stand::new().await;
+    let store = stand.store();
+    let batch = store.begin().await.unwrap();
+    let generation = declarations::generation(&store).await.unwrap();
+    declarations::expect_generation(&batch, generation).await.unwrap();
+    assert_eq!(events::take(&batch, 1).await.unwrap().len(), 0);
+    let error = scratch::sql(&store, "SELECT batches_wait()").await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "batches at work have not ended within 2 seconds: try again"
+    );
+    assert!(error.is_retryable(), "{error:?}");
+    batch.commit().await.unwrap();
+}
+
 /// Whether this payment is stored now, by a transaction that looks for its id first or one that does not.
 async fn accept(stand: &Stand, numbers: &Numbers, id: PaymentId, looks: bool) -> Result<Acceptance, StoreError> {
     let tx = stand.store().begin().await?;

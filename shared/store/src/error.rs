@@ -1,6 +1,6 @@
 //! What can go wrong with the database, in the two kinds a worker must tell apart.
 
-use tokio_postgres::error::{DbError, SqlState};
+use tokio_postgres::error::SqlState;
 
 /// A failed call to the database.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +22,9 @@ pub enum StoreError {
     /// An id that this transaction took for a new one was known already: look first and do the same again.
     #[error("an id was known already")]
     Repeated,
+    /// Whoever waits for the batches at work waited in vain; they go on, and he may try again.
+    #[error("{0}")]
+    BatchesAtWork(String),
     /// A list stood half read for so many seconds, and the server ended it: its snapshot keeps dead rows from being cleared
     /// away, and whoever looks for work has to walk past them.
     #[error(
@@ -37,7 +40,10 @@ pub enum StoreError {
 impl StoreError {
     /// Whether doing the same again later can succeed.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Infrastructure(_) | Self::Outdated | Self::Repeated)
+        matches!(
+            self,
+            Self::Infrastructure(_) | Self::Outdated | Self::Repeated | Self::BatchesAtWork(_)
+        )
     }
 
     /// For values read back that the domain types refuse.
@@ -48,11 +54,13 @@ impl StoreError {
 
 impl From<tokio_postgres::Error> for StoreError {
     fn from(error: tokio_postgres::Error) -> Self {
-        if error.code().is_some_and(|code| code.code() == OUTDATED) {
-            return Self::Outdated;
-        }
-        if error.as_db_error().and_then(DbError::constraint) == Some(IDENTITIES) {
-            return Self::Repeated;
+        if let Some(told) = error.as_db_error() {
+            match told.code().code() {
+                OUTDATED => return Self::Outdated,
+                BATCHES_AT_WORK => return Self::BatchesAtWork(told.message().to_owned()),
+                _ if told.constraint() == Some(IDENTITIES) => return Self::Repeated,
+                _ => {}
+            }
         }
         let data = match error.code() {
             None => is_our_mistake(&error),
@@ -90,6 +98,9 @@ impl From<domain::Invalid> for StoreError {
 
 /// Raised by `declarations_are`.
 const OUTDATED: &str = "UG001";
+
+/// Raised by `batches_wait`.
+const BATCHES_AT_WORK: &str = "UG002";
 
 /// What two payments with one id meet.
 const IDENTITIES: &str = "payment_identity_pkey";
