@@ -155,7 +155,7 @@ grant update (breaker, failures, opened_at, probe_at, probe_count, last_error, q
 grant update (token, lease_until) on lane_slot to unigate_unikassa, unigate_databases;
 -- Numbers that payees are told at a check.
 grant select on payment_identity, ledger, dealt_number to unigate_unikassa;
-grant insert, update (payment_id) on dealt_number to unigate_unikassa;
+grant insert, update (dealt_at) on dealt_number to unigate_unikassa;
 
 -- ------------------------------------------------------------------------------------------------------- registers
 grant select on payee, payee_version, payment, series, ledger to unigate_registers;
@@ -204,7 +204,7 @@ grant update (slots, paused, held_by, held_at, held_reason, call_interval, quiet
 grant select, insert, delete on lane_slot to unigate_operator;
 -- Trying a profile takes a slot and a call of its payee's rate, like any other, and a number where checks tell one.
 grant select on ledger to unigate_operator;
-grant select, insert, update (payment_id) on dealt_number to unigate_operator;
+grant select, insert, update (dealt_at) on dealt_number to unigate_operator;
 grant usage on sequence payment_number to unigate_operator;
 grant update (question_waits_until, next_call_at, recovered_to) on lane to unigate_operator;
 grant update (token, lease_until) on lane_slot to unigate_operator;

@@ -7,7 +7,7 @@ use crate::deliveries_acts::world;
 use crate::world::World;
 
 /// Two hundred days of a payee, a hundred payments in each, of which all but the last few are in a register; as many mailings,
-/// alerts and shredded cards.
+/// alerts, numbers told at checks and shredded cards.
 async fn years(world: &World) {
     world
         .sql(
@@ -34,14 +34,16 @@ async fn years(world: &World) {
              FROM generate_series(1, 20000) n, LATERAL (SELECT now() - n * interval '1 hour' AS at) d;
              INSERT INTO card (product_id, pos, batch_id, serial, state, exposed, reservation_id)
              SELECT 'p', n, 1, n, 'sold', true, gen_random_uuid() FROM generate_series(1, 20000) n;
-             ANALYZE payment, register, mailing, notice, card, series",
+             INSERT INTO dealt_number (payment_id, number, dealt_at)
+             SELECT gen_random_uuid(), n, now() - n % 400 * interval '1 day' FROM generate_series(1, 20000) n;
+             ANALYZE payment, register, mailing, notice, card, dealt_number, series",
         )
         .await;
 }
 
 /// Buffers that a plan touched, and the large tables that it went through as a whole.
 fn touched(plan: &Value) -> (u64, Vec<String>) {
-    const LARGE: [&str; 4] = ["payment", "mailing", "notice", "card"];
+    const LARGE: [&str; 5] = ["payment", "mailing", "notice", "card", "dealt_number"];
     let count = |name: &str| plan[name].as_u64().unwrap_or(0);
     let buffers = count("Shared Hit Blocks") + count("Shared Read Blocks");
     let table = plan["Relation Name"].as_str().unwrap_or_default();

@@ -179,17 +179,20 @@ async fn numbers_that_a_lost_transaction_drew_are_nobodys() {
 async fn a_number_dealt_at_a_check_is_kept_while_its_payment_may_come_and_is_never_anothers() {
     let stand = Stand::new().await;
     let store = stand.store();
-    let ids: Vec<PaymentId> = (0..3).map(|_| PaymentId::from_uuid(Uuid::now_v7())).collect();
+    let ids: Vec<PaymentId> = (0..4).map(|_| PaymentId::from_uuid(Uuid::now_v7())).collect();
     let check = async |id: &PaymentId| payments::number_at_check(&store, *id).await.unwrap();
+    let again = check(&ids[3]).await;
     let (old, older, young) = (check(&ids[0]).await, check(&ids[1]).await, check(&ids[2]).await);
     let aged = format!(
         "UPDATE dealt_number SET dealt_at = now() - CASE number WHEN {young} THEN 429 ELSE 431 END * interval '1 day'"
     );
     scratch::sql(&store, &aged).await.unwrap();
+    assert_eq!(check(&ids[3]).await, again);
+    // One that was told again the other day stays, and keeps none behind it.
     for forgotten in [1, 1, 0] {
         assert_eq!(payments::forget_dealt(&store, 430, 1).await.unwrap(), forgotten);
     }
-    assert_eq!(check(&ids[2]).await, young);
+    assert_eq!((check(&ids[2]).await, check(&ids[3]).await), (young, again));
     for id in &ids[..2] {
         let anew = check(id).await;
         assert!(anew > young && anew != old && anew != older, "{anew}");

@@ -29,6 +29,7 @@ pub fn seldom_queries() -> Vec<(&'static str, String, &'static str)> {
     vec![
         ("follow", crate::mailings::FOLLOW.to_owned(), "('isp', '{}')"),
         ("told", crate::notices::TOLD.to_owned(), "('k', 's-7', 60)"),
+        ("forget_dealt", crate::payments::FORGOTTEN.to_owned(), "(430, 2000)"),
         ("sealed", crate::vault::SEALED.to_owned(), "(1, 19900, 20000)"),
         (
             "delivered_sums",

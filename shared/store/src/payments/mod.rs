@@ -12,6 +12,7 @@ mod revoke;
 pub use accept::{Acceptance, NewPayment, accept, known_identities};
 pub(crate) use filter::{Conditions, STUCK};
 pub use filter::{Filter, Group};
+pub(crate) use numbers::FORGOTTEN;
 pub use numbers::{Numbers, forget_dealt, number_at_check};
 pub use read::{PaymentRow, Status, count_by_state, count_identities, each, find, list, status};
 pub use revoke::{Revoked, revoke};

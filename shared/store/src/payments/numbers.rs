@@ -90,7 +90,8 @@ async fn told_at_check(tx: &Tx, fresh: &[&NewPayment<'_>]) -> Result<HashMap<Pay
 }
 
 /// The number of a payment that may follow a check, for payees that are told it then: dealt when the id is first seen, and
-/// the payment's own ever after.
+/// the payment's own ever after. It is kept from the last check on, or a day less: checks are repeated within seconds, and
+/// a row whose place in its indexes stays is cheap to write.
 pub async fn number_at_check(store: &Store, payment_id: PaymentId) -> Result<Number, StoreError> {
     let rows = store
         .query(
@@ -100,7 +101,10 @@ pub async fn number_at_check(store: &Store, payment_id: PaymentId) -> Result<Num
                  INSERT INTO dealt_number (payment_id, number)
                  SELECT $1, (SELECT epoch FROM ledger) * 1000000000000000 + nextval('payment_number')
                  WHERE NOT EXISTS (SELECT FROM known)
-                 ON CONFLICT (payment_id) DO UPDATE SET payment_id = excluded.payment_id RETURNING number)
+                 ON CONFLICT (payment_id) DO UPDATE SET dealt_at =
+                     CASE WHEN dealt_number.dealt_at > excluded.dealt_at - interval '1 day' THEN dealt_number.dealt_at
+                          ELSE excluded.dealt_at END
+                 RETURNING number)
              SELECT number FROM known UNION ALL SELECT number FROM dealt",
             &[&payment_id.as_uuid()],
         )
@@ -110,15 +114,13 @@ pub async fn number_at_check(store: &Store, payment_id: PaymentId) -> Result<Num
     Ok(Number::new(number)?)
 }
 
-/// Forgets up to `most` of the numbers that were dealt at checks more than `days` ago, in their order, which is that of the
-/// checks. Returns how many.
+/// The oldest that are old enough, but for one that is told again this very moment.
+pub(crate) const FORGOTTEN: &str = "DELETE FROM dealt_number WHERE payment_id = ANY(ARRAY(
+         SELECT payment_id FROM dealt_number WHERE dealt_at < statement_timestamp() - $1::float8 * interval '1 day'
+         ORDER BY dealt_at LIMIT $2))
+     AND dealt_at < statement_timestamp() - $1::float8 * interval '1 day'";
+
+/// Forgets up to `most` of the numbers that were told at checks more than `days` ago, the oldest first. Returns how many.
 pub async fn forget_dealt(store: &Store, days: u32, most: i64) -> Result<u64, StoreError> {
-    store
-        .execute(
-            "DELETE FROM dealt_number WHERE number IN (
-                 SELECT number FROM (SELECT number, dealt_at FROM dealt_number ORDER BY number LIMIT $2) oldest
-                 WHERE dealt_at < clock_timestamp() - $1 * interval '1 day')",
-            &[&f64::from(days), &most],
-        )
-        .await
+    store.execute(FORGOTTEN, &[&f64::from(days), &most]).await
 }
