@@ -10,6 +10,9 @@ const END: &[u8] = b"PK\x05\x06";
 const END_BYTES: u64 = 22;
 /// How an entry of the directory begins.
 const ENTRY: &[u8] = b"PK\x01\x02";
+/// How what leads to a directory of the 64-bit kind begins, and its size: it is right before the end record.
+const LOCATOR: &[u8] = b"PK\x06\x07";
+const LOCATOR_BYTES: u64 = 20;
 /// Where end records are looked for: the longest comment is 65535 bytes, and readers look a little further than they need to.
 const TAIL_BYTES: u64 = 66 * 1024;
 /// What sends a reader on to a directory of the 64-bit kind.
@@ -34,14 +37,24 @@ pub fn check_directory(archive: &mut (impl Read + Seek), most_entries: u64) -> R
 pub(crate) fn check_one_directory(archive: &mut (impl Read + Seek), most_entries: u64) -> Result<(), UnpackError> {
     let end = last_end(archive, most_entries)?;
     if end.offset + end.size != end.at {
-        return Err(UnpackError::Directory);
+        let before = end.at.checked_sub(LOCATOR_BYTES);
+        let begins = before.map(|at| four_at(archive, at)).transpose()?;
+        return Err(match begins.is_some_and(|begins| begins == LOCATOR) {
+            true => UnpackError::Beside,
+            false => UnpackError::Directory,
+        });
     }
-    let mut begins = [0; ENTRY.len()];
-    archive.seek(SeekFrom::Start(end.offset))?;
-    archive.read_exact(&mut begins)?;
+    let begins = four_at(archive, end.offset)?;
     archive.rewind()?;
     let is_one = end.entries == 0 || begins == ENTRY;
     is_one.then_some(()).ok_or(UnpackError::Directory)
+}
+
+fn four_at(archive: &mut (impl Read + Seek), at: u64) -> io::Result<[u8; 4]> {
+    let mut four = [0; 4];
+    archive.seek(SeekFrom::Start(at))?;
+    archive.read_exact(&mut four)?;
+    Ok(four)
 }
 
 fn last_end(archive: &mut (impl Read + Seek), most_entries: u64) -> Result<End, UnpackError> {

@@ -32,6 +32,11 @@ pub enum UnpackError {
     /// Its directory claims too much.
     #[error("has more than {0} entries, or is of the 64-bit kind")]
     Entries(u64),
+    /// What it holds is told twice, and the two need not agree.
+    #[error(
+        "has a directory of the 64-bit kind beside the usual one, and only one is read: save it anew in a spreadsheet program"
+    )]
+    Beside,
     /// One reader would find another directory in it than the next.
     #[error("is no archive as programs write them: its directory is not where its end says")]
     Directory,

@@ -69,6 +69,17 @@ fn of_two_directories_in_one_archive_none_is_read() {
 }
 
 #[test]
+fn a_directory_of_the_64_bit_kind_beside_the_usual_one_is_refused_as_that() {
+    let usual = zipped(&[("a", b"a")]);
+    let end = usual.len() - 22;
+    let wide = [b"PK\x06\x06", &[0; 52][..]].concat();
+    let locator = [b"PK\x06\x07", &[0; 16][..]].concat();
+    let beside = [&usual[..end], &wide, &locator, &usual[end..]].concat();
+    let refused = check(&beside).unwrap_err().to_string();
+    assert!(refused.contains("of the 64-bit kind beside the usual one"), "{refused}");
+}
+
+#[test]
 fn every_end_of_an_archive_is_looked_at_and_all_of_it() {
     let good = zipped(&[("a", b"a"), ("b", b"b")]);
     let directory = |bytes: &[u8]| check_directory(&mut Cursor::new(bytes), 2);
