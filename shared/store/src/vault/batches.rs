@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::{Store, StoreError, Tx};
@@ -18,8 +17,6 @@ pub struct Batch {
     pub vault_version: i32,
     /// Its key, wrapped; none once it was forgotten.
     pub wrapped_key: Option<Vec<u8>>,
-    /// When it was forgotten.
-    pub forgotten_at: Option<Timestamp>,
 }
 
 /// The wrapped keys of imported files. One that was forgotten is not among them.
@@ -46,7 +43,7 @@ pub async fn batches_behind(store: &Store, version: i32, after: i64, most: i64) 
 
 async fn list(store: &Store, which: &str, after: i64, most: i64) -> Result<Vec<Batch>, StoreError> {
     let sql = format!(
-        "SELECT batch_id, import_id, vault_version, wrapped_key, forgotten_at FROM card_batch
+        "SELECT batch_id, import_id, vault_version, wrapped_key FROM card_batch
          WHERE {which} ORDER BY batch_id LIMIT $2"
     );
     let rows = store.query(&sql, &[&after, &most]).await?;
@@ -57,7 +54,6 @@ async fn list(store: &Store, which: &str, after: i64, most: i64) -> Result<Vec<B
             import_id: row.get(1),
             vault_version: row.get(2),
             wrapped_key: row.get(3),
-            forgotten_at: row.get(4),
         })
         .collect())
 }
