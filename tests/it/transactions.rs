@@ -11,9 +11,11 @@ use store::payments::{self, Acceptance, NewPayment, Numbers};
 use store::{Store, StoreError, Tx, declarations, parked, scratch};
 use testkit::stand::Stand;
 use testkit::wait_for;
+use unigate::workers::Worker;
 use uuid::Uuid;
 
-use crate::fixtures::MTS;
+use crate::fixtures::{MTS, UTILITY};
+use crate::world::{PATIENCE, World};
 
 fn event(event_id: Uuid) -> Event {
     Event {
@@ -268,4 +270,25 @@ async fn a_product_is_declared_anew_while_a_file_of_its_cards_comes_in() {
         .expect("sales can be stopped at once");
     assert!(!held.is_finished(), "it was held all the time");
     held.abort();
+}
+
+#[tokio::test]
+async fn workers_that_look_for_work_keep_their_sessions() {
+    let world = World::start(&Worker::ALL).await;
+    world.payee(UTILITY).await;
+    let begun = async || {
+        let sql =
+            "SELECT sessions, xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()";
+        let found = world.sql(sql).await;
+        let number = |at: usize| found[0][at].as_deref().unwrap().parse::<i64>().unwrap();
+        (number(0), number(1))
+    };
+    let (sessions, transactions) = begun().await;
+    let more = wait_for("them to look many times", PATIENCE, async || {
+        let (more, since) = begun().await;
+        (since > transactions + 1000).then(|| more - sessions)
+    })
+    .await;
+    // As many as the pool has may be begun on the way, and no session for a single look.
+    assert!(more < 20, "{more} sessions were begun");
 }
