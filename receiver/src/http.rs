@@ -133,15 +133,12 @@ impl Receiver {
         }
     }
 
-    /// One transaction for a request. Of a number in doubt the protocol has a word for those who pay it and ask about it, and none
-    /// for who wants it back.
+    /// One transaction for a request. Of a number in doubt the protocol has a word for those who ask about it, and none for who wants
+    /// it back; who pays it is not given one.
     async fn act(&self, request: &Request, asked_at: i64) -> Result<Answered, Failure> {
         match request {
             Request::Check(check) => self.check(check).await.map(|a| answered(a.result.as_str(), &a)),
-            Request::Pay(pay) => match self.pay(pay, asked_at).await {
-                Err(doubt @ Failure::InDoubt(_)) => Ok(answered(IN_DOUBT, &doubt::pay_answer(pay, &doubt))),
-                done => done.map(|a| answered(a.result.as_str(), &a)),
-            },
+            Request::Pay(pay) => self.pay(pay, asked_at).await.map(|a| answered(a.result.as_str(), &a)),
             Request::Status(status) => match self.status(status, asked_at).await {
                 Err(doubt @ Failure::InDoubt(_)) => Ok(answered(IN_DOUBT, &doubt::status_answer(status, &doubt))),
                 told => told.map(|a| answered(a.result.as_str(), &a)),

@@ -58,6 +58,7 @@ mod parked;
 mod places;
 mod plans;
 mod promises;
+mod receivers;
 mod reconciliation;
 mod registers;
 mod registers_again;

@@ -1,12 +1,11 @@
 //! A number of which nobody knows what became: a procedure of the payee's ended the transaction that it and the journal were
 //! in, so that neither is known to have been kept or undone. It is written down, and from then on nothing is done about it
-//! and nothing told of it but that nobody has decided: the gateway goes on asking, and a person looks. The request that came into
-//! doubt fails, so that a payee at which every payment ends like that is down; what is asked afterwards is answered, since one
-//! number must not keep its payee down for all the others.
+//! and nothing told of it but that nobody has decided: the gateway goes on asking, and a person looks. To pay such a number fails
+//! every time: an answer would be a sign that payments are taken, and where every one ends like that more would be sent.
 
 use std::time::Duration;
 
-use contract::unikassa::{Pay, PayAnswer, PayResult, Status, StatusAnswer, StatusResult};
+use contract::unikassa::{Pay, Status, StatusAnswer, StatusResult};
 use sql::{Access, Database, DatabaseError, Transaction};
 
 use super::run::{ENDED, cut};
@@ -75,17 +74,7 @@ pub(super) fn as_written_down(entry: &Entry) -> Failure {
     Failure::InDoubt(entry.refused_reason.clone().unwrap_or_else(|| ENDED.to_owned()))
 }
 
-/// What is answered to `/pay` of one: the gateway asks `/status` from then on.
-pub(crate) fn pay_answer(pay: &Pay, doubt: &Failure) -> PayAnswer {
-    PayAnswer {
-        number: pay.number,
-        result: PayResult::Pending,
-        reason: Some(cut(&doubt.to_string())),
-        provider_reference: None,
-    }
-}
-
-/// And to `/status`.
+/// What is answered to `/status` of one.
 pub(crate) fn status_answer(status: &Status, doubt: &Failure) -> StatusAnswer {
     StatusAnswer {
         number: status.number,

@@ -2,7 +2,7 @@
 
 mod accounts;
 mod apart;
-mod books;
+pub(crate) mod books;
 mod commands;
 mod dialogues;
 mod encodings;
