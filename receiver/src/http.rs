@@ -15,14 +15,12 @@ use contract::unikassa::{REQUEST_MAX_BYTES, Request};
 use contract::webhook::{self, Clock, Headers, Rejection};
 use serde::Serialize;
 
-use crate::receiver::{Failure, Receiver, doubt};
+use crate::receiver::{Failure, Receiver};
 use sql::DatabaseError;
 
 /// The first pause before a transaction is tried again that another one was in the way of, and the longest.
 const PAUSE_FIRST: Duration = Duration::from_millis(5);
 const PAUSE_MAX: Duration = Duration::from_millis(200);
-/// How requests about a number in doubt are counted, whatever is answered.
-const IN_DOUBT: &str = "in_doubt";
 /// What can be asked. The words are those of the path and of the member `request`.
 const ACTS: [&str; 5] = ["check", "pay", "status", "cancel", "list"];
 
@@ -133,16 +131,15 @@ impl Receiver {
         }
     }
 
-    /// One transaction for a request. Of a number in doubt the protocol has a word for those who ask about it, and none for who wants
-    /// it back; who pays it is not given one.
+    /// One transaction for a request.
     async fn act(&self, request: &Request, asked_at: i64) -> Result<Answered, Failure> {
         match request {
             Request::Check(check) => self.check(check).await.map(|a| answered(a.result.as_str(), &a)),
             Request::Pay(pay) => self.pay(pay, asked_at).await.map(|a| answered(a.result.as_str(), &a)),
-            Request::Status(status) => match self.status(status, asked_at).await {
-                Err(doubt @ Failure::InDoubt(_)) => Ok(answered(IN_DOUBT, &doubt::status_answer(status, &doubt))),
-                told => told.map(|a| answered(a.result.as_str(), &a)),
-            },
+            Request::Status(status) => {
+                let told = self.status(status, asked_at).await;
+                told.map(|a| answered(a.result.as_str(), &a))
+            }
             Request::Cancel(cancel) => self.cancel(cancel).await.map(|a| answered(a.result.as_str(), &a)),
             Request::List(list) => self.list(list).await.map(|a| answered("listed", &a)),
         }
@@ -168,7 +165,7 @@ fn refuse(refusal: &Refusal) -> (&'static str, Response) {
         Refusal::Rejected(_) => ("rejected", StatusCode::UNAUTHORIZED),
         Refusal::TooLong => ("too_long", StatusCode::PAYLOAD_TOO_LARGE),
         Refusal::Unreadable(_) | Refusal::Failed(Failure::Request(_)) => ("unreadable", StatusCode::BAD_REQUEST),
-        Refusal::Failed(Failure::Doubt(_) | Failure::InDoubt(_)) => (IN_DOUBT, StatusCode::INTERNAL_SERVER_ERROR),
+        Refusal::Failed(Failure::Doubt(_)) => ("in_doubt", StatusCode::INTERNAL_SERVER_ERROR),
         Refusal::Failed(Failure::Answer { .. }) => ("statement_failed", StatusCode::UNPROCESSABLE_ENTITY),
         Refusal::Failed(Failure::Statement { source, .. } | Failure::Database(source)) => match source {
             DatabaseError::Away(_) => ("database_away", StatusCode::SERVICE_UNAVAILABLE),

@@ -21,7 +21,7 @@ use sql::{Access, Database, DatabaseError, Limits};
 
 mod cancel;
 mod check;
-pub(crate) mod doubt;
+mod doubt;
 mod pay;
 pub(crate) mod run;
 pub(crate) mod told;
@@ -70,12 +70,9 @@ pub(crate) enum Failure {
     /// A statement answered what cannot be used; nothing was entered.
     #[error("{place}: {why}")]
     Answer { place: String, why: String },
-    /// Nobody knows what became of a number: a statement ended the transaction that it and the journal were in.
+    /// Nobody knows what became of a number: a statement ended the transaction that it and the journal were in, now or before.
     #[error("the number is in doubt until the payee's administrator settles it: {0}")]
     Doubt(String),
-    /// The same of a number that was in doubt before: nothing was done about it.
-    #[error("the number is in doubt until the payee's administrator settles it: {0}")]
-    InDoubt(String),
     /// The journal or the transaction itself failed.
     #[error(transparent)]
     Database(#[from] DatabaseError),

@@ -20,7 +20,10 @@ impl Receiver {
         let mut tx = self.database.begin(Access::Write).await?;
         let (result, reason) = match self.journal.find(&mut tx, cancel.number).await? {
             None => (CancelResult::NotFound, None),
-            Some(entry) if entry.state == State::InDoubt => return Err(as_written_down(&entry)),
+            Some(entry) if entry.state == State::InDoubt => {
+                tx.rollback().await?;
+                return Err(as_written_down(&entry));
+            }
             Some(entry) => match self.take_back(&mut tx, &entry, &cancel.reason).await {
                 Err(Failure::Doubt(why)) => return Err(self.in_doubt(tx, &entry.pay, entry.asked_at, why).await),
                 taken => taken?,

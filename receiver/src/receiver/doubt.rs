@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use contract::unikassa::{Pay, Status, StatusAnswer, StatusResult};
+use contract::unikassa::Pay;
 use sql::{Access, Database, DatabaseError, Transaction};
 
-use super::run::{ENDED, cut};
+use super::run::ENDED;
 use super::{Failure, Receiver};
 use crate::journal::{Entered, Entry, Journal};
 
@@ -69,19 +69,9 @@ async fn try_to_write_down(
     tx.commit().await
 }
 
-/// About a number that was in doubt before nothing is done.
+/// What is said of a number that was in doubt before: about it nothing is done.
 pub(super) fn as_written_down(entry: &Entry) -> Failure {
-    Failure::InDoubt(entry.refused_reason.clone().unwrap_or_else(|| ENDED.to_owned()))
-}
-
-/// What is answered to `/status` of one.
-pub(crate) fn status_answer(status: &Status, doubt: &Failure) -> StatusAnswer {
-    StatusAnswer {
-        number: status.number,
-        result: StatusResult::Pending,
-        reason: Some(cut(&doubt.to_string())),
-        provider_reference: None,
-    }
+    Failure::Doubt(entry.refused_reason.clone().unwrap_or_else(|| ENDED.to_owned()))
 }
 
 /// The mark set before the statements is gone.

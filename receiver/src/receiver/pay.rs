@@ -2,7 +2,7 @@
 
 use contract::unikassa::{Pay, PayAnswer, PayResult, StatusResult, reason};
 
-use super::doubt::ended;
+use super::doubt::{as_written_down, ended};
 use super::run::{Verdict, run_all};
 use super::{Failure, Receiver};
 use crate::journal::{Entered, Entry, State};
@@ -16,6 +16,10 @@ impl Receiver {
         let known = match self.journal.enter(&mut tx, pay, asked_at).await? {
             Entered::New => None,
             Entered::OtherNumber => Some(refused(pay, reason::NUMBER_CONFLICT)),
+            Entered::Known(entry) if entry.state == State::InDoubt && entry.is_of(pay) => {
+                tx.rollback().await?;
+                return Err(as_written_down(&entry));
+            }
             Entered::Known(entry) => self.answer_known(&mut tx, &entry, pay, asked_at).await?,
         };
         if let Some(known) = known {

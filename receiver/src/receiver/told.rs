@@ -36,13 +36,17 @@ impl Receiver {
     /// posted yet, refused after all, taken back by hand.
     pub(super) async fn told(&self, tx: &mut Transaction, entry: &Entry) -> Result<StatusAnswer, Failure> {
         let result = match entry.state {
-            State::InDoubt => return Err(as_written_down(entry)),
+            State::InDoubt => StatusResult::Pending,
             State::Accepted => StatusResult::Accepted,
             State::Cancelled => StatusResult::Cancelled,
             State::Refused => StatusResult::Refused,
         };
+        let reason = match entry.state {
+            State::InDoubt => Some(cut(&as_written_down(entry).to_string())),
+            _ => entry.refused_reason.clone(),
+        };
         let recorded = StatusAnswer {
-            reason: entry.refused_reason.clone(),
+            reason,
             provider_reference: entry.provider_reference.clone(),
             ..bare(entry.pay.number, result)
         };

@@ -215,6 +215,38 @@ async fn a_procedure_that_commits_the_journal_and_undoes_its_own_loses_no_paymen
 }
 
 #[tokio::test]
+async fn what_is_asked_about_a_number_in_doubt_costs_no_connection() {
+    on(Backend::Mariadb, None, |stand| async move {
+        stand.execute(HASTY).await;
+        let (second, router) = stand.second(|config| {
+            config.database.pool_size = 1;
+            config.pay.sql.0 = statements(&["call hasty(:number)"]);
+        });
+        let Probe::Mariadb(pool, _) = &stand.probe else {
+            unreachable!()
+        };
+        // All that came to this database after it is the receiver's.
+        let mut looking = pool.acquire().await.unwrap();
+        let mut connection = async || -> i64 {
+            let sql =
+                "select max(id) from information_schema.processlist where db = database() and id > connection_id()";
+            sqlx::query_scalar(sql).fetch_one(&mut *looking).await.unwrap()
+        };
+        let pay = payment(1, "1001");
+        send_to(&router, &Request::Pay(pay.clone())).await;
+        send_to(&router, &status(1)).await;
+        let before = connection().await;
+        for request in [Request::Pay(pay.clone()), cancel(1, "never mind"), status(1), status(1)] {
+            send_to(&router, &request).await;
+            send_to(&router, &status(2)).await;
+            assert_eq!(connection().await, before, "{request:?}");
+        }
+        second.close().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_number_that_was_refused_before_is_in_doubt_all_the_same() {
     on(Backend::Mariadb, None, |stand| async move {
         stand.execute(HASTY).await;
