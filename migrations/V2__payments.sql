@@ -83,7 +83,7 @@ create table payment (
     provider_reference text,
     -- Why the terminal took it back, for the payee that is asked to.
     revoke_reason  text,
-    -- A person should look: already_on_first_attempt, number_conflict, ...
+    -- What stood out, in the order in which it came: already_on_first_attempt, number_conflict, ... Some ask for a person.
     flags          text[] not null default '{}',
     traceparent    text,
     updated_at     timestamptz not null default clock_timestamp(),

@@ -58,7 +58,7 @@ pub(crate) struct ListArgs {
     /// Taken by this terminal
     #[arg(long, value_name = "ID", value_parser = TerminalId::parse)]
     terminal: Option<TerminalId>,
-    /// Only those with a flag: a person should look at them
+    /// Only those with a flag that asks for a person, as `doctor` counts them; settling or confirming one answers it
     #[arg(long)]
     flagged: bool,
     /// Accepted at this moment or later: RFC 3339, or a date, which is its midnight. Unless it is given, 24 hours before --to

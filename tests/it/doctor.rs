@@ -1,8 +1,9 @@
 //! What `unigate doctor` says of what is in the database and waits for a person.
 
+use serde_json::json;
 use testkit::payee::{Behaviour, Verb};
 
-use crate::cli::{done, failed, unigate};
+use crate::cli::{done, failed, rows, unigate};
 use crate::fixtures::MTS;
 use crate::unikassa::{pay, provider};
 
@@ -49,10 +50,14 @@ async fn what_contradicts_a_settlement_is_counted_until_somebody_says_that_it_st
         let ill = unigate(&world, &["doctor"]).await.stdout;
         assert!(ill.contains(&format!("1 payments are flagged {flag}")), "{ill}");
         assert!(ill.contains("write in --reason what the payee says"), "{ill}");
+        let questioned = ["payments", "list", "--payee", "isp", "--flagged"];
+        let listed = rows(&world, &questioned).await;
+        assert_eq!((listed.len(), &listed[0]["payment_id"]), (1, &json!(id)), "{listed:?}");
         let confirmed = done(&world, &settle).await;
         assert!(confirmed.stdout.contains(&format!("stays {how}")), "{confirmed:?}");
         let well = unigate(&world, &["doctor"]).await;
         assert!(well.stdout.contains("none waits for a person"), "{well:?}");
+        assert!(rows(&world, &questioned).await.is_empty(), "what is answered is listed");
         let row = world.payment(id).await;
         assert_eq!(row.flags, [flag, "settled_by_operator"]);
         assert_eq!(row.provider_reference.as_deref(), Some("P-9"));

@@ -5,7 +5,7 @@ use domain::delivery::operator::{Settlement, judge_settlement};
 use domain::ids::PaymentId;
 use domain::payment::PaymentState;
 
-use super::trouble::{questionable, questions};
+use super::trouble::questions;
 use super::{DUE_COLUMNS, Due, due_of};
 use crate::{StoreError, Tx};
 
@@ -78,9 +78,9 @@ pub async fn settle(tx: &Tx, settle: &Settle<'_>) -> Result<Settled, StoreError>
 }
 
 async fn in_question(tx: &Tx, payment: PaymentId) -> Result<Vec<String>, StoreError> {
-    let one = "(SELECT flags FROM payment WHERE payment_id = $2) one";
+    let one = "(SELECT flags FROM payment WHERE payment_id = $1) one";
     let sql = format!("SELECT flag {}", questions(one));
-    let rows = tx.query(&sql, &[&&questionable()[..], &payment.as_uuid()]).await?;
+    let rows = tx.query(&sql, &[&payment.as_uuid()]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 

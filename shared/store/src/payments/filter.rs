@@ -11,6 +11,8 @@ use serde::Serialize;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
+use crate::deliveries::questioned;
+
 /// Which payments. Everything given must match.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Filter {
@@ -38,7 +40,7 @@ pub struct Filter {
     /// Of this group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<Group>,
-    /// Only those that a person should look at, or was told to.
+    /// Only those with a flag that a person has to answer, and that none has answered since.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub flagged: bool,
     /// Accepted at or after.
@@ -170,7 +172,7 @@ impl Conditions {
             all.add(&format!("{CAUSE} = ?"), group.cause.clone());
         }
         if filter.flagged {
-            all.sql.push("p.flags <> '{}'".to_owned());
+            all.sql.push(questioned("p.flags"));
         }
         all.add_some("p.accepted_at >= ?", filter.from);
         all.add_some("p.accepted_at < ?", filter.to);
