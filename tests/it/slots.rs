@@ -12,13 +12,24 @@ use crate::fixtures::online_payee;
 use crate::unikassa::hold_to;
 
 async fn claim(store: &Store, ended: &[Slot]) -> Claims {
-    let ask = Ask {
-        lane: "isp",
+    claim_of(store, &["isp"], ended).await
+}
+
+async fn claim_of(store: &Store, lanes: &[&str], ended: &[Slot]) -> Claims {
+    let ask = |lane| Ask {
+        lane,
         most: 64,
         calls: CALLS,
         ended,
     };
-    deliveries::claim(store, &[ask], "w").await.unwrap()
+    let asks: Vec<_> = lanes.iter().copied().map(ask).collect();
+    deliveries::claim(store, &asks, "w").await.unwrap()
+}
+
+fn numbers(claims: &Claims) -> Vec<i64> {
+    let mut numbers: Vec<_> = claims.calls.iter().map(|call| call.due.number.get()).collect();
+    numbers.sort_unstable();
+    numbers
 }
 
 async fn give_back(store: &Store, slot: &Slot) {
@@ -74,11 +85,39 @@ async fn a_payment_that_cannot_be_read_keeps_no_other_from_being_called() {
     act(&world, &requeue("anna", Which::Filter(&failed_of("isp")))).await;
     world.sql("UPDATE payment SET number = -1 WHERE number = 2").await;
     let claims = claim(world.store(), &[]).await;
-    let mut numbers: Vec<_> = claims.calls.iter().map(|call| call.due.number.get()).collect();
-    numbers.sort_unstable();
-    assert_eq!(numbers, [1, 3]);
+    assert_eq!(numbers(&claims), [1, 3]);
     let open = world.value("SELECT count(*) FROM attempt WHERE ending = 'open'").await;
     assert_eq!(open, "3", "its call is seen to be open");
+}
+
+/// Of lanes in which something is noted with the claim: one is on trial, which gives one call, and the other just back.
+#[tokio::test]
+async fn a_payment_on_trial_that_cannot_be_read_is_passed_over_and_holds_up_no_other_lane() {
+    let world = world().await;
+    stuck(&world, "isp", 1, 3, "waiting", "HTTP 503").await;
+    stuck(&world, "old", 11, 1, "waiting", "HTTP 503").await;
+    world
+        .sql(
+            "UPDATE payment SET next_act = 'pay', due_at = now() + interval '1 hour';
+             UPDATE payment SET next_act = 'status', due_at = now() WHERE number = 3;
+             UPDATE payment SET number = -1 WHERE number = 1;
+             UPDATE lane SET breaker = 'trial', recovered_to = -5 WHERE lane_id = 'isp';
+             UPDATE lane SET recovered_to = 0 WHERE lane_id = 'old'",
+        )
+        .await;
+    let first = claim_of(world.store(), &["isp", "old"], &[]).await;
+    assert_eq!(numbers(&first), [11]);
+    // Its slot is taken: there is none for the question about another one.
+    let open = "SELECT count(*) FROM attempt WHERE ending = 'open' AND lane_id = 'isp'";
+    assert_eq!(world.value(open).await, "1");
+    world
+        .sql(
+            "UPDATE attempt SET ending = 'maybe', ended_at = now();
+             UPDATE lane_slot SET lease_until = '-infinity', token = NULL",
+        )
+        .await;
+    let second = claim_of(world.store(), &["isp", "old"], &[]).await;
+    assert_eq!(numbers(&second), [2], "the next trial is another payment's");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ pub(crate) mod flags;
 mod groups;
 mod record;
 mod settle;
+mod taking;
 mod trouble;
 
 pub use attempts::{AttemptRow, attempts};
