@@ -221,13 +221,29 @@ impl Conditions {
 fn state_is(state: PaymentState) -> String {
     use PaymentState as S;
     let stored = match state {
-        S::Registered | S::Reported => "p.state = 'accepted'".to_owned(),
-        // So are those that wait for a payee that is suspended.
-        S::Stopped => "p.state IN ('stopped', 'accepted', 'waiting')".to_owned(),
-        other => format!("p.state = '{other}'"),
+        S::Registered | S::Reported => "p.state = 'accepted'",
+        S::Stopped => STOPPED,
+        other => return format!("p.state = '{other}'"),
     };
     format!("{stored} AND p.shown_state = '{state}'")
 }
+
+/// What is stopped, or waits for a payee that is suspended: online what is due, and of registers what none holds yet, while what
+/// one holds stays `accepted` for ever. It is looked up by itself, and then by key: however much was ever accepted, no plan goes
+/// through all of it.
+const STOPPED: &str = "p.payment_id = ANY(ARRAY(
+    SELECT payment_id FROM payment WHERE state = 'stopped'
+    UNION ALL
+    SELECT waits.payment_id FROM payee y CROSS JOIN LATERAL (
+        SELECT payment_id FROM payment WHERE payee_id = y.payee_id AND state = 'waiting'
+        UNION ALL
+        SELECT payment_id FROM payment WHERE payee_id = y.payee_id AND state = 'accepted' AND due_at IS NOT NULL
+        UNION ALL
+        SELECT unheld.payment_id FROM series s CROSS JOIN LATERAL (
+            SELECT payment_id FROM payment
+            WHERE series_id = s.series_id AND position > s.last_hi AND state = 'accepted' ORDER BY position OFFSET 0) unheld
+        WHERE s.payee_id = y.payee_id) waits
+    WHERE y.suspended))";
 
 #[cfg(test)]
 mod tests {

@@ -14,5 +14,7 @@ pub(crate) use filter::{Conditions, STUCK};
 pub use filter::{Filter, Group};
 pub(crate) use numbers::FORGOTTEN;
 pub use numbers::{Numbers, forget_dealt, number_at_check};
+#[cfg(feature = "scratch")]
+pub(crate) use read::stopped;
 pub use read::{PaymentRow, Status, count_by_state, count_identities, each, find, list, status};
 pub use revoke::{Revoked, revoke};

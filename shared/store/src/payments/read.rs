@@ -202,6 +202,18 @@ fn listing(filter: &Filter) -> (String, Conditions) {
     (sql, conditions)
 }
 
+/// The list of all that is stopped, for a test that looks at plans.
+#[cfg(feature = "scratch")]
+pub(crate) fn stopped(online: bool) -> String {
+    let state = Some(domain::payment::PaymentState::Stopped);
+    let filter = Filter {
+        state,
+        online,
+        ..Filter::default()
+    };
+    listing(&filter).0
+}
+
 /// One payment.
 pub async fn find(store: &Store, payment_id: PaymentId) -> Result<Option<PaymentRow>, StoreError> {
     let sql = format!("SELECT {COLUMNS} FROM payment_view WHERE payment_id = $1");
