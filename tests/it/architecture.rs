@@ -112,6 +112,7 @@ fn each_outside_world_is_named_by_one_crate() {
         ("zip", &["shared/testkit", "workers/cards", "workers/registers"]),
         ("zip_of_calamine", &["shared/sheet"]),
         ("calamine", &["shared/formats", "workers/cards", "workers/databases"]),
+        ("cfb", &["workers/databases"]),
         ("pgp", &["shared/openpgp", "workers/cards"]),
         ("minijinja", &["shared/domain"]),
         ("quick-xml", &["shared/domain", "shared/formats"]),

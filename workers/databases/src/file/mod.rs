@@ -1,6 +1,8 @@
 //! Files of payees: read whole, made into an embedded table, and read again when they change. What is being written, cut off or
 //! wrong changes nothing: the table that was there stays, and people are told.
 
+mod biff;
+mod compound;
 mod dbf;
 mod open;
 mod rows;
@@ -374,3 +376,5 @@ mod tests;
 mod tests_short;
 #[cfg(test)]
 mod tests_trouble;
+#[cfg(test)]
+mod tests_xls;

@@ -8,6 +8,7 @@ use calamine::{Data, ExcelDateTime, Reader, Xls, Xlsx};
 use domain::declaration::FileSource;
 
 use super::rows::{Row, places, value};
+use super::{biff, compound};
 
 /// What a workbook may unpack to, in bytes: its texts are held in memory.
 const UNPACKED_MAX: u64 = 256 * 1024 * 1024;
@@ -29,18 +30,33 @@ pub(super) fn xlsx(bytes: &[u8], file: &FileSource) -> Result<Vec<Row>, String> 
     reading.end()
 }
 
-/// The format of before 2007, whose sheets have at most 65536 lines of 256 columns.
+/// The format of before 2007, whose sheets have at most 65536 lines of 256 columns: its reader is given only what is read of it.
 pub(super) fn xls(bytes: &[u8], file: &FileSource) -> Result<Vec<Row>, String> {
-    let wrong = |error: calamine::XlsError| format!("is no workbook that can be read: {error}");
-    let mut book = Xls::new(Cursor::new(bytes)).map_err(wrong)?;
-    let name = sheet_name(&book, file)?;
-    let cells = book.worksheet_range(&name).map_err(wrong)?;
-    let (line, column) = cells.start().unwrap_or_default();
+    let stream = compound::stream(bytes)?;
+    let whole = biff::Workbook::of(&stream)?;
+    let all = old_book(&whole.empty())?;
+    let name = sheet_name(&all, file)?;
+    let nth = all.sheet_names().iter().position(|known| *known == name);
+    let (sheet, places) = whole.sheet(nth.unwrap_or_default())?;
+    let cells = old_book(&sheet)?
+        .worksheet_range(&name)
+        .map_err(|error| old_wrong(&error))?;
     let mut reading = Reading::of(file);
-    for (down, right, cell) in cells.used_cells() {
-        reading.take((line + down as u32, column + right as u32), cell)?;
+    for place in places {
+        match cells.get_value(place.is()) {
+            None | Some(Data::Empty) => {}
+            Some(cell) => reading.take(place.was(), cell)?,
+        }
     }
     reading.end()
+}
+
+fn old_book(stream: &[u8]) -> Result<Xls<Cursor<Vec<u8>>>, String> {
+    Xls::new(Cursor::new(compound::holding(stream)?)).map_err(|error| old_wrong(&error))
+}
+
+fn old_wrong(error: &calamine::XlsError) -> String {
+    format!("is no workbook that can be read: {error}")
 }
 
 fn sheet_name<R: std::io::Read + std::io::Seek>(book: &impl Reader<R>, file: &FileSource) -> Result<String, String> {
