@@ -8,7 +8,9 @@ use domain::payment::Act;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::taking::{self, DUE_OF_LANES, Taken, Taking};
+#[cfg(feature = "scratch")]
+use super::taking::DUE_OF_LANES;
+use super::taking::{self, Taken, Taking};
 use super::{Due, by_key};
 use crate::lanes::{self, Ask, Slot, Turn};
 use crate::{Store, StoreError, Tx};

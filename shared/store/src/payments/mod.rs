@@ -12,6 +12,7 @@ mod revoke;
 pub use accept::{Acceptance, NewPayment, accept, known_identities};
 pub(crate) use filter::{Conditions, STUCK};
 pub use filter::{Filter, Group};
+#[cfg(feature = "scratch")]
 pub(crate) use numbers::FORGOTTEN;
 pub use numbers::{Numbers, forget_dealt, number_at_check};
 #[cfg(feature = "scratch")]
