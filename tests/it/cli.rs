@@ -279,10 +279,16 @@ async fn exit_codes_tell_what_kind_of_trouble_it_is() {
         "UNIGATE_MAIL_FROM: \"nobody\" is no mail address",
     );
     let away = [("UNIGATE_DATABASE_URL", "postgres://postgres@127.0.0.1:9/nothing")];
-    assert_eq!(
-        run(&environment(&world, &away), &["payments", "list"]).await.code,
-        Some(1)
+    let listed = run(&environment(&world, &away), &["payments", "list"]).await;
+    failed(
+        &listed,
+        1,
+        "PostgreSQL at 127.0.0.1:9, database nothing, as postgres: error connecting",
     );
+    let away = [("UNIGATE_BROKER_URL", "amqp://guest:hunter2@127.0.0.1:9")];
+    let checked = run(&environment(&world, &away), &["topology", "check"]).await;
+    failed(&checked, 1, "RabbitMQ at 127.0.0.1:9: ");
+    assert!(!checked.stderr.contains("hunter2"), "{checked:?}");
 }
 
 #[tokio::test]

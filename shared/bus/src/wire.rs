@@ -72,9 +72,12 @@ impl Tap {
 /// Connects, within the time limit, to the first address that answers.
 pub(crate) async fn connect(address: &Address, tap: &Tap) -> io::Result<AsyncTcpStream<Wire>> {
     let timed_out = || io::Error::new(io::ErrorKind::TimedOut, "no connection in time");
-    tokio::time::timeout(address.timeout, dial(address, tap))
-        .await
-        .map_err(|_| timed_out())?
+    let dialled = tokio::time::timeout(address.timeout, dial(address, tap)).await;
+    let place = |error: io::Error| {
+        let told = format!("RabbitMQ at {}:{}: {error}", address.host, address.port);
+        io::Error::new(error.kind(), told)
+    };
+    dialled.unwrap_or_else(|_| Err(timed_out())).map_err(place)
 }
 
 async fn dial(address: &Address, tap: &Tap) -> io::Result<AsyncTcpStream<Wire>> {

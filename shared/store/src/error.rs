@@ -75,15 +75,6 @@ impl From<tokio_postgres::Error> for StoreError {
     }
 }
 
-impl From<deadpool_postgres::PoolError> for StoreError {
-    fn from(error: deadpool_postgres::PoolError) -> Self {
-        match error {
-            deadpool_postgres::PoolError::Backend(error) => error.into(),
-            other => Self::Infrastructure(Box::new(other)),
-        }
-    }
-}
-
 impl From<serde_json::Error> for StoreError {
     fn from(error: serde_json::Error) -> Self {
         Self::Unreadable(error.to_string())
@@ -143,9 +134,42 @@ impl std::fmt::Display for DatabaseError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.0.as_db_error() {
             // The detail of a constraint repeats the row's values; it stays in the source for whoever debugs.
-            Some(db) => write!(f, "{} ({})", db.message(), db.code().code()),
+            Some(db) => write!(f, "{} ({}){}", db.message(), db.code().code(), advice(db.code())),
             None => write!(f, "{}{}", self.0, cause(&self.0)),
         }
+    }
+}
+
+/// What to look at first, where the server's words do not say it.
+fn advice(code: &SqlState) -> &'static str {
+    match *code {
+        SqlState::UNDEFINED_TABLE | SqlState::UNDEFINED_COLUMN => ": are its migrations applied? see `unigate migrate`",
+        SqlState::INSUFFICIENT_PRIVILEGE => ": the role lacks a right of those in deploy/grants.sql",
+        SqlState::LOCK_NOT_AVAILABLE => ": somebody else holds it, try again",
+        _ => "",
+    }
+}
+
+/// There is no session to be had.
+#[derive(Debug, thiserror::Error)]
+#[error("{place}: {source}")]
+pub(crate) struct Unreached {
+    /// Where, and as whom.
+    place: String,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl Unreached {
+    /// Whatever the reason is, it may pass by itself.
+    pub(crate) fn at(place: &str, error: deadpool_postgres::PoolError) -> StoreError {
+        let source: Box<dyn std::error::Error + Send + Sync> = match error {
+            deadpool_postgres::PoolError::Backend(error) => Box::new(DatabaseError(error)),
+            other => Box::new(other),
+        };
+        StoreError::Infrastructure(Box::new(Self {
+            place: place.to_owned(),
+            source,
+        }))
     }
 }
 

@@ -18,6 +18,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{NoTls, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use crate::error::Unreached;
 use crate::lent::Lent;
 use crate::{StoreError, Tx};
 
@@ -38,6 +39,8 @@ pub struct StoreSettings {
 #[derive(Clone, Debug)]
 pub struct Store {
     pool: Pool,
+    /// Where and as whom, for who looks for the reason of an error.
+    place: Arc<str>,
 }
 
 /// How long to wait for a connection, in seconds: long enough for a restart of the server not to matter to the caller's
@@ -65,6 +68,7 @@ impl Store {
     }
 
     fn pool_of(settings: &StoreSettings, config: tokio_postgres::Config) -> Result<Self, StoreError> {
+        let place = place_of(&config).into();
         let manager_config = ManagerConfig {
             recycling_method: RecyclingMethod::Fast,
         };
@@ -93,7 +97,7 @@ impl Store {
             }))
             .build()
             .map_err(|error| StoreError::Infrastructure(Box::new(error)))?;
-        Ok(Self { pool })
+        Ok(Self { pool, place })
     }
 
     /// Begins a transaction (read committed). Dropped without [`Tx::commit`], it is rolled back by closing its session.
@@ -153,7 +157,10 @@ impl Store {
 
     /// A session for what none of the above does.
     pub(crate) async fn session(&self) -> Result<Lent, StoreError> {
-        Ok(Lent::new(self.pool.get().await?))
+        let session = self.pool.get().await;
+        session
+            .map(Lent::new)
+            .map_err(|error| Unreached::at(&self.place, error))
     }
 }
 
@@ -193,6 +200,17 @@ pub(crate) fn session_config(settings: &StoreSettings) -> Result<tokio_postgres:
         .keepalives_retries(3)
         .tcp_user_timeout(Duration::from_secs(30));
     Ok(config)
+}
+
+fn place_of(config: &tokio_postgres::Config) -> String {
+    let host = config.get_hosts().first().map_or_else(String::new, |host| match host {
+        Host::Tcp(name) => name.clone(),
+        #[cfg(unix)]
+        Host::Unix(directory) => directory.display().to_string(),
+    });
+    let port = config.get_ports().first().copied().unwrap_or(5432);
+    let [database, user] = [config.get_dbname(), config.get_user()].map(Option::unwrap_or_default);
+    format!("PostgreSQL at {host}:{port}, database {database}, as {user}")
 }
 
 fn is_local(config: &tokio_postgres::Config) -> bool {

@@ -169,7 +169,7 @@ async fn a_flood_of_alerts_is_a_mail_at_once_and_one_after_the_pause() {
 
 #[tokio::test]
 async fn nothing_is_lost_while_nobody_can_be_told() {
-    on_stand(|stand| async move {
+    Box::pin(on_stand(|stand| async move {
         stand.notice("p", &[]).await;
         stand.notice("q", &["q@example.org".to_owned()]).await;
         let no_relay = NoticeCourier::new(
@@ -203,7 +203,7 @@ async fn nothing_is_lost_while_nobody_can_be_told() {
         notices::add(&tx, &notice).await.unwrap();
         tx.rollback().await.unwrap();
         assert_eq!(stand.states().await.len(), 2);
-    })
+    }))
     .await;
 }
 
