@@ -76,6 +76,10 @@ pub async fn tell_low_stock(store: &Store, declarations: &Declarations) -> Resul
     let tx = store.begin().await?;
     // Counted behind the lock: a count from before another one's crossing would undo it, and it would be told again.
     store::cards::lock_stock(&tx, &ids).await?;
+    // Positions are dealt before the first file's cards are there; that is not a stock that has run low. Known before it is
+    // counted, so that a first file which comes in between is counted whole or not at all.
+    let ids = store::cards::ever_stocked(&tx, &ids).await?;
+    products.retain(|product| ids.contains(&product.id));
     // Above the highest threshold nobody cares how much there is, so nothing is counted further.
     let counted = store::cards::available(&tx, &ids, i64::try_from(most).unwrap_or(i64::MAX)).await?;
     let mut events = Events::new(domain::clock::now());

@@ -23,7 +23,8 @@ pub use sales::{
     SaleFilter, SaleRow, SaleSum, Section, SerialRow, SumBy, sale_sums, sales_page, serials_page, settled,
 };
 pub use stock::{
-    Available, RATE_DAYS, Stock, available, lock_stock, low_crossing, settle_sold, shred, stock, stock_at_rate,
+    Available, RATE_DAYS, Stock, available, ever_stocked, lock_stock, low_crossing, settle_sold, shred, stock,
+    stock_at_rate,
 };
 pub use take::{Want, Watermarks, take};
 

@@ -214,13 +214,26 @@ pub async fn lock_stock(tx: &Tx, products: &[ProductId]) -> Result<(), StoreErro
     .await
 }
 
-/// Notes whether a product's stock is low, once it ever had any. True when it has just become so.
+/// Which of these products ever had a card: by their files, which are few and come with their cards. Asked before anything is counted: a count from before the first file's commit, put
+/// beside cards seen after it, would be a stock that has run low.
+pub async fn ever_stocked(tx: &Tx, products: &[ProductId]) -> Result<Vec<ProductId>, StoreError> {
+    let ids: Vec<&str> = products.iter().map(ProductId::as_str).collect();
+    let rows = tx
+        .query(
+            "SELECT w.product_id FROM UNNEST($1::text[]) WITH ORDINALITY AS w (product_id, place)
+             WHERE EXISTS (SELECT FROM card_batch b WHERE b.product_id = w.product_id AND b.last_card IS DISTINCT FROM 0)
+             ORDER BY w.place",
+            &[&ids],
+        )
+        .await?;
+    rows.iter().map(|row| Ok(ProductId::parse(row.get(0))?)).collect()
+}
+
+/// Notes whether the stock of a product is low that ever had any ([`ever_stocked`]). True when it has just become so.
 pub async fn low_crossing(tx: &Tx, product: &ProductId, low: bool) -> Result<bool, StoreError> {
     let changed = tx
         .execute(
-            // Positions are dealt before the first file's cards are there; that is not a stock that has run low.
-            "UPDATE product_stock SET low = $2 WHERE product_id = $1 AND low <> $2
-               AND (NOT $2 OR EXISTS (SELECT FROM card WHERE product_id = $1))",
+            "UPDATE product_stock SET low = $2 WHERE product_id = $1 AND low <> $2",
             &[&product.as_str(), &low],
         )
         .await?;
