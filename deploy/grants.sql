@@ -265,7 +265,8 @@ grant select (import_id, product_id, file_name, state, bytes, good_rows, strict,
               requested_at, finished_at, added, duplicates, malformed, expired, report) on card_import to unigate_operator;
 grant insert, delete on card_import_chunk to unigate_operator;
 grant select (import_id, n) on card_import_chunk to unigate_operator;
--- And taking one back: cancelling.
+-- And taking one back: cancelling, and one that is in stock by a function, which deletes nothing but cards as they came.
+grant execute on function take_back_import(uuid, text) to unigate_operator;
 grant update (bytes, state, finished_at, ended_by, lease_token, lease_until) on card_import to unigate_operator;
 grant select (batch_id, product_id, created_at) on card_batch to unigate_operator, unigate_readonly;
 -- After the sale: faulty cards, cases, and a card of the stock given in place of another. That is a sale; it leaves an audit row

@@ -55,7 +55,7 @@ create table card_batch (
 --   available, lapsed -> sold (late); any unsold -> faulty | withdrawn -> sold (paid beats everything)
 --
 -- No foreign keys to product and batch: a card is entered by the transaction that made its batch, which names the product
--- and is never deleted, and the keys would be looked up for each card of a file, which costs as much as its row does.
+-- and is never deleted without it (V9), and the keys would be looked up for each card of a file, which costs as much as its row does.
 create table card (
     card_id        bigint generated always as identity primary key,
     product_id     text not null,
@@ -104,7 +104,7 @@ create table reservation (
     product_id     text,
     terminal_id    text not null,
     fingerprint    bytea,
-    -- Of card. No foreign key: it is always a row that the same transaction has locked, cards are never deleted, and the
+    -- Of card. No foreign key: it is always a row that the same transaction has locked, no card that was ever reserved is deleted (V9), and the
     -- key would be looked up and locked once more for each hold, which costs as much as all the rest of it.
     card_id        bigint,
     state          text not null check (state in ('held', 'lapsed', 'expired', 'released', 'sold', 'superseded', 'conflict')),

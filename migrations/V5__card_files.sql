@@ -9,7 +9,8 @@ alter table card
     add column price         bigint check (price > 0);
 
 -- States of an import:
---   waiting -> working (a lease; taken over when it runs out) -> done | refused; waiting, working -> cancelled
+--   waiting -> working (a lease; taken over when it runs out) -> done | refused; waiting, working -> cancelled;
+--   done -> taken_back (V9)
 alter table card_import
     drop constraint card_import_state_check,
     drop constraint card_import_check,
@@ -30,8 +31,8 @@ alter table card_import
     add column ended_by   text,
     -- How often it was taken up and not given back: a file that kills its worker would kill them all, one after the other.
     add column attempts   integer not null default 0,
-    add check (state in ('waiting', 'working', 'done', 'refused', 'cancelled')),
-    add check ((state in ('done', 'refused', 'cancelled')) = (finished_at is not null)),
+    add check (state in ('waiting', 'working', 'done', 'refused', 'cancelled', 'taken_back')),
+    add check ((state in ('done', 'refused', 'cancelled', 'taken_back')) = (finished_at is not null)),
     add check ((state = 'working') = (lease_token is not null)),
     add check (not (good_rows and strict));
 

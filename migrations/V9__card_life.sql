@@ -68,3 +68,47 @@ create trigger reservation_moves after update of state on reservation for each r
                   else true
               end)
     execute function life_is_over();
+
+-- A file that was entered by mistake goes out as a whole, with what its cards are recognised by, so that they can come in where
+-- they belong. Only while all of them are as they came: what was ever reserved is exposed, and only that is known to other tables;
+-- but a card may have been shown to an operator. The owner's function, since nobody has the right to delete a card otherwise.
+-- Counted before anything is locked, and again by what is deleted: whoever was quicker to take a card keeps all of them in, for
+-- which the caller rolls back.
+create function take_back_import(which uuid, who text, out gone bigint, out against bigint)
+language plpgsql security definer set search_path = public, pg_temp as $$
+declare
+    entered bigint;
+    held    record;
+begin
+    select i.added into strict entered from card_import i where i.import_id = which and i.state = 'done' for no key update;
+    -- Its cards lie in this range, and are found by it (V6).
+    select b.batch_id, coalesce(b.shredded_to, 0) as first, coalesce(b.last_card, 9223372036854775807) as last
+        into strict held from card_batch b where b.import_id = which;
+    select count(*) into gone from card c
+        where c.card_id > held.first and c.card_id <= held.last and c.batch_id = held.batch_id
+          and c.state = 'available' and not c.exposed
+          and not exists (select from disclosure_card d where d.card_id = c.card_id);
+    if gone = entered then
+        with deleted as (
+            delete from card c
+            where c.card_id > held.first and c.card_id <= held.last and c.batch_id = held.batch_id
+              and c.state = 'available' and not c.exposed
+              and not exists (select from disclosure_card d where d.card_id = c.card_id)
+            returning c.card_id, c.product_id, c.serial
+        ), forgotten as (
+            delete from card_identity i using deleted d
+            where i.product_id = d.product_id and i.serial = d.serial and i.card_id = d.card_id
+            returning i.card_id
+        )
+        select count(*) into gone from forgotten;
+    end if;
+    against := entered - gone;
+    if against = 0 then
+        delete from card_batch where batch_id = held.batch_id;
+        update card_import set state = 'taken_back', ended_by = who where import_id = which;
+    end if;
+end $$;
+revoke execute on function take_back_import(uuid, text) from public;
+-- Looked at for each card that is deleted.
+create index card_case_of on card_case (card_id);
+create index disclosure_card_of on disclosure_card (card_id);

@@ -89,6 +89,14 @@ async fn cards_are_sold_given_instead_and_returned_with_the_rights_of_each_role(
     );
     assert!(age::decrypt(&issuer, &second).is_err());
 
+    // A file in the wrong place is taken back, though nobody but the owner may delete a card.
+    world.cards("mts-100", 6, 2).await;
+    let wrong = world
+        .value("SELECT import_id FROM card_import ORDER BY requested_at DESC LIMIT 1")
+        .await;
+    let told = done(&["cards", "cancel-import", &wrong, "--reason", "wrong product"]).await;
+    assert!(told.contains("its cards (2) are in stock no longer"), "{told}");
+
     // The worker owns no table, and the planner hears of new cards all the same.
     let known = "SELECT reltuples::bigint FROM pg_class WHERE oid = 'card'::regclass";
     assert_eq!(world.value(known).await, "-1");

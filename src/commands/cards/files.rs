@@ -70,10 +70,13 @@ pub(super) async fn cancel(args: CancelArgs) -> Outcome {
         before: None,
         after: None,
     };
-    if let Err(error) = imports::cancel(&operator.store, id, &operator.who, &reason).await {
-        return Err(operator.denied(act, error).await);
+    match imports::cancel(&operator.store, id, &operator.who, &reason).await {
+        Err(error) => return Err(operator.denied(act, error).await),
+        Ok(None) => say(format!("import {id} is cancelled; no card of it is in stock"))?,
+        Ok(Some(gone)) => say(format!(
+            "import {id} is taken back: its cards ({gone}) are in stock no longer, and the file may come in again"
+        ))?,
     }
-    say(format!("import {id} is cancelled; no card of it is in stock"))?;
     Ok(Ending::Done)
 }
 

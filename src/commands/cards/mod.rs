@@ -34,7 +34,7 @@ pub(crate) enum Command {
     Import(import::Args),
     /// List files handed in and how far they are, the latest first; with an ID, the rows of that file that were left out
     Imports(files::ListArgs),
-    /// Take a file back whose cards are not in stock yet
+    /// Take a file back whose cards are not in stock yet, or of whose cards none was ever reserved, shown or set aside
     CancelImport(files::CancelArgs),
     /// Count the cards of every product by where they are, and say for how long they will do
     ///

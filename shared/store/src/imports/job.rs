@@ -1,4 +1,4 @@
-//! A card file as a job: handed in, taken up, told of, ended or cancelled. Whatever a worker writes about one is fenced by
+//! A card file as a job: handed in, taken up, told of, ended. Whatever a worker writes about one is fenced by
 //! the token of its lease.
 
 use domain::declaration::Zone;
@@ -303,51 +303,6 @@ pub async fn finish(tx: &Tx, claimed: &Claimed, ending: &Ending) -> Result<(), S
         .await?;
     still_ours(ended)?;
     forget(tx, claimed.import_id).await
-}
-
-/// An operator takes a file back that is not in stock yet. Its worker finds the job gone and enters nothing.
-pub async fn cancel(store: &Store, import_id: Uuid, who: &str, reason: &str) -> Result<(), StoreError> {
-    let tx = store.begin().await?;
-    // A worker that is entering the cards holds the row to the end; who waited for it could only hear that it is done. One
-    // that is still sealing them holds no more than the key, which its batch refers to.
-    let free = tx
-        .query_opt(
-            "SELECT state, product_id FROM card_import WHERE import_id = $1 FOR NO KEY UPDATE SKIP LOCKED",
-            &[&import_id],
-        )
-        .await?;
-    let Some(free) = free else {
-        let known = tx
-            .query_opt("SELECT FROM card_import WHERE import_id = $1", &[&import_id])
-            .await?;
-        return Err(StoreError::Changed(match known {
-            Some(_) => "its cards are being entered this moment: it is too late to cancel".to_owned(),
-            None => format!("there is no import {import_id}"),
-        }));
-    };
-    let before: String = free.get(0);
-    if before != "waiting" && before != "working" {
-        return Err(StoreError::Changed(format!("import {import_id} is {before}")));
-    }
-    tx.execute(
-        "UPDATE card_import SET state = 'cancelled', finished_at = clock_timestamp(), ended_by = $2, lease_token = NULL,
-                lease_until = NULL
-         WHERE import_id = $1",
-        &[&import_id, &who],
-    )
-    .await?;
-    forget(&tx, import_id).await?;
-    let act = Act {
-        who,
-        act: "cards cancel-import",
-        subject_kind: "card_import",
-        subject: &import_id.to_string(),
-        reason: Some(reason),
-        before: Some(before.into()),
-        after: Some("cancelled".into()),
-    };
-    audit::record(&tx, &act).await?;
-    tx.commit().await
 }
 
 pub(super) async fn forget(tx: &Tx, import_id: Uuid) -> Result<(), StoreError> {

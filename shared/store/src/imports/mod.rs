@@ -1,6 +1,7 @@
 //! Card files on their way in: handed in sealed, in chunks; taken up under a lease; entered all or nothing. Everything here
 //! is ciphertext, counts and reasons.
 
+mod cancel;
 mod given_up;
 mod job;
 mod stage;
@@ -13,10 +14,11 @@ use uuid::Uuid;
 
 use crate::{Store, StoreError};
 
+pub use cancel::cancel;
 pub use given_up::{GivenUp, give_up_deadly};
 pub use job::{
-    CHUNK_BYTES, Claimed, Ending, HandIn, LEASE_SECONDS, Options, add_chunk, any_open, cancel, chunk, claim,
-    deal_positions, entered_before, finish, give_back, handed_in, own, renew, submit, today,
+    CHUNK_BYTES, Claimed, Ending, HandIn, LEASE_SECONDS, Options, add_chunk, any_open, chunk, claim, deal_positions,
+    entered_before, finish, give_back, handed_in, own, renew, submit, today,
 };
 pub use stage::{
     Duplicate, Duplicates, KnownCard, NewCard, Twin, add_batch, begin_staging, drop_duplicates, enter_alone,
@@ -32,7 +34,7 @@ pub struct Import {
     pub product: ProductId,
     /// As it was handed in.
     pub file_name: String,
-    /// `waiting`, `working`, `done`, `refused` or `cancelled`.
+    /// `waiting`, `working`, `done`, `refused`, `cancelled` or `taken_back`.
     pub state: String,
     /// Rows looked at so far.
     pub rows_done: i64,
@@ -44,7 +46,7 @@ pub struct Import {
     pub requested_at: Timestamp,
     /// When it ended.
     pub finished_at: Option<Timestamp>,
-    /// Cards that are now in stock.
+    /// Cards that came into stock by it; those of one `taken_back` are gone again.
     pub added: i64,
     /// Rows left out because the card is known already.
     pub duplicates: i64,

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::stand::Stand;
 
-async fn state(stand: &Stand, id: ImportId) -> String {
+pub(super) async fn state(stand: &Stand, id: ImportId) -> String {
     imports::find(&stand.store, id).await.unwrap().unwrap().state
 }
 
@@ -81,12 +81,17 @@ async fn a_cancelled_file_is_forgotten_and_its_worker_enters_nothing() {
     };
     let (worked, cancelled) = tokio::join!(worker, canceller);
     match cancelled {
-        Ok(()) => {
+        Ok(None) => {
             assert!(worked.unwrap().is_none());
             assert_eq!(stand.counts("p").await, [0; 5]);
             assert_eq!(state(&stand, working).await, "cancelled");
         }
-        // It was quicker, and is done as a whole.
+        // It was quicker, and all of it is gone again.
+        Ok(Some(gone)) => {
+            assert_eq!((gone, stand.counts("p").await), (30_000, [0; 5]));
+            assert_eq!(state(&stand, working).await, "taken_back");
+        }
+        // It was about to be done.
         Err(error) => {
             assert!(matches!(error, StoreError::Changed(_)), "{error}");
             assert_eq!(stand.counts("p").await, [30_000, 0, 0, 0, 0]);

@@ -3,6 +3,7 @@
 mod files;
 mod jobs;
 mod looks;
+mod taken_back;
 
 use std::sync::Arc;
 
