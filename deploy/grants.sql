@@ -186,6 +186,10 @@ grant select, insert on notice_mail to unigate_mailer;
 grant update (state, due_at, lease_token, lease_until, attempts, last_error, sent_at) on notice_mail to unigate_mailer;
 grant update (gathered_at) on notice to unigate_mailer;
 grant select on notice_pause to unigate_mailer;
+-- And of what waits for a person, of which it tells.
+grant select, insert, delete on notice_open to unigate_mailer;
+grant select (parked_id, parked_at, payment_id, reservation_id, reason, state) on parked to unigate_mailer;
+grant select (gateway) on payment to unigate_mailer;
 grant update (until) on notice_pause to unigate_mailer;
 
 -- -------------------------------------------------------------------------------- operators: the command line

@@ -44,6 +44,14 @@ create index notice_latest on notice (last_at);
 -- Whether people were told of it lately.
 create index notice_told on notice (kind, subject, last_at);
 
+-- What people were told that it waits for one of them: parked facts of a reason, unsettled payments of a payee. Until nothing of
+-- it waits any more, it is not told again.
+create table notice_open (
+    kind    text not null,
+    subject text not null,
+    primary key (kind, subject)
+);
+
 -- One mail of notices to one recipient, frozen when it was put together: every try sends the same bytes.
 create table notice_mail (
     mail_id     uuid primary key,

@@ -14,6 +14,7 @@ mod letter;
 pub mod message;
 mod notices;
 pub mod relay;
+mod waiting;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,9 +28,13 @@ pub use lanes::own_relay;
 use message::MessageError;
 pub use notices::NoticeCourier;
 use relay::Relay;
+pub use waiting::tell_waiting;
 
 /// How often somebody looks for payments that wait for a register for too long.
 const LATE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How often somebody looks for what waits for a person.
+const WAITING_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Why the installation cannot send mail as it is set.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +94,12 @@ pub fn start(context: &Context) -> Result<(), StartError> {
     runtime::courier::spawn(context, alerts);
     sweep::every(context, "registers.late", LATE_INTERVAL, |context| async move {
         runtime::tell_late_registers(&context.store).await.map(drop)
+    });
+    sweep::every(context, "notices.waiting", WAITING_INTERVAL, |context| async move {
+        if tell_waiting(&context.store).await? > 0 {
+            context.nudge(Nudge::Mails);
+        }
+        Ok(())
     });
     Ok(())
 }

@@ -1,0 +1,88 @@
+//! The watch over what waits for a person: parked facts, and payments that do not go on by themselves. Each is told of when the
+//! first of its reason or payee begins to wait, and not again until none does.
+
+use store::notices::{self, NewNotice, ParkedId, ParkedOpen, Unsettled};
+use store::{Store, StoreError};
+
+const PARKED: &str = "message.parked";
+const UNSETTLED: &str = "payment.unsettled";
+
+/// Tells of what has begun to wait for a person. Returns how many were told. Two mailers at once tell it once.
+pub async fn tell_waiting(store: &Store) -> Result<usize, StoreError> {
+    Ok(tell_parked(store).await? + tell_unsettled(store).await?)
+}
+
+async fn tell_parked(store: &Store) -> Result<usize, StoreError> {
+    let all = notices::parked_open(store).await?;
+    let open: i64 = all.iter().map(|parked| parked.open).sum();
+    metrics::gauge!("unigate_parked_open").set(open as f64);
+    let reasons: Vec<&str> = all.iter().map(|parked| parked.reason.as_str()).collect();
+    notices::forget_over(store, PARKED, &reasons).await?;
+    let mut told = 0;
+    for parked in all.iter().filter(|parked| parked.waiting > 0) {
+        let tx = store.begin().await?;
+        if notices::note_open(&tx, PARKED, &parked.reason).await? {
+            let first = notices::first_parked(&tx, &parked.reason).await?;
+            notices::add(&tx, &parked_notice(parked, &first)).await?;
+            told += 1;
+        }
+        tx.commit().await?;
+    }
+    Ok(told)
+}
+
+async fn tell_unsettled(store: &Store) -> Result<usize, StoreError> {
+    let all = notices::unsettled(store).await?;
+    let payees: Vec<&str> = all.iter().map(|unsettled| unsettled.payee.as_str()).collect();
+    notices::forget_over(store, UNSETTLED, &payees).await?;
+    let mut told = 0;
+    for unsettled in &all {
+        let tx = store.begin().await?;
+        if notices::note_open(&tx, UNSETTLED, &unsettled.payee).await? {
+            notices::add(&tx, &unsettled_notice(unsettled)).await?;
+            told += 1;
+        }
+        tx.commit().await?;
+    }
+    Ok(told)
+}
+
+/// Ids and times only: what is in a fact came from anybody.
+fn parked_notice<'a>(parked: &'a ParkedOpen, first: &[ParkedId]) -> NewNotice<'a> {
+    let (reason, waiting) = (&parked.reason, parked.waiting);
+    let line = |fact: &ParkedId| {
+        let about = fact.about.map(|id| format!(", about {id}")).unwrap_or_default();
+        format!(
+            "{} since {}{about}",
+            fact.parked_id,
+            fact.parked_at.strftime("%F %T UTC")
+        )
+    };
+    let mut lines: Vec<String> = first.iter().map(line).collect();
+    if waiting > first.len() as i64 {
+        lines.push(format!("and {} more", waiting - first.len() as i64));
+    }
+    lines.push(
+        "To look: unigate parked list. Put back or discard each; until then no more is said of this reason".to_owned(),
+    );
+    NewNotice {
+        kind: PARKED,
+        subject: reason,
+        title: format!("{waiting} facts are parked: {reason}"),
+        lines,
+        mail_to: &[],
+    }
+}
+
+fn unsettled_notice(unsettled: &Unsettled) -> NewNotice<'_> {
+    let Unsettled { payee, unknown, failed } = unsettled;
+    NewNotice {
+        kind: UNSETTLED,
+        subject: payee,
+        title: format!("Payments of {payee} wait for a person: {unknown} unknown, {failed} failed"),
+        lines: vec![format!(
+            "To look: unigate deliveries groups --payee {payee}. Requeue or settle them; until then no more is said of this payee"
+        )],
+        mail_to: &[],
+    }
+}
