@@ -7,6 +7,9 @@ alter table lane
     add constraint lane_breaker_check check (breaker in ('closed', 'open', 'trial')),
     -- Calls about payments that failed in a row: questions that are answered in between say nothing about being paid.
     add column unpaid integer not null default 0,
+    -- Payments in a row that the payee answered and took for no request of ours (a wrong secret, a clock that is off), as far as they
+    -- are counted: it is there, so that no breaker opens, and gets nothing all the same.
+    add column rejected integer not null default 0,
     -- The least seconds from the beginning of one call to that of the next; null = no limit.
     add column call_interval double precision check (call_interval > 0),
     add column next_call_at  timestamptz not null default '-infinity',

@@ -28,6 +28,7 @@ mod cli;
 mod cli_aside;
 mod cli_card_files;
 mod cli_deliveries;
+mod cli_lanes;
 mod cli_lists;
 mod cli_operator;
 mod cli_registers;

@@ -1,16 +1,21 @@
 //! What a call says about its payee as a whole: the breaker is told, and the world and whoever watches over the installation
-//! when it opened or closed. One outage is told once, however often it is probed.
+//! when it opened or closed. One outage is told once, however often it is probed. A payee that answers and takes none of our requests
+//! is not down; whoever watches is told all the same, or its payments would wait until they fail.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use contract::event::{Events, PayeeEvent, PayeeItem};
 use domain::declaration::Payee;
-use store::lanes::{self, Asking, Breaker, Said};
+use domain::delivery::{Ending, Verdict};
+use store::lanes::{self, Asking, Breaker, Noted, Said};
 use store::notices::NewNotice;
 use store::{StoreError, Tx};
 
 use crate::told::Told;
+
+/// No event has this key: the payee is there, and front-ends need not know.
+const REFUSES_REQUESTS: &str = "payee.refuses_requests";
 
 /// Tells breakers what payees said, in this order, and the world when one opened or closed. What went wrong on our side
 /// says nothing about a payee.
@@ -19,30 +24,85 @@ pub async fn note<'a>(
     told: impl IntoIterator<Item = (&'a Payee, Asking, &'a Told)>,
     events: &mut Events,
 ) -> Result<(), StoreError> {
-    let mut lanes: BTreeMap<&str, (Said<'a>, &'a Payee)> = BTreeMap::new();
+    let mut lanes: BTreeMap<&str, Lane<'a>> = BTreeMap::new();
     for (payee, asking, told) in told {
         let Some(profile) = payee.online().filter(|_| !told.ours) else {
             continue;
         };
         let lane = payee.id.as_str();
         let said = Said::new(lane, Duration::from_secs(profile.probe_seconds.into()));
-        let (said, _) = lanes.entry(lane).or_insert((said, payee));
-        if told.is_alive() {
-            said.heard(asking);
-        } else {
-            said.failed(asking, told.error.as_deref());
-        }
+        let complaint = None;
+        let lane = lanes.entry(lane).or_insert(Lane { said, payee, complaint });
+        lane.hear(asking, told);
     }
-    let said: Vec<Said<'_>> = lanes.values().map(|(said, _)| said.clone()).collect();
+    let said: Vec<Said<'_>> = lanes.values().map(|lane| lane.said.clone()).collect();
     if said.is_empty() {
         return Ok(());
     }
-    for (lane, breaker) in lanes::note(tx, &said).await? {
-        if let Some((said, payee)) = lanes.get(lane.as_str()) {
-            tell(tx, payee, breaker, said.error(), events).await?;
+    for Noted { lane, breaker, rejects } in lanes::note(tx, &said).await? {
+        let Some(lane) = lanes.get(lane.as_str()) else { continue };
+        if let Some(breaker) = breaker {
+            tell(tx, lane.payee, breaker, lane.said.error(), events).await?;
+        }
+        if let Some(complaint) = lane.complaint.filter(|_| rejects) {
+            tell_of_rejections(tx, lane.payee, complaint).await?;
         }
     }
     Ok(())
+}
+
+/// What was said on one lane.
+struct Lane<'a> {
+    said: Said<'a>,
+    payee: &'a Payee,
+    /// The last payment that the payee took for no request of ours.
+    complaint: Option<&'a Told>,
+}
+
+impl<'a> Lane<'a> {
+    fn hear(&mut self, asking: Asking, told: &'a Told) {
+        if !told.is_alive() {
+            return self.said.failed(asking, told.error.as_deref());
+        }
+        self.said.heard(asking);
+        match told.ending {
+            // What is asked may be what it does not like; and one that is busy may not have looked yet.
+            _ if asking == Asking::Question => {}
+            Ending::Answered(Verdict::TryLater) => {}
+            _ if told.is_rejection() => {
+                self.said.rejected(told.error.as_deref().or(told.result.as_deref()));
+                self.complaint = Some(told);
+            }
+            _ => self.said.understood(),
+        }
+    }
+}
+
+/// Once, until the payee understands a payment again.
+async fn tell_of_rejections(tx: &Tx, payee: &Payee, complaint: &Told) -> Result<(), StoreError> {
+    let lane = payee.id.as_str();
+    let error = complaint.error.as_deref().or(complaint.result.as_deref());
+    let error = error.unwrap_or("it does not say why");
+    tracing::error!(payee = lane, error, "the payee answers, and takes none of our requests");
+    let short = match complaint.http_status {
+        Some(status) if status != 200 => format!("HTTP {status}"),
+        _ => error.to_owned(),
+    };
+    let hours = payee.online().map_or(0, |online| online.give_up_hours);
+    let notice = NewNotice {
+        kind: REFUSES_REQUESTS,
+        subject: lane,
+        title: format!("Payee {lane} takes none of our requests: {short}"),
+        lines: vec![
+            format!("Payee: {}", payee.name),
+            format!("It said last: {error}"),
+            "Perhaps its secret or its address is not what is declared here, or a clock is off, ours or its".to_owned(),
+            format!("Its payments are taken and sent again; what it has not taken within {hours} hours is failed"),
+            format!("To try it: unigate payees probe {lane}"),
+        ],
+        mail_to: &[],
+    };
+    store::notices::add(tx, &notice).await
 }
 
 async fn tell(

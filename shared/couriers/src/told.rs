@@ -89,6 +89,11 @@ impl Told {
         matches!(self.ending, Ending::Answered(_))
     }
 
+    /// Whether the payee took it for no request of ours, as it may take every other: a wrong secret, a clock that is off.
+    pub fn is_rejection(&self) -> bool {
+        matches!(self.ending, Ending::Answered(Verdict::Concerning))
+    }
+
     /// Whether its slot can be claimed again before this is recorded. After a call without an answer it may have to rest, and the
     /// breaker comes first: there the record frees it.
     pub fn frees_its_slot(&self) -> bool {

@@ -73,9 +73,15 @@ async fn look_at_lanes(operator: &Operator, findings: &mut Findings) -> Result<(
         let name = format!("payee {}", lane.lane);
         if lane.breaker != "closed" {
             let since = lane.opened_at.map(|at| at.to_string()).unwrap_or_default();
-            let error = lane.last_error.unwrap_or_default();
+            let error = lane.last_error.as_deref().unwrap_or_default();
             let advice = "ask the payee; it is probed, and what waits goes out when it is back";
             findings.warn(name.clone(), format!("is down since {since}: {error}"), advice);
+        }
+        if lane.rejects {
+            let advice =
+                "ask the payee: is its secret or address another, is a clock off? `unigate payees probe` tries it";
+            let error = lane.last_error.as_deref().unwrap_or_default();
+            findings.warn(name.clone(), format!("takes none of our requests: {error}"), advice);
         }
         if let (Some(by), Some(at)) = (lane.held_by, lane.held_at) {
             let reason = lane.held_reason.unwrap_or_default();

@@ -111,7 +111,7 @@ async fn note_all(store: &Store, lane: &str, calls: &[(Asking, bool)]) -> Option
     let tx = store.begin().await.unwrap();
     let noted = lanes::note(&tx, &[said]).await.unwrap();
     tx.commit().await.unwrap();
-    noted.first().map(|(_, breaker)| *breaker)
+    noted.first().and_then(|noted| noted.breaker)
 }
 
 async fn worker(stand: &Stand) -> Context {

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 
 use crate::{Store, StoreError, Tx};
 
-/// Failures in a row that open a breaker.
-const FAILURES_TO_OPEN: i32 = 5;
+/// Failures in a row that open a breaker; and as many payments in a row that a payee took for no request of ours are told of.
+pub(super) const FAILURES_TO_OPEN: i32 = 5;
 /// The longest pause between probes, in seconds.
 const LONGEST_PROBE_INTERVAL: f64 = 600.0;
 /// Probes ask about so many waiting numbers in turn.
@@ -22,6 +22,17 @@ pub enum Breaker {
     Opened,
     /// It closed: the payee is back, and its waiting payments go out, oldest first.
     Closed,
+}
+
+/// What changed with a lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Noted {
+    /// Which.
+    pub lane: String,
+    /// Its breaker opened or closed.
+    pub breaker: Option<Breaker>,
+    /// From now on its payee is known to take none of our requests.
+    pub rejects: bool,
 }
 
 /// What a call is about.
@@ -45,6 +56,10 @@ pub struct Said<'a> {
     /// The same of payments alone.
     paid: bool,
     unpaid: i32,
+    /// It understood one of the payments; and took so many since for no request of ours, and said why.
+    understood: bool,
+    rejected: i32,
+    complaint: Option<&'a str>,
     /// What went wrong last.
     error: Option<&'a str>,
 }
@@ -59,6 +74,9 @@ impl<'a> Said<'a> {
             failures: 0,
             paid: false,
             unpaid: 0,
+            understood: false,
+            rejected: 0,
+            complaint: None,
             error: None,
         }
     }
@@ -69,6 +87,17 @@ impl<'a> Said<'a> {
         if asking == Asking::Payment {
             (self.paid, self.unpaid) = (true, 0);
         }
+    }
+
+    /// The payee understood a payment, whatever it said to it.
+    pub fn understood(&mut self) {
+        (self.understood, self.rejected) = (true, 0);
+    }
+
+    /// The payee took a payment for no request of ours.
+    pub fn rejected(&mut self, complaint: Option<&'a str>) {
+        self.rejected += 1;
+        self.complaint = complaint;
     }
 
     /// A call found no answer.
@@ -84,8 +113,8 @@ impl<'a> Said<'a> {
     }
 }
 
-/// Tells lanes what calls said about their payees, each lane once. Returns whose breaker opened or closed.
-pub async fn note(tx: &Tx, said: &[Said<'_>]) -> Result<Vec<(String, Breaker)>, StoreError> {
+/// Tells lanes what calls said about their payees, each lane once. Returns what changed.
+pub async fn note(tx: &Tx, said: &[Said<'_>]) -> Result<Vec<Noted>, StoreError> {
     let lanes: Vec<&str> = said.iter().map(|one| one.lane).collect();
     let probes: Vec<f64> = said.iter().map(|one| one.probe.as_secs_f64()).collect();
     let answered: Vec<bool> = said.iter().map(|one| one.answered).collect();
@@ -93,6 +122,9 @@ pub async fn note(tx: &Tx, said: &[Said<'_>]) -> Result<Vec<(String, Breaker)>, 
     let paid: Vec<bool> = said.iter().map(|one| one.paid).collect();
     let unpaid: Vec<i32> = said.iter().map(|one| one.unpaid).collect();
     let errors: Vec<_> = said.iter().map(|one| one.error).collect();
+    let understood: Vec<bool> = said.iter().map(|one| one.understood).collect();
+    let rejected: Vec<i32> = said.iter().map(|one| one.rejected).collect();
+    let complaints: Vec<_> = said.iter().map(|one| one.complaint).collect();
     let rows = tx
         .query(
             NOTE,
@@ -106,32 +138,40 @@ pub async fn note(tx: &Tx, said: &[Said<'_>]) -> Result<Vec<(String, Breaker)>, 
                 &errors,
                 &FAILURES_TO_OPEN,
                 &LONGEST_PROBE_INTERVAL,
+                &understood,
+                &rejected,
+                &complaints,
             ],
         )
         .await?;
-    let changed = rows.iter().filter_map(|row| {
-        let breaker = match (row.get(1), row.get(2)) {
-            ("closed", "open") => Breaker::Opened,
-            ("open" | "trial", "closed") => Breaker::Closed,
-            _ => return None,
-        };
-        Some((row.get(0), breaker))
+    let noted = rows.iter().map(|row| Noted {
+        lane: row.get(0),
+        breaker: match (row.get(1), row.get(2)) {
+            ("closed", "open") => Some(Breaker::Opened),
+            ("open" | "trial", "closed") => Some(Breaker::Closed),
+            _ => None,
+        },
+        rejects: row.get(3),
     });
-    Ok(changed.collect())
+    Ok(noted.filter(|noted| noted.breaker.is_some() || noted.rejects).collect())
 }
 
 /// A payment that is answered closes a breaker (`back`). An answer to a question does where nothing waits to be paid; else
 /// it leads to the trial of one payment. How far the trials of an outage have come is kept until it is over: what failed one is
-/// passed over by the next. A row is locked and written only when it changes: an answer is the common case.
+/// passed over by the next. A row is locked and written only when it changes: an answer is the common case, and so is, where a payee takes
+/// nothing, the same complaint once more.
 const NOTE: &str = "WITH before AS MATERIALIZED (
-         SELECT lane_id, breaker AS was, probe, answered, failed, pay_failed, error, unpaid,
+         SELECT lane_id, breaker AS was, probe, answered, failed, pay_failed, error, unpaid, complaint, rejected AS rejected_was,
+                least($8, CASE WHEN understood THEN 0 ELSE rejected END + complaints) AS rejected_now,
                 CASE WHEN answered THEN 0 ELSE failures END + failed AS failures_now,
                 CASE WHEN paid THEN true WHEN breaker = 'closed' OR NOT answered THEN false
                      ELSE NOT EXISTS (SELECT FROM payment
                                       WHERE payee_id = lane_id AND due_at IS NOT NULL AND next_act = 'pay') END AS back
-         FROM lane JOIN UNNEST($1::text[], $2::float8[], $3::bool[], $4::int4[], $5::bool[], $6::int4[], $7::text[])
-              AS u(lane_id, probe, answered, failed, paid, pay_failed, error) USING (lane_id)
+         FROM lane JOIN UNNEST($1::text[], $2::float8[], $3::bool[], $4::int4[], $5::bool[], $6::int4[], $7::text[], $10::bool[],
+                               $11::int4[], $12::text[])
+              AS u(lane_id, probe, answered, failed, paid, pay_failed, error, understood, complaints, complaint) USING (lane_id)
          WHERE failed > 0 OR pay_failed > 0 OR failures > 0 OR breaker <> 'closed' OR (paid AND unpaid > 0)
+            OR (understood AND rejected > 0) OR (complaints > 0 AND (rejected < $8 OR last_error IS DISTINCT FROM complaint))
          ORDER BY lane_id FOR UPDATE OF lane),
      counted AS (SELECT *, CASE WHEN back THEN 0 ELSE unpaid END + pay_failed AS unpaid_now FROM before),
      judged AS (
@@ -140,7 +180,9 @@ const NOTE: &str = "WITH before AS MATERIALIZED (
                 was <> 'closed' AND NOT back AS stays
          FROM counted)
      UPDATE lane l SET failures = failures_now, unpaid = unpaid_now,
-            last_error = CASE WHEN failed > 0 OR pay_failed > 0 THEN error ELSE last_error END,
+            rejected = rejected_now,
+            last_error = CASE WHEN failed > 0 OR pay_failed > 0 THEN error WHEN rejected_now >= $8 THEN coalesce(complaint, last_error)
+                              WHEN rejected_was < $8 THEN last_error END,
             breaker = CASE WHEN opens THEN 'open' WHEN stays THEN 'trial' ELSE 'closed' END,
             opened_at = CASE WHEN opens THEN coalesce(opened_at, clock_timestamp()) WHEN stays THEN opened_at END,
             probe_at = CASE WHEN opens THEN coalesce(probe_at, clock_timestamp()
@@ -148,7 +190,8 @@ const NOTE: &str = "WITH before AS MATERIALIZED (
             probe_count = CASE WHEN back THEN 0 ELSE probe_count END,
             recovered_to = CASE WHEN opens AND was = 'closed' THEN NULL WHEN opens THEN recovered_to
                                 WHEN stays THEN coalesce(recovered_to, 0) WHEN was <> 'closed' THEN 0 ELSE recovered_to END
-     FROM judged WHERE l.lane_id = judged.lane_id RETURNING l.lane_id, was, l.breaker";
+     FROM judged WHERE l.lane_id = judged.lane_id RETURNING l.lane_id, was, l.breaker,
+            rejected_was < $8 AND rejected_now >= $8";
 
 /// A payee that is down and due to be asked whether it is back.
 #[derive(Clone, Debug)]

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::breaker::FAILURES_TO_OPEN;
 use crate::audit::{self, Act};
 use crate::{Store, StoreError, Tx};
 
@@ -21,8 +22,10 @@ pub struct LaneRow {
     pub opened_at: Option<Timestamp>,
     /// When it is asked next.
     pub probe_at: Option<Timestamp>,
-    /// Why it opened.
+    /// Why it opened, or what the payee says to all that it is sent.
     pub last_error: Option<String>,
+    /// Its payee answers, and takes none of our requests.
+    pub rejects: bool,
     /// Nothing is sent: its payee is suspended, or an operator holds it back.
     pub paused: bool,
     /// Which operator holds it back.
@@ -42,9 +45,10 @@ pub async fn list(store: &Store) -> Result<Vec<LaneRow>, StoreError> {
             "SELECT lane_id, slots,
                     (SELECT count(*) FROM lane_slot s WHERE s.lane_id = lane.lane_id AND lease_until > clock_timestamp()),
                     breaker, opened_at, probe_at, last_error, paused, held_by, held_at, held_reason,
-                    (SELECT due_at FROM payment WHERE payee_id = lane_id AND due_at IS NOT NULL ORDER BY due_at LIMIT 1)
+                    (SELECT due_at FROM payment WHERE payee_id = lane_id AND due_at IS NOT NULL ORDER BY due_at LIMIT 1),
+                    rejected >= $1
              FROM lane ORDER BY lane_id",
-            &[],
+            &[&FAILURES_TO_OPEN],
         )
         .await?;
     Ok(rows
@@ -62,6 +66,7 @@ pub async fn list(store: &Store) -> Result<Vec<LaneRow>, StoreError> {
             held_at: row.get(9),
             held_reason: row.get(10),
             next_due_at: row.get(11),
+            rejects: row.get(12),
         })
         .collect())
 }
