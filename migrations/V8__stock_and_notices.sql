@@ -75,6 +75,8 @@ create table notice_mail (
 );
 create index notice_mail_due on notice_mail (due_at) where state = 'waiting';
 create index notice_mail_leased on notice_mail (lease_until) where state = 'sending';
+-- A recipient has them in their order.
+create index notice_mail_in_order on notice_mail (recipient, created_at, mail_id) where state in ('waiting', 'sending');
 create index notice_mail_of on notice_mail using gin (notices);
 
 -- Before this moment no further mails are put together, by any mailer.

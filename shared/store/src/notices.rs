@@ -137,7 +137,8 @@ pub async fn gather(tx: &Tx, to_all: bool) -> Result<Vec<Waiting>, StoreError> {
     Ok(rows.iter().map(waiting).collect())
 }
 
-/// Writes the mails made of what [`gather`] took, and begins the pause before the next ones.
+/// Writes the mails made of what [`gather`] took, and begins the pause before the next ones. Older mails that wait for a retry are due
+/// with them.
 pub async fn put_in_mails(tx: &Tx, mails: &[NewMail], pause: Duration) -> Result<(), StoreError> {
     for mail in mails {
         tx.execute(
@@ -155,6 +156,14 @@ pub async fn put_in_mails(tx: &Tx, mails: &[NewMail], pause: Duration) -> Result
         )
         .await?;
     }
+    // Those before them go first, and keep them from going for no longer than the pause between two mails.
+    let recipients: Vec<&str> = mails.iter().map(|mail| &*mail.recipient).collect();
+    tx.execute(
+        "UPDATE notice_mail SET due_at = clock_timestamp()
+         WHERE recipient = ANY($1) AND state = 'waiting' AND due_at > clock_timestamp()",
+        &[&recipients],
+    )
+    .await?;
     let told: Vec<Uuid> = mails.iter().flat_map(|mail| mail.notices.iter().copied()).collect();
     tx.execute(
         "UPDATE notice SET gathered_at = clock_timestamp() WHERE notice_id = ANY($1) AND gathered_at IS NULL",

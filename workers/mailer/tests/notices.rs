@@ -265,6 +265,61 @@ async fn a_mail_of_alerts_is_sent_again_the_same_and_a_refusal_is_seen() {
 }
 
 #[tokio::test]
+async fn no_alert_overtakes_an_older_one_to_the_same_recipient() {
+    on_stand(|stand| async move {
+        let courier = stand.courier(&["a@example.org"]);
+        stand.server.script([Behaviour::Answer {
+            at: Step::Rcpt,
+            code: 451,
+        }]);
+        stand.notice("down", &[]).await;
+        assert!(matches!(stand.round(&courier).await[..], [Report::Later(_)]));
+        stand
+            .sql("UPDATE notice_mail SET due_at = now() + interval '1 hour'")
+            .await;
+        stand.notice("back", &["b@example.org".to_owned()]).await;
+        stand.sql("UPDATE notice_pause SET until = now()").await;
+        // What comes after it is a reason to try it at once, and not to wait for its next try.
+        let due = courier.lanes_due(&[]).await.unwrap();
+        assert!(due[0].due_in < LONG, "{due:?}");
+        let mut told = Vec::new();
+        for _ in 0..2 {
+            for job in courier.claim(&wanted(64)).await.unwrap().jobs {
+                told.push(format!("{}: {}", job.recipient, job.subject));
+                let report = courier.call(&job).await;
+                courier.record(&[Done { job, report }]).await.unwrap();
+            }
+        }
+        told[..2].sort();
+        let expected = [
+            "a@example.org: [unigate] down is low",
+            "b@example.org: [unigate] back is low",
+            "a@example.org: [unigate] back is low",
+        ];
+        assert_eq!(told, expected);
+        assert!(courier.lanes_due(&[]).await.unwrap().is_empty());
+
+        // One that is refused for good, or waits, is in nobody else's way.
+        stand.server.script([Behaviour::Answer {
+            at: Step::Rcpt,
+            code: 451,
+        }]);
+        stand.notice("down again", &[]).await;
+        stand.sql("UPDATE notice_pause SET until = now()").await;
+        assert!(matches!(stand.round(&courier).await[..], [Report::Later(_)]));
+        stand.notice("back again", &[]).await;
+        stand.sql("UPDATE notice_pause SET until = now()").await;
+        stand.server.script([Behaviour::Answer {
+            at: Step::Rcpt,
+            code: 550,
+        }]);
+        assert!(matches!(stand.round(&courier).await[..], [Report::Refused(_)]));
+        assert!(matches!(stand.round(&courier).await[..], [Report::Sent]));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn two_mailers_put_one_mail_together() {
     on_stand(|stand| async move {
         let couriers: Vec<_> = (0..6).map(|_| stand.courier(&["a@example.org"])).collect();

@@ -9,6 +9,12 @@ use uuid::Uuid;
 use crate::mailings::Kept;
 use crate::{Store, StoreError};
 
+/// That none before mail `m` is on its way to the same recipient: "is back" may not be read before "is down". What is refused for good,
+/// or given up, is on no way any more.
+const NEXT_FOR_ITS_RECIPIENT: &str = "NOT EXISTS (SELECT FROM notice_mail earlier
+     WHERE earlier.recipient = m.recipient AND earlier.state IN ('waiting', 'sending')
+       AND (earlier.created_at, earlier.mail_id) < (m.created_at, m.mail_id))";
+
 /// A mail in the hands of one mailer.
 #[derive(Clone, Debug)]
 pub struct NoticeMail {
@@ -39,12 +45,14 @@ pub struct NoticeMail {
 pub async fn due_in(store: &Store, to_all: bool) -> Result<Option<Duration>, StoreError> {
     let row = store
         .query_one(
-            "SELECT extract(epoch FROM least(
-                 (SELECT min(due_at) FROM notice_mail WHERE state = 'waiting'),
+            &format!(
+                "SELECT extract(epoch FROM least(
+                 (SELECT min(due_at) FROM notice_mail m WHERE state = 'waiting' AND {NEXT_FOR_ITS_RECIPIENT}),
                  (SELECT min(lease_until) FROM notice_mail WHERE state = 'sending'),
                  (SELECT greatest(until, clock_timestamp()) FROM notice_pause WHERE EXISTS (
                      SELECT FROM notice WHERE gathered_at IS NULL AND ($1 OR cardinality(mail_to) > 0)))
-             ) - clock_timestamp())::float8",
+             ) - clock_timestamp())::float8"
+            ),
             &[&to_all],
         )
         .await?;
@@ -53,19 +61,22 @@ pub async fn due_in(store: &Store, to_all: bool) -> Result<Option<Duration>, Sto
         .map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)))
 }
 
-/// Takes up to `most` due mails for `lease`, those of killed mailers included: to send one twice is harmless.
+/// Takes up to `most` due mails for `lease`, those of killed mailers included: to send one twice is harmless. Of each recipient the
+/// oldest: the others wait until it is taken or given up.
 pub async fn claim(store: &Store, most: usize, lease: Duration) -> Result<Vec<NoticeMail>, StoreError> {
     let token = Uuid::now_v7();
     let rows = store
         .query(
-            "UPDATE notice_mail SET state = 'sending', due_at = NULL, lease_token = $1, attempts = attempts + 1,
+            &format!(
+                "UPDATE notice_mail SET state = 'sending', due_at = NULL, lease_token = $1, attempts = attempts + 1,
                  lease_until = clock_timestamp() + make_interval(secs => $2)
-             WHERE mail_id = ANY(ARRAY(SELECT mail_id FROM notice_mail
-                 WHERE (state = 'waiting' AND due_at <= clock_timestamp())
-                    OR (state = 'sending' AND lease_until < clock_timestamp())
+             WHERE mail_id = ANY(ARRAY(SELECT mail_id FROM notice_mail m
+                 WHERE ((state = 'waiting' AND due_at <= clock_timestamp())
+                     OR (state = 'sending' AND lease_until < clock_timestamp())) AND {NEXT_FOR_ITS_RECIPIENT}
                  ORDER BY coalesce(due_at, lease_until) LIMIT $3 FOR UPDATE SKIP LOCKED))
              RETURNING mail_id, recipient, message_id, subject, body, cardinality(notices), created_at, attempts,
-                 mail_from",
+                 mail_from"
+            ),
             &[&token, &lease.as_secs_f64(), &i64::try_from(most).unwrap_or(i64::MAX)],
         )
         .await?;
