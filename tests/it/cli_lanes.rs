@@ -1,11 +1,11 @@
 //! How payees stand, on the command line: whoever takes nothing, is down, paused or suspended is named, with what waits for it and
 //! with what to do.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::payee::{Behaviour, Verb};
 use testkit::wait_for;
 
-use crate::cli::{rows, unigate};
+use crate::cli::{done, failed, rows, unigate};
 use crate::fixtures::{new_ids, online_payment};
 use crate::unikassa::{pay, provider};
 use crate::world::{PATIENCE, World};
@@ -64,4 +64,38 @@ async fn a_payee_that_takes_none_of_our_requests_is_told_of_once_until_it_takes_
     let events = "SELECT count(*) FROM event WHERE kind LIKE 'payee.%'";
     assert_eq!(world.value(told).await, format!("Payee isp {takes_none} x2"));
     assert_eq!(world.value(events).await, "0", "it is not down");
+}
+
+#[tokio::test]
+async fn what_waits_for_a_payee_that_is_down_is_counted_and_goes_when_an_operator_finds_it_back() {
+    let (world, payee) = provider("retry_seconds = [600]\nprobe_seconds = 600").await;
+    payee.down().await;
+    pay_often(&world, 12).await;
+    wait_for("the breaker to open", PATIENCE, async || {
+        (world.value("SELECT breaker FROM lane").await == "open").then_some(())
+    })
+    .await;
+    assert_eq!(lane(&world).await["waiting"], json!(12));
+    let ill = unigate(&world, &["doctor"]).await.stdout;
+    assert!(ill.contains("12 payments wait for it"), "{ill}");
+    world
+        .sql("UPDATE payment SET due_at = now() WHERE state = 'waiting'")
+        .await;
+    let requeue = ["deliveries", "requeue", "--payee", "isp", "--state", "waiting"];
+    let dry = [&requeue[..], &["--dry-run"]].concat();
+    for asked in [&dry[..], &requeue] {
+        let refused = unigate(&world, asked).await;
+        let told = "not: is due already; payee isp is down and is asked again at 20";
+        assert!(refused.code == Some(1) && refused.stdout.contains(told), "{refused:?}");
+    }
+
+    failed(&unigate(&world, &["payees", "probe", "isp"]).await, 1, "");
+    let later = "SELECT probe_at > now() + interval '1 minute' FROM lane";
+    assert_eq!(world.value(later).await, "t", "nobody found it back");
+    payee.up().unwrap();
+    let found = done(&world, &["payees", "probe", "isp"]).await;
+    assert!(found.stderr.contains("is asked again now"), "{found:?}");
+    payee.wait_for_credits(12, PATIENCE).await;
+    let audited = "SELECT count(*) FROM audit WHERE act = 'payees probe' AND after ->> 'asked_again' = 'now'";
+    assert_eq!(world.value(audited).await, "1");
 }

@@ -141,7 +141,7 @@ async fn a_dry_run_changes_nothing_and_tells_what_the_act_does() {
     let told: Vec<_> = preview
         .refused
         .iter()
-        .map(|(why, refusal)| (*why, refusal.count))
+        .map(|(why, refusal)| (&**why, refusal.count))
         .collect();
     let done: Vec<_> = row.reasons.iter().map(|(why, count)| (why.as_str(), *count)).collect();
     assert_eq!(told, done);

@@ -120,7 +120,7 @@ async fn preview(operator: &Operator, new: &NewAct<'_>) -> Outcome {
     let reasons = preview
         .refused
         .iter()
-        .map(|(why, refusal)| ((*why).to_owned(), refusal.count));
+        .map(|(why, refusal)| (why.to_string(), refusal.count));
     Tally {
         done_as: preview.done_as,
         changed: 0,

@@ -82,6 +82,7 @@ impl Row for Listed {
         Column::new("paused_by", |row| json!(row.0.held_by)),
         Column::new("paused_at", |row| json!(row.0.held_at)),
         Column::new("paused_reason", |row| json!(row.0.held_reason)),
+        Column::new("waiting", |row| json!(row.0.waiting)),
         Column::new("next_due_at", |row| json!(row.0.next_due_at)),
         Column::new("opened_at", |row| json!(row.0.opened_at)),
         Column::new("probe_at", |row| json!(row.0.probe_at)),

@@ -74,8 +74,10 @@ async fn look_at_lanes(operator: &Operator, findings: &mut Findings) -> Result<(
         if lane.breaker != "closed" {
             let since = lane.opened_at.map(|at| at.to_string()).unwrap_or_default();
             let error = lane.last_error.as_deref().unwrap_or_default();
-            let advice = "ask the payee; it is probed, and what waits goes out when it is back";
-            findings.warn(name.clone(), format!("is down since {since}: {error}"), advice);
+            let advice =
+                "ask the payee; it is probed, and what waits goes out when it is back; `unigate payees probe` asks now";
+            let found = format!("is down since {since}: {error}; {}", backlog(lane.waiting));
+            findings.warn(name.clone(), found, advice);
         }
         if lane.rejects {
             let advice =
@@ -86,10 +88,21 @@ async fn look_at_lanes(operator: &Operator, findings: &mut Findings) -> Result<(
         if let (Some(by), Some(at)) = (lane.held_by, lane.held_at) {
             let reason = lane.held_reason.unwrap_or_default();
             let advice = "nothing is sent to it until `unigate deliveries unpause`";
-            findings.warn(name, format!("is paused by {by} since {at}: {reason}"), advice);
+            let found = format!("is paused by {by} since {at}: {reason}; {}", backlog(lane.waiting));
+            findings.warn(name, found, advice);
         }
     }
     Ok(())
+}
+
+/// How much waits on a lane.
+fn backlog(waiting: i64) -> String {
+    let or_more = if waiting < lanes::COUNTED_AT_MOST {
+        ""
+    } else {
+        " or more"
+    };
+    format!("{waiting}{or_more} payments wait for it")
 }
 
 async fn look_at_payments(operator: &Operator, findings: &mut Findings) -> Result<(), StoreError> {

@@ -1,5 +1,6 @@
 //! `unigate payees probe`: goes the way to an online payee step by step, from the machine it is run on. It takes a slot of the
-//! payee's lane and a call of its rate like any call, moves no payment, and tells the breaker nothing.
+//! payee's lane and a call of its rate like any call, and moves no payment. Of a breaker that is open it only makes the next probe due
+//! where all went well: whether the payee is back is for the worker to find, from where it stands.
 
 use anyhow::bail;
 use contract::message::PaymentCheck;
@@ -12,7 +13,7 @@ use serde_json::json;
 use store::audit::{self, Act};
 use store::declarations;
 use store::lanes::{self, Asked, Calls, Slot};
-use store::payments;
+use store::{StoreError, Tx, payments};
 use unikassa::{Caller, Question, Step};
 
 use crate::ending::{Ending, Outcome};
@@ -59,11 +60,45 @@ pub(super) async fn run(args: Args) -> Outcome {
     };
     tokio::time::sleep(start_in).await;
     let steps = unikassa::steps(&caller, &payee, &question).await;
+    let answers = steps.iter().all(|step| step.found.is_ok());
     let tx = operator.store.begin().await?;
+    // The lane before its slot, as claims do.
+    let asked_again = answers && ask_again(&operator, &tx, &payee).await?;
     lanes::give_back(&tx, &[(&slot, None)]).await?;
     tx.commit().await?;
     output::list(args.format.format, &steps)?;
-    Ok(Ending::done_if(steps.iter().all(|step| step.found.is_ok())))
+    if asked_again {
+        note(&format!(
+            "payee {} was down and is asked again now: what waits goes out when it is back",
+            payee.id
+        ));
+    }
+    Ok(Ending::done_if(answers))
+}
+
+/// A payee that is down and answers us is asked by its worker at once, and not only when it would be.
+async fn ask_again(operator: &Operator, tx: &Tx, payee: &Payee) -> Result<bool, StoreError> {
+    if !lanes::ask_again(tx, payee.id.as_str()).await? {
+        return Ok(false);
+    }
+    let act = Act {
+        after: Some(json!({ "asked_again": "now" })),
+        ..act(operator, payee)
+    };
+    audit::record(tx, &act).await?;
+    Ok(true)
+}
+
+fn act<'a>(operator: &'a Operator, payee: &'a Payee) -> Act<'a> {
+    Act {
+        who: &operator.who,
+        act: "payees probe",
+        subject_kind: "payee",
+        subject: payee.id.as_str(),
+        reason: None,
+        before: None,
+        after: None,
+    }
 }
 
 async fn question(
@@ -113,13 +148,8 @@ async fn take_slot(
         Question::Greeting => json!({ "asked": "nothing" }),
     };
     let act = Act {
-        who: &operator.who,
-        act: "payees probe",
-        subject_kind: "payee",
-        subject: payee.id.as_str(),
-        reason: None,
-        before: None,
         after: Some(asked),
+        ..act(operator, payee)
     };
     let calls = Calls {
         // Every step may take as long as a call.

@@ -87,6 +87,9 @@ impl Remedy {
     }
 }
 
+/// Why a payment is not requeued that goes out by itself.
+pub const DUE_ALREADY: &str = "is due already";
+
 /// What is to be done with the payment, or why nothing may be.
 pub fn judge(kind: ActKind, case: &Case) -> Result<Remedy, &'static str> {
     let Some(payee) = case.payee else {
@@ -123,7 +126,7 @@ fn requeue(case: &Case, payee: Abilities) -> Result<Remedy, &'static str> {
         other => return Err(not_stuck(other)),
     };
     match (case.due, remedy) {
-        (Some(Act::Pay), Remedy::Pay) | (Some(Act::Status), Remedy::Status) => Err("is due already"),
+        (Some(Act::Pay), Remedy::Pay) | (Some(Act::Status), Remedy::Status) => Err(DUE_ALREADY),
         _ => Ok(remedy),
     }
 }
@@ -151,7 +154,7 @@ fn not_stuck(state: PaymentState) -> &'static str {
     match state {
         S::Delivered => "is delivered",
         S::Revoked | S::Revoking => "is revoked, or about to be",
-        S::Accepted => "is due already",
+        S::Accepted => DUE_ALREADY,
         S::Registered | S::Reported => "goes out in a register, not online",
         S::Delivering | S::Waiting | S::Refused | S::Unknown | S::Failed | S::Stopped => "is on its way",
     }

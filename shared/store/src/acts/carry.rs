@@ -1,6 +1,7 @@
 //! Carrying an act out, a part at a time. A part is one transaction: the act's row, then its payments, sorted; what is known
 //! of them; the judgement; what is done, what became of each item, and the audit log.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
@@ -165,7 +166,7 @@ async fn look_at(tx: &Tx, ids: &[Uuid]) -> Result<HashMap<Uuid, (i32, Facts)>, S
 /// What is to be done with each item of a part.
 enum Verdict {
     Do { remedy: Remedy, give_up_hours: i32 },
-    Refuse(&'static str),
+    Refuse(Cow<'static, str>),
     Changed,
 }
 
@@ -196,15 +197,15 @@ struct Outcomes {
     ordinals: Vec<i64>,
     outcomes: Vec<&'static str>,
     did: Vec<Option<&'static str>>,
-    why: Vec<Option<&'static str>>,
+    why: Vec<Option<String>>,
 }
 
 impl Outcomes {
-    fn push(&mut self, ordinal: i64, outcome: &'static str, did: Option<&'static str>, why: Option<&'static str>) {
+    fn push(&mut self, ordinal: i64, outcome: &'static str, did: Option<&'static str>, why: Option<&str>) {
         self.ordinals.push(ordinal);
         self.outcomes.push(outcome);
         self.did.push(did);
-        self.why.push(why);
+        self.why.push(why.map(str::to_owned));
     }
 
     /// The last ordinal of the part.

@@ -1,11 +1,13 @@
 //! What the judgement about payments needs to know, many payments at a time; and the judgement without the act.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use domain::declaration::Payee;
-use domain::delivery::operator::{Abilities, ActKind, Case, Remedy, judge};
+use domain::delivery::operator::{Abilities, ActKind, Case, DUE_ALREADY, Remedy, judge};
 use domain::ids::PaymentId;
 use domain::payment::{Act, PaymentState};
+use jiff::Timestamp;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -48,7 +50,7 @@ impl Facts {
     }
 
     /// What is to be done, or why nothing may be.
-    pub(super) fn judge(&self, kind: ActKind, certain: bool, profiles: &Profiles) -> Result<Remedy, &'static str> {
+    pub(super) fn judge(&self, kind: ActKind, certain: bool, profiles: &Profiles) -> Result<Remedy, Cow<'static, str>> {
         let payee = profiles.0.get(&self.payee).filter(|_| self.online);
         let case = Case {
             state: self.state,
@@ -59,7 +61,12 @@ impl Facts {
             certain,
             payee: payee.map(|profile| profile.abilities),
         };
-        judge(kind, &case)
+        judge(kind, &case).map_err(|why| {
+            let waits = payee
+                .filter(|_| why == DUE_ALREADY)
+                .and_then(|profile| profile.waits.as_deref());
+            waits.map_or(Cow::Borrowed(why), |for_what| Cow::Owned(format!("{why}; {for_what}")))
+        })
     }
 }
 
@@ -67,6 +74,8 @@ impl Facts {
 struct Profile {
     abilities: Abilities,
     give_up_hours: i32,
+    /// Why nothing of what is due goes out.
+    waits: Option<String>,
 }
 
 /// The payees that are delivered to online, as they are declared now.
@@ -76,7 +85,8 @@ pub(super) struct Profiles(HashMap<String, Profile>);
 impl Profiles {
     /// Those of these payees. One whose declaration this version cannot read counts as not delivered online.
     pub(super) async fn of(tx: &Tx, payees: &[&str]) -> Result<Self, StoreError> {
-        let sql = "SELECT payee_id, declaration FROM payee WHERE payee_id = ANY($1)";
+        let sql = "SELECT payee_id, declaration, coalesce(breaker, 'closed'), probe_at, held_by IS NOT NULL
+                   FROM payee LEFT JOIN lane ON lane_id = payee_id WHERE payee_id = ANY($1)";
         let rows = tx.query(sql, &[&payees]).await?;
         let profile = |row: &Row| {
             let payee: Payee = serde_json::from_value(row.get(1)).ok()?;
@@ -91,6 +101,7 @@ impl Profiles {
                 Profile {
                     abilities,
                     give_up_hours,
+                    waits: waits(row),
                 },
             ))
         };
@@ -103,6 +114,22 @@ impl Profiles {
     }
 }
 
+/// Why a payee is sent nothing of what is due, from a row of [`Profiles::of`].
+fn waits(row: &Row) -> Option<String> {
+    let (payee, breaker, probe_at): (&str, &str, Option<Timestamp>) = (row.get(0), row.get(2), row.get(3));
+    if row.get(4) {
+        return Some(format!("payee {payee} is paused: `unigate deliveries unpause {payee}`"));
+    }
+    match (breaker, probe_at) {
+        ("closed", _) => None,
+        ("open", Some(at)) => {
+            let at = at.strftime("%FT%TZ");
+            Some(format!("payee {payee} is down and is asked again at {at}"))
+        }
+        _ => Some(format!("payee {payee} was down and is tried with one payment")),
+    }
+}
+
 /// What an act would do now.
 #[derive(Clone, Debug, Default)]
 pub struct Preview {
@@ -111,7 +138,7 @@ pub struct Preview {
     /// How many something would be done for, by what (`pay`, `status`, `stop`).
     pub done_as: Counts,
     /// For how many not, by why.
-    pub refused: BTreeMap<&'static str, Refusal>,
+    pub refused: BTreeMap<Cow<'static, str>, Refusal>,
 }
 
 /// Payments that are left as they are.
@@ -154,7 +181,7 @@ pub async fn preview(store: &Store, kind: ActKind, which: Which<'_>) -> Result<P
         let count: i64 = row.get(8);
         preview.matched += count;
         let verdict = match row.get("is_busy") {
-            true => Err(IN_ANOTHER_ACT),
+            true => Err(Cow::Borrowed(IN_ANOTHER_ACT)),
             false => facts.judge(kind, which.is_certain(), &profiles),
         };
         match verdict {

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use crate::{StoreError, Tx};
 
 pub use breaker::{Asking, Breaker, Noted, Probe, Probing, Said, claim_probes, doors, note, waiting_number};
-pub use operator::{LaneRow, hold, list, release};
+pub use operator::{COUNTED_AT_MOST, LaneRow, ask_again, hold, list, release};
 pub use turn::{Ask, Asked, Calls, take_for_question, take_for_trying};
 pub(crate) use turn::{Turn, turns};
 

@@ -7,6 +7,9 @@ use super::breaker::FAILURES_TO_OPEN;
 use crate::audit::{self, Act};
 use crate::{Store, StoreError, Tx};
 
+/// Payments that wait on a lane are counted up to so many: whoever asks wants to know whether it is much.
+pub const COUNTED_AT_MOST: i64 = 100_000;
+
 /// How a lane stands, for operators and metrics.
 #[derive(Clone, Debug)]
 pub struct LaneRow {
@@ -36,6 +39,8 @@ pub struct LaneRow {
     pub held_reason: Option<String>,
     /// When the payment was due that waits longest, or will be.
     pub next_due_at: Option<Timestamp>,
+    /// How many payments wait, up to [`COUNTED_AT_MOST`].
+    pub waiting: i64,
 }
 
 /// All lanes.
@@ -46,9 +51,10 @@ pub async fn list(store: &Store) -> Result<Vec<LaneRow>, StoreError> {
                     (SELECT count(*) FROM lane_slot s WHERE s.lane_id = lane.lane_id AND lease_until > clock_timestamp()),
                     breaker, opened_at, probe_at, last_error, paused, held_by, held_at, held_reason,
                     (SELECT due_at FROM payment WHERE payee_id = lane_id AND due_at IS NOT NULL ORDER BY due_at LIMIT 1),
-                    rejected >= $1
+                    rejected >= $1,
+                    (SELECT count(*) FROM (SELECT FROM payment WHERE payee_id = lane_id AND due_at IS NOT NULL LIMIT $2) counted)
              FROM lane ORDER BY lane_id",
-            &[&FAILURES_TO_OPEN],
+            &[&FAILURES_TO_OPEN, &COUNTED_AT_MOST],
         )
         .await?;
     Ok(rows
@@ -67,6 +73,7 @@ pub async fn list(store: &Store) -> Result<Vec<LaneRow>, StoreError> {
             held_reason: row.get(10),
             next_due_at: row.get(11),
             rejects: row.get(12),
+            waiting: row.get(13),
         })
         .collect())
 }
@@ -103,6 +110,19 @@ pub async fn release(store: &Store, lane: &str, who: &str, reason: &str) -> Resu
     .await?;
     note(&tx, "deliveries unpause", lane, who, reason, Some(&by), None).await?;
     tx.commit().await
+}
+
+/// Has a payee that is down asked at once whether it is back: an operator has found that it answers. Where it is asked anyway, or its
+/// deliveries are paused, nothing changes. Whether something did.
+pub async fn ask_again(tx: &Tx, lane: &str) -> Result<bool, StoreError> {
+    let asked = tx
+        .execute(
+            "UPDATE lane SET probe_at = clock_timestamp()
+             WHERE lane_id = $1 AND breaker = 'open' AND NOT paused AND probe_at > clock_timestamp()",
+            &[&lane],
+        )
+        .await?;
+    Ok(asked == 1)
 }
 
 /// Who holds a lane back, which is locked.
