@@ -99,3 +99,39 @@ async fn what_waits_for_a_payee_that_is_down_is_counted_and_goes_when_an_operato
     let audited = "SELECT count(*) FROM audit WHERE act = 'payees probe' AND after ->> 'asked_again' = 'now'";
     assert_eq!(world.value(audited).await, "1");
 }
+
+#[tokio::test]
+async fn a_payee_that_is_suspended_is_called_so_wherever_its_payments_are_looked_for() {
+    let (world, payee) = provider("").await;
+    done(&world, &["payees", "suspend", "isp", "--reason", "their audit"]).await;
+    let (id, _) = pay(&world).await;
+    let stands = lane(&world).await;
+    assert_eq!(
+        (&stands["why"], &stands["paused_by"], &stands["paused_reason"]),
+        (&json!("suspended"), &json!("tester"), &json!("their audit"))
+    );
+    let what_to_do = "its payee is suspended: `unigate payees resume isp`";
+    for words in [
+        &["deliveries", "resume", &id][..],
+        &["deliveries", "requeue", &id],
+        &["deliveries", "unpause", "isp"],
+    ] {
+        let refused = unigate(&world, &[words, &["--reason", "they called"]].concat()).await;
+        failed(&refused, 1, what_to_do);
+    }
+    done(&world, &["deliveries", "pause", "isp", "--reason", "a backup"]).await;
+    let stands = lane(&world).await;
+    assert_eq!(
+        (&stands["why"], &stands["paused_reason"]),
+        (&json!("suspended, paused"), &json!("a backup"))
+    );
+    let ill = unigate(&world, &["doctor"]).await.stdout;
+    assert!(ill.contains("a backup; 1 payments wait for it"), "{ill}");
+    done(&world, &["payees", "resume", "isp", "--reason", "over"]).await;
+    assert_eq!(lane(&world).await["why"], "paused");
+    let refused = unigate(&world, &["deliveries", "requeue", &id]).await;
+    failed(&refused, 1, "is due already; payee isp is paused");
+    done(&world, &["deliveries", "unpause", "isp", "--reason", "over"]).await;
+    assert_eq!(lane(&world).await["why"], Value::Null);
+    payee.wait_for_credits(1, PATIENCE).await;
+}

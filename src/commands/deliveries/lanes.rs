@@ -2,7 +2,7 @@
 
 use domain::ids::PayeeId;
 use serde_json::json;
-use store::audit::Act;
+use store::audit::{self, Act};
 use store::lanes::{self, LaneRow};
 
 use crate::ending::{Ending, Outcome};
@@ -28,9 +28,33 @@ pub(crate) struct Switch {
 }
 
 pub(super) async fn list(args: Args) -> Outcome {
-    let rows = lanes::list(&Operator::new()?.store).await?;
+    let operator = Operator::new()?;
+    let mut rows = lanes::list(&operator.store).await?;
+    for row in rows.iter_mut().filter(|row| row.suspended && !row.held) {
+        tell_who_suspended(&operator, row).await?;
+    }
     output::list(args.format.format, &rows.into_iter().map(Listed).collect::<Vec<_>>())?;
     Ok(Ending::Done)
+}
+
+/// Who, when and why, where it was done by the command: a declaration may say that its payee is suspended, and gives no reason.
+async fn tell_who_suspended(operator: &Operator, row: &mut LaneRow) -> anyhow::Result<()> {
+    let mut acts = audit::of(&operator.store, "payee", &row.lane).await?;
+    acts.retain(|act| act.allowed && matches!(&*act.act, "payees suspend" | "payees resume"));
+    if let Some(last) = acts.pop().filter(|act| act.act == "payees suspend") {
+        (row.held_by, row.held_at, row.held_reason) = (Some(last.who), Some(last.at), last.reason);
+    }
+    Ok(())
+}
+
+/// Why nothing is sent.
+fn why(row: &LaneRow) -> Option<&'static str> {
+    match (row.suspended, row.held) {
+        (true, true) => Some("suspended, paused"),
+        (true, false) => Some("suspended"),
+        (false, true) => Some("paused"),
+        (false, false) => None,
+    }
 }
 
 pub(super) async fn pause(args: Switch) -> Outcome {
@@ -79,6 +103,7 @@ impl Row for Listed {
         Column::new("busy", |row| json!(row.0.busy)),
         Column::new("breaker", |row| json!(row.0.breaker)),
         Column::new("paused", |row| json!(row.0.paused)),
+        Column::new("why", |row| json!(why(&row.0))),
         Column::new("paused_by", |row| json!(row.0.held_by)),
         Column::new("paused_at", |row| json!(row.0.held_at)),
         Column::new("paused_reason", |row| json!(row.0.held_reason)),

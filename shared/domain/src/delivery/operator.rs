@@ -89,6 +89,8 @@ impl Remedy {
 
 /// Why a payment is not requeued that goes out by itself.
 pub const DUE_ALREADY: &str = "is due already";
+/// Why a payment is not resumed that nobody stopped.
+pub const NOT_STOPPED: &str = "is not stopped";
 
 /// What is to be done with the payment, or why nothing may be.
 pub fn judge(kind: ActKind, case: &Case) -> Result<Remedy, &'static str> {
@@ -102,7 +104,7 @@ pub fn judge(kind: ActKind, case: &Case) -> Result<Remedy, &'static str> {
         ActKind::Requeue => requeue(case, payee),
         ActKind::Stop => stop(case.state),
         ActKind::Resume if case.state == PaymentState::Stopped => requeue(case, payee),
-        ActKind::Resume => Err("is not stopped"),
+        ActKind::Resume => Err(NOT_STOPPED),
     }
 }
 

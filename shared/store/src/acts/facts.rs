@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use domain::declaration::Payee;
-use domain::delivery::operator::{Abilities, ActKind, Case, DUE_ALREADY, Remedy, judge};
+use domain::delivery::operator::{Abilities, ActKind, Case, DUE_ALREADY, NOT_STOPPED, Remedy, judge};
 use domain::ids::PaymentId;
 use domain::payment::{Act, PaymentState};
 use jiff::Timestamp;
@@ -62,10 +62,8 @@ impl Facts {
             payee: payee.map(|profile| profile.abilities),
         };
         judge(kind, &case).map_err(|why| {
-            let waits = payee
-                .filter(|_| why == DUE_ALREADY)
-                .and_then(|profile| profile.waits.as_deref());
-            waits.map_or(Cow::Borrowed(why), |for_what| Cow::Owned(format!("{why}; {for_what}")))
+            let told = payee.and_then(|payee| payee.instead_of(why, self.state, &self.payee));
+            told.map_or(Cow::Borrowed(why), Cow::Owned)
         })
     }
 }
@@ -76,6 +74,22 @@ struct Profile {
     give_up_hours: i32,
     /// Why nothing of what is due goes out.
     waits: Option<String>,
+    /// Readers call what waits for it stopped.
+    suspended: bool,
+}
+
+impl Profile {
+    /// What there is to say besides of a payment of this payee for which nothing is done.
+    fn instead_of(&self, why: &str, state: PaymentState, payee: &str) -> Option<String> {
+        let waits = matches!(state, PaymentState::Accepted | PaymentState::Waiting);
+        match why {
+            DUE_ALREADY | NOT_STOPPED if waits && self.suspended => Some(format!(
+                "waits, since its payee is suspended: `unigate payees resume {payee}`"
+            )),
+            DUE_ALREADY => self.waits.as_deref().map(|for_what| format!("{why}; {for_what}")),
+            _ => None,
+        }
+    }
 }
 
 /// The payees that are delivered to online, as they are declared now.
@@ -85,7 +99,7 @@ pub(super) struct Profiles(HashMap<String, Profile>);
 impl Profiles {
     /// Those of these payees. One whose declaration this version cannot read counts as not delivered online.
     pub(super) async fn of(tx: &Tx, payees: &[&str]) -> Result<Self, StoreError> {
-        let sql = "SELECT payee_id, declaration, coalesce(breaker, 'closed'), probe_at, held_by IS NOT NULL
+        let sql = "SELECT payee_id, declaration, coalesce(breaker, 'closed'), probe_at, held_by IS NOT NULL, suspended
                    FROM payee LEFT JOIN lane ON lane_id = payee_id WHERE payee_id = ANY($1)";
         let rows = tx.query(sql, &[&payees]).await?;
         let profile = |row: &Row| {
@@ -102,6 +116,7 @@ impl Profiles {
                     abilities,
                     give_up_hours,
                     waits: waits(row),
+                    suspended: row.get(5),
                 },
             ))
         };

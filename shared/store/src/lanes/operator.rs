@@ -31,6 +31,10 @@ pub struct LaneRow {
     pub rejects: bool,
     /// Nothing is sent: its payee is suspended, or an operator holds it back.
     pub paused: bool,
+    /// An operator holds it back.
+    pub held: bool,
+    /// Its payee is suspended: whatever operators hold back or let go here, it gets nothing.
+    pub suspended: bool,
     /// Which operator holds it back.
     pub held_by: Option<String>,
     /// Since when.
@@ -52,7 +56,8 @@ pub async fn list(store: &Store) -> Result<Vec<LaneRow>, StoreError> {
                     breaker, opened_at, probe_at, last_error, paused, held_by, held_at, held_reason,
                     (SELECT due_at FROM payment WHERE payee_id = lane_id AND due_at IS NOT NULL ORDER BY due_at LIMIT 1),
                     rejected >= $1,
-                    (SELECT count(*) FROM (SELECT FROM payment WHERE payee_id = lane_id AND due_at IS NOT NULL LIMIT $2) counted)
+                    (SELECT count(*) FROM (SELECT FROM payment WHERE payee_id = lane_id AND due_at IS NOT NULL LIMIT $2) counted),
+                    coalesce((SELECT suspended FROM payee WHERE payee_id = lane_id), false)
              FROM lane ORDER BY lane_id",
             &[&FAILURES_TO_OPEN, &COUNTED_AT_MOST],
         )
@@ -74,6 +79,8 @@ pub async fn list(store: &Store) -> Result<Vec<LaneRow>, StoreError> {
             next_due_at: row.get(11),
             rejects: row.get(12),
             waiting: row.get(13),
+            suspended: row.get(14),
+            held: row.get::<_, Option<&str>>(8).is_some(),
         })
         .collect())
 }
@@ -99,7 +106,12 @@ pub async fn hold(store: &Store, lane: &str, who: &str, reason: &str) -> Result<
 pub async fn release(store: &Store, lane: &str, who: &str, reason: &str) -> Result<(), StoreError> {
     let tx = store.begin().await?;
     let Some(by) = lock(&tx, lane).await? else {
-        return Err(StoreError::Changed(format!("{lane} is not paused by anybody")));
+        let suspended = "SELECT FROM payee WHERE payee_id = $1 AND suspended";
+        let but = match tx.query_opt(suspended, &[&lane]).await? {
+            Some(_) => format!(": its payee is suspended: `unigate payees resume {lane}`"),
+            None => String::new(),
+        };
+        return Err(StoreError::Changed(format!("{lane} is not paused by anybody{but}")));
     };
     tx.execute(
         "UPDATE lane SET held_by = NULL, held_at = NULL, held_reason = NULL,
