@@ -135,3 +135,29 @@ async fn a_payee_that_is_suspended_is_called_so_wherever_its_payments_are_looked
     assert_eq!(lane(&world).await["why"], Value::Null);
     payee.wait_for_credits(1, PATIENCE).await;
 }
+
+#[tokio::test]
+async fn payments_are_named_by_their_numbers_as_well() {
+    let (world, payee) = provider("").await;
+    done(&world, &["deliveries", "pause", "isp", "--reason", "a backup"]).await;
+    let ((_, number), (other, others)) = (pay(&world).await, pay(&world).await);
+    let stop = ["deliveries", "stop", &number, &other, "--reason", "a dispute"];
+    let stopped = done(&world, &stop).await;
+    assert!(stopped.stdout.starts_with("2 stopped"), "{stopped:?}");
+    done(&world, &["deliveries", "resume", &others, "--reason", "settled"]).await;
+    let settle = ["--as", "refused", "--reason", "their letter"];
+    let settled = done(&world, &[&["deliveries", "settle", &number][..], &settle].concat()).await;
+    assert!(settled.stdout.contains("is settled as refused"), "{settled:?}");
+    let again = done(&world, &["deliveries", "requeue", &number, "--dry-run"]).await;
+    assert!(again.stdout.starts_with("1 would be requeued"), "{again:?}");
+    let nobody = [&["deliveries", "settle", "999999"][..], &settle].concat();
+    failed(&unigate(&world, &nobody).await, 1, "no payment has number 999999");
+    failed(
+        &unigate(&world, &["deliveries", "stop", "17-B", "--reason", "x"]).await,
+        2,
+        "neither a payment_id nor a number",
+    );
+    done(&world, &["deliveries", "unpause", "isp", "--reason", "over"]).await;
+    world.reaches(&other, "delivered").await;
+    assert_eq!(payee.requests_of(Verb::Pay).len(), 1);
+}

@@ -12,6 +12,7 @@ use runtime::checkpoint;
 use store::acts::{self, ActRow, Counts, NewAct, Step, Which};
 use store::payments::{self, Filter};
 
+use super::named::Named;
 use super::search::Search;
 use crate::ending::{Ending, Outcome};
 use crate::operator::Operator;
@@ -22,9 +23,9 @@ use crate::output::{note, say};
 #[command(group = ArgGroup::new("which").required(true).multiple(true)
     .args(["payments", "state", "group", "error", "number", "account"]))]
 pub(crate) struct RequeueArgs {
-    /// These payments
-    #[arg(value_name = "PAYMENT", value_parser = PaymentId::parse, conflicts_with = "Search")]
-    payments: Vec<PaymentId>,
+    /// These payments: their ids, or their numbers
+    #[arg(value_name = "PAYMENT", value_parser = Named::parse, conflicts_with = "Search")]
+    payments: Vec<Named>,
     #[command(flatten)]
     search: Search,
     /// Only say how many would be requeued, how many would not, and why
@@ -44,9 +45,9 @@ pub(crate) struct RequeueArgs {
 /// Which payments to stop or resume, and why.
 #[derive(Debug, clap::Args)]
 pub(crate) struct NamedArgs {
-    /// These payments
-    #[arg(value_name = "PAYMENT", value_parser = PaymentId::parse, required = true)]
-    payments: Vec<PaymentId>,
+    /// These payments: their ids, or their numbers
+    #[arg(value_name = "PAYMENT", value_parser = Named::parse, required = true)]
+    payments: Vec<Named>,
     /// Why; for the audit log
     #[arg(long, value_name = "TEXT")]
     reason: String,
@@ -59,11 +60,12 @@ pub(super) async fn requeue(args: RequeueArgs) -> Outcome {
         online: true,
         ..args.search.filter(&operator).await?
     };
-    let which = if args.payments.is_empty() {
+    let payments = Named::ids(&args.payments, &operator).await?;
+    let which = if payments.is_empty() {
         Which::Filter(&filter)
     } else {
         Which::Named {
-            payments: &args.payments,
+            payments: &payments,
             certain: args.certain,
         }
     };
@@ -90,6 +92,7 @@ pub(super) async fn resume(args: NamedArgs) -> Outcome {
 
 async fn on_named(NamedArgs { payments, reason }: NamedArgs, kind: ActKind) -> Outcome {
     let operator = Operator::new()?;
+    let payments = Named::ids(&payments, &operator).await?;
     let which = Which::Named {
         payments: &payments,
         certain: false,

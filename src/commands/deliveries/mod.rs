@@ -4,6 +4,7 @@ mod acts;
 mod bulk;
 mod groups;
 mod lanes;
+mod named;
 mod reconcile;
 mod search;
 mod settle;

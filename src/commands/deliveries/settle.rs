@@ -4,13 +4,13 @@ use anyhow::bail;
 use clap::ValueEnum;
 use contract::event::{Events, PaymentEvent};
 use domain::delivery::operator::Settlement;
-use domain::ids::PaymentId;
 use domain::payment::PaymentState;
 use runtime::{emit, payment_item};
 use serde_json::json;
 use store::audit::{self, Act};
 use store::deliveries::{self, Due, Settle, Settled};
 
+use super::named::Named;
 use crate::ending::{Ending, Outcome};
 use crate::operator::Operator;
 use crate::output::say;
@@ -18,9 +18,9 @@ use crate::output::say;
 /// Which payment, how it ended, and how that is known.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The payment
-    #[arg(value_name = "PAYMENT", value_parser = PaymentId::parse)]
-    payment: PaymentId,
+    /// The payment: its id, or its number
+    #[arg(value_name = "PAYMENT", value_parser = Named::parse)]
+    payment: Named,
     /// How it ended
     #[arg(long = "as", value_name = "HOW", value_enum)]
     to: How,
@@ -52,14 +52,15 @@ impl From<How> for Settlement {
 
 pub(super) async fn run(args: Args) -> Outcome {
     let operator = Operator::new()?;
+    let payment_id = args.payment.id(&operator).await?;
     let settle = Settle {
-        payment_id: args.payment,
+        payment_id,
         to: args.to.into(),
         reason: &args.reason,
         provider_reference: args.provider_reference.as_deref(),
     };
     let tx = operator.store.begin().await?;
-    let subject = args.payment.to_string();
+    let subject = payment_id.to_string();
     match deliveries::settle(&tx, &settle).await? {
         Settled::Done(before, generation) => {
             let state = settle.to.state_after(before.state);
