@@ -28,7 +28,7 @@
 --   Locking a row (SELECT ... FOR UPDATE or FOR SHARE) demands the right to update some column. Where a role only locks,
 --   the column granted is one that nothing can be done with.
 --   Columns are named where a role changes some and must not change others: no worker can alter an amount.
---   payment_view and the checks of foreign keys work with the rights of the tables' owner.
+--   payment_view, payee_card, payee_version_card and the checks of foreign keys work with the rights of the tables' owner.
 --   Nobody but the owner may delete what has happened; audit rows cannot even be changed.
 
 \set workers 'unigate_intake, unigate_cards, unigate_unikassa, unigate_databases, unigate_registers, unigate_mailer'
@@ -158,7 +158,7 @@ grant select on payment_identity, ledger, dealt_number to unigate_unikassa;
 grant insert, update (dealt_at) on dealt_number to unigate_unikassa;
 
 -- ------------------------------------------------------------------------------------------------------- registers
-grant select on payee, payee_version, payment, series, ledger to unigate_registers;
+grant select on payee, payee_card, payee_version, payment, series, ledger to unigate_registers;
 grant update (clock) on ledger to unigate_registers;
 grant update (last_hi, last_sequence, last_cutoff, planned_version, next_cutoff, every_payments, late_since)
     on series to unigate_registers;
@@ -178,6 +178,7 @@ grant select, insert on letter to unigate_mailer;
 grant update (state, mailed_at, last_error) on register to unigate_mailer;
 -- Whether payments wait for a register for too long: a mailer may be the one that notices.
 grant select (payee_id, version, gateway, suspended, declaration) on payee to unigate_mailer;
+grant select on payee_card to unigate_mailer;
 grant select (payee_id, series_id, position, state, accepted_at, delivered_at) on payment to unigate_mailer;
 grant update (late_since) on series to unigate_mailer;
 -- And whether mails do not get out: a registers worker may be the one.
@@ -197,7 +198,7 @@ grant update (until) on notice_pause to unigate_mailer;
 -- worker runs (with = "command"): trust this role as those who may log in to the workers' hosts, or say to the workers which files and
 -- programs they may name (UNIGATE_DECLARED_PLACES).
 -- Declaring: payees with their series and lanes, products, terminals.
-grant select on declaration_generation, payee, payee_version, product, terminal, terminal_group, settled_content
+grant select on declaration_generation, payee, payee_card, payee_version, payee_version_card, product, terminal, terminal_group, settled_content
     to unigate_operator;
 grant update (generation) on declaration_generation to unigate_operator;
 grant insert, update on payee, product, terminal, terminal_group to unigate_operator;
@@ -306,6 +307,8 @@ grant select on payment, payment_view, payment_identity, attempt, lane, lane_slo
     reservation, card_case, card_fault, product_stock, audit, event, act, act_item,
     reconciliation, reconciliation_item to unigate_readonly;
 grant select (payee_id, version, gateway, suspended, retired, updated_at) on payee to unigate_readonly;
+-- Of declarations, who payees are and when their registers are closed.
+grant select on payee_card, payee_version_card to unigate_readonly;
 grant select on product, terminal, terminal_group, disclosure to unigate_readonly;
 grant select (parked_id, parked_at, routing_key, payment_id, reservation_id, reason, detail, body, corrected_body,
               properties, vouched, state, refused_at, resolved_at, resolved_by, resolution) on parked to unigate_readonly;

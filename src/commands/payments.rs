@@ -164,13 +164,10 @@ pub(crate) async fn zone_for(
     let (None, Some(payee)) = (&given, payee) else {
         return Ok(given.unwrap_or(TimeZone::UTC));
     };
-    let all = declarations::load(&operator.store).await?;
-    let Some(declared) = all.payees.get(payee) else {
+    let Some(card) = declarations::payee_card(&operator.store, payee).await? else {
         bail!("no payee {payee} is declared")
     };
-    let register = declared.value.register.as_ref().map(|profile| &profile.time_zone);
-    let zone = register.or(declared.value.online().map(|online| online.time_zone));
-    Ok(zone.map_or(TimeZone::UTC, |zone| zone.tz().clone()))
+    Ok(card.time_zone)
 }
 
 /// Shows a payment.

@@ -8,7 +8,8 @@ use testkit::wait_for;
 
 use crate::cli::failed;
 use crate::cli_deliveries::BY_FILTER;
-use crate::fixtures::{about, internet_provider, new_id, online_payment};
+use crate::fixtures::{SECRET, about, internet_provider, new_id, online_payment, utility_payment};
+use crate::registers::every;
 use crate::rights::Site;
 use crate::world::{PATIENCE, World};
 
@@ -148,4 +149,49 @@ async fn nobody_says_when_or_by_whose_login(world: &World) {
     let changes =
         "has_any_column_privilege(oid, 'audit', 'UPDATE') OR has_table_privilege(oid, 'audit', 'DELETE, TRUNCATE')";
     assert_eq!(who_may(changes).await, "");
+}
+
+/// Whoever only looks is told what each payee was paid and when its registers come, and may read no secret of any.
+#[tokio::test]
+async fn reports_are_made_by_whoever_only_looks_and_show_no_secret() {
+    const HIDDEN: [&str; 3] = ["relay.example.net", "of-series.example.net", SECRET];
+    let site = Site::found().await;
+    let world = &site.world;
+    let relays = "[register.mail]\nrelay = \"smtps://relay.example.net\"\n[[register.series]]\nname = \"metered\"
+        when = { field = \"meter_cold\", values = [\"1\"] }\nevery_payments = 3
+        mail = { relay = \"smtps://of-series.example.net\" }\n";
+    world.payee(&format!("{}\n{relays}", every(2))).await;
+    let delivered = "[register]\nschedule = \"0 5 * * *\"\ntime_zone = \"Europe/Moscow\"";
+    world.payee(&internet_provider("http://127.0.0.1:9/", delivered)).await;
+    site.grant().await;
+    let intake = site.user("unigate_intake").await;
+    let takes = Process::start_ready(&intake.environment(world, NO_MAIL), &["run", "intake"]).await;
+    let (open, waits) = (new_id(), accepted(world).await);
+    world.tell("payment.accepted", &utility_payment(&open)).await;
+    let support = site.user("unigate_readonly").await.environment(world, NO_MAIL);
+    let period = ["--from", "2020-01-01", "--to", "2099-01-01"];
+    let reports: [(Vec<&str>, &str); 7] = [
+        (vec!["payees", "list"], "Internet provider"),
+        (vec!["registers", "schedule"], "metered"),
+        (vec!["registers", "explain", &open], "number 1 of those"),
+        (vec!["registers", "explain", &waits], "of what was delivered"),
+        (
+            [&["registers", "statement", "gorvodokanal"], &period[..]].concat(),
+            "15000",
+        ),
+        ([&["registers", "statement", "isp"], &period[..]].concat(), "total"),
+        ([&["payments", "list", "--payee", "isp"], &period[..]].concat(), &waits),
+    ];
+    for (report, expected) in &reports {
+        let seen = run(&support, report).await;
+        assert_eq!(seen.code, Some(0), "{report:?}: {seen:?}");
+        assert!(seen.stdout.contains(expected), "{report:?}: {seen:?}");
+    }
+    let told = "SELECT (SELECT string_agg(declaration::text, '') FROM payee_card)
+                    || (SELECT string_agg(declaration::text, '') FROM payee_version_card)";
+    let (shown, all) = (world.value(told).await, world.value(&told.replace("_card", "")).await);
+    for hidden in HIDDEN {
+        assert!(all.contains(hidden) && !shown.contains(hidden), "{hidden}: {shown}");
+    }
+    assert!(takes.end().await.success());
 }

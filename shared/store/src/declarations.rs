@@ -1,5 +1,6 @@
 //! Payees, products and terminals as declared, and the snapshot of them that workers decide by.
 
+mod card;
 mod payee;
 
 use std::collections::HashMap;
@@ -15,6 +16,7 @@ use crate::audit::{self, Act};
 use crate::parked::{self, SettledContents};
 use crate::{Store, StoreError, Tx};
 
+pub use card::{PayeeCard, payee_card, payee_cards};
 pub use payee::apply_payee;
 
 /// A declaration with its version, counted from 1.

@@ -33,6 +33,11 @@ impl Kind for Payee {
         declarations.payees.into_values().collect()
     }
 
+    /// Whoever only looks may not read what a secret may stand in, and a list shows nothing of that.
+    async fn listed(store: &Store) -> Result<Vec<Declared<Self>>, StoreError> {
+        declarations::payee_cards(store).await
+    }
+
     const FAMILY: &'static [&'static str] = &[Self::KIND, Calendar::KIND];
 
     /// Calendars stand in the files that name them, or beside those: they become part of the payee, so that a register is
@@ -224,7 +229,8 @@ impl Kind for Terminal {
     }
 
     /// With the limits of its group, where it has none of its own.
-    fn listed(declarations: Declarations) -> Vec<Declared<Self>> {
+    async fn listed(store: &Store) -> Result<Vec<Declared<Self>>, StoreError> {
+        let declarations = declarations::load(store).await?;
         let with_limits = |declared: &Declared<Self>| Declared {
             version: declared.version,
             value: Arc::new(Terminal {
@@ -232,7 +238,7 @@ impl Kind for Terminal {
                 ..(*declared.value).clone()
             }),
         };
-        declarations.terminals.values().map(with_limits).collect()
+        Ok(declarations.terminals.values().map(with_limits).collect())
     }
 
     fn unusable_keys(&self) -> Vec<Invalid> {

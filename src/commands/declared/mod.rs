@@ -64,8 +64,8 @@ pub(crate) trait Kind: Declaration + 'static {
     /// All of them.
     fn all(declarations: Declarations) -> Vec<Declared<Self>>;
     /// All of them as they are listed: with what follows from other declarations.
-    fn listed(declarations: Declarations) -> Vec<Declared<Self>> {
-        Self::all(declarations)
+    async fn listed(store: &Store) -> Result<Vec<Declared<Self>>, StoreError> {
+        Ok(Self::all(declarations::load(store).await?))
     }
     /// Columns of the list.
     const COLUMNS: &'static [Column<Listed<Self>>];
@@ -182,7 +182,7 @@ async fn denied<T: Kind>(operator: &Operator, subject: &str, error: StoreError) 
 
 async fn list<T: Kind>(format: Format) -> Outcome {
     let operator = Operator::new()?;
-    let mut all = T::listed(declarations::load(&operator.store).await?);
+    let mut all = T::listed(&operator.store).await?;
     all.sort_by(|left, right| left.value.id().cmp(right.value.id()));
     let updated = declarations::updated(&operator.store, T::KIND).await?;
     let updated: HashMap<String, Timestamp> = updated.into_iter().map(|(id, _, at)| (id, at)).collect();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use domain::declaration::Payee;
+use domain::declaration::Gateway;
 use domain::ids::PayeeId;
 use domain::money::Currency;
 use jiff::civil::Date;
@@ -66,11 +66,10 @@ pub(super) async fn run(operator: &Operator, args: Args) -> Outcome {
         to,
         payee: args.payee,
     };
-    let declared = declarations::load(&operator.store).await?;
-    let Some(payee) = declared.payees.get(&period.payee).map(|payee| &payee.value) else {
+    let Some(card) = declarations::payee_card(&operator.store, &period.payee).await? else {
         bail!("no payee {} is declared", period.payee)
     };
-    let statement = Statement::read(operator, payee, &period, &zone).await?;
+    let statement = Statement::read(operator, card.gateway, &period, &zone).await?;
     let mut sheet = Sheet::begin("Statement", COLUMNS.to_vec(), args.format.format, args.xlsx.as_deref())?;
     for row in statement.rows() {
         sheet.row(&row)?;
@@ -123,13 +122,13 @@ struct Statement {
 impl Statement {
     async fn read(
         operator: &Operator,
-        payee: &Payee,
+        gateway: Gateway,
         period: &StatementPeriod,
         zone: &TimeZone,
     ) -> anyhow::Result<Self> {
         let tx = operator.store.begin_report().await?;
         let registers = statement_registers(&tx, period).await?;
-        let sums = statement_sums(&tx, payee, period).await?;
+        let sums = statement_sums(&tx, gateway, period).await?;
         tx.commit().await?;
         Self::of(registers, &sums, period, zone)
     }

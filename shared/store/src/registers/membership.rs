@@ -38,7 +38,8 @@ pub struct Closed {
     pub closed_at: Timestamp,
     /// The sequence and cut-off of the one before it.
     pub previous: Option<(i32, Timestamp)>,
-    /// The payee as it was declared then, as its series has it; its file may be of a later version.
+    /// The payee as it was declared then, as its series has it, of its registers only when they are closed; its file may be of
+    /// a later version.
     pub payee: Payee,
     /// Whom it goes to.
     pub recipients: Vec<Recipient>,
@@ -121,8 +122,8 @@ async fn closed(store: &Store, id: RegisterId) -> Result<Option<Closed>, StoreEr
     let row = store
         .query_one(
             "SELECT r.closed_at, before.sequence, before.cutoff, v.declaration
-             FROM register r JOIN payee_version v ON v.payee_id = r.payee_id AND v.version = least(r.payee_version,
-                 (SELECT max(version) FROM payee_version o WHERE o.payee_id = r.payee_id AND o.applied_at <= r.closed_at))
+             FROM register r JOIN payee_version_card v ON v.payee_id = r.payee_id AND v.version = least(r.payee_version,
+                 (SELECT max(version) FROM payee_version_card o WHERE o.payee_id = r.payee_id AND o.applied_at <= r.closed_at))
              LEFT JOIN register before ON before.series_id = r.series_id AND before.kind = 'regular'
                  AND before.sequence = r.sequence - 1
              WHERE r.register_id = $1",
@@ -168,8 +169,7 @@ async fn recipients(store: &Store, register: RegisterId) -> Result<Vec<Recipient
 async fn versions(store: &Store, payee: &str) -> Result<Vec<Version>, StoreError> {
     let rows = store
         .query(
-            "SELECT applied_at, coalesce((declaration ->> 'suspended')::boolean, false)
-             FROM payee_version WHERE payee_id = $1 ORDER BY version",
+            "SELECT applied_at, suspended FROM payee_version_card WHERE payee_id = $1 ORDER BY version",
             &[&payee],
         )
         .await?;

@@ -23,7 +23,7 @@ pub struct Standing {
     pub series: String,
     /// Whether it holds what was delivered, and not positions of the ledger.
     pub delivered: bool,
-    /// Whose, as declared now.
+    /// Whose, as declared now: of its registers only when they are closed.
     pub payee: Payee,
     /// Up to when it was closed.
     pub last_cutoff: Timestamp,
@@ -64,7 +64,7 @@ impl Standing {
 const STANDING: &str = "SELECT s.series_id, s.name, s.holds = 'delivered', y.declaration, s.last_cutoff,
         CASE s.holds WHEN 'delivered' THEN delivered.at ELSE accepted.at END AS oldest, full_count.at, s.late_since,
         clock_timestamp()
-     FROM series s JOIN payee y USING (payee_id)
+     FROM series s JOIN payee_card y USING (payee_id)
      LEFT JOIN LATERAL (SELECT p.accepted_at AS at FROM payment p
          WHERE p.series_id = s.series_id AND p.position > s.last_hi AND p.state <> 'revoked'
          ORDER BY p.position LIMIT 1) accepted ON s.holds = 'accepted'
@@ -74,7 +74,7 @@ const STANDING: &str = "SELECT s.series_id, s.name, s.holds = 'delivered', y.dec
      LEFT JOIN LATERAL (SELECT p.delivered_at AS at FROM payment p
          WHERE p.payee_id = s.payee_id AND p.delivered_at >= s.last_cutoff
          ORDER BY p.delivered_at LIMIT 1) delivered ON s.holds = 'delivered'
-     WHERE y.declaration ? 'register'";
+     WHERE y.has_register";
 
 fn standing_of(row: &Row) -> Result<Standing, StoreError> {
     Ok(Standing {

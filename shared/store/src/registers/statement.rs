@@ -4,7 +4,7 @@
 //! A payment counts in the period in which it was accepted; for an online payee, in which it was delivered. Revoked ones
 //! count nowhere, as they are in no file.
 
-use domain::declaration::Payee;
+use domain::declaration::Gateway;
 use domain::{PayeeId, RegisterId};
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -104,8 +104,8 @@ pub(crate) fn delivered_sums() -> String {
 }
 
 /// The sums of a period.
-pub async fn statement_sums(tx: &Tx, payee: &Payee, period: &StatementPeriod) -> Result<Vec<StatedSum>, StoreError> {
-    let sql = if payee.gateway.is_online() {
+pub async fn statement_sums(tx: &Tx, gateway: Gateway, period: &StatementPeriod) -> Result<Vec<StatedSum>, StoreError> {
+    let sql = if gateway.is_online() {
         delivered_sums()
     } else {
         accepted_sums()
