@@ -8,7 +8,7 @@ use testkit::mail::MailServer;
 use testkit::payee::Payee;
 use unigate::workers::Worker;
 
-use crate::cli::rows;
+use crate::cli::{done, failed, rows, unigate};
 use crate::fixtures::internet_provider;
 use crate::unikassa::pay;
 use crate::world::{PATIENCE, World};
@@ -174,4 +174,35 @@ async fn a_day_without_deliveries_is_told_where_that_is_wanted() {
             (Some("0"), Some("0"))
         );
     }
+}
+
+/// Its list of what was delivered is the only one that it has.
+#[tokio::test]
+async fn what_is_open_of_what_was_delivered_is_shown_without_its_name_and_closes_by_itself() {
+    let world = World::start(&[Worker::Intake, Worker::Unikassa]).await;
+    let payee = Payee::start().await.unwrap();
+    world.payee(&(internet_provider(&payee.url(), "") + DAILY)).await;
+    let (id, number) = pay(&world).await;
+    world.reaches(&id, "delivered").await;
+    let shown = done(&world, &["registers", "preview", "isp"]).await.stdout;
+    assert!(shown.contains(&number), "{shown}");
+    let unknown = unigate(&world, &["registers", "preview", "isp", "--series", "main"]).await;
+    failed(&unknown, 1, "payee isp has no series main: it has delivered");
+
+    let closed = unigate(&world, &["registers", "build", "isp"]).await;
+    failed(
+        &closed,
+        1,
+        "payee isp gets lists of what was delivered, which are closed by themselves, the next at ",
+    );
+    for word in [
+        "T00:00:00+03:00",
+        "registers preview isp",
+        "registers resend --payee isp",
+        "--include-open",
+    ] {
+        assert!(closed.stderr.contains(word), "{word}: {closed:?}");
+    }
+    assert_eq!(world.value("SELECT count(*) FROM register").await, "0");
+    world.stop().await;
 }

@@ -14,8 +14,8 @@ use clap::Subcommand;
 use domain::ids::{PayeeId, RegisterId};
 use serde_json::{Value, json};
 use store::audit::{self, Act};
-use store::mailings;
 use store::registers::{self, Listed, ListedPart, Summary};
+use store::{StoreError, mailings};
 
 use super::payments::act;
 use crate::ending::{Ending, Outcome};
@@ -143,7 +143,11 @@ async fn find(operator: &Operator, id: RegisterId) -> anyhow::Result<Listed> {
 }
 
 async fn build(operator: &Operator, payee: &PayeeId) -> Outcome {
-    let closed = match registers::close_now(&operator.store, payee, &operator.who).await {
+    let closed = match schedule::closes_by_itself(operator, payee).await? {
+        Some(why) => Err(StoreError::Changed(why)),
+        None => registers::close_now(&operator.store, payee, &operator.who).await,
+    };
+    let closed = match closed {
         Ok(closed) => closed,
         Err(error) => {
             let act = Act {

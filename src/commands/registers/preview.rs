@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
+use domain::declaration::MAIN_SERIES;
 use domain::ids::{PayeeId, RegisterId};
 use registers::Preview;
 use serde_json::json;
 use store::audit::{self, Act};
-use store::registers as stored;
+use store::registers::{self as stored, Build};
 
 use crate::ending::{Ending, Outcome};
 use crate::operator::Operator;
@@ -22,9 +23,9 @@ pub(crate) struct PreviewArgs {
     /// A register of it that is closed, instead of what is open
     #[arg(long, value_name = "ID", value_parser = RegisterId::parse)]
     register: Option<RegisterId>,
-    /// What is open of this series
-    #[arg(long, value_name = "NAME", default_value = "main", conflicts_with = "register")]
-    series: String,
+    /// What is open of this series; the payee's only one, else main, unless told
+    #[arg(long, value_name = "NAME", conflicts_with = "register")]
+    series: Option<String>,
     /// At most so many payments
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(i64).range(1..=10_000))]
     rows: i64,
@@ -36,13 +37,11 @@ pub(crate) struct PreviewArgs {
 pub(super) async fn preview(operator: &Operator, args: PreviewArgs) -> Outcome {
     let found = match args.register {
         Some(id) => stored::look_at(&operator.store, id).await?,
-        None => stored::look_at_open(&operator.store, &args.payee, &args.series).await?,
+        None => Some(open(operator, &args.payee, args.series.as_deref()).await?),
     };
     let Some(found) = found.filter(|build| build.summary.payee == args.payee) else {
-        match args.register {
-            Some(id) => bail!("payee {} has no register {id}", args.payee),
-            None => bail!("payee {} has no open payments in series {}", args.payee, args.series),
-        }
+        let id = args.register.map(|id| id.to_string()).unwrap_or_default();
+        bail!("payee {} has no register {id}", args.payee)
     };
     let shown = registers::preview(&operator.store, &found, args.rows).await?;
     // Audited before anybody has seen it: it is payers' data.
@@ -57,6 +56,22 @@ pub(super) async fn preview(operator: &Operator, args: PreviewArgs) -> Outcome {
     }
     tell(&shown);
     Ok(Ending::Done)
+}
+
+/// What is open of a series: a payee that has only one of them need not name it.
+async fn open(operator: &Operator, payee: &PayeeId, series: Option<&str>) -> anyhow::Result<Build> {
+    let standings = stored::standings(&operator.store, Some(payee)).await?;
+    let names: Vec<&str> = standings.iter().map(|standing| standing.series.as_str()).collect();
+    let series = match (series, &names[..]) {
+        (_, []) => bail!("payee {payee} has no registers"),
+        (None, [only]) => only,
+        (named, _) => named.unwrap_or(MAIN_SERIES),
+    };
+    if !names.contains(&series) {
+        bail!("payee {payee} has no series {series}: it has {}", names.join(", "));
+    }
+    let open = stored::look_at_open(&operator.store, payee, series).await?;
+    open.with_context(|| format!("payee {payee} has no open payments in series {series}"))
 }
 
 /// Nothing moves the cursor but what separates columns: of payers' text no tab is left.

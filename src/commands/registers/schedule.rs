@@ -120,6 +120,31 @@ fn coming(profile: &RegisterProfile, standing: &Standing, next: usize) -> Vec<Cu
     upcoming(profile, passed.map_or(standing.last_cutoff, |cutoff| cutoff.at), next)
 }
 
+/// Why no register of a payee is closed by hand, where it gets nothing but lists of what was delivered: what is delivered just
+/// now may still be on its way into the database, so that each is closed only when its time has settled.
+pub(super) async fn closes_by_itself(operator: &Operator, payee: &PayeeId) -> anyhow::Result<Option<String>> {
+    let standings = registers::standings(&operator.store, Some(payee)).await?;
+    let [standing] = &standings[..] else {
+        return Ok(None);
+    };
+    let Some(profile) = standing.profile().filter(|_| standing.delivered) else {
+        return Ok(None);
+    };
+    let zone = profile.time_zone.tz();
+    let next = coming(&profile, standing, 1).first().map(|cutoff| cutoff.at);
+    let next = match next {
+        _ if standing.payee.suspended => "which are not closed until it is resumed".to_owned(),
+        Some(at) => format!("which are closed by themselves, the next at {}", local(at, zone)),
+        None => "which are closed by themselves".to_owned(),
+    };
+    let since = local(standing.last_cutoff, zone);
+    Ok(Some(format!(
+        "payee {payee} gets lists of what was delivered, {next}: until then `unigate registers preview {payee}` shows what is open, \
+         and `unigate registers resend --payee {payee} --from {since} --to {} --include-open` mails it",
+        local(standing.now, zone)
+    )))
+}
+
 /// A moment by a payee's clock.
 pub(super) fn local(at: Timestamp, zone: &TimeZone) -> String {
     let offset = at.to_zoned(zone.clone()).offset();
