@@ -61,6 +61,7 @@ mod plans;
 mod promises;
 mod receivers;
 mod reconciliation;
+mod reconciliation_amounts;
 mod registers;
 mod registers_again;
 mod registers_delivered;

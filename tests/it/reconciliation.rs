@@ -14,9 +14,9 @@ use crate::unikassa::{pay, provider};
 use crate::world::{PATIENCE, World};
 
 /// From before any of a test's payments until after all of them.
-const PERIOD: [&str; 4] = ["--from", "2020-01-01", "--to", "2099-01-01"];
+pub(crate) const PERIOD: [&str; 4] = ["--from", "2020-01-01", "--to", "2099-01-01"];
 
-async fn delivered(world: &World) -> (String, String) {
+pub(crate) async fn delivered(world: &World) -> (String, String) {
     let (id, number) = pay(world).await;
     world.reaches(&id, "delivered").await;
     (id, number)

@@ -266,12 +266,20 @@ pub async fn act(tx: &Tx, seen: &Ours, becomes: Becomes<'_>) -> Result<bool, Sto
 
 /// Marks payments that a person has to look at, and has not been told of since the last look.
 pub async fn flag(tx: &Tx, payments: &[PaymentId], flag: &str) -> Result<u64, StoreError> {
+    flag_beyond(tx, payments, flag, &flags::unanswered("flags")).await
+}
+
+/// Likewise with what stays so, whatever a person answers: it is no news on the next list.
+pub async fn flag_once(tx: &Tx, payments: &[PaymentId], flag: &str) -> Result<u64, StoreError> {
+    flag_beyond(tx, payments, flag, "flags").await
+}
+
+async fn flag_beyond(tx: &Tx, payments: &[PaymentId], flag: &str, known: &str) -> Result<u64, StoreError> {
     let ids: Vec<Uuid> = payments.iter().map(|id| id.as_uuid()).collect();
     let sql = format!(
         "UPDATE payment SET flags = {}, updated_at = clock_timestamp()
-         WHERE payment_id = ANY($1) AND $2 <> ALL ({})",
+         WHERE payment_id = ANY($1) AND $2 <> ALL ({known})",
         flags::with("flags", "ARRAY[$2::text]"),
-        flags::unanswered("flags")
     );
     tx.execute(&sql, &[&ids, &flag]).await
 }

@@ -46,11 +46,15 @@ impl<'a> Acts<'a> {
         }
     }
 
-    /// Does about a difference what may be done and was asked for.
-    pub(super) async fn carry_out(&mut self, found: &Found) -> anyhow::Result<()> {
+    /// Does about a difference what may be done and was asked for. Where the two lists count in other units, no amount is in
+    /// question.
+    pub(super) async fn carry_out(&mut self, found: &Found, other_units: bool) -> anyhow::Result<()> {
         let Some(ours) = &found.compared.ours else {
             return Ok(());
         };
+        if other_units && found.finding == Finding::AmountDiffers {
+            return Ok(());
+        }
         let (resolve, requeue) = (self.args.resolve, self.args.requeue_missing);
         let (becomes, count) = match found.remedy {
             Remedy::Deliver if resolve => {
@@ -130,10 +134,14 @@ async fn mark(operator: &Operator, args: &ReconcileArgs, found: &Found, ours: &O
         (Finding::MissingThere, PaymentState::Delivered) => Flag::PayeeDenies,
         (Finding::NotDelivered, PaymentState::Revoked | PaymentState::Revoking) => Flag::CreditedAfterRevoke,
         (Finding::NotDelivered, _) if ours.settled => Flag::CreditedAfterSettlement,
+        (Finding::AmountDiffers | Finding::CurrencyDiffers, _) => Flag::EchoedAmountDiffers,
         _ => return Ok(0),
     };
     let tx = operator.store.begin().await?;
-    let marked = reconciliation::flag(&tx, &[ours.payment_id], flag.as_str()).await?;
+    let marked = match flag {
+        Flag::EchoedAmountDiffers => reconciliation::flag_once(&tx, &[ours.payment_id], flag.as_str()).await?,
+        _ => reconciliation::flag(&tx, &[ours.payment_id], flag.as_str()).await?,
+    };
     let what = json!({ "flag": flag.as_str() });
     if marked > 0 {
         audit::record(&tx, &written(operator, args, found.finding, ours, &id(ours), what)).await?;

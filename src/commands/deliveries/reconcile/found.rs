@@ -1,7 +1,9 @@
 //! What was found, as it is printed and counted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
+use domain::money::Currency;
 use domain::reconciliation::{Compared, Finding, Remedy};
 use serde_json::{Value, json};
 use store::reconciliation::Run;
@@ -60,6 +62,37 @@ fn advice(remedy: Remedy) -> &'static str {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     of: BTreeMap<Finding, Sum>,
+    /// How amounts that differ stand to ours: in other units, or otherwise.
+    units: BTreeSet<Option<Units>>,
+}
+
+/// What a major unit is in minor ones, where an amount is so many times ours, or so many of it are ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Units {
+    Times(i64),
+    Parts(i64),
+}
+
+impl Units {
+    fn of(compared: &Compared) -> Option<Self> {
+        let (ours, theirs) = (compared.ours.as_ref()?, compared.theirs.first()?);
+        let unit = 10_i64.checked_pow(Currency::parse(&ours.currency).ok()?.digits())?;
+        match (ours.amount, theirs.amount) {
+            _ if unit == 1 => None,
+            (here, there) if here.checked_mul(unit) == Some(there) => Some(Self::Times(unit)),
+            (here, there) if there.checked_mul(unit) == Some(here) => Some(Self::Parts(unit)),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Units {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Times(unit) => write!(f, "{unit} times"),
+            Self::Parts(unit) => write!(f, "a {unit}th of"),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -71,6 +104,9 @@ struct Sum {
 
 impl Tally {
     pub(super) fn count(&mut self, finding: Finding, compared: &Compared) {
+        if finding == Finding::AmountDiffers {
+            self.units.insert(Units::of(compared));
+        }
         let sum = self.of.entry(finding).or_default();
         sum.count += 1;
         let ours = compared.ours.as_ref().filter(|ours| ours.of_payee);
@@ -80,6 +116,12 @@ impl Tally {
             .iter()
             .map(|theirs| i128::from(theirs.amount))
             .sum::<i128>();
+    }
+
+    /// In which units there is counted what differs in amount, where that explains all of it.
+    pub(super) fn other_units(&self) -> Option<Units> {
+        let mut units = self.units.iter();
+        units.next().copied().flatten().filter(|_| units.next().is_none())
     }
 
     pub(super) fn differences(&self) -> u64 {

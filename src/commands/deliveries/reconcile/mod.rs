@@ -38,8 +38,8 @@ pub(crate) struct ReconcileArgs {
     /// The payee
     #[arg(value_name = "PAYEE", value_parser = PayeeId::parse)]
     payee: PayeeId,
-    /// Its list: CSV with a header that names number, amount, and perhaps currency, credited_at, provider_reference.
-    /// Without it the payee is asked
+    /// Its list: CSV with a header that names number, amount, and perhaps currency, credited_at, provider_reference. Amounts
+    /// in it are major units (150.00 or 150,00), unlike those of our own lists. Without it the payee is asked
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     /// Delivered at this moment or later: RFC 3339, or a date, which is its midnight in the payee's zone; yesterday's unless
@@ -236,6 +236,7 @@ async fn compare_all(
     let mut after = None;
     loop {
         let (differences, last) = compare(operator, run, after, &mut tally).await?;
+        let other_units = tally.other_units().is_some();
         for (finding, compared) in differences {
             let remedy = judge(operator, online, finding, &compared).await?;
             let found = Found {
@@ -243,7 +244,7 @@ async fn compare_all(
                 compared,
                 remedy,
             };
-            acts.carry_out(&found).await?;
+            acts.carry_out(&found, other_units).await?;
             if kept.len() < most {
                 kept.push(found);
             }
@@ -320,6 +321,15 @@ fn print(args: &ReconcileArgs, items: i64, run: &Run, tally: &Tally, found: &[Fo
         output::list(args.format.format, found)?;
     }
     lines.iter().try_for_each(|line| args.tell(line))?;
+    if let Some(units) = tally.other_units() {
+        let told = match args.file {
+            Some(_) => "amounts in FILE are major units, 150.00 and not 15000",
+            None => "one of the two may count in other units",
+        };
+        note(&format!(
+            "every amount that differs is there {units} what it is here: {told}"
+        ));
+    }
     if tally.differences() > found.len() as u64 {
         note(&format!(
             "only the first {} differences are printed; --limit 0 prints all",

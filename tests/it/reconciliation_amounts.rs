@@ -1,0 +1,75 @@
+//! Sums that a payee's books have otherwise than ours: which of them a file means, and who sees to them.
+
+use testkit::process::Done;
+
+use crate::cli::{Files, done, failed, unigate};
+use crate::reconciliation::{PERIOD, delivered};
+use crate::unikassa::provider;
+use crate::world::World;
+
+async fn compared(world: &World, file: &str, more: &[&str]) -> Done {
+    let begin: &[&str] = &["deliveries", "reconcile", "isp", file];
+    unigate(world, &[begin, &PERIOD, more].concat()).await
+}
+
+#[tokio::test]
+async fn another_sum_there_is_marked_until_somebody_has_settled_it() {
+    let (world, _payee) = provider("").await;
+    let (id, number) = delivered(&world).await;
+    let files = Files::new();
+    let file = files.write("list.csv", &format!("number;amount\n{number};499.00\n"));
+    let flagged = async || done(&world, &["payments", "list", "--flagged"]).await.stdout;
+    failed(&compared(&world, &file, &[]).await, 1, "");
+    assert!(!flagged().await.contains(&id), "a look marks nothing");
+
+    let resolve = ["--resolve", "--reason", "their books"];
+    let told = compared(&world, &file, &resolve).await;
+    assert!(told.stdout.contains("1 marked for a person"), "{told:?}");
+    assert!(flagged().await.contains(&id));
+    let flags = format!("SELECT flags::text FROM payment WHERE payment_id = '{id}'");
+    assert_eq!(world.value(&flags).await, "{echoed_amount_differs}");
+    let doctor = unigate(&world, &["doctor"]).await;
+    assert!(doctor.stdout.contains("echoed_amount_differs"), "{doctor:?}");
+
+    // What was answered is not asked again by each list that comes.
+    let settle = [
+        "deliveries",
+        "settle",
+        &id,
+        "--as",
+        "delivered",
+        "--reason",
+        "they gave the rest back",
+    ];
+    done(&world, &settle).await;
+    let again = compared(&world, &file, &resolve).await;
+    assert!(again.stdout.contains("0 marked for a person"), "{again:?}");
+    assert!(!flagged().await.contains(&id));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_in_minor_units_is_told_as_such() {
+    let (world, _payee) = provider("").await;
+    let (one, other) = (delivered(&world).await, delivered(&world).await);
+    let files = Files::new();
+    let note = "every amount that differs is there 100 times what it is here: amounts in FILE are major units";
+    let minor = files.write(
+        "minor.csv",
+        &format!("number;amount\n{};50000\n{};50000\n", one.1, other.1),
+    );
+    failed(&compared(&world, &minor, &[]).await, 1, note);
+    let mixed = files.write(
+        "mixed.csv",
+        &format!("number;amount\n{};50000\n{};499\n", one.1, other.1),
+    );
+    let told = compared(&world, &mixed, &[]).await;
+    assert!(told.code == Some(1) && !told.stderr.contains("100 times"), "{told:?}");
+    let hundredth = files.write("small.csv", &format!("number;amount\n{};5.00\n", one.1));
+    failed(
+        &compared(&world, &hundredth, &[]).await,
+        1,
+        "every amount that differs is there a 100th of what it is here",
+    );
+    world.stop().await;
+}
