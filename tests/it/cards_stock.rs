@@ -125,8 +125,12 @@ async fn every_card_is_counted_once_and_the_rate_is_that_of_the_last_days() {
         )
         .await;
     for _ in 0..2 {
-        store::cards::settle_sold(world.store()).await.unwrap();
-        assert_eq!(world.value("SELECT sold_settled FROM product_stock").await, "3");
+        // Whoever has the stock in hand just then is passed by.
+        wait_for("the sales to be settled", PATIENCE, async || {
+            store::cards::settle_sold(world.store()).await.unwrap();
+            (world.value("SELECT sold_settled FROM product_stock").await == "3").then_some(())
+        })
+        .await;
         let seen = stock("2").await;
         assert_eq!(
             (&seen["sold"], &seen["per_day"], &seen["days_left"]),
