@@ -7,6 +7,7 @@ use lapin::types::{LongString, ShortString};
 use lapin::uri::{AMQPScheme, AMQPUri};
 use lapin::{Connection, ConnectionProperties};
 use secrecy::ExposeSecret;
+use tokio_util::sync::CancellationToken;
 
 use crate::wire::{self, Address, Tap};
 use crate::{BusError, BusSettings, Greeting};
@@ -24,6 +25,8 @@ pub(crate) struct Link {
     pub(crate) connection: Connection,
     pub(crate) broker: Greeting,
     tap: Tap,
+    /// Whoever waits for the library learns here that there is nothing more to wait for.
+    ended: CancellationToken,
 }
 
 impl Link {
@@ -46,6 +49,7 @@ impl Link {
                     connection: connection?,
                     broker,
                     tap,
+                    ended: CancellationToken::new(),
                 })
             }
             Err(_) => {
@@ -63,6 +67,18 @@ impl Link {
             let _ = tokio::time::timeout(CLOSE_TIMEOUT, goodbye).await;
         }
         self.tap.cut();
+        self.ended.cancel();
+    }
+
+    /// What is awaited from the library, unless the connection ends before: `None`. The library does not complete everything
+    /// then. An acknowledgement given between the end and the moment it is known stays open for ever (4.12.3: the command is
+    /// queued behind the one that stops its reader), and with it the consumer that waits for it.
+    pub(crate) async fn while_open<T>(&self, awaited: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            biased;
+            done = awaited => Some(done),
+            () = self.ended.cancelled() => None,
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use crate::{BusError, Delivery, Queue, SessionEnded, metrics};
 /// For opening a session and for closing one.
 const LIMIT: Duration = Duration::from_secs(30);
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+const LINE_ENDED: &str = "its connection ended";
 
 /// Sessions are numbered so that a tag of one is nothing to another, where the broker's own numbers would be taken for
 /// messages that nobody has handled yet. The broker's numbers have the lower bits.
@@ -81,7 +82,7 @@ pub struct Session {
     unacked: VecDeque<(u64, Acker)>,
     ended: bool,
     /// The connection lives at least as long.
-    _link: Arc<Link>,
+    link: Arc<Link>,
 }
 
 impl Session {
@@ -98,8 +99,9 @@ impl Session {
                 .await?;
             Ok::<_, BusError>((channel, consumer))
         };
-        let opened = tokio::time::timeout(LIMIT, opening).await;
-        let (channel, consumer) = opened.map_err(|_| BusError::TimedOut(LIMIT))??;
+        let opened = tokio::time::timeout(LIMIT, link.while_open(opening)).await;
+        let opened = opened.map_err(|_| BusError::TimedOut(LIMIT))?;
+        let (channel, consumer) = opened.ok_or(BusError::NotConnected)??;
         let number = SESSIONS.fetch_add(1, Ordering::Relaxed);
         let (pending, unacked) = (Vec::new(), VecDeque::new());
         Ok(Self {
@@ -110,7 +112,7 @@ impl Session {
             pending,
             unacked,
             ended: false,
-            _link: link,
+            link,
         })
     }
 
@@ -121,8 +123,10 @@ impl Session {
             if self.ended {
                 return None;
             }
-            let delivered = self.consumer.next().await;
-            self.take(delivered).await;
+            match self.link.while_open(self.consumer.next()).await {
+                Some(delivered) => self.take(delivered).await,
+                None => self.end(LINE_ENDED),
+            }
         }
         let patience = Instant::now() + linger;
         while self.pending.len() < max && !self.ended {
@@ -154,7 +158,7 @@ impl Session {
                 delivery.tag |= self.number << TAG_BITS;
                 if delivery.body.is_empty() && delivery.kind.as_deref() == Some(PROBE) {
                     // `topology check` tried a binding. If this acknowledgement is lost the probe comes again.
-                    let _ = acker.ack(BasicAckOptions::default()).await;
+                    let _ = self.link.while_open(acker.ack(BasicAckOptions::default())).await;
                 } else {
                     self.unacked.push_back((delivery.tag, acker));
                     self.pending.push(delivery);
@@ -205,18 +209,14 @@ impl Session {
     }
 
     async fn ack(&mut self, acker: &Acker, multiple: bool) -> Result<(), SessionEnded> {
-        match acker.ack(BasicAckOptions { multiple }).await {
-            Ok(true) => Ok(()),
+        match self.link.while_open(acker.ack(BasicAckOptions { multiple })).await {
+            Some(Ok(true)) => return Ok(()),
             // Not sent: the channel it belongs to is gone.
-            Ok(false) => {
-                self.end("an acknowledgement came too late");
-                Err(SessionEnded)
-            }
-            Err(error) => {
-                self.end(&error.to_string());
-                Err(SessionEnded)
-            }
+            Some(Ok(false)) => self.end("an acknowledgement came too late"),
+            Some(Err(error)) => self.end(&error.to_string()),
+            None => self.end(LINE_ENDED),
         }
+        Err(SessionEnded)
     }
 
     fn end(&mut self, why: &str) {

@@ -13,6 +13,10 @@ use crate::proxy::Proxy;
 use crate::publishing::echo;
 use crate::stand::{LIMIT, Stand, send_numbers, take, wait_for, within};
 
+/// Connections that are broken, and messages acknowledged one by one meanwhile.
+const ROUNDS: usize = 20;
+const EACH: usize = 300;
+
 #[tokio::test]
 async fn a_cut_connection_is_rebuilt() {
     let stand = Stand::new().await;
@@ -68,6 +72,32 @@ async fn events_are_refused_while_the_broker_does_not_read() {
     let events = kept.iter().filter(|kept| kept.queue.ends_with("kept-events")).count();
     assert_eq!(events, 1, "nothing that was refused goes out later");
     bus::peek::forget_events(&stand.settings).await.unwrap();
+}
+
+/// Many times, for it takes an acknowledgement in the moment between the end and its being known.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_acknowledges_while_the_connection_breaks_is_told_that_it_ended() {
+    let stand = Stand::new().await;
+    let frontend = stand.frontend().await;
+    for _ in 0..ROUNDS {
+        // A new one each time: one that is cut again and again waits longer and longer.
+        let proxy = Proxy::start(true).await;
+        let bus = Bus::start(stand.through(proxy.address), CancellationToken::new());
+        within(bus.wait_ready()).await;
+        send_numbers(&frontend, "payment.accepted", 0..EACH).await;
+        let mut session = within(bus.session(Queue::IntakeFacts, 512)).await;
+        let first = within(session.next_batch(1, Duration::ZERO)).await.unwrap();
+        let acknowledging = tokio::spawn(async move {
+            session.ack_all(&first).await?;
+            while let Some(batch) = session.next_batch(1, Duration::ZERO).await {
+                session.ack_all(&batch).await?;
+            }
+            Ok::<_, bus::SessionEnded>(())
+        });
+        proxy.set_open(false);
+        // How it ends is its own affair.
+        let _ = within(acknowledging).await.unwrap();
+    }
 }
 
 #[tokio::test]
