@@ -1,6 +1,9 @@
 //! Declarations and messages that are in order; tests change what they are about.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use testkit::payee::Behaviour;
 
 /// What the payees' requests are signed with.
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -40,6 +43,18 @@ pub(crate) const MTS: &str = r#"
     grace_seconds = 1800
     reissue_exposed = true
 "#;
+
+/// A payee's answer that comes after the timeout of [`timeout_for`] it.
+pub(crate) const LATE: Behaviour = Behaviour::Delay(Duration::from_millis(4500));
+
+/// The `timeout_seconds` of a payee that does this: one that is to answer, if only in the end, gets the time that it takes
+/// on a machine that does many things at once; one that lets us wait gets less, as that is how long the test takes.
+pub(crate) fn timeout_for(behaviour: &Behaviour) -> u32 {
+    match behaviour {
+        Behaviour::Hang | Behaviour::HangAfterCredit | Behaviour::Delay(_) => 3,
+        _ => 5,
+    }
+}
 
 /// An online payee at `url`, with lines of its own in the profile.
 pub(crate) fn internet_provider(url: &str, more: &str) -> String {

@@ -1,7 +1,5 @@
 //! Online payees: every way a call can end, and what comes of the payment.
 
-use std::time::Duration;
-
 use bus::frontend::Message;
 use contract::webhook::Secrets;
 use futures::future::join_all;
@@ -9,7 +7,9 @@ use serde_json::{Value, json};
 use store::deliveries;
 use testkit::payee::{Behaviour, Payee, Signature, Verb};
 
-use crate::fixtures::{SECRET, about, internet_provider, new_id, new_ids, online_payee, online_payment};
+use crate::fixtures::{
+    LATE, SECRET, about, internet_provider, new_id, new_ids, online_payee, online_payment, timeout_for,
+};
 use crate::world::{PATIENCE, World, refused, with};
 use unigate::workers::Worker;
 
@@ -174,7 +174,7 @@ fn no_answers() -> Vec<(Behaviour, bool)> {
         (Behaviour::ResetBeforeRead, false),
         (Behaviour::ResetAfterCredit, true),
         // Answered, but after our timeout.
-        (Behaviour::Delay(Duration::from_millis(1500)), true),
+        (LATE, true),
     ]);
     all
 }
@@ -185,8 +185,9 @@ async fn meet_no_answers(world: &World, more: &str) -> Vec<(Payee, String, Strin
     for (at, (behaviour, credited)) in no_answers().into_iter().enumerate() {
         let payee = Payee::start().await.unwrap();
         payee.script(Verb::Pay, [behaviour.clone()]);
+        let more = format!("timeout_seconds = {}\n{more}", timeout_for(&behaviour));
         world
-            .payee(&online_payee(&format!("payee-{at}"), &payee.url(), more))
+            .payee(&online_payee(&format!("payee-{at}"), &payee.url(), &more))
             .await;
         met.push((payee, new_id(), format!("payee-{at}"), behaviour, credited));
     }
@@ -205,7 +206,7 @@ async fn meet_no_answers(world: &World, more: &str) -> Vec<(Payee, String, Strin
 #[tokio::test]
 async fn what_is_no_answer_is_repeated_to_an_idempotent_payee_and_credited_once() {
     let world = World::start(&ONLINE).await;
-    let met = meet_no_answers(&world, "timeout_seconds = 1").await;
+    let met = meet_no_answers(&world, "").await;
     for (payee, id, _, behaviour, _) in &met {
         let row = world.reaches(id, "delivered").await;
         assert_eq!((row.maybes, row.attempts), (1, 2), "{behaviour:?}: {row:?}");
@@ -232,7 +233,7 @@ async fn what_is_no_answer_is_repeated_to_an_idempotent_payee_and_credited_once(
 async fn what_is_no_answer_is_never_repeated_to_a_payee_that_is_not_idempotent() {
     let world = World::start(&ONLINE).await;
     let mut events = world.listen("payment.unknown").await;
-    let met = meet_no_answers(&world, "timeout_seconds = 1\nidempotent = false").await;
+    let met = meet_no_answers(&world, "idempotent = false").await;
     events.items("payment.unknown", met.len()).await;
     for (payee, id, _, behaviour, credited) in &met {
         let row = world.reaches(id, if *credited { "delivered" } else { "failed" }).await;
@@ -245,12 +246,13 @@ async fn what_is_no_answer_is_never_repeated_to_a_payee_that_is_not_idempotent()
         if !credited {
             let asked = payee.requests_of(Verb::Status);
             let paid = payee.requests_of(Verb::Pay)[0].at;
+            let twice = 2.0 * f64::from(timeout_for(behaviour));
             let after: Vec<f64> = asked
                 .iter()
                 .map(|ask| ask.at.duration_since(paid).as_secs_f64())
                 .collect();
             assert!(
-                after.iter().filter(|after| **after >= 2.0).count() >= 2,
+                after.iter().filter(|after| **after >= twice).count() >= 2,
                 "{behaviour:?}: not known, twice, twice the timeout after the attempt: {after:?}"
             );
         }

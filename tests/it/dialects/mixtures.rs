@@ -1,7 +1,5 @@
 //! Random mixtures of everything a payee may do, from a seed, and the checker at their end.
 
-use std::time::Duration;
-
 use futures::future::join_all;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -9,6 +7,7 @@ use testkit::payee::{Behaviour, Payee, Repeats, Verb};
 use testkit::wait_for;
 
 use super::{Spoken, checks, pay_to};
+use crate::fixtures::{LATE, timeout_for};
 use crate::unikassa::ONLINE;
 use crate::world::{PATIENCE, World};
 
@@ -36,7 +35,7 @@ fn behaviour(random: &mut StdRng) -> Behaviour {
         19 => Behaviour::ResetAfterCredit,
         20 => Behaviour::Refuse("account_closed".to_owned()),
         21 => Behaviour::status(429),
-        22 => Behaviour::Delay(Duration::from_millis(1300)),
+        22 => LATE,
         _ => Behaviour::HangAfterCredit,
     }
 }
@@ -65,7 +64,9 @@ async fn meet(world: &World, spoken: Spoken, seed: u64) -> Vec<Met> {
         });
         payee.script(Verb::Pay, (0..3 * PAYMENTS).map(|_| behaviour(&mut random)));
         let name = format!("payee-{seed}-{at}");
-        let declared = spoken.declared(&name, &payee, idempotent, asked, "concurrency = 2");
+        // Some of its answers come late, or never.
+        let more = format!("concurrency = 2\ntimeout_seconds = {}", timeout_for(&LATE));
+        let declared = spoken.declared(&name, &payee, idempotent, asked, &more);
         world.payee(&declared).await;
         let paid = join_all((0..PAYMENTS).map(|_| pay_to(world, &name))).await;
         met.push(Met {

@@ -7,9 +7,9 @@ mod questions;
 mod suite;
 
 use serde_json::{Value, json};
-use testkit::payee::{Payee, Tongue};
+use testkit::payee::{Behaviour, Payee, Tongue};
 
-use crate::fixtures::{SECRET, new_id, online_payment};
+use crate::fixtures::{SECRET, new_id, online_payment, timeout_for};
 use crate::unikassa::ONLINE;
 use crate::world::{World, with};
 
@@ -129,6 +129,10 @@ impl Spoken {
             _ => "",
         };
         let url = payee.url_in(self.tongue());
+        let timeout = match more.contains("timeout_seconds") {
+            true => String::new(),
+            false => format!("timeout_seconds = {}", timeout_for(&Behaviour::Accept)),
+        };
         format!(
             r#"
             id = "{id}"
@@ -142,7 +146,7 @@ impl Spoken {
             {profile}
             idempotent = {idempotent}
             allow_private = true
-            timeout_seconds = 1
+            {timeout}
             retry_seconds = [1]
             probe_seconds = 1
             {more}

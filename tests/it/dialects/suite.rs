@@ -5,7 +5,7 @@ use std::time::Duration;
 use testkit::payee::{Behaviour, Payee, Repeats, Verb};
 
 use super::{Spoken, accepted, checks, pay_to, spoken_to};
-use crate::fixtures::{new_id, online_payment};
+use crate::fixtures::{LATE, new_id, online_payment, timeout_for};
 use crate::unikassa::ONLINE;
 use crate::world::{World, with};
 
@@ -51,7 +51,7 @@ fn no_answers(spoken: Spoken) -> Vec<(Behaviour, bool)> {
         (Behaviour::ResetBeforeRead, false),
         (Behaviour::ResetAfterCredit, true),
         // Answered, but after our timeout.
-        (Behaviour::Delay(Duration::from_millis(1500)), true),
+        (LATE, true),
         (Behaviour::PlainText, true),
     ]);
     if spoken == Spoken::Osmp {
@@ -68,8 +68,9 @@ async fn meet(world: &World, spoken: Spoken, idempotent: bool) -> Vec<(Payee, St
         payee.script(Verb::Pay, [behaviour.clone()]);
         payee.set_idempotent(idempotent);
         let name = format!("payee-{at}");
+        let more = format!("timeout_seconds = {}", timeout_for(&behaviour));
         world
-            .payee(&spoken.declared(&name, &payee, idempotent, false, ""))
+            .payee(&spoken.declared(&name, &payee, idempotent, false, &more))
             .await;
         let (id, number) = pay_to(world, &name).await;
         met.push((payee, id, number, behaviour, carried_out));
