@@ -195,14 +195,15 @@ async fn a_payee_that_turns_out_to_credit_twice_is_asked_and_not_paid_again() {
 
 #[tokio::test]
 async fn a_call_that_was_open_when_its_payee_was_declared_anew_ends_as_is_declared() {
-    let (world, payee) = provider("idempotent = true\noffers_status = false").await;
+    // It is declared anew well within the call.
+    let (world, payee) = provider("timeout_seconds = 10\nidempotent = true\noffers_status = false").await;
     payee.script(Verb::Pay, [Behaviour::HangAfterCredit]);
     let (id, _) = pay(&world).await;
     payee.wait_for_requests(Verb::Pay, 1, PATIENCE).await;
     world
         .payee(&internet_provider(
             &payee.url(),
-            "idempotent = false\noffers_status = false",
+            "timeout_seconds = 10\nidempotent = false\noffers_status = false",
         ))
         .await;
     let row = world.reaches(&id, "unknown").await;

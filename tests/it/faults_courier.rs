@@ -23,7 +23,7 @@ async fn courier_killed_at(point: &str, profile: &str, end: &str) -> (usize, u32
     world
         .payee(&internet_provider(
             &payee.url(),
-            &format!("timeout_seconds = 1\n{profile}"),
+            &format!("timeout_seconds = 5\n{profile}"),
         ))
         .await;
     let intake = Process::start_ready(&environment(&world, &[]), &["run", "intake"]).await;
@@ -81,7 +81,7 @@ async fn a_courier_that_sleeps_past_its_lease_does_no_harm_when_it_wakes() {
     world
         .payee(&internet_provider(
             &payee.url(),
-            "timeout_seconds = 1\nidempotent = false",
+            "timeout_seconds = 5\nidempotent = false",
         ))
         .await;
     payee.script(Verb::Pay, [Behaviour::Hold]);

@@ -42,7 +42,7 @@ async fn a_receiver_that_leaves_every_number_in_doubt_is_sent_no_more() {
 
     let world = World::start(&ONLINE).await;
     let mut events = world.listen("payee.*").await;
-    let more = "concurrency = 1\nretry_seconds = [600]\nprobe_seconds = 600";
+    let more = "timeout_seconds = 20\nconcurrency = 1\nretry_seconds = [600]\nprobe_seconds = 600";
     world.payee(&internet_provider(&url, more)).await;
     for id in new_ids(25) {
         world.tell("payment.accepted", &online_payment(&id)).await;

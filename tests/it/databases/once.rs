@@ -184,7 +184,7 @@ async fn a_call_that_was_cut_off_is_made_again_once_status_denies_it_on_mariadb(
     let calling = format!("{}{call}{}", &scenario[..begin], &scenario[end..]);
     let world = World::start(&WORKERS).await;
     world
-        .payee(&calling.replace("timeout_seconds = 4", "timeout_seconds = 1"))
+        .payee(&calling.replace("timeout_seconds = 4", "timeout_seconds = 3"))
         .await;
     let id = pay(&world, "vodokanal", "1001").await;
     // It may have kept what it did, as far as anybody knows.
