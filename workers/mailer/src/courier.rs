@@ -93,6 +93,14 @@ impl MailCourier {
         }
     }
 
+    /// The same, leaving what is away alone for this long each time: for tests of what finds it resting.
+    pub fn with_rest(self, rest: Duration) -> Self {
+        Self {
+            lanes: Lanes::resting(rest),
+            ..self
+        }
+    }
+
     /// The mail without its file: as it first went out, or as it would now.
     fn letter(&self, mailing: &Mailing) -> Result<Letter, Report> {
         if let Some(letter) = &mailing.letter {

@@ -21,9 +21,19 @@ pub(crate) struct Gate {
     shut_until: Option<Instant>,
     down_since: Option<Instant>,
     told: bool,
+    /// Instead of [`RESTS_SECONDS`], in tests.
+    rest: Option<Duration>,
 }
 
 impl Gate {
+    /// One that is shut for this long after each failure, if that is said.
+    pub(crate) fn resting(rest: Option<Duration>) -> Self {
+        Self {
+            rest,
+            ..Self::default()
+        }
+    }
+
     /// How long the relay is left alone from now on.
     pub(crate) fn shut_for(&self, now: Instant) -> Duration {
         self.shut_until
@@ -42,21 +52,21 @@ impl Gate {
     /// The relay answered, whatever it said. Returns whether it had been down.
     pub(crate) fn answered(&mut self) -> bool {
         let was_down = self.failures > 0;
-        *self = Self::default();
+        *self = Self::resting(self.rest);
         was_down
     }
 
     /// The relay could not be reached. Returns whether that is news: a failure long after the last is of another outage.
     pub(crate) fn failed(&mut self, now: Instant) -> bool {
         if self.shut_until.is_some_and(|until| now > until + FORGOTTEN_AFTER) {
-            *self = Self::default();
+            *self = Self::resting(self.rest);
         }
         let is_news = self.failures == 0;
         self.down_since.get_or_insert(now);
         // Mails that were under way together failed together: that is one failure.
         if self.shut_for(now).is_zero() {
-            let rest = domain::retry::retry_delay(&RESTS_SECONDS, self.failures, 0.0);
-            self.shut_until = Some(now + rest);
+            let rest = || domain::retry::retry_delay(&RESTS_SECONDS, self.failures, 0.0);
+            self.shut_until = Some(now + self.rest.unwrap_or_else(rest));
             self.failures += 1;
         }
         is_news

@@ -35,6 +35,13 @@ impl Default for Lane {
 }
 
 impl Lane {
+    fn resting(rest: Option<Duration>) -> Self {
+        Self {
+            gate: Mutex::new(Gate::resting(rest)),
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn gate(&self) -> MutexGuard<'_, Gate> {
         // Nothing panics while it is held.
         self.gate.lock().unwrap_or_else(PoisonError::into_inner)
@@ -55,13 +62,24 @@ impl Lane {
 
 /// All lanes that were ever served here.
 #[derive(Debug, Default)]
-pub(crate) struct Lanes(Mutex<HashMap<String, Arc<Lane>>>);
+pub(crate) struct Lanes {
+    known: Mutex<HashMap<String, Arc<Lane>>>,
+    rest: Option<Duration>,
+}
 
 impl Lanes {
+    /// Each is left alone for this long when it is away.
+    pub(crate) fn resting(rest: Duration) -> Self {
+        Self {
+            known: Mutex::default(),
+            rest: Some(rest),
+        }
+    }
+
     pub(crate) fn of(&self, lane: &str) -> Arc<Lane> {
-        let mut lanes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let lane = lanes.entry(lane.to_owned()).or_default();
-        lane.clone()
+        let mut lanes = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let lane = lanes.entry(lane.to_owned());
+        lane.or_insert_with(|| Arc::new(Lane::resting(self.rest))).clone()
     }
 }
 

@@ -52,12 +52,8 @@ async fn a_relay_that_says_nothing_holds_up_its_own_lane_only() {
             built_register(&stand.store, "isp").await;
         }
         stand.all_due().await;
-        let stuck = stand
-            .courier
-            .claim(&crate::stand::wanted(&[&relay, ""]))
-            .await
-            .unwrap()
-            .jobs;
+        let courier = stand.resting(LONG);
+        let stuck = courier.claim(&crate::stand::wanted(&[&relay, ""])).await.unwrap().jobs;
         let count = |lane: &str| {
             stuck
                 .iter()
@@ -72,13 +68,13 @@ async fn a_relay_that_says_nothing_holds_up_its_own_lane_only() {
         let (others, own): (Vec<_>, Vec<_>) = stuck.iter().partition(|job| !mailer::MailCourier::lane(job).is_empty());
         tokio::select! {
             biased;
-            report = stand.courier.call(others[0]) => panic!("the silent relay came first: {report:?}"),
-            report = stand.courier.call(own[0]) => assert!(matches!(report, Report::Sent), "{report:?}"),
+            report = courier.call(others[0]) => panic!("the silent relay came first: {report:?}"),
+            report = courier.call(own[0]) => assert!(matches!(report, Report::Sent), "{report:?}"),
         }
         // The silent lane rests, the other does not.
         let hasty = stand.within(Duration::from_secs(1));
         assert!(matches!(hasty.call(others[0]).await, Report::Away(_)));
-        let lanes = stand.courier.lanes_due(&[]).await.unwrap();
+        let lanes = courier.lanes_due(&[]).await.unwrap();
         let silent_due = lanes.iter().find(|due| due.lane == relay).unwrap().due_in;
         assert!(silent_due > Duration::ZERO);
     })
@@ -109,7 +105,8 @@ async fn a_password_that_is_not_there_is_told_at_once_and_costs_no_try() {
         json!({ "mail_to": ["a@example.org"], "mail": mail }),
         LONG,
         |stand| async move {
-            let reports = stand.round_of_all().await;
+            let courier = stand.resting(LONG);
+            let reports = stand.round_of_all_by(&courier).await;
             let [Report::Away(away)] = &reports[..] else {
                 panic!("{reports:?}")
             };
@@ -127,7 +124,7 @@ async fn a_password_that_is_not_there_is_told_at_once_and_costs_no_try() {
                     .await
                     .starts_with("mail.down smtp://u@127.0.0.1:9?tls=none env:")
             );
-            assert!(stand.round_of_all().await.is_empty(), "the lane rests");
+            assert!(stand.round_of_all_by(&courier).await.is_empty(), "the lane rests");
         },
     )
     .await;
@@ -141,7 +138,8 @@ async fn a_relay_that_wants_a_login_once_we_are_in_is_away_and_told_of_once() {
             code: 530,
         };
         stand.server.script(std::iter::repeat_n(refused, 3));
-        let reports = stand.round().await;
+        let courier = stand.resting(LONG);
+        let reports = stand.round_by(&courier).await;
         assert!(
             matches!(&reports[..], [Report::Away(one), Report::Away(other)] if one.tell && !other.tell),
             "{reports:?}"
@@ -149,7 +147,7 @@ async fn a_relay_that_wants_a_login_once_we_are_in_is_away_and_told_of_once() {
         assert_eq!(stand.notices().await, "mail.down  x1");
         let waiting = "SELECT count(*) FROM mailing WHERE state = 'waiting' AND attempts = 0";
         assert_eq!(stand.value(waiting).await, "2");
-        assert!(stand.round().await.is_empty(), "the lane rests");
+        assert!(stand.round_by(&courier).await.is_empty(), "the lane rests");
         // Another process finds the same, and people know it already.
         stand.all_due().await;
         let another = stand.another(FROM);

@@ -320,22 +320,24 @@ async fn a_mail_larger_than_declared_is_an_operators_business_at_once() {
 async fn a_dead_relay_costs_no_mail_a_try() {
     on_stand(&["a@example.org", "b@example.org"], LONG, |stand| async move {
         stand.server.down().await;
-        let reports = stand.round().await;
+        let courier = stand.resting(Duration::from_secs(5));
+        let reports = stand.round_by(&courier).await;
         assert!(matches!(reports[..], [Report::Away(_), Report::Away(_)]));
-        assert!(stand.round().await.is_empty(), "left alone for a while");
+        assert!(stand.round_by(&courier).await.is_empty(), "left alone for a while");
         assert_eq!(
             stand
                 .value("SELECT count(*) FROM mailing WHERE attempts = 0 AND state = 'waiting'")
                 .await,
             "2"
         );
-        let due = stand.courier.lanes_due(&[]).await.unwrap();
+        let due = courier.lanes_due(&[]).await.unwrap();
         assert!(due[0].due_in > Duration::ZERO);
 
         stand.server.up().unwrap();
         stand.server.greet([Greeting::Answer(421)]);
-        testkit::wait_for("both mails", LONG, async || {
-            Box::pin(stand.round()).await;
+        // It rests twice.
+        testkit::wait_for("both mails", 3 * LONG, async || {
+            Box::pin(stand.round_by(&courier)).await;
             (stand.server.inbox().len() == 2).then_some(())
         })
         .await;

@@ -188,20 +188,30 @@ pub(crate) fn wanted(lanes: &[&str]) -> Vec<Wanted> {
 impl Stand {
     /// Makes everything due that goes through the installation's relay, and carries it out.
     pub(crate) async fn round(&self) -> Vec<Report> {
+        self.round_by(&self.courier).await
+    }
+
+    /// The same by another courier.
+    pub(crate) async fn round_by(&self, courier: &MailCourier) -> Vec<Report> {
         self.all_due().await;
-        carry(&self.courier, &[""]).await
+        carry(courier, &[""]).await
     }
 
     /// The same for every lane.
     pub(crate) async fn round_of_all(&self) -> Vec<Report> {
+        self.round_of_all_by(&self.courier).await
+    }
+
+    /// The same by another courier.
+    pub(crate) async fn round_of_all_by(&self, courier: &MailCourier) -> Vec<Report> {
         self.all_due().await;
-        let lanes = self.courier.lanes_due(&[]).await.unwrap();
+        let lanes = courier.lanes_due(&[]).await.unwrap();
         let now: Vec<&str> = lanes
             .iter()
             .filter(|due| due.due_in.is_zero())
             .map(|due| due.lane.as_str())
             .collect();
-        carry(&self.courier, &now).await
+        carry(courier, &now).await
     }
 
     pub(crate) async fn all_due(&self) {
@@ -212,6 +222,11 @@ impl Stand {
     /// A courier that waits no longer than this: for what is silent. What has to succeed is given [`LONG`].
     pub(crate) fn within(&self, timeout: Duration) -> MailCourier {
         courier(&self.store, &self.server, timeout, FROM)
+    }
+
+    /// A courier that leaves what is away alone for this long: for what has to find it resting still, on any machine.
+    pub(crate) fn resting(&self, rest: Duration) -> MailCourier {
+        self.another(FROM).with_rest(rest)
     }
 
     /// Another process's courier, which may be set otherwise.
