@@ -192,7 +192,7 @@ async fn a_server_that_says_nothing_is_given_up() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = silent.local_addr().unwrap().port();
     let stand = Stand::bare();
-    let url = SecretString::from(format!("amqp://127.0.0.1:{port}/?connection_timeout=100"));
+    let url = SecretString::from(format!("amqp://127.0.0.1:{port}/?connection_timeout=2000"));
     let outcome = within(topology::greet(&BusSettings {
         url,
         ..stand.settings.clone()
@@ -200,7 +200,7 @@ async fn a_server_that_says_nothing_is_given_up() {
     .await;
     assert!(matches!(outcome, Err(BusError::TimedOut(_))), "{outcome:?}");
     // The socket was closed too: no thread waits behind it.
-    let (mut accepted, _) = silent.accept().await.unwrap();
+    let (mut accepted, _) = within(silent.accept()).await.unwrap();
     let mut heard = Vec::new();
     within(tokio::io::AsyncReadExt::read_to_end(&mut accepted, &mut heard))
         .await
