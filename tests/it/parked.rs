@@ -238,26 +238,23 @@ async fn a_sale_in_flight_is_waited_for_before_its_reservation_is_settled() {
     let (world, ids) = held(1).await;
     world.tell("card.sell", &misspelt(&ids[0])).await;
     let parked = parked_one(&world).await;
-    let batch = batch_at_work(&world).await;
+    // A batch which has found its reservation not settled, and sells and commits when somebody waits for it.
+    let text = format!(
+        "BEGIN; SELECT declarations_are((SELECT generation FROM declaration_generation));
+         DO $$ BEGIN ASSERT NOT EXISTS (SELECT FROM settled_reservation); END $$;
+         {};
+         UPDATE reservation SET state = 'sold', ended_by = 'sale', ended_at = clock_timestamp(), amount = 10000,
+             sale_fingerprint = '\\x00', paid_at = clock_timestamp(), late = false, surplus = 0;
+         COMMIT",
+        until_waited_for()
+    );
+    let batch = world.sql(&text);
     let command = [&["parked", "discard", &parked][..], &PAID_BACK].concat();
-    let discarding = unigate(&world, &command);
-    let selling = async {
-        wait_for("the discard to wait", PATIENCE, async || {
-            let waits = world
-                .value(&format!("SELECT EXISTS ({GATE} AND NOT granted)::text"))
-                .await;
-            (waits == "true").then_some(())
-        })
-        .await;
-        world
-            .sql(
-                "UPDATE reservation SET state = 'sold', ended_by = 'sale', ended_at = clock_timestamp(), amount = 10000,
-                        sale_fingerprint = '\\x00', paid_at = clock_timestamp(), late = false, surplus = 0",
-            )
-            .await;
-        batch.commit().await.unwrap();
+    let discard = async {
+        gate_is_held(&world).await;
+        unigate(&world, &command).await
     };
-    let (discarded, ()) = futures::future::join(discarding, selling).await;
+    let (_, discarded) = tokio::join!(batch, discard);
     failed(&discarded, 1, "was accepted");
     assert_eq!(world.value("SELECT count(*) FROM settled_reservation").await, "0");
 }
