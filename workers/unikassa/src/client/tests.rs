@@ -308,7 +308,7 @@ async fn an_answer_that_drips_is_ended_by_the_whole_timeout() {
         call(&target_with(&url, json!({"timeout_seconds": 1}))).await,
         "within 1 s",
     );
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 }
 
 #[tokio::test]
