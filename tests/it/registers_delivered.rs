@@ -152,13 +152,14 @@ async fn a_day_without_deliveries_is_told_where_that_is_wanted() {
     let declared = internet_provider(&payee.url(), "") + DAILY + "send_empty = true\n";
     world.payee(&declared).await;
     // As if it had been declared days ago, and nobody had worked since two midnights of Moscow's before the last one:
-    // so many hours ago would be two midnights at most times of the day, and three just after the third.
+    // so many hours ago would be two midnights at most times of the day, and three just after the third. A midnight is the
+    // last one when its day can be closed, five minutes later.
     world
         .sql(
             "UPDATE payee_version SET applied_at = clock_timestamp() - interval '4 days';
              UPDATE series SET planned_version = NULL,
-                last_cutoff = (date_trunc('day', clock_timestamp() AT TIME ZONE 'Europe/Moscow') - interval '2 days')
-                    AT TIME ZONE 'Europe/Moscow'",
+                last_cutoff = (date_trunc('day', (clock_timestamp() - interval '5 minutes') AT TIME ZONE 'Europe/Moscow')
+                    - interval '2 days') AT TIME ZONE 'Europe/Moscow'",
         )
         .await;
     world.context.nudge(Nudge::Registers);

@@ -130,7 +130,7 @@ async fn what_a_change_ends_is_closed_when_nothing_can_be_added_to_it() {
             )
             .await;
         stand
-            .deliver("(VALUES (clock_timestamp() - interval '61 seconds'), (clock_timestamp()))")
+            .deliver("(VALUES (clock_timestamp() - interval '10 minutes'), (clock_timestamp()))")
             .await;
         close_all_due(&stand.store).await.unwrap();
         assert_eq!(stand.lists().await.len(), 0);
