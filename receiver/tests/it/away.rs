@@ -81,7 +81,7 @@ async fn forward(listener: TcpListener, server: Url, port: u16) {
 
 /// Pays as the gateway does, again after a 503: on a machine that does many things at once the second that is enough to see
 /// that nobody is there can be too short for a payment.
-async fn is_entered(router: &Router, pay: &Request) {
+pub(crate) async fn is_entered(router: &Router, pay: &Request) {
     wait_for("the payment is entered", || async {
         let (code, answer) = send_to(router, pay).await;
         let (result, reference) = short(&answer);
