@@ -201,11 +201,14 @@ async fn a_number_dealt_at_a_check_is_kept_while_its_payment_may_come_and_is_nev
     }
 }
 
+/// Of locks: those of this database. A table has the same number in every database that was made from the same template.
+const OURS: &str = "database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
 /// Waits until so many sessions have a lock on `parked` that nobody can share, or wait for any on it.
 async fn locks(store: &Store, granted: bool, count: usize) {
     let locks = format!(
         "SELECT FROM pg_locks WHERE relation = 'parked'::regclass AND granted = {granted}
-         AND (NOT granted OR mode = 'AccessExclusiveLock')"
+         AND (NOT granted OR mode = 'AccessExclusiveLock') AND {OURS}"
     );
     // A session's own patience at a lock is ten seconds.
     wait_for("the sessions to be at the lock", Duration::from_secs(8), async || {
@@ -260,8 +263,10 @@ async fn a_product_is_declared_anew_while_a_file_of_its_cards_comes_in() {
         scratch::sql(&entering, sql).await.unwrap();
     });
     wait_for("the product to be held", Duration::from_secs(8), async || {
-        let held = "SELECT FROM pg_locks WHERE relation = 'product'::regclass AND mode = 'RowShareLock' AND granted";
-        (!scratch::sql(&store, held).await.unwrap().is_empty()).then_some(())
+        let held = format!(
+            "SELECT FROM pg_locks WHERE relation = 'product'::regclass AND mode = 'RowShareLock' AND granted AND {OURS}"
+        );
+        (!scratch::sql(&store, &held).await.unwrap().is_empty()).then_some(())
     })
     .await;
     product.suspended = true;

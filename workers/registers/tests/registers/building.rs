@@ -150,7 +150,11 @@ async fn a_build_whose_lease_was_lost_ends_though_it_waits_for_the_database() {
             locking.sql("BEGIN; LOCK TABLE payment; SELECT pg_sleep(30)").await;
         });
         let at_the_lock = async |which: &str| {
-            let count = format!("SELECT count(*) FROM pg_locks WHERE relation = 'payment'::regclass AND {which}");
+            // A table has the same number in every database that was made from the same template.
+            let count = format!(
+                "SELECT count(*) FROM pg_locks WHERE relation = 'payment'::regclass AND {which}
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            );
             wait_for(which, PATIENCE, async || {
                 (stand.value(&count).await == "1").then_some(())
             })
