@@ -16,7 +16,7 @@ use crate::world::PATIENCE;
 use office::{Office, gvk};
 
 /// Sequences of moves that are played; each starts some processes.
-const CASES: u32 = 8;
+const CASES: u32 = 4;
 const SERVICES: [&str; 4] = ["cold", "hot", "heat", ""];
 
 #[derive(Debug, Clone)]
