@@ -5,7 +5,7 @@ use std::time::Duration;
 use lapin::tcp::OwnedTLSConfig;
 use lapin::types::{LongString, ShortString};
 use lapin::uri::{AMQPScheme, AMQPUri};
-use lapin::{Connection, ConnectionProperties};
+use lapin::{Channel, Connection, ConnectionProperties};
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +16,8 @@ use crate::{BusError, BusSettings, Greeting};
 const HEARTBEAT_SECONDS: u16 = 20;
 /// For the TCP and TLS part, unless the URL says otherwise, and as much again for AMQP's own handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// For opening a channel.
+const CHANNEL_LIMIT: Duration = Duration::from_secs(10);
 /// For closing politely.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -68,6 +70,15 @@ impl Link {
         }
         self.tap.cut();
         self.ended.cancel();
+    }
+
+    /// A new channel. Asked for while the connection breaks, the library never answers (as in [`while_open`](Self::while_open),
+    /// and here nobody may know yet that it ended).
+    pub(crate) async fn channel(&self) -> Result<Channel, BusError> {
+        match tokio::time::timeout(CHANNEL_LIMIT, self.connection.create_channel()).await {
+            Ok(channel) => Ok(channel?),
+            Err(_) => Err(BusError::TimedOut(CHANNEL_LIMIT)),
+        }
     }
 
     /// What is awaited from the library, unless the connection ends before: `None`. The library does not complete everything

@@ -98,10 +98,7 @@ impl Frontend {
     /// Connects.
     pub async fn connect(settings: &BusSettings) -> Result<Self, BusError> {
         let link = Link::open(settings, "front-end").await?;
-        let (sure, quick) = (
-            link.connection.create_channel().await?,
-            link.connection.create_channel().await?,
-        );
+        let (sure, quick) = (link.channel().await?, link.channel().await?);
         sure.confirm_select(ConfirmSelectOptions::default()).await?;
         let waiting = Waiting::default();
         for channel in [&sure, &quick] {
@@ -148,7 +145,7 @@ impl Frontend {
 
     /// Listens to events whose key fits `pattern`: `payment.*`, `#`.
     pub async fn listen(&self, pattern: &str) -> Result<Listener, BusError> {
-        let channel = self.0.link.connection.create_channel().await?;
+        let channel = self.0.link.channel().await?;
         let options = QueueDeclareOptions {
             exclusive: true,
             auto_delete: true,

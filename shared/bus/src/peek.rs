@@ -37,7 +37,7 @@ pub async fn keep_events(settings: &BusSettings) -> Result<(), BusError> {
 }
 
 async fn keep_on(link: &Link, namespace: &str) -> Result<(), BusError> {
-    let channel = link.connection.create_channel().await?;
+    let channel = link.channel().await?;
     let name = short(&events_queue(namespace))?;
     let options = QueueDeclareOptions {
         durable: true,
@@ -69,7 +69,7 @@ async fn contents_on(link: &Link, namespace: &str) -> Result<Vec<Kept>, BusError
     let mut names: Vec<String> = Queue::all().map(|queue| queue.name(namespace)).collect();
     names.push(events_queue(namespace));
     let mut kept = Vec::new();
-    let mut channel = link.connection.create_channel().await?;
+    let mut channel = link.channel().await?;
     for name in names {
         if let Err(error) = look(&channel, &name, &mut kept).await {
             // A test may have deleted it; the broker closes the channel over that.
@@ -78,7 +78,7 @@ async fn contents_on(link: &Link, namespace: &str) -> Result<Vec<Kept>, BusError
             if !gone {
                 return Err(error);
             }
-            channel = link.connection.create_channel().await?;
+            channel = link.channel().await?;
         }
     }
     Ok(kept)
@@ -104,7 +104,7 @@ async fn look(channel: &Channel, name: &str, kept: &mut Vec<Kept>) -> Result<(),
 pub async fn forget_events(settings: &BusSettings) -> Result<(), BusError> {
     let link = Link::open(settings, "forget events").await?;
     let outcome = limited(async {
-        let channel = link.connection.create_channel().await?;
+        let channel = link.channel().await?;
         let name = short(&events_queue(&settings.namespace))?;
         channel.queue_delete(name, QueueDeleteOptions::default()).await?;
         Ok(())

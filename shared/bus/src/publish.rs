@@ -33,8 +33,8 @@ pub(crate) struct PublishLine {
 impl PublishLine {
     pub(crate) async fn open(settings: &BusSettings) -> Result<Self, BusError> {
         let link = Link::open(settings, "publish").await?;
-        let plain = link.connection.create_channel().await?;
-        let confirming = link.connection.create_channel().await?;
+        let plain = link.channel().await?;
+        let confirming = link.channel().await?;
         confirming.confirm_select(ConfirmSelectOptions::default()).await?;
         Ok(Self {
             link,

@@ -89,7 +89,7 @@ impl Session {
     pub(crate) async fn open(link: Arc<Link>, namespace: &str, queue: Queue, prefetch: u16) -> Result<Self, BusError> {
         let opening = async {
             topology::ensure_queue_on(&link, namespace, queue).await?;
-            let channel = link.connection.create_channel().await?;
+            let channel = link.channel().await?;
             // Per consumer: a global limit closes the connection on quorum queues.
             channel.basic_qos(prefetch, BasicQosOptions { global: false }).await?;
             let name = short(&queue.name(namespace))?;

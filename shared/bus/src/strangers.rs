@@ -134,7 +134,7 @@ impl Strangers {
         }
         let opened = Link::open(&self.settings, "answers").await;
         let link = opened.inspect_err(|_| self.not_before = Some(Instant::now() + PAUSE))?;
-        let channel = link.connection.create_channel().await?;
+        let channel = link.channel().await?;
         self.line = Some((link, channel.clone()));
         Ok(channel)
     }

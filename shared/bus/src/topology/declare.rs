@@ -128,7 +128,7 @@ pub(crate) async fn ensure_queue_on(link: &Link, namespace: &str, queue: Queue) 
 
 /// Tries every binding. AMQP cannot list bindings, but tells what was not routed.
 async fn check_bindings_on(link: &Link, namespace: &str, report: &mut Report) -> Result<(), BusError> {
-    let channel = link.connection.create_channel().await?;
+    let channel = link.channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     let terminal = table::terminal_exchange(namespace);
     let dead = table::dead_exchange(namespace);
@@ -187,7 +187,7 @@ async fn check_bindings_on(link: &Link, namespace: &str, report: &mut Report) ->
 
 /// Deletes everything.
 pub(super) async fn delete_on(link: &Link, namespace: &str) -> Result<(), BusError> {
-    let channel = link.connection.create_channel().await?;
+    let channel = link.channel().await?;
     for exchange in table::exchanges(namespace).iter().rev() {
         channel
             .exchange_delete(short(&exchange.name)?, ExchangeDeleteOptions::default())
@@ -251,10 +251,7 @@ impl<'a> Scratch<'a> {
     async fn channel(&mut self) -> Result<Channel, BusError> {
         match &self.channel {
             Some(channel) if channel.status().connected() => Ok(channel.clone()),
-            _ => Ok(self
-                .channel
-                .insert(self.link.connection.create_channel().await?)
-                .clone()),
+            _ => Ok(self.channel.insert(self.link.channel().await?).clone()),
         }
     }
 
