@@ -189,8 +189,11 @@ grant update (gathered_at) on notice to unigate_mailer;
 grant select on notice_pause to unigate_mailer;
 -- And of what waits for a person, of which it tells.
 grant select, insert, delete on notice_open to unigate_mailer;
+grant update (told, told_at) on notice_open to unigate_mailer;
 grant select (parked_id, parked_at, payment_id, reservation_id, reason, state) on parked to unigate_mailer;
-grant select (gateway) on payment to unigate_mailer;
+grant select (payment_id, gateway, due_at) on payment to unigate_mailer;
+grant select (payment_id, ending) on attempt to unigate_mailer;
+grant select (payment_id, outcome) on act_item to unigate_mailer;
 grant update (until) on notice_pause to unigate_mailer;
 
 -- -------------------------------------------------------------------------------- operators: the command line

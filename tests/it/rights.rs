@@ -3,6 +3,7 @@
 use std::process::Stdio;
 
 use secrecy::ExposeSecret;
+use store::{Store, StoreSettings};
 use testkit::mail::MailServer;
 use testkit::process::{Process, run};
 use testkit::wait_for;
@@ -125,6 +126,7 @@ async fn registers_are_imported_built_mailed_and_sent_again_with_the_rights_of_e
     let build = Process::start_ready(&builder.environment(world, &mail), &["run", "registers"]).await;
     let send = Process::start_ready(&mailer.environment(world, &mail), &["run", "mailer"]).await;
     server.wait_for_mails(1, PATIENCE).await;
+    what_waits_for_a_person_is_told(world, &mailer).await;
     let register = wait_for("the register to be mailed", PATIENCE, async || {
         let id = world
             .value("SELECT coalesce(min(register_id::text) FILTER (WHERE state = 'mailed'), '') FROM register")
@@ -201,6 +203,25 @@ async fn registers_are_imported_built_mailed_and_sent_again_with_the_rights_of_e
         "permission denied",
     );
     assert!(send.end().await.success());
+}
+
+async fn what_waits_for_a_person_is_told(world: &World, mailer: &User) {
+    let settings = StoreSettings {
+        url: mailer.url.clone().into(),
+        ..world.stand.settings().store
+    };
+    let store = Store::connect(&settings).unwrap();
+    for (nth, told) in [(1, "1"), (2, "2")] {
+        world
+            .sql(&format!(
+                "INSERT INTO parked (parked_id, routing_key, content_hash, reason, body, properties)
+                 VALUES (gen_random_uuid(), 'payment.accepted', sha256('{nth}'), 'payee_unknown', '', '{{}}');
+                 UPDATE notice_open SET told_at = told_at - interval '1 hour'"
+            ))
+            .await;
+        mailer::tell_waiting(&store).await.unwrap();
+        assert_eq!(world.value("SELECT told FROM notice_open").await, told);
+    }
 }
 
 async fn replace_a_recipient(world: &World, register: &str, done: &impl AsyncFn(&[&str]) -> String) {

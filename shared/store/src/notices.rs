@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::{Store, StoreError, Tx};
 
 pub use mails::{NoticeMail, claim, due_in, put_back_untried, record_failed, record_retry, record_sent};
-pub use waiting::{ParkedId, ParkedOpen, Unsettled, first_parked, forget_over, note_open, parked_open, unsettled};
+pub use waiting::{ParkedId, ParkedOpen, Unsettled, first_parked, keep_open, note_open, parked_open, unsettled};
 
 /// Notices put into mails at once; what is beyond goes with the next ones.
 const GATHERED_AT_ONCE: i64 = 500;

@@ -1,5 +1,5 @@
 //! The watch over what waits for a person: parked facts, and payments that do not go on by themselves. Each is told of when the
-//! first of its reason or payee begins to wait, and not again until none does.
+//! first of its reason or payee begins to wait, and, once in an hour, when more of it do.
 
 use store::notices::{self, NewNotice, ParkedId, ParkedOpen, Unsettled};
 use store::{Store, StoreError};
@@ -16,12 +16,15 @@ async fn tell_parked(store: &Store) -> Result<usize, StoreError> {
     let all = notices::parked_open(store).await?;
     let open: i64 = all.iter().map(|parked| parked.open).sum();
     metrics::gauge!("unigate_parked_open").set(open as f64);
-    let reasons: Vec<&str> = all.iter().map(|parked| parked.reason.as_str()).collect();
-    notices::forget_over(store, PARKED, &reasons).await?;
+    let still: Vec<_> = all
+        .iter()
+        .map(|parked| (parked.reason.as_str(), parked.waiting))
+        .collect();
+    notices::keep_open(store, PARKED, &still).await?;
     let mut told = 0;
     for parked in all.iter().filter(|parked| parked.waiting > 0) {
         let tx = store.begin().await?;
-        if notices::note_open(&tx, PARKED, &parked.reason).await? {
+        if notices::note_open(&tx, PARKED, &parked.reason, parked.waiting).await? {
             let first = notices::first_parked(&tx, &parked.reason).await?;
             notices::add(&tx, &parked_notice(parked, &first)).await?;
             told += 1;
@@ -33,12 +36,13 @@ async fn tell_parked(store: &Store) -> Result<usize, StoreError> {
 
 async fn tell_unsettled(store: &Store) -> Result<usize, StoreError> {
     let all = notices::unsettled(store).await?;
-    let payees: Vec<&str> = all.iter().map(|unsettled| unsettled.payee.as_str()).collect();
-    notices::forget_over(store, UNSETTLED, &payees).await?;
+    let waiting = |of: &Unsettled| of.unknown + of.failed;
+    let still: Vec<_> = all.iter().map(|of| (of.payee.as_str(), waiting(of))).collect();
+    notices::keep_open(store, UNSETTLED, &still).await?;
     let mut told = 0;
     for unsettled in &all {
         let tx = store.begin().await?;
-        if notices::note_open(&tx, UNSETTLED, &unsettled.payee).await? {
+        if notices::note_open(&tx, UNSETTLED, &unsettled.payee, waiting(unsettled)).await? {
             notices::add(&tx, &unsettled_notice(unsettled)).await?;
             told += 1;
         }
@@ -63,7 +67,8 @@ fn parked_notice<'a>(parked: &'a ParkedOpen, first: &[ParkedId]) -> NewNotice<'a
         lines.push(format!("and {} more", waiting - first.len() as i64));
     }
     lines.push(
-        "To look: unigate parked list. Put back or discard each; until then no more is said of this reason".to_owned(),
+        "To look: unigate parked list. Put back or discard each; of more that come you are told once in an hour"
+            .to_owned(),
     );
     NewNotice {
         kind: PARKED,
@@ -81,7 +86,7 @@ fn unsettled_notice(unsettled: &Unsettled) -> NewNotice<'_> {
         subject: payee,
         title: format!("Payments of {payee} wait for a person: {unknown} unknown, {failed} failed"),
         lines: vec![format!(
-            "To look: unigate deliveries groups --payee {payee}. Requeue or settle them; until then no more is said of this payee"
+            "To look: unigate deliveries groups --payee {payee}. Requeue or settle them; of more that come you are told once in an hour"
         )],
         mail_to: &[],
     }

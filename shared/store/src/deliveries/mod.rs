@@ -21,7 +21,7 @@ pub use doubt::doubt;
 pub use groups::{GroupRow, groups};
 pub use record::{AttemptEnd, Locked, Next, Written, apply, lock};
 pub use settle::{Settle, Settled, settle};
-pub(crate) use trouble::questioned;
+pub(crate) use trouble::{LEFT_ALONE, questioned};
 pub use trouble::{Trouble, in_trouble};
 
 use domain::delivery::Flag;

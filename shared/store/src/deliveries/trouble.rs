@@ -39,6 +39,11 @@ pub(super) fn questions(of: &str) -> String {
     )
 }
 
+/// That nothing comes of payment `p` by itself: no call about it is due or under way, and no operator's act is about to come to it.
+pub(crate) const LEFT_ALONE: &str = "p.due_at IS NULL
+     AND NOT EXISTS (SELECT FROM attempt a WHERE a.payment_id = p.payment_id AND a.ending = 'open')
+     AND NOT EXISTS (SELECT FROM act_item i WHERE i.payment_id = p.payment_id AND i.outcome = 'waiting')";
+
 /// Payments of a payee that wait for a person for one reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
@@ -52,11 +57,11 @@ pub struct Trouble {
     pub count: i64,
 }
 
-/// Online payments that are unknown, failed or stopped, and those that are flagged and not settled by an operator since.
+/// Online payments that are unknown, failed or stopped and left so, and those that are flagged and not settled by an operator since.
 pub async fn in_trouble(store: &Store) -> Result<Vec<Trouble>, StoreError> {
     let sql = format!(
-        "SELECT payee_id, state AS what, false AS flagged, count(*) FROM payment
-         WHERE state IN ('unknown', 'failed', 'stopped') AND gateway <> 'registers' GROUP BY 1, 2
+        "SELECT payee_id, state AS what, false AS flagged, count(*) FROM payment p
+         WHERE state IN ('unknown', 'failed', 'stopped') AND gateway <> 'registers' AND {LEFT_ALONE} GROUP BY 1, 2
          UNION ALL
          SELECT payee_id, flag, true, count(*) {} GROUP BY 1, 2
          ORDER BY 1, 3, 2",

@@ -1,12 +1,15 @@
-//! What waits for a person, and what of it people were told: of each subject once, until nothing of it waits any more.
+//! What waits for a person, and what of it people were told: of each subject when it begins to wait, and again when more of it does.
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::deliveries::LEFT_ALONE;
 use crate::{Store, StoreError, Tx};
 
 /// Parked facts that are named in a notice.
 const NAMED: i64 = 5;
+/// However many more come to wait, people are told again of a subject no sooner than this, in seconds.
+const TOLD_AGAIN_AFTER: f64 = 3600.0;
 
 /// Parked facts of one reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,15 +61,15 @@ pub async fn parked_open(store: &Store) -> Result<Vec<ParkedOpen>, StoreError> {
     Ok(rows.iter().map(open).collect())
 }
 
-/// Counts unsettled payments as `doctor` does; not those that an operator has stopped, who knows of them.
+/// Counts unsettled payments as `doctor` does; not those that an operator has stopped, who knows of them. One whose payee is asked
+/// about it settles itself, or comes to be among them.
 pub async fn unsettled(store: &Store) -> Result<Vec<Unsettled>, StoreError> {
-    let rows = store
-        .query(
-            "SELECT payee_id, count(*) FILTER (WHERE state = 'unknown'), count(*) FILTER (WHERE state = 'failed')
-             FROM payment WHERE state IN ('unknown', 'failed') AND gateway <> 'registers' GROUP BY 1 ORDER BY 1",
-            &[],
-        )
-        .await?;
+    let sql = format!(
+        "SELECT payee_id, count(*) FILTER (WHERE state = 'unknown'), count(*) FILTER (WHERE state = 'failed')
+         FROM payment p WHERE state IN ('unknown', 'failed') AND gateway <> 'registers' AND {LEFT_ALONE}
+         GROUP BY 1 ORDER BY 1"
+    );
+    let rows = store.query(&sql, &[]).await?;
     let unsettled = |row: &tokio_postgres::Row| Unsettled {
         payee: row.get(0),
         unknown: row.get(1),
@@ -92,23 +95,30 @@ pub async fn first_parked(tx: &Tx, reason: &str) -> Result<Vec<ParkedId>, StoreE
     Ok(rows.iter().map(parked).collect())
 }
 
-/// Forgets that people were told of subjects of this kind of which nothing waits any more: the next time they are told again.
-pub async fn forget_over(store: &Store, kind: &str, still: &[&str]) -> Result<(), StoreError> {
+/// Goes by what waits still, subject by subject: what of this kind is over is forgotten, and of what there is less now, so many were
+/// told.
+pub async fn keep_open(store: &Store, kind: &str, still: &[(&str, i64)]) -> Result<(), StoreError> {
+    let (subjects, waiting): (Vec<&str>, Vec<i64>) = still.iter().copied().unzip();
     store
         .execute(
-            "DELETE FROM notice_open WHERE kind = $1 AND subject <> ALL($2)",
-            &[&kind, &still],
+            "WITH over AS (DELETE FROM notice_open WHERE kind = $1 AND subject <> ALL($2))
+             UPDATE notice_open o SET told = u.waiting FROM UNNEST($2::text[], $3::int8[]) AS u(subject, waiting)
+             WHERE o.kind = $1 AND o.subject = u.subject AND o.told > u.waiting",
+            &[&kind, &subjects, &waiting],
         )
         .await
         .map(drop)
 }
 
-/// Notes that something of this subject waits. True when it has just begun to, and people are to be told.
-pub async fn note_open(tx: &Tx, kind: &str, subject: &str) -> Result<bool, StoreError> {
+/// Notes that so many of this subject wait. True when people are to be told: it has just begun to, or these are more than they were
+/// told of, which is an hour ago.
+pub async fn note_open(tx: &Tx, kind: &str, subject: &str, waiting: i64) -> Result<bool, StoreError> {
     let noted = tx
         .execute(
-            "INSERT INTO notice_open (kind, subject) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-            &[&kind, &subject],
+            "INSERT INTO notice_open AS o (kind, subject, told) VALUES ($1, $2, $3)
+             ON CONFLICT (kind, subject) DO UPDATE SET told = excluded.told, told_at = statement_timestamp()
+             WHERE o.told < excluded.told AND o.told_at <= statement_timestamp() - make_interval(secs => $4)",
+            &[&kind, &subject, &waiting, &TOLD_AGAIN_AFTER],
         )
         .await?;
     Ok(noted == 1)

@@ -13,6 +13,8 @@ use store::notices::{self, NewNotice};
 use store::{Store, StoreSettings, scratch};
 use testkit::mail::{Behaviour, MailServer, Step};
 
+mod waiting;
+
 const PAUSE: Duration = Duration::from_secs(600);
 /// For what has to succeed on a machine that does many things at once.
 const LONG: Duration = Duration::from_secs(20);
@@ -330,62 +332,6 @@ async fn two_mailers_put_one_mail_together() {
         assert_eq!(made.into_iter().map(Result::unwrap).sum::<usize>(), 1);
         let mails = stand.sql("SELECT cardinality(notices) FROM notice_mail").await;
         assert_eq!(mails, [[Some("20".to_owned())]]);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn what_waits_for_a_person_is_told_once_until_nothing_of_it_does() {
-    on_stand(|stand| async move {
-        let tell = async || mailer::tell_waiting(&stand.store).await.unwrap();
-        let told = async || {
-            let rows = stand
-                .sql("SELECT kind || ' ' || subject || ': ' || title FROM notice ORDER BY first_at, kind, subject")
-                .await;
-            let titles: Vec<String> = rows.into_iter().map(|row| row[0].clone().unwrap()).collect();
-            titles
-        };
-        // Of what its worker has in hand nobody is told.
-        let park = "INSERT INTO parked (parked_id, routing_key, payment_id, content_hash, reason, body, properties, state)
-             SELECT gen_random_uuid(), 'payment.accepted', gen_random_uuid(), sha256(n::text::bytea), 'payee_unknown',
-                    'secret-in-a-body', '{}', ";
-        stand.sql(&format!("{park} 'retry' FROM generate_series(1, 1) n")).await;
-        assert_eq!(tell().await, 0);
-        stand.sql(&format!("{park} 'parked' FROM generate_series(2, 8) n")).await;
-        stand
-            .sql(
-                "INSERT INTO payment (payment_id, number, payee_id, payee_version, gateway, terminal_id, account, amount,
-                     currency, paid_at, accepted_at, state)
-                 SELECT gen_random_uuid(), n, 'isp', 1, 'unikassa', 'T-1', 'A-1', 100, 'RUB', now(), now(),
-                     (ARRAY['unknown', 'failed', 'failed', 'stopped', 'delivered'])[n] FROM generate_series(1, 5) n",
-            )
-            .await;
-        let (one, other) = tokio::join!(tell(), tell());
-        assert_eq!(one + other, 2, "two processes tell each once");
-        assert_eq!(tell().await, 0);
-        let parked = "message.parked payee_unknown: 7 facts are parked: payee_unknown";
-        let unsettled = "payment.unsettled isp: Payments of isp wait for a person: 1 unknown, 2 failed";
-        let mut both = told().await;
-        both.sort();
-        assert_eq!(both, [parked, unsettled]);
-        let lines = stand.sql("SELECT array_to_string(lines, ' ') FROM notice WHERE kind = 'message.parked'").await;
-        let lines = lines[0][0].clone().unwrap();
-        assert!(lines.contains("and 2 more") && !lines.contains("secret"), "{lines}");
-
-        // It is dealt with, and happens again after that was mailed.
-        stand.sql("UPDATE notice SET gathered_at = clock_timestamp()").await;
-        stand
-            .sql(
-                "UPDATE parked SET state = 'discarded', resolved_at = clock_timestamp();
-                 UPDATE payment SET state = 'delivered'",
-            )
-            .await;
-        assert_eq!((tell().await, told().await.len()), (0, 2));
-        stand
-            .sql("UPDATE payment SET state = 'unknown' WHERE number = 3")
-            .await;
-        assert_eq!(tell().await, 1);
-        assert!(told().await.contains(&unsettled.replace("1 unknown, 2 failed", "1 unknown, 0 failed")));
     })
     .await;
 }
