@@ -10,9 +10,10 @@ use crate::mailings::Kept;
 use crate::{Store, StoreError};
 
 /// That none before mail `m` is on its way to the same recipient: "is back" may not be read before "is down". What is refused for good,
-/// or given up, is on no way any more.
+/// or given up, is on no way any more; and what a relay has put off six times, which takes some twenty minutes, may be put off for what
+/// is in it: it keeps no other back. A relay that is away costs no try, so that after an outage all go in their order.
 const NEXT_FOR_ITS_RECIPIENT: &str = "NOT EXISTS (SELECT FROM notice_mail earlier
-     WHERE earlier.recipient = m.recipient AND earlier.state IN ('waiting', 'sending')
+     WHERE earlier.recipient = m.recipient AND earlier.state IN ('waiting', 'sending') AND earlier.attempts < 6
        AND (earlier.created_at, earlier.mail_id) < (m.created_at, m.mail_id))";
 
 /// A mail in the hands of one mailer.
@@ -62,7 +63,7 @@ pub async fn due_in(store: &Store, to_all: bool) -> Result<Option<Duration>, Sto
 }
 
 /// Takes up to `most` due mails for `lease`, those of killed mailers included: to send one twice is harmless. Of each recipient the
-/// oldest: the others wait until it is taken or given up.
+/// oldest: the others wait until it is taken, given up, or put off too often.
 pub async fn claim(store: &Store, most: usize, lease: Duration) -> Result<Vec<NoticeMail>, StoreError> {
     let token = Uuid::now_v7();
     let rows = store

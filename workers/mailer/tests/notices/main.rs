@@ -322,6 +322,47 @@ async fn no_alert_overtakes_an_older_one_to_the_same_recipient() {
 }
 
 #[tokio::test]
+async fn an_alert_that_a_relay_puts_off_again_and_again_keeps_no_later_one_back() {
+    on_stand(|stand| async move {
+        let courier = stand.courier(&["a@example.org"]);
+        let put_off = || Behaviour::Answer {
+            at: Step::Kept,
+            code: 451,
+        };
+        stand.notice("spam", &[]).await;
+        stand.server.script([put_off()]);
+        assert!(matches!(stand.round(&courier).await[..], [Report::Later(_)]));
+        stand.notice("down", &[]).await;
+        stand.sql("UPDATE notice_pause SET until = now()").await;
+        // For some tries it may be the relay that is slow.
+        for _ in 2..=6 {
+            stand.server.script([put_off()]);
+            assert!(matches!(stand.round(&courier).await[..], [Report::Later(_)]));
+        }
+        assert_eq!(
+            stand.states().await,
+            [state("down", "mailing", 1), state("spam", "mailing", 1)]
+        );
+        stand
+            .sql("UPDATE notice_mail SET due_at = now() + interval '1 hour' WHERE attempts = 6")
+            .await;
+        assert!(courier.lanes_due(&[]).await.unwrap()[0].due_in < LONG);
+        let job = courier.claim(&wanted(64)).await.unwrap().jobs.remove(0);
+        let report = courier.call(&job).await;
+        courier.record(&[Done { job, report }]).await.unwrap();
+        assert_eq!(
+            stand.states().await,
+            [state("down", "mailed", 1), state("spam", "mailing", 1)]
+        );
+        assert!(
+            matches!(stand.round(&courier).await[..], [Report::Sent]),
+            "it is tried on"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn two_mailers_put_one_mail_together() {
     on_stand(|stand| async move {
         let couriers: Vec<_> = (0..6).map(|_| stand.courier(&["a@example.org"])).collect();
