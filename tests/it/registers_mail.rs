@@ -1,13 +1,17 @@
-//! Mail servers that are away, that put off and that refuse: every mail of a register is the same to the byte.
+//! Mail servers that are away, that put off and that refuse: every mail of a register is the same to the byte. And alerts that wait for
+//! no sweep.
+
+use std::time::Duration;
 
 use domain::RegisterId;
 use runtime::Nudge;
 use store::mailings::Requeue;
-use testkit::mail::{Behaviour, Step};
+use testkit::mail::{Behaviour, MailServer, Step};
 use testkit::wait_for;
+use unigate::workers::Worker;
 
 use crate::registers::{every, pay_some, register_becomes, utility};
-use crate::world::PATIENCE;
+use crate::world::{PATIENCE, World, end};
 
 #[tokio::test]
 async fn a_mail_that_was_not_taken_is_sent_again_to_the_byte() {
@@ -87,4 +91,28 @@ async fn a_mail_that_is_refused_for_good_fails_its_register() {
     events
         .item("register.mailed", "register_id", &register.to_string())
         .await;
+}
+
+#[tokio::test]
+async fn what_a_mailer_finds_to_tell_waits_for_no_sweep() {
+    let world = World::start(&[]).await;
+    let server = MailServer::start("127.0.0.1:0").await.unwrap();
+    world
+        .sql(
+            "INSERT INTO parked (parked_id, routing_key, content_hash, reason, body, properties)
+             VALUES (gen_random_uuid(), 'payment.accepted', sha256(''), 'payee_unknown', '', '{}')",
+        )
+        .await;
+    let url = format!("smtp://{}?tls=none", server.addr);
+    let mailer = world
+        .another(&[Worker::Mailer], |settings| {
+            settings.smtp_url = Some(url.into());
+            settings.alert_mail_to = vec!["a@example.org".to_owned()];
+            settings.sweep_interval = Duration::from_secs(600);
+        })
+        .await;
+    let mails = server.wait_for_mails(1, PATIENCE).await;
+    let raw = String::from_utf8_lossy(&mails[0].raw);
+    assert!(raw.contains("1 facts are parked"), "{raw}");
+    end(&mailer).await;
 }

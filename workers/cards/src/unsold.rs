@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use domain::declaration::TerminalLimits;
 use domain::ids::TerminalId;
-use runtime::Context;
-use runtime::sweep;
+use runtime::{Context, Nudge, sweep};
 use store::declarations::Declarations;
 use store::notices::{self, NewNotice};
 use store::reservations::{self, Unsold};
@@ -26,7 +25,10 @@ pub(crate) fn spawn(context: &Context) {
     let limits = context.settings.terminal_limits;
     sweep::every(context, "cards.terminals", LOOKED_AT_EVERY, move |context| async move {
         let declarations = context.declarations().await?;
-        tell_unsold(&context.store, &declarations, limits).await.map(drop)
+        if tell_unsold(&context.store, &declarations, limits).await? > 0 {
+            context.nudge(Nudge::Notices);
+        }
+        Ok(())
     });
 }
 

@@ -43,6 +43,7 @@ pub(crate) fn spawn(context: &Context, vault: Arc<Vault>, keys: Keys) {
         let declarations = context.declarations().await?;
         if tell_low_stock(&context.store, &declarations).await? > 0 {
             context.nudge(Nudge::Events);
+            context.nudge(Nudge::Notices);
         }
         Ok(())
     });

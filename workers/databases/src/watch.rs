@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use domain::declaration::Payee;
 use futures::future::join_all;
-use runtime::{Context, sweep};
+use runtime::{Context, Nudge, sweep};
 use store::StoreError;
 use store::notices::{self, NewNotice};
 
@@ -57,6 +57,7 @@ async fn tell(context: &Context, payee: &Payee, news: Looked) -> Result<(), Stor
             let tx = context.store.begin().await?;
             notices::add(&tx, &notice(payee, why.clone())).await?;
             tx.commit().await?;
+            context.nudge(Nudge::Notices);
             tracing::error!(payee = %payee.id, why, "the payee's file cannot be used: what was read before stays");
             metrics::counter!("unigate_payee_files_refused_total", "payee" => payee.id.to_string()).increment(1);
             Ok(())

@@ -93,11 +93,14 @@ pub fn start(context: &Context) -> Result<(), StartError> {
     let alerts = NoticeCourier::new(context.store.clone(), relay, settings.mail_from.clone(), to, pause);
     runtime::courier::spawn(context, alerts);
     sweep::every(context, "registers.late", LATE_INTERVAL, |context| async move {
-        runtime::tell_late_registers(&context.store).await.map(drop)
+        if runtime::tell_late_registers(&context.store).await? > 0 {
+            context.nudge(Nudge::Notices);
+        }
+        Ok(())
     });
     sweep::every(context, "notices.waiting", WAITING_INTERVAL, |context| async move {
         if tell_waiting(&context.store).await? > 0 {
-            context.nudge(Nudge::Mails);
+            context.nudge(Nudge::Notices);
         }
         Ok(())
     });

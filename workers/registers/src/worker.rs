@@ -47,7 +47,7 @@ pub fn start(context: &Context) {
     context.tasks.spawn(build_all(context.clone(), builder, to_build));
     sweep::every(context, "registers.late", LATE_INTERVAL, |context| async move {
         if runtime::tell_late_registers(&context.store).await? > 0 {
-            context.nudge(Nudge::Mails);
+            context.nudge(Nudge::Notices);
         }
         Ok(())
     });
@@ -65,12 +65,12 @@ async fn sweep_orphans(context: Context, builder: Builder) -> Result<(), StoreEr
         Err(ref error @ ArtifactError::Foreign { ref place, ref why }) => {
             tracing::error!(%error, "the place for large files belongs to another installation");
             tell_foreign_place(&context.store, place, why).await?;
-            context.nudge(Nudge::Mails);
+            context.nudge(Nudge::Notices);
         }
         Err(ref error @ ArtifactError::Bare { ref place, .. }) => {
             tracing::error!(%error, "the place for large files holds none of them");
             tell_bare_place(&context.store, place, error).await?;
-            context.nudge(Nudge::Mails);
+            context.nudge(Nudge::Notices);
         }
         Err(error) => tracing::warn!(%error, "files that are nobody's could not be swept away"),
     }
@@ -150,6 +150,7 @@ async fn begin_builds(
             woken.notify_one();
             context.nudge(Nudge::Events);
             context.nudge(Nudge::Mails);
+            context.nudge(Nudge::Notices);
             context.bus.wake(Queue::MailerWake, Vec::new());
         });
     }
