@@ -6,7 +6,7 @@ use testkit::payee::{Behaviour, Verb};
 use testkit::wait_for;
 
 use crate::cli::{done, failed, rows, unigate};
-use crate::fixtures::{new_ids, online_payment};
+use crate::fixtures::{internet_provider, new_ids, online_payment};
 use crate::unikassa::{pay, provider};
 use crate::world::{PATIENCE, World};
 
@@ -64,6 +64,45 @@ async fn a_payee_that_takes_none_of_our_requests_is_told_of_once_until_it_takes_
     let events = "SELECT count(*) FROM event WHERE kind LIKE 'payee.%'";
     assert_eq!(world.value(told).await, format!("Payee isp {takes_none} x2"));
     assert_eq!(world.value(events).await, "0", "it is not down");
+}
+
+#[tokio::test]
+async fn a_secret_that_is_wrong_again_is_told_of_again_and_a_payee_that_is_retired_is_nobodys_business() {
+    let (world, payee) = provider("retry_seconds = [600]").await;
+    let told = "SELECT coalesce(sum(times), 0) FROM notice WHERE kind = 'payee.refuses_requests'";
+    let warned = async || {
+        unigate(&world, &["doctor"])
+            .await
+            .stdout
+            .contains("takes none of our requests")
+    };
+    payee.always(Verb::Pay, Behaviour::status(401));
+    pay_often(&world, 6).await;
+    tried(&world, 6).await;
+    assert_eq!((world.value(told).await, warned().await), ("1".to_owned(), true));
+    // What is not of its profile mends nothing.
+    let same = internet_provider(&payee.url(), "retry_seconds = [600]").replace("Internet provider", "Netline");
+    world.payee(&same).await;
+    assert!(warned().await);
+    world
+        .payee(&internet_provider(&payee.url(), "retry_seconds = [601]"))
+        .await;
+    assert!(!warned().await, "whether this one is right nobody knows yet");
+    assert_eq!(lane(&world).await["last_error"], Value::Null);
+    pay_often(&world, 6).await;
+    tried(&world, 12).await;
+    assert_eq!((world.value(told).await, warned().await), ("2".to_owned(), true));
+
+    let retired = format!(
+        "retired = true\n{}",
+        internet_provider(&payee.url(), "retry_seconds = [601]")
+    );
+    world.payee(&retired).await;
+    assert!(warned().await, "payments wait for it still");
+    world
+        .sql("UPDATE payment SET state = 'failed', next_act = NULL, due_at = NULL")
+        .await;
+    assert!(!warned().await);
 }
 
 #[tokio::test]

@@ -69,7 +69,9 @@ pub(super) async fn look(operator: &Operator, findings: &mut Findings) -> Result
 }
 
 async fn look_at_lanes(operator: &Operator, findings: &mut Findings) -> Result<(), StoreError> {
-    for lane in lanes::list(&operator.store).await? {
+    let lanes = lanes::list(&operator.store).await?;
+    // One that is retired is nobody's business any more, once nothing waits for it.
+    for lane in lanes.into_iter().filter(|lane| !lane.retired || lane.waiting > 0) {
         let name = format!("payee {}", lane.lane);
         if lane.breaker != "closed" {
             let since = lane.opened_at.map(|at| at.to_string()).unwrap_or_default();

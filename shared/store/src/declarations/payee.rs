@@ -42,7 +42,10 @@ pub async fn apply_payee(tx: &Tx, payee: &Payee, who: &str) -> Result<Applied, S
     }
     mailings::follow(tx, payee.id.as_str(), &declaration).await?;
     if let Some(online) = payee.online() {
-        lanes::declare(tx, payee.id.as_str(), &online, payee.suspended).await?;
+        let another = before
+            .as_ref()
+            .is_some_and(|(_, old)| old[gateway] != declaration[gateway]);
+        lanes::declare(tx, payee.id.as_str(), &online, payee.suspended, another).await?;
     }
     finish(
         tx,

@@ -54,15 +54,24 @@ pub async fn give_back(tx: &Tx, slots: &[(&Slot, Option<Duration>)]) -> Result<(
     .await
 }
 
-/// Makes a lane as its payee is declared. Quiet hours are judged anew at the next claim; calls that were begun count.
-pub(crate) async fn declare(tx: &Tx, lane: &str, online: &Online<'_>, paused: bool) -> Result<(), StoreError> {
+/// Makes a lane as its payee is declared. Quiet hours are judged anew at the next claim; calls that were begun count. Whether a payee
+/// takes our requests is asked anew under `another` profile than it had: what is wrong with that one has been told to nobody.
+pub(crate) async fn declare(
+    tx: &Tx,
+    lane: &str,
+    online: &Online<'_>,
+    paused: bool,
+    another: bool,
+) -> Result<(), StoreError> {
     let slots = i32::try_from(online.concurrency).unwrap_or(1);
     let interval = online.rate.map(|rate| rate.interval().as_secs_f64());
     tx.execute(
         "INSERT INTO lane (lane_id, slots, paused, call_interval) VALUES ($1, $2, $3, $4)
          ON CONFLICT (lane_id) DO UPDATE SET slots = excluded.slots, paused = excluded.paused OR lane.held_at IS NOT NULL,
-             call_interval = excluded.call_interval, quiet_until = '-infinity'",
-        &[&lane, &slots, &paused, &interval],
+             call_interval = excluded.call_interval, quiet_until = '-infinity',
+             rejected = CASE WHEN $5 THEN 0 ELSE lane.rejected END,
+             last_error = CASE WHEN $5 AND lane.rejected > 0 AND lane.breaker = 'closed' THEN NULL ELSE lane.last_error END",
+        &[&lane, &slots, &paused, &interval, &another],
     )
     .await?;
     tx.execute(

@@ -35,6 +35,8 @@ pub struct LaneRow {
     pub held: bool,
     /// Its payee is suspended: whatever operators hold back or let go here, it gets nothing.
     pub suspended: bool,
+    /// Its payee is declared to be one no more.
+    pub retired: bool,
     /// Which operator holds it back.
     pub held_by: Option<String>,
     /// Since when.
@@ -57,7 +59,8 @@ pub async fn list(store: &Store) -> Result<Vec<LaneRow>, StoreError> {
                     (SELECT due_at FROM payment WHERE payee_id = lane_id AND due_at IS NOT NULL ORDER BY due_at LIMIT 1),
                     rejected >= $1,
                     (SELECT count(*) FROM (SELECT FROM payment WHERE payee_id = lane_id AND due_at IS NOT NULL LIMIT $2) counted),
-                    coalesce((SELECT suspended FROM payee WHERE payee_id = lane_id), false)
+                    coalesce((SELECT suspended FROM payee WHERE payee_id = lane_id), false),
+                    coalesce((SELECT retired FROM payee WHERE payee_id = lane_id), false)
              FROM lane ORDER BY lane_id",
             &[&FAILURES_TO_OPEN, &COUNTED_AT_MOST],
         )
@@ -80,6 +83,7 @@ pub async fn list(store: &Store) -> Result<Vec<LaneRow>, StoreError> {
             rejects: row.get(12),
             waiting: row.get(13),
             suspended: row.get(14),
+            retired: row.get(15),
             held: row.get::<_, Option<&str>>(8).is_some(),
         })
         .collect())
