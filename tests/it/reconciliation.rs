@@ -31,14 +31,14 @@ async fn make_unknown(world: &World, id: &str) {
         .await;
 }
 
-fn entry(number: &str, amount: i64) -> Value {
+pub(crate) fn entry(number: &str, amount: i64) -> Value {
     json!({
         "number": number, "amount": amount, "currency": "RUB", "credited_at": "2026-01-01T00:00:00Z",
         "provider_reference": format!("there-{number}"),
     })
 }
 
-fn lists(payee: &Payee, pages: &[(&[Value], Option<&str>)]) {
+pub(crate) fn lists(payee: &Payee, pages: &[(&[Value], Option<&str>)]) {
     let answers = pages.iter().map(|(items, next)| match next {
         Some(next) => Behaviour::Answer(json!({"items": items, "next": next})),
         None => Behaviour::Answer(json!({ "items": items })),

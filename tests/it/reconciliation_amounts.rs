@@ -3,7 +3,7 @@
 use testkit::process::Done;
 
 use crate::cli::{Files, done, failed, unigate};
-use crate::reconciliation::{PERIOD, delivered};
+use crate::reconciliation::{PERIOD, delivered, entry, lists};
 use crate::unikassa::provider;
 use crate::world::World;
 
@@ -65,11 +65,49 @@ async fn a_file_in_minor_units_is_told_as_such() {
     );
     let told = compared(&world, &mixed, &[]).await;
     assert!(told.code == Some(1) && !told.stderr.contains("100 times"), "{told:?}");
-    let hundredth = files.write("small.csv", &format!("number;amount\n{};5.00\n", one.1));
+    let hundredth = files.write(
+        "small.csv",
+        &format!("number;amount\n{};5.00\n{};5.00\n", one.1, other.1),
+    );
     failed(
         &compared(&world, &hundredth, &[]).await,
         1,
         "every amount that differs is there a 100th of what it is here",
     );
+    // It is the file that is wrong, and no payment.
+    let resolve = ["--resolve", "--reason", "their books"];
+    let told = compared(&world, &minor, &resolve).await;
+    assert!(told.stdout.contains("0 marked for a person"), "{told:?}");
+    // Beside one that is right, or by itself, it is the payment.
+    let beside = files.write(
+        "beside.csv",
+        &format!("number;amount\n{};50000\n{};500.00\n", one.1, other.1),
+    );
+    let alone = files.write("alone.csv", &format!("number;amount\n{};50000\n", other.1));
+    for (file, id) in [(&beside, &one.0), (&alone, &other.0)] {
+        let told = compared(&world, file, &resolve).await;
+        assert!(told.stdout.contains("1 marked for a person"), "{told:?}");
+        assert!(!told.stderr.contains("100 times"), "{told:?}");
+        let flags = format!("SELECT flags::text FROM payment WHERE payment_id = '{id}'");
+        assert_eq!(world.value(&flags).await, "{echoed_amount_differs}");
+    }
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_payees_own_list_has_in_hundreds_was_credited_so() {
+    let (world, payee) = provider("").await;
+    let (one, other) = (delivered(&world).await, delivered(&world).await);
+    lists(
+        &payee,
+        &[(&[entry(&one.1, 5_000_000), entry(&other.1, 5_000_000)], None)],
+    );
+    let resolve = ["--resolve", "--reason", "their list"];
+    let told = unigate(
+        &world,
+        &[&["deliveries", "reconcile", "isp"][..], &PERIOD, &resolve].concat(),
+    )
+    .await;
+    assert!(told.stdout.contains("2 marked for a person"), "{told:?}");
     world.stop().await;
 }

@@ -46,7 +46,7 @@ impl<'a> Acts<'a> {
         }
     }
 
-    /// Does about a difference what may be done and was asked for. Where the two lists count in other units, no amount is in
+    /// Does about a difference what may be done and was asked for. Where a file counts in other units than we do, no amount is in
     /// question.
     pub(super) async fn carry_out(&mut self, found: &Found, other_units: bool) -> anyhow::Result<()> {
         let Some(ours) = &found.compared.ours else {

@@ -59,7 +59,7 @@ fn advice(remedy: Remedy) -> &'static str {
 }
 
 /// How many of each, and how much on either side, in minor units.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Tally {
     of: BTreeMap<Finding, Sum>,
     /// How amounts that differ stand to ours: in other units, or otherwise.
@@ -95,7 +95,7 @@ impl fmt::Display for Units {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Sum {
     count: u64,
     ours: i128,
@@ -118,10 +118,14 @@ impl Tally {
             .sum::<i128>();
     }
 
-    /// In which units there is counted what differs in amount, where that explains all of it.
+    /// In which units there is counted what differs in amount, where that explains it: several amounts differ, all of them in the one
+    /// way, and none is there what it is here. A single one may as well have been credited so.
     pub(super) fn other_units(&self) -> Option<Units> {
+        let count = |of: Finding| self.of.get(&of).map_or(0, |sum| sum.count);
+        let agree = count(Finding::Matched) + count(Finding::NotDelivered);
         let mut units = self.units.iter();
-        units.next().copied().flatten().filter(|_| units.next().is_none())
+        let only = units.next().copied().flatten().filter(|_| units.next().is_none());
+        only.filter(|_| agree == 0 && count(Finding::AmountDiffers) > 1)
     }
 
     pub(super) fn differences(&self) -> u64 {
@@ -143,5 +147,63 @@ impl Tally {
             ));
         }
         lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::ids::{Number, PaymentId};
+    use domain::payment::PaymentState;
+    use domain::reconciliation::{Ours, Theirs};
+
+    use super::*;
+
+    fn other_units(amounts: &[(i64, i64)]) -> Option<Units> {
+        let mut tally = Tally::default();
+        for (number, (here, there)) in (1..).zip(amounts) {
+            let ours = Ours {
+                payment_id: PaymentId::from_uuid(uuid::Uuid::nil()),
+                of_payee: true,
+                state: PaymentState::Delivered,
+                generation: 0,
+                amount: *here,
+                currency: "RUB".to_owned(),
+                first_call_at: None,
+                last_call_at: None,
+                reached: true,
+                settled: false,
+                number_conflict: false,
+            };
+            let theirs = Theirs {
+                amount: *there,
+                currency: "RUB".to_owned(),
+                credited_at: None,
+                provider_reference: None,
+            };
+            let compared = Compared {
+                number: Number::new(number).unwrap(),
+                ours: Some(ours),
+                theirs: vec![theirs],
+            };
+            tally.count(compared.finding().unwrap(), &compared);
+        }
+        tally.other_units()
+    }
+
+    #[test]
+    fn units_are_others_where_nothing_else_explains_what_differs() {
+        let (times, parts) = (Some(Units::Times(100)), Some(Units::Parts(100)));
+        assert_eq!(other_units(&[(500, 50_000), (700, 70_000)]), times);
+        assert_eq!(other_units(&[(50_000, 500), (70_000, 700)]), parts);
+        let not: [&[(i64, i64)]; 5] = [
+            &[],
+            &[(500, 50_000)],
+            &[(500, 50_000), (700, 70_000), (900, 900)],
+            &[(500, 50_000), (70_000, 700)],
+            &[(500, 50_000), (700, 70_001)],
+        ];
+        for amounts in not {
+            assert_eq!(other_units(amounts), None, "{amounts:?}");
+        }
     }
 }

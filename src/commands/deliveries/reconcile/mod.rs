@@ -223,7 +223,7 @@ const AT_ONCE: usize = 50_000;
 
 /// Compares everything: counts it, acts, and keeps what is printed. Acts take their time, and while a comparison is being read
 /// nothing can be tidied up in the database. So it is read to its end, or up to so many differences, before anything is done
-/// about them; what is beyond is compared afterwards.
+/// about them; what is beyond is compared afterwards, except that all of it says whether a file counts in other units.
 async fn compare_all(
     operator: &Operator,
     online: &Online,
@@ -233,10 +233,13 @@ async fn compare_all(
 ) -> anyhow::Result<(Tally, Vec<Found>)> {
     let (mut tally, mut kept) = (Tally::default(), Vec::new());
     let most = if args.limit == 0 { usize::MAX } else { args.limit };
-    let mut after = None;
+    let (mut after, mut other_units) = (None, None);
     loop {
         let (differences, last) = compare(operator, run, after, &mut tally).await?;
-        let other_units = tally.other_units().is_some();
+        let other_units = match other_units {
+            Some(known) => known,
+            None => *other_units.insert(counts_in_other_units(operator, run, args, &tally, last).await?),
+        };
         for (finding, compared) in differences {
             let remedy = judge(operator, online, finding, &compared).await?;
             let found = Found {
@@ -254,6 +257,25 @@ async fn compare_all(
         }
         after = last;
     }
+}
+
+/// Whether amounts that differ are those of a file in other units, by all that there is: what is counted so far, and what is beyond a
+/// number. A payee's own list is in the units of its protocol, so that what differs there was credited so.
+async fn counts_in_other_units(
+    operator: &Operator,
+    run: &Run,
+    args: &ReconcileArgs,
+    counted: &Tally,
+    mut beyond: Option<Number>,
+) -> anyhow::Result<bool> {
+    if args.file.is_none() || !args.resolve {
+        return Ok(false);
+    }
+    let mut all = counted.clone();
+    while beyond.is_some() {
+        (_, beyond) = compare(operator, run, beyond, &mut all).await?;
+    }
+    Ok(all.other_units().is_some())
 }
 
 /// Counts what is beyond a number, and returns what differs; with it the number up to which that is all, if it is not the end.
