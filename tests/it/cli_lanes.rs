@@ -150,6 +150,14 @@ async fn a_payee_that_is_suspended_is_called_so_wherever_its_payments_are_looked
         (&json!("suspended"), &json!("tester"), &json!("their audit"))
     );
     let what_to_do = "its payee is suspended: `unigate payees resume isp`";
+    let groups = rows(&world, &["deliveries", "groups", "--state", "stopped"]).await;
+    assert_eq!(
+        (groups.len(), &groups[0]["state"], &groups[0]["count"]),
+        (1, &json!("stopped"), &json!(1))
+    );
+    let group = groups[0]["group"].as_str().unwrap();
+    let requeued = unigate(&world, &["deliveries", "requeue", "--group", group, "--dry-run"]).await;
+    assert!(requeued.stdout.contains("its payee is suspended"), "{requeued:?}");
     for words in [
         &["deliveries", "resume", &id][..],
         &["deliveries", "requeue", &id],

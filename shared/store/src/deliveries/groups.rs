@@ -33,11 +33,11 @@ pub async fn groups(store: &Store, filter: &Filter) -> Result<Vec<GroupRow>, Sto
     let limit = conditions.place(filter.limit);
     // Equal errors are put together before what differs is taken out of them: most are equal, and that is the work.
     let sql = format!(
-        "SELECT payee_id, state, left(md5(cause), 12), nullif(cause, ''), sum(count)::int8, min(oldest),
+        "SELECT payee_id, shown_state, left(md5(cause), 12), nullif(cause, ''), sum(count)::int8, min(oldest),
                 jsonb_object_agg(currency, total)
-         FROM (SELECT payee_id, state, coalesce(error_cause(last_error), '') AS cause, currency, sum(count) AS count,
+         FROM (SELECT payee_id, shown_state, coalesce(error_cause(last_error), '') AS cause, currency, sum(count) AS count,
                       min(oldest) AS oldest, sum(total) AS total
-               FROM (SELECT p.payee_id, p.state, p.last_error, p.currency, count(*) AS count,
+               FROM (SELECT p.payee_id, p.shown_state, p.last_error, p.currency, count(*) AS count,
                             min(p.accepted_at) AS oldest, sum(p.amount) AS total
                      FROM payment_view p WHERE {stuck} AND {} GROUP BY 1, 2, 3, 4) by_error
                GROUP BY 1, 2, 3, 4) by_cause

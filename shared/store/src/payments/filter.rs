@@ -62,7 +62,7 @@ pub struct Filter {
 pub struct Group {
     /// Whose.
     pub payee: PayeeId,
-    /// In this stored state.
+    /// In this state, as readers call it.
     pub state: PaymentState,
     /// Names the error's cause: the beginning of its MD5, in hexadecimal.
     pub cause: String,
@@ -167,7 +167,7 @@ impl Conditions {
             all.add("strpos(lower(p.last_error), lower(?)) > 0", error.clone());
         }
         if let Some(group) = &filter.group {
-            all.sql.push(format!("p.state = '{}'", group.state));
+            all.sql.push(state_is(group.state));
             all.add("p.payee_id = ?", group.payee.to_string());
             all.add(&format!("{CAUSE} = ?"), group.cause.clone());
         }
