@@ -18,6 +18,7 @@ pub(super) async fn look(operator: &Operator, findings: &mut Findings) -> Result
         look_at_alerts(&all, findings);
     }
     Box::pin(outside::look_at_deliveries(&all, findings)).await;
+    Box::pin(outside::look_at_files(&all, findings)).await;
     look_at_lanes(operator, findings).await?;
     look_at_payments(operator, findings).await?;
     let waiting = parked::count_by_reason(&operator.store).await?;

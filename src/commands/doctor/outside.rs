@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use artifacts::{ArtifactError, Artifacts};
 use cards::vault::{self, VaultError};
+use databases::trying::{self, Severity};
 use domain::declaration::{DirectoryProfile, MailProfile, Payee};
 use mailer::directory::PutError;
 use mailer::relay::{Relay, SendError};
@@ -17,6 +18,8 @@ use crate::operator::Operator;
 
 /// A relay that says nothing for so long is taken for dead.
 const MAIL_TIMEOUT: Duration = Duration::from_secs(10);
+/// And what a payee's file is on.
+const FILE_TIMEOUT: Duration = Duration::from_secs(10);
 /// So is a place for files.
 const ARTIFACTS_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -107,6 +110,36 @@ async fn try_own(profile: &MailProfile) -> Result<(), SendError> {
     match mailer::own_relay(profile)? {
         Some(relay) => try_relay(relay).await,
         None => Ok(()),
+    }
+}
+
+/// Files of payees, read from here as a databases worker would; what cannot be had here at all is told of elsewhere.
+pub(super) async fn look_at_files(all: &Declarations, findings: &mut Findings) {
+    let has_file = |payee: &&Payee| payee.databases.as_ref().is_some_and(|profile| profile.file.is_some());
+    let mut payees: Vec<&Payee> = all.payees.values().map(|declared| &*declared.value).collect();
+    payees.retain(|payee| !payee.retired && has_file(payee) && trying::complete(payee).is_ok());
+    payees.sort_by(|left, right| left.id.cmp(&right.id));
+    for payee in payees {
+        let check = format!("file of {}", payee.id);
+        let wrong = match tokio::time::timeout(FILE_TIMEOUT, trying::check_config(payee)).await {
+            Ok(looked) => looked
+                .into_iter()
+                .find(|one| one.severity == Severity::Error)
+                .map(|one| one.text),
+            Err(_) => Some(format!("has not been read within {FILE_TIMEOUT:?}")),
+        };
+        match wrong {
+            None => findings.ok(check, "can be read and used"),
+            Some(why) => findings.warn(
+                check,
+                why,
+                format!(
+                    "right where no databases worker runs; where one does, what was read before stays until it is mended: \
+                     `unigate databases check-config {}`",
+                    payee.id
+                ),
+            ),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use testkit::wait_for;
 
 use super::books::{Backend, Books};
 use super::{WORKERS, check, payment};
+use crate::cli::unigate;
 use crate::fixtures::new_id;
 use crate::world::{PATIENCE, World, refused};
 
@@ -207,6 +208,15 @@ async fn fines_are_found_in_a_workbook_and_in_the_one_that_takes_its_place() {
     .await;
     let still = world.ask("payment.check", &check("fines", &first, &json!({}))).await;
     assert_eq!(still["outcome"], "payable", "{still}");
+    let file = async || {
+        let doctor = unigate(&world, &["doctor", "--format", "json"]).await;
+        doctor
+            .rows()
+            .into_iter()
+            .find(|row| row["check"] == "file of fines")
+            .unwrap()
+    };
+    assert_eq!(file().await["result"], "warn");
     book.write(&[
         [&first, "Сидоров С. С.", "12.9 ч.2", "500"],
         [&second, "Ким А.", "12.16", "1000.5"],
@@ -216,6 +226,7 @@ async fn fines_are_found_in_a_workbook_and_in_the_one_that_takes_its_place() {
         (asked["outcome"] == "payable").then_some(asked)
     });
     assert_eq!(found.await["amount_due"], 100_050);
+    assert_eq!(file().await["result"], "ok");
     let id = new_id();
     let told = payment(&id, "fines", &first, &json!({}));
     assert_eq!(world.tell("payment.accepted", &told).await["outcome"], "accepted");
