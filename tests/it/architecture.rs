@@ -140,10 +140,39 @@ fn no_test_is_ignored_and_none_sleeps() {
     for (place, text) in sources() {
         let ignored = concat!("#[", "ignore");
         assert!(!text.contains(ignored), "{place} ignores a test");
-        let name = place.rsplit('/').next().unwrap_or_default();
-        let of_a_test = place.starts_with("tests/") || place.contains("/tests/") || name.starts_with("tests");
-        assert!(!of_a_test || !sleeps(&text), "{place} sleeps");
+        assert!(!is_of_a_test(&place) || !sleeps(&text), "{place} sleeps");
     }
+}
+
+fn is_of_a_test(place: &str) -> bool {
+    let name = place.rsplit('/').next().unwrap_or_default();
+    place.starts_with("tests/") || place.contains("/tests/") || name.starts_with("tests")
+}
+
+#[test]
+fn what_declarations_name_is_read_where_they_may_name_it() {
+    // By themselves workers open what they are set up with, and what they have held against the declared places: all else goes
+    // through `runtime::declared`.
+    let by_themselves = [
+        "workers/cards/src/import/container/pgp.rs",
+        "workers/cards/src/vault/identity.rs",
+        "workers/databases/src/file/open.rs",
+        "workers/mailer/src/directory.rs",
+        "workers/mailer/src/lib.rs",
+    ];
+    let mut opening: Vec<String> = sources()
+        .into_iter()
+        .filter(|(place, _)| place.starts_with("workers/") && !is_of_a_test(place))
+        .filter(|(_, text)| {
+            let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+            ["fs::read", "fs::open(", " File::open(", ":File::open(", "OpenOptions"]
+                .iter()
+                .any(|opens| text.contains(opens))
+        })
+        .map(|(place, _)| place)
+        .collect();
+    opening.sort();
+    assert_eq!(opening, by_themselves);
 }
 
 /// Whether a text names the clock's sleep, by its path or in the list of what it imports.

@@ -13,8 +13,9 @@ use testkit::wait_for;
 use tokio::process::Command;
 
 use crate::cli::Files;
-use crate::faults::environment;
+use crate::faults::{bare, environment};
 use crate::fixtures::new_id;
+use crate::registers::every;
 use crate::rights::Site;
 use crate::world::PATIENCE;
 
@@ -155,4 +156,24 @@ async fn no_test_is_led_to_an_installations_files() {
         .unwrap();
     let found = artifacts_of(&String::from_utf8(told.stdout).unwrap());
     assert_eq!(found["found"], json!("all files of registers lie in the database"));
+}
+
+#[tokio::test]
+async fn a_key_that_a_register_is_encrypted_to_lies_where_declarations_may_name_it() {
+    let (world, files) = (bare().await, Files::new());
+    let key = files.write("gvk.asc", "no key, which is told of where it may be read");
+    let sealed = format!("[[register.seal]]\nwith = \"openpgp\"\nkeys = [\"file:{key}\"]");
+    world
+        .payee(&format!("{}\n{sealed}", every(2).replace("zip = true", "")))
+        .await;
+    let named = files.path().join("named");
+    std::fs::create_dir(&named).unwrap();
+    for (place, expected) in [
+        (&*named, "is in none of the places"),
+        (files.path(), "is not an OpenPGP public key"),
+    ] {
+        let confined = environment(&world, &[("UNIGATE_DECLARED_PLACES", place.to_str().unwrap())]);
+        let told = run(&confined, &["doctor"]).await.stdout;
+        assert!(told.contains("keys[0]: ") && told.contains(expected), "{told}");
+    }
 }

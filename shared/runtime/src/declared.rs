@@ -3,11 +3,18 @@
 //! Who declares payees need not be who may log in to the hosts of workers. `UNIGATE_DECLARED_PLACES` keeps the one from being
 //! as good as the other: what a declaration names is read, run and written to only in these places.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use rustix::fs::{Mode, OFlags};
+
 /// Of this process, said once, before anything is declared to it.
 static PLACES: OnceLock<Vec<PathBuf>> = OnceLock::new();
+
+/// The largest key or secret that is read from a file, in bytes.
+const BYTES_MAX: u64 = 1024 * 1024;
 
 /// Confines this process to these places; to none in particular where there is none. Said a second time it changes nothing.
 pub fn confine(places: &[PathBuf]) {
@@ -18,6 +25,28 @@ pub fn confine(places: &[PathBuf]) {
 /// is for whoever has to set it right.
 pub fn permitted(path: &Path) -> Result<(), String> {
     permitted_in(PLACES.get().map_or(&[], Vec::as_slice), path)
+}
+
+/// Reads a key or a secret from a file that a declaration names and may name here: a plain one, of at most 1 MiB.
+pub fn read(path: &Path) -> Result<Vec<u8>, String> {
+    permitted(path)?;
+    read_plain(path).map_err(|why| format!("{}: {why}", path.display()))
+}
+
+/// Nothing is waited for by opening it, and what has no end is not read.
+fn read_plain(path: &Path) -> Result<Vec<u8>, String> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::empty()).map_err(|error| std::io::Error::from(error).to_string())?;
+    let file = File::from(file);
+    if !file.metadata().map_err(|error| error.to_string())?.is_file() {
+        return Err("is no plain file".to_owned());
+    }
+    let mut bytes = Vec::new();
+    let read = file.take(BYTES_MAX + 1).read_to_end(&mut bytes);
+    match read.map_err(|error| error.to_string())? as u64 > BYTES_MAX {
+        true => Err("is larger than 1 MiB".to_owned()),
+        false => Ok(bytes),
+    }
 }
 
 /// By where things really are: a link leads out of a place as well as `..` does.
@@ -88,6 +117,29 @@ mod tests {
             permitted_in(&[], &at("no/where")),
             Ok(()),
             "nobody is confined who was not told"
+        );
+    }
+
+    #[test]
+    fn of_a_file_so_much_is_read_as_a_key_may_have() {
+        let root = tempfile::tempdir().unwrap();
+        let file = |bytes: u64| {
+            let path = root.path().join(bytes.to_string());
+            std::fs::write(&path, vec![b'k'; bytes as usize]).unwrap();
+            path
+        };
+        for bytes in [0, 1, BYTES_MAX] {
+            assert_eq!(read(&file(bytes)).unwrap().len() as u64, bytes);
+        }
+        let large = file(BYTES_MAX + 1);
+        assert_eq!(read(&large), Err(format!("{}: is larger than 1 MiB", large.display())));
+        for endless in ["/dev/zero", "/dev", "/proc/self/fd"] {
+            assert_eq!(read(Path::new(endless)), Err(format!("{endless}: is no plain file")));
+        }
+        assert!(
+            read(Path::new("/no/where"))
+                .unwrap_err()
+                .starts_with("/no/where: No such file")
         );
     }
 }

@@ -1,9 +1,10 @@
 //! Secrets that declarations refer to, fetched from where they say.
 
 use domain::declaration::{SecretRef, SecretSource};
+use secrecy::zeroize::Zeroizing;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::declared::permitted;
+use crate::declared;
 use crate::settings::environment;
 
 /// Variables that workers are set up with begin so. Who declares payees need not be who runs workers: none of these is his to send
@@ -31,10 +32,9 @@ pub fn password(secret: &SecretRef) -> Result<SecretString, String> {
             .map(SecretString::from)
             .ok_or_else(|| format!("{name} is not set here")),
         SecretSource::File(path) => {
-            permitted(path)?;
-            std::fs::read_to_string(path)
-                .map(|text| SecretString::from(text.trim_end_matches(['\r', '\n'])))
-                .map_err(|error| format!("{}: {error}", path.display()))
+            let text = Zeroizing::new(declared::read(path)?);
+            let text = str::from_utf8(&text).map_err(|_| format!("{}: is not text in UTF-8", path.display()))?;
+            Ok(SecretString::from(text.trim_end_matches(['\r', '\n'])))
         }
         SecretSource::Value(_) => Err("must be env:NAME or file:PATH".to_owned()),
     }

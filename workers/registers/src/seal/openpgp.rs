@@ -12,10 +12,7 @@ use crate::BuildError;
 /// Reads a public key, armoured or from the file that is named.
 pub(super) fn key(text: &str) -> Result<PublicKey, String> {
     match key_file(text) {
-        Some(path) => {
-            let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-            PublicKey::read(&bytes)
-        }
+        Some(path) => PublicKey::read(&runtime::declared::read(path)?),
         None => PublicKey::read(text.as_bytes()),
     }
 }

@@ -114,3 +114,20 @@ fn keys_that_nobody_should_encrypt_to_are_refused() {
         "{why}"
     );
 }
+
+#[test]
+fn a_key_file_is_read_as_far_as_a_key_goes() {
+    let scratch = Scratch::new();
+    let pipe = scratch.path().join("pipe").display().to_string();
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let large = scratch.file("large.asc", vec![b'x'; 2 << 20]);
+    for (path, expected) in [
+        (&*large, "is larger than 1 MiB"),
+        (&*pipe, "is no plain file"),
+        ("/dev/null", "is no plain file"),
+        (scratch.path().to_str().unwrap(), "is no plain file"),
+    ] {
+        let why = refused(&format!("[[seal]]\nwith = \"openpgp\"\nkeys = [\"file:{path}\"]"), b"x");
+        assert!(why.contains(&format!("keys[0]: {path}: {expected}")), "{why}");
+    }
+}
