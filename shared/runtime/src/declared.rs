@@ -11,14 +11,37 @@ use std::sync::OnceLock;
 use rustix::fs::{Mode, OFlags};
 
 /// Of this process, said once, before anything is declared to it.
-static PLACES: OnceLock<Vec<PathBuf>> = OnceLock::new();
+static PLACES: OnceLock<Vec<Place>> = OnceLock::new();
 
 /// The largest key or secret that is read from a file, in bytes.
 const BYTES_MAX: u64 = 1024 * 1024;
 
+/// A place as it was said, and where it really is since that was seen: one that hangs keeps nobody from the others.
+struct Place {
+    said: PathBuf,
+    real: OnceLock<PathBuf>,
+}
+
+impl Place {
+    fn at(said: &Path) -> Self {
+        Self {
+            said: said.to_owned(),
+            real: OnceLock::new(),
+        }
+    }
+
+    /// Looks where it is, unless that is known.
+    fn look(&self) -> Option<&PathBuf> {
+        if self.real.get().is_none() {
+            let _ = self.real.set(self.said.canonicalize().ok()?);
+        }
+        self.real.get()
+    }
+}
+
 /// Confines this process to these places; to none in particular where there is none. Said a second time it changes nothing.
 pub fn confine(places: &[PathBuf]) {
-    PLACES.get_or_init(|| places.to_vec());
+    PLACES.get_or_init(|| places.iter().map(|place| Place::at(place)).collect());
 }
 
 /// Whether a declaration may name this file, program or directory here. What is not there yet is where its directory is. An error
@@ -50,17 +73,25 @@ fn read_plain(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 /// By where things really are: a link leads out of a place as well as `..` does.
-fn permitted_in(places: &[PathBuf], path: &Path) -> Result<(), String> {
+fn permitted_in(places: &[Place], path: &Path) -> Result<(), String> {
     if places.is_empty() {
         return Ok(());
     }
+    let wrong = |error| format!("{}: {error}", path.display());
+    let path = std::path::absolute(path).map_err(wrong)?;
     let beside = || Some(path.parent()?.canonicalize().ok()?.join(path.file_name()?));
-    let real: PathBuf = match path.canonicalize() {
+    let real = match path.canonicalize() {
         Ok(real) => real,
         Err(error) => beside().ok_or_else(|| format!("{}: {error}", path.display()))?,
     };
-    let is_in = |place: &PathBuf| place.canonicalize().is_ok_and(|place| real.starts_with(place));
-    if places.iter().any(is_in) {
+    let is_in = |place: &PathBuf| real.starts_with(place);
+    let known = places.iter().filter_map(|place| place.real.get()).any(is_in);
+    // Those that are not known yet: first where it seems to lie, so that what lies in one is not kept waiting by another.
+    let (seeming, others): (Vec<_>, Vec<_>) = places
+        .iter()
+        .filter(|place| place.real.get().is_none())
+        .partition(|place| path.starts_with(&place.said));
+    if known || seeming.into_iter().chain(others).filter_map(Place::look).any(is_in) {
         return Ok(());
     }
     Err(format!(
@@ -86,7 +117,7 @@ mod tests {
         std::os::unix::fs::symlink(at("other/key"), at("named/link-out")).unwrap();
         std::os::unix::fs::symlink(at("other"), at("named/way-out")).unwrap();
         std::os::unix::fs::symlink(at("named/key"), at("other/link-in")).unwrap();
-        let places = [at("gone"), at("named")];
+        let places = [Place::at(&at("gone")), Place::at(&at("named"))];
         for inside in [
             "named",
             "named/key",
@@ -109,7 +140,7 @@ mod tests {
         let lost = permitted_in(&places, &at("no/where")).unwrap_err();
         assert!(lost.contains("no/where: No such file"), "{lost}");
         assert_eq!(
-            permitted_in(&[at("other/key")], &at("other/key")),
+            permitted_in(&[Place::at(&at("other/key"))], &at("other/key")),
             Ok(()),
             "a place may be one file"
         );
@@ -118,6 +149,31 @@ mod tests {
             Ok(()),
             "nobody is confined who was not told"
         );
+    }
+
+    #[test]
+    fn a_place_is_looked_for_once_and_not_for_what_lies_in_another() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        for place in ["share", "named", "other"] {
+            std::fs::create_dir(at(place)).unwrap();
+        }
+        for file in ["named/key", "other/key"] {
+            std::fs::write(at(file), "k").unwrap();
+        }
+        std::os::unix::fs::symlink(at("named"), at("link")).unwrap();
+        let places = ["share", "link", "named"].map(|name| Place::at(&at(name)));
+        let looked =
+            |places: &[Place]| -> Vec<bool> { places.iter().map(|place| place.real.get().is_some()).collect() };
+        assert_eq!(permitted_in(&places, &at("link/key")), Ok(()));
+        assert_eq!(looked(&places), [false, true, false], "a share that hangs is not asked");
+        assert_eq!(permitted_in(&places, &at("named/key")), Ok(()));
+        assert_eq!(looked(&places), [false, true, false], "known by where it is");
+        // It is where it was seen.
+        std::fs::remove_file(at("link")).unwrap();
+        assert_eq!(permitted_in(&places[..2], &at("named/key")), Ok(()));
+        assert!(permitted_in(&places, &at("other/key")).is_err());
+        assert_eq!(looked(&places), [true, true, true]);
     }
 
     #[test]
