@@ -111,7 +111,7 @@ impl Gateway for Databases {
     const NUDGE: Nudge = Nudge::Entries;
 
     async fn act(&self, payee: &Payee, act: Act, due: &Due) -> Report {
-        let source = match self.sources.of(payee) {
+        let source = match self.sources.of(payee).await {
             Ok(source) => source,
             Err(why) => return Report::without_request(Told::not_sent(why)),
         };
@@ -156,7 +156,7 @@ impl Gateway for Databases {
         let Some(online) = payee.online() else {
             return Ok(Err("the payee is not asked".to_owned()));
         };
-        let source = match self.sources.of(payee) {
+        let source = match self.sources.of(payee).await {
             Ok(source) => source,
             Err(why) => {
                 tracing::error!(payee = %payee.id, why, "the payee cannot be asked");
@@ -178,7 +178,7 @@ impl Gateway for Databases {
     }
 
     async fn probe(&self, payee: &Payee, _: Option<Number>) -> Told {
-        let source = match self.sources.of(payee) {
+        let source = match self.sources.of(payee).await {
             Ok(source) => source,
             Err(why) => return Told::not_sent(why),
         };

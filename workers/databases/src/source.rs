@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use domain::declaration::{DatabasesProfile, Payee, SecretRef, StepKind};
@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::bind::{self, Names};
 use crate::file::Listed;
 
-/// How long a check waits for a connection of its own.
+/// How long a check waits for a connection of its own, and who has a payee's data opened for that.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Checks of one payee that wait in this process. One whose database hangs must leave it time for the others.
 const LINE_MAX: usize = 256;
@@ -26,7 +26,11 @@ const APPLICATION: &str = "unigate-databases";
 
 /// All sources of this process.
 #[derive(Debug, Default)]
-pub(crate) struct Sources(Mutex<HashMap<String, Arc<Source>>>);
+pub(crate) struct Sources {
+    opened: Mutex<HashMap<String, Arc<Source>>>,
+    /// Who opens one: a secret or a file may lie on a share that hangs, which is to keep one thread waiting, and no other payee.
+    opening: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+}
 
 /// A payee's data, ready to be asked.
 pub(crate) struct Source {
@@ -107,24 +111,50 @@ impl Compiled {
 
 impl Sources {
     /// The source of a payee as it is declared now, or why there is none: something an operator has to set right.
-    pub(crate) fn of(&self, payee: &Payee) -> Result<Arc<Source>, String> {
+    pub(crate) async fn of(&self, payee: &Payee) -> Result<Arc<Source>, String> {
         let profile = profile_of(payee)?;
-        let mut sources = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = sources.get(payee.id.as_str());
-        if let Some(source) = before
-            && source.profile == *profile
-            && source.payee == *payee
-        {
-            return Ok(source.clone());
+        if let Some(source) = self.opened(payee, profile) {
+            return Ok(source);
         }
-        let source = Arc::new(Source::open(payee, profile)?);
-        if let (Place::File(listed), Some(Place::File(listed_before))) = (&source.place, before.map(|one| &one.place)) {
+        let opened = tokio::time::timeout(PATIENCE, self.open(payee, profile)).await;
+        opened.unwrap_or_else(|_| Err("its secrets and files cannot be looked at: is their share there?".to_owned()))
+    }
+
+    async fn open(&self, payee: &Payee, profile: &DatabasesProfile) -> Result<Arc<Source>, String> {
+        let opening = locked(&self.opening).entry(payee.id.to_string()).or_default().clone();
+        let turn = opening.lock_owned().await;
+        if let Some(source) = self.opened(payee, profile) {
+            return Ok(source);
+        }
+        let declared = payee.clone();
+        let opened = tokio::task::spawn_blocking(move || {
+            // Also when nobody waits for it any more.
+            let opened = Source::of_payee(&declared);
+            (opened, turn)
+        });
+        let (source, _turn) = opened
+            .await
+            .map_err(|broken| format!("could not be opened: {broken}"))?;
+        let source = Arc::new(source?);
+        let mut sources = locked(&self.opened);
+        let before = sources.get(payee.id.as_str()).map(|one| &one.place);
+        if let (Place::File(listed), Some(Place::File(listed_before))) = (&source.place, before) {
             listed.take_over(listed_before);
         }
         // The one before is closed when its last call has ended.
         sources.insert(payee.id.to_string(), source.clone());
         Ok(source)
     }
+
+    fn opened(&self, payee: &Payee, profile: &DatabasesProfile) -> Option<Arc<Source>> {
+        let sources = locked(&self.opened);
+        let source = sources.get(payee.id.as_str())?;
+        (source.profile == *profile && source.payee == *payee).then(|| source.clone())
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn profile_of(payee: &Payee) -> Result<&DatabasesProfile, String> {

@@ -34,8 +34,10 @@ pub(crate) fn spawn(context: &Context, gateway: &Arc<Databases>) {
 
 async fn look(context: &Context, gateway: &Databases, payee: &Payee) -> Result<(), StoreError> {
     let has_file = payee.databases.as_deref().is_some_and(|profile| profile.file.is_some());
-    let source = has_file.then(|| gateway.sources.of(payee));
-    let Some(Ok(source)) = source else {
+    if !has_file {
+        return Ok(());
+    }
+    let Ok(source) = gateway.sources.of(payee).await else {
         return Ok(());
     };
     let Place::File(listed) = &source.place else {
