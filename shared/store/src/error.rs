@@ -46,6 +46,21 @@ impl StoreError {
         )
     }
 
+    /// Whether it was about the database itself, and not about the rows that were asked for: no session was to be had, or the one
+    /// that was is lost. Whatever else is asked of it now would come to the same.
+    pub fn is_away(&self) -> bool {
+        let Self::Infrastructure(source) = self else {
+            return false;
+        };
+        match source.downcast_ref::<DatabaseError>().and_then(|error| error.0.code()) {
+            // The connection, resources, a server that begins or ends, the system's errors.
+            Some(code) => ["08", "53", "57P", "58"]
+                .iter()
+                .any(|class| code.code().starts_with(class)),
+            None => true,
+        }
+    }
+
     /// For values read back that the domain types refuse.
     pub fn unreadable(what: impl std::fmt::Display) -> Self {
         Self::Unreadable(what.to_string())

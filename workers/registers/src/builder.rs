@@ -31,6 +31,8 @@ const CLAIMED_ROWS: i64 = 20_000;
 const IN_WORK: usize = 4;
 /// Waits before a build is tried again after trouble that passes, in seconds.
 const RETRY_SECONDS: [u32; 5] = [2, 5, 15, 60, 300];
+/// For how long registers are given back one after the other at last, once one of them could not be.
+const LAST_ROUND: Duration = Duration::from_secs(10);
 /// Unfinished files older than this are of no build under way.
 const ORPHAN_AGE: Duration = Duration::from_secs(3600);
 
@@ -101,24 +103,59 @@ impl Builder {
         let mut recording = self.record_all(&whole).await;
         drop(whole);
         runtime::checkpoint("registers", "after_record");
-        let mut built = Vec::with_capacity(builds.len());
-        let mut unsettled = None;
-        let patience = Instant::now() + self.lease;
-        for (build, outcome) in builds.iter().zip(written) {
+        let outcomes = builds.iter().zip(written).map(|(build, outcome)| {
             let register = build.summary.register_id;
-            let error = match outcome {
-                Err(error) => error,
-                Ok(_) if recording.recorded.contains(&register) => {
-                    built.push(Built::Recorded);
+            match outcome {
+                Err(error) => Some(error),
+                Ok(_) if recording.recorded.contains(&register) => None,
+                Ok(_) => Some(recording.refused.remove(&register).unwrap_or(BuildError::LeaseLost)),
+            }
+        });
+        let errors: Vec<Option<BuildError>> = outcomes.collect();
+        self.settle_all(builds, &errors).await
+    }
+
+    /// What becomes of each that was claimed. A register that is not given back counts as one that its builder died of, so none is
+    /// kept by another whose row cannot be had, and a database that is away is waited for: for as long as a lease lasts from when
+    /// recording came to nothing, which is somewhat longer than the leases themselves do. One that ran out meanwhile is still ours
+    /// as long as nobody else has taken it.
+    async fn settle_all(&self, builds: &[Build], errors: &[Option<BuildError>]) -> Result<Vec<Built>, StoreError> {
+        let mut built = vec![Built::Recorded; builds.len()];
+        let mut waiting: Vec<usize> = (0..builds.len()).filter(|&at| errors[at].is_some()).collect();
+        let mut unsettled = None;
+        let until = Instant::now() + self.lease;
+        for attempt in 0.. {
+            let last = Instant::now() >= until || self.ending.is_cancelled();
+            let round_ends = if last { Instant::now() + LAST_ROUND } else { until };
+            let (mut later, mut why) = (Vec::new(), None);
+            for at in std::mem::take(&mut waiting) {
+                let Some(error) = &errors[at] else { continue };
+                // The others would wait for the same database, or there is no time to wait for one row after the other.
+                if why
+                    .as_ref()
+                    .is_some_and(|why: &StoreError| why.is_away() || Instant::now() >= round_ends)
+                {
+                    later.push(at);
                     continue;
                 }
-                Ok(_) => recording.refused.remove(&register).unwrap_or(BuildError::LeaseLost),
-            };
-            match self.settle_patiently(build, &error, patience).await {
-                Ok(settled) => built.push(settled),
-                // The others would wait for the same database.
-                Err(error) if error.is_retryable() => return Err(error),
-                Err(error) => unsettled = Some(error),
+                match self.settle(&builds[at], error).await {
+                    Ok(settled) => built[at] = settled,
+                    Err(error) if error.is_retryable() => {
+                        later.push(at);
+                        why = Some(error);
+                    }
+                    Err(error) => unsettled = Some(error),
+                }
+            }
+            match why {
+                None => break,
+                Some(error) if last => return Err(error),
+                Some(_) => waiting = later,
+            }
+            tokio::select! {
+                // One more try at once: an end has no time for long pauses.
+                () = self.ending.cancelled() => {}
+                () = tokio::time::sleep(bus::reconnect_delay(attempt)) => {}
             }
         }
         unsettled.map_or(Ok(built), Err)
@@ -214,25 +251,6 @@ impl Builder {
         }
         metrics::counter!("unigate_registers_built_total").increment(recorded.len() as u64);
         Ok(recorded)
-    }
-
-    /// A register that is not given back counts as one that its builder died of, so a database that is away is waited for: for
-    /// as long as a lease lasts from when recording came to nothing, which is somewhat longer than the leases themselves do. One
-    /// that ran out meanwhile is still ours as long as nobody else has taken it.
-    async fn settle_patiently(&self, build: &Build, error: &BuildError, until: Instant) -> Result<Built, StoreError> {
-        let mut attempt = 0;
-        loop {
-            match self.settle(build, error).await {
-                Err(error) if error.is_retryable() && Instant::now() < until && !self.ending.is_cancelled() => {}
-                settled => return settled,
-            }
-            tokio::select! {
-                // One more try at once: an end has no time for long pauses.
-                () = self.ending.cancelled() => {}
-                () = tokio::time::sleep(bus::reconnect_delay(attempt)) => {}
-            }
-            attempt += 1;
-        }
     }
 
     /// What becomes of a register that was not built.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use registers::{Built, close_all_due};
 use serde_json::json;
-use store::registers::claim_builds;
+use store::registers::{Build, claim_builds};
 use testkit::wait_for;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -30,11 +30,16 @@ async fn not_readable(stand: &Stand) {
 
 /// From here on no register is changed, or none of those.
 async fn goes_away(stand: &Stand, of_those: &str) {
+    fails(stand, of_those, "57P03").await;
+}
+
+/// From here on whoever changes a register, or one of those, is told this.
+async fn fails(stand: &Stand, of_those: &str, code: &str) {
     // What is tried is counted even where it is undone.
     let away = format!(
         "CREATE SEQUENCE tried MINVALUE 0;
          CREATE FUNCTION away() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-             PERFORM nextval('tried'); RAISE EXCEPTION 'starting up' USING errcode = '57P03'; END $$;
+             PERFORM nextval('tried'); RAISE EXCEPTION 'not now' USING errcode = '{code}'; END $$;
          SELECT nextval('tried');
          CREATE TRIGGER away BEFORE UPDATE ON register FOR EACH ROW {of_those} EXECUTE FUNCTION away()"
     );
@@ -136,6 +141,44 @@ async fn a_database_that_is_away_for_a_while_is_no_death() {
         let (built, ()) = tokio::join!(builder.build(&claimed), back);
         assert_eq!(built.unwrap(), [Built::Later; 3]);
         assert_eq!(stand.value(BLAMED).await, "0,0,0");
+    })
+    .await;
+}
+
+/// Which row that is.
+fn first_of(claimed: &[Build]) -> String {
+    format!("WHEN (OLD.sequence = {})", claimed[0].summary.sequence)
+}
+
+const GIVEN_BACK: &str = "SELECT count(*) FROM register WHERE lease_token IS NULL AND vanished = 0";
+
+#[tokio::test]
+async fn a_row_that_cannot_be_had_keeps_no_other_register_of_its_claim() {
+    for code in ["55P03", "40P01", "57014"] {
+        on_stand(|stand| async move {
+            three_registers(&stand).await;
+            // For so long the one is waited for.
+            let builder = stand.builder().with_lease(Duration::from_secs(3));
+            let claimed = builder.claim().await.unwrap();
+            fails(&stand, &first_of(&claimed), code).await;
+            assert!(builder.build(&claimed).await.unwrap_err().is_retryable());
+            assert_eq!(stand.value(GIVEN_BACK).await, "2", "{code}");
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn who_ends_gives_back_what_can_be_and_waits_for_no_row() {
+    on_stand(|stand| async move {
+        three_registers(&stand).await;
+        let ending = CancellationToken::new();
+        let builder = stand.builder().until(ending.clone());
+        let claimed = builder.claim().await.unwrap();
+        fails(&stand, &first_of(&claimed), "55P03").await;
+        ending.cancel();
+        builder.build(&claimed).await.unwrap_err();
+        assert_eq!(stand.value(GIVEN_BACK).await, "2");
     })
     .await;
 }
