@@ -54,6 +54,9 @@ revoke all on database :"DBNAME" from public;
 revoke create on schema public from public;
 revoke all on all tables in schema public from :all_roles;
 revoke all on all sequences in schema public from :all_roles;
+revoke all on all functions in schema public from :all_roles;
+revoke all on schema public from :all_roles;
+revoke all on database :"DBNAME" from :all_roles;
 grant connect on database :"DBNAME" to :all_roles;
 grant usage on schema public to :all_roles;
 

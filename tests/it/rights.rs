@@ -254,3 +254,32 @@ async fn build_as_declared_now(world: &World, done: &impl AsyncFn(&[&str]) -> St
     let told = done(&["registers", "requeue", &register, "--as-declared-now"]).await;
     assert!(told.contains("with version 2 of its payee"), "{told}");
 }
+
+#[tokio::test]
+async fn a_right_that_is_gone_from_the_file_is_gone_from_the_database() {
+    let site = Site::found().await;
+    let world = &site.world;
+    site.grant().await;
+    let rights = "SELECT concat_ws(' ',
+            has_function_privilege('unigate_operator', 'take_back_import(uuid, text)', 'execute'),
+            has_function_privilege('unigate_readonly', 'take_back_import(uuid, text)', 'execute'),
+            has_database_privilege('unigate_cards', current_database(), 'temporary'),
+            has_database_privilege('unigate_readonly', current_database(), 'temporary'),
+            has_schema_privilege('unigate_readonly', 'public', 'create'),
+            has_column_privilege('unigate_readonly', 'card', 'sealed', 'select'))";
+    assert_eq!(world.value(rights).await, "t f t f f f");
+    // Of an earlier version of the file.
+    world
+        .sql(
+            "GRANT EXECUTE ON FUNCTION take_back_import(uuid, text) TO unigate_readonly;
+             GRANT CREATE ON SCHEMA public TO unigate_readonly;
+             GRANT SELECT (sealed) ON card TO unigate_readonly;
+             DO $$ BEGIN
+                 EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO unigate_readonly', current_database());
+             END $$",
+        )
+        .await;
+    assert_eq!(world.value(rights).await, "t t t t t t");
+    site.grant().await;
+    assert_eq!(world.value(rights).await, "t f t f f f");
+}
