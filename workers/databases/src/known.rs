@@ -8,6 +8,7 @@ use domain::scenario::{AMOUNTS, Known};
 use sql::{Cell, Row};
 
 use crate::bind::{REFERENCE, amount_as};
+use crate::file;
 use crate::source::Compiled;
 
 /// The longest value of a column that is taken over, in characters.
@@ -52,9 +53,11 @@ impl Told {
             let echoed = kind == StepKind::Status && name == "amount";
             let declared = profile.types.get(name) == Some(&ValueType::Money);
             let is_money = echoed || declared || AMOUNTS.contains(&name.as_str());
-            let minor = match is_money {
-                true => row.amount(name, amount_as(profile), currency.digits())?,
-                false => None,
+            let (amount_as, digits) = (amount_as(profile), currency.digits());
+            let minor = match &profile.file {
+                _ if !is_money => None,
+                Some(listed) => file::amount(row, name, listed.format, amount_as, digits)?,
+                None => row.amount(name, amount_as, digits)?,
             };
             match minor {
                 Some(minor) => self.amounts.insert(name.clone(), minor),

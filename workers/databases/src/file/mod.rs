@@ -1,6 +1,7 @@
 //! Files of payees: read whole, made into an embedded table, and read again when they change. What is being written, cut off or
 //! wrong changes nothing: the table that was there stays, and people are told.
 
+mod amounts;
 mod biff;
 mod compound;
 mod dbf;
@@ -28,6 +29,7 @@ use crate::source::{Compiled, Source};
 use crate::steps::{On, Run};
 use state::{Stamp, State};
 
+pub(crate) use amounts::amount;
 pub(crate) use state::Looked;
 
 /// How long a look at a file waits for what comes of it. It is gone on with after that, and told at a later look.
