@@ -148,7 +148,7 @@ async fn rehearse_journal(receiver: &Receiver, sample: &Sample, findings: &mut F
     let mut tx = receiver.database.begin(Access::Write).await?;
     match receiver.journal.rehearse(&mut tx, &sample.payment).await {
         Ok(()) => findings.note(Severity::Fine, "unigate_payment", "the journal table works"),
-        Err(error @ DatabaseError::Away(_)) => return Err(error),
+        Err(error) if error.is_away() => return Err(error),
         Err(error) => {
             let text = format!(
                 "the journal table cannot be used, run init-db or grant select, insert, update on it: {}",

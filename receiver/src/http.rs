@@ -168,7 +168,9 @@ fn refuse(refusal: &Refusal) -> (&'static str, Response) {
         Refusal::Failed(Failure::Doubt(_)) => ("in_doubt", StatusCode::INTERNAL_SERVER_ERROR),
         Refusal::Failed(Failure::Answer { .. }) => ("statement_failed", StatusCode::UNPROCESSABLE_ENTITY),
         Refusal::Failed(Failure::Statement { source, .. } | Failure::Database(source)) => match source {
-            DatabaseError::Away(_) => ("database_away", StatusCode::SERVICE_UNAVAILABLE),
+            DatabaseError::Away(_) | DatabaseError::Unreached { .. } => {
+                ("database_away", StatusCode::SERVICE_UNAVAILABLE)
+            }
             DatabaseError::Contended(_) => ("contended", StatusCode::SERVICE_UNAVAILABLE),
             _ => ("statement_failed", StatusCode::UNPROCESSABLE_ENTITY),
         },

@@ -118,7 +118,7 @@ impl Trial<'_> {
                 }
                 Err(error) => Err(error),
             },
-            Err(error @ (DatabaseError::Away(_) | DatabaseError::Contended(_))) => Err(error),
+            Err(error) if error.is_away() || matches!(error, DatabaseError::Contended(_)) => Err(error),
             Err(error) => {
                 let sample = !self.real_account && error.is_about_values();
                 let (severity, hint) = match sample {
@@ -146,7 +146,7 @@ impl Trial<'_> {
         let place = statement.place.as_str();
         let found = match tx.describe(statement).await {
             Ok(found) => found,
-            Err(error @ DatabaseError::Away(_)) => return Err(error),
+            Err(error) if error.is_away() => return Err(error),
             Err(error) => {
                 self.findings.note(Severity::Error, place, words(&error));
                 return Ok(false);
@@ -216,7 +216,7 @@ impl Trial<'_> {
                 self.findings.note(Severity::Fine, place, text);
             }
             Err(Failure::Statement { source, .. }) => {
-                if let DatabaseError::Away(_) = source {
+                if source.is_away() {
                     return Err(source);
                 }
                 self.findings.note(Severity::Error, place, words(&source));

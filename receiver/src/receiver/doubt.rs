@@ -38,7 +38,7 @@ async fn write_down(database: &Database, journal: &Journal, pay: &Pay, asked_at:
     loop {
         match try_to_write_down(database, journal, pay, asked_at, why).await {
             Ok(()) => return,
-            Err(error @ (DatabaseError::Away(_) | DatabaseError::Contended(_))) => {
+            Err(error) if error.is_away() || matches!(error, DatabaseError::Contended(_)) => {
                 let error: &dyn std::error::Error = &error;
                 tracing::warn!(error, number = %pay.number, "the doubt about a number could not be written down yet");
             }

@@ -26,6 +26,7 @@ mod mysql;
 mod odbc;
 mod place;
 mod postgres;
+mod reach;
 mod sqlite;
 mod watch;
 
@@ -61,7 +62,7 @@ pub struct Limits {
 
 /// The longest wait for a connection. While the server refuses, the pool goes on trying until then; a request has better
 /// things to do than to wait for its whole timeout and then tell the gateway what was clear at once.
-const CONNECTION_WAIT_MAX: Duration = Duration::from_secs(5);
+const CONNECTION_WAIT_MAX: Duration = Duration::from_secs(4);
 
 /// How long a connection that is not tried before each use may have been idle to be used all the same.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);

@@ -289,7 +289,7 @@ async fn faults_are_told_apart(books: &Books) {
     assert!(matches!(nothing, DatabaseError::Refused(_)), "{}", nothing.in_full());
     let nobody = Database::open(&SecretString::from("odbc:Driver=Nobody's;Server=x"), &limits(4)).unwrap();
     let away = nobody.begin(Access::Read).await.err().unwrap();
-    assert!(matches!(away, DatabaseError::Away(_)), "{}", away.in_full());
+    assert!(matches!(away, DatabaseError::Unreached { .. }), "{}", away.in_full());
 }
 
 /// A row that another transaction holds: the wait ends, by the database's, the driver's or our own clock.

@@ -22,6 +22,7 @@ mod references;
 mod revoked;
 mod rights;
 mod troubles;
+mod unreached;
 
 use serde_json::{Value, json};
 use unigate::workers::Worker;

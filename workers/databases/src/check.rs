@@ -43,11 +43,11 @@ pub(crate) struct Checked {
 }
 
 /// Asks the payee's data, for as long as a step may take. A question on a connection that turned out to be dead, and one that
-/// another transaction was in the way of, is asked once more.
+/// another transaction was in the way of, is asked once more. Where no connection is to be had the wait for one was long enough.
 pub(crate) async fn check(source: &Source, asked: &PaymentCheck) -> Result<Checked, Unanswered> {
     let all = async {
         match once(source, asked).await {
-            Err(Unanswered::Trouble(trouble)) if trouble.is_away() || trouble.is_contention() => {
+            Err(Unanswered::Trouble(trouble)) if trouble.is_broken_off() || trouble.is_contention() => {
                 once(source, asked).await
             }
             checked => checked,

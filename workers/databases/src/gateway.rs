@@ -77,7 +77,13 @@ fn not_answered(source: &Source, unanswered: Unanswered) -> (Told, Result<CheckA
             (Told::not_sent(UNUSABLE.to_owned()), words("unavailable", down))
         }
         Unanswered::Trouble(trouble) if trouble.is_away() => {
-            tracing::warn!(%payee, %trouble, "the payee's database cannot be used");
+            // Where it is not reached it has said nothing about a payer.
+            let said = if trouble.is_unreached() {
+                trouble.in_full()
+            } else {
+                trouble.to_string()
+            };
+            tracing::warn!(%payee, trouble = said, "the payee's database cannot be used");
             tracing::debug!(%payee, trouble = trouble.in_full(), "in detail");
             (Told::not_sent(trouble.to_string()), words("unavailable", down))
         }

@@ -209,7 +209,7 @@ impl Entry<'_> {
 
     /// A statement has ended the transaction (a procedure of MySQL can): what it did before is there to stay.
     fn ended_by_itself(&self, error: DatabaseError) -> Trouble {
-        if !matches!(error, DatabaseError::Away(_)) {
+        if !error.is_away() {
             self.may_be_done.store(true, Ordering::Relaxed);
         }
         at("pay: a statement ended the transaction", error)

@@ -36,13 +36,23 @@ impl Trouble {
 
     /// The database itself is in trouble, not the statement.
     pub(crate) fn is_away(&self) -> bool {
+        matches!(self, Self::Database { source, .. } if source.is_away())
+    }
+
+    /// No connection to it was to be had.
+    pub(crate) fn is_unreached(&self) -> bool {
         matches!(
             self,
             Self::Database {
-                source: DatabaseError::Away(_),
+                source: DatabaseError::Unreached { .. },
                 ..
             }
         )
+    }
+
+    /// A connection that was there is gone.
+    pub(crate) fn is_broken_off(&self) -> bool {
+        matches!(self, Self::Database { source, .. } if source.is_broken_off())
     }
 
     /// Another transaction was in the way: the same again is what the database asks for.

@@ -12,6 +12,17 @@ pub enum DatabaseError {
     /// It cannot be reached, is overloaded, or lost the connection: asking again may help.
     #[error("the database cannot be used now")]
     Away(#[source] sqlx::Error),
+    /// No connection to it is to be had: refused, full, unreachable, not let in. Asking again at once will not help. Nothing of it is
+    /// about a payer.
+    #[error("no connection to {place} is to be had: {why}")]
+    Unreached {
+        /// Where it is.
+        place: String,
+        /// What was said, without secrets.
+        why: String,
+        /// Of what kind that is, and its code.
+        kind: String,
+    },
     /// Another transaction was in the way (a deadlock, a lock not given in time): nothing was changed, and the same
     /// transaction again is what the database asks for.
     #[error("another transaction was in the way")]
@@ -100,10 +111,20 @@ impl DatabaseError {
         Self::Away(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))
     }
 
+    /// Whether it cannot be used now, whatever is asked of it.
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Away(_) | Self::Unreached { .. })
+    }
+
+    /// Whether a connection that was there is gone: on another one it may be asked again.
+    pub fn is_broken_off(&self) -> bool {
+        matches!(self, Self::Away(source) if !matches!(source, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed))
+    }
+
     /// Whether the server has undone the whole transaction, or will: SQLSTATE 40, of which a deadlock is, or a session that is lost.
     pub fn has_ended_the_transaction(&self) -> bool {
         match self {
-            Self::Away(_) => true,
+            Self::Away(_) | Self::Unreached { .. } => true,
             Self::Contended(sqlx::Error::Database(reported)) => {
                 reported.code().is_some_and(|state| state.starts_with("40"))
             }
@@ -125,6 +146,7 @@ impl DatabaseError {
             Self::Away(source) | Self::Contended(source) => (self.to_string(), source),
             Self::Refused(source @ sqlx::Error::Database(_)) => ("the statement was refused".to_owned(), source),
             Self::Refused(_) => return "what was given or returned cannot be read".to_owned(),
+            Self::Unreached { kind, .. } => return format!("no connection to the database is to be had: {kind}"),
             Self::Column { .. } | Self::TooMany | Self::Url(_) => return self.to_string(),
         };
         let code = source.as_database_error().and_then(Reported::code).unwrap_or_default();

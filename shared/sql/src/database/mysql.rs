@@ -11,7 +11,8 @@ use sqlx::mysql::{
 };
 use sqlx::pool::PoolConnection;
 use sqlx::{
-    AssertSqlSafe, Column as _, Connection as _, Decode, Executor as _, Row as _, SqlSafeStr as _, Statement as _,
+    AssertSqlSafe, Column as _, ConnectOptions as _, Connection as _, Decode, Executor as _, Row as _, SqlSafeStr as _,
+    Statement as _,
 };
 use sqlx::{TypeInfo as _, ValueRef as _};
 
@@ -20,6 +21,7 @@ use super::binary;
 use super::cell::Cell;
 use super::collect::{Returned, collect, returned};
 use super::error::About;
+use super::reach::Reach;
 use super::{Access, DatabaseError, Limits, Outcome, Row, TRUSTED_FOR};
 use crate::statement::Statement;
 use crate::values::{Value, Values};
@@ -40,6 +42,8 @@ fn silence(limits: &Limits) -> Duration {
 #[derive(Clone)]
 pub struct Mysql {
     pool: MySqlPool,
+    reach: Reach,
+    session: Arc<str>,
 }
 
 /// A transaction. Not sqlx's own: when a request breaks off in the middle of a statement, the driver would take the rest
@@ -81,7 +85,12 @@ impl Mysql {
             .timezone(Some(limits.zone.for_mysql().to_owned()))
             .pipes_as_concat(false)
             .no_engine_substitution(false);
-        let (session, read_only) = (Arc::new(session(limits)), limits.read_only);
+        let place = match options.get_socket() {
+            Some(socket) => socket.display().to_string(),
+            None => format!("{}:{}", options.get_host(), options.get_port()),
+        };
+        let (session, read_only): (Arc<str>, _) = (session(limits).into(), limits.read_only);
+        let session_told = session.clone();
         let pool = MySqlPoolOptions::new()
             .max_connections(limits.pool_size)
             .acquire_timeout(limits.connection_wait())
@@ -96,23 +105,34 @@ impl Mysql {
             })
             .idle_timeout(silence(limits) / 3)
             .after_connect(move |connection, _| {
-                let session = Arc::clone(&session);
-                Box::pin(async move {
-                    connection
-                        .execute(sqlx::raw_sql(AssertSqlSafe(session.as_str())))
-                        .await?;
-                    Ok(())
-                })
+                let session = session_told.clone();
+                Box::pin(async move { tell_session(connection, &session).await })
             })
             .connect_lazy_with(options);
-        Ok(Self { pool })
+        Ok(Self {
+            pool,
+            reach: Reach::of(url, place, limits),
+            session,
+        })
+    }
+
+    /// Whatever is wrong with a session that is only being made, no statement is to blame.
+    async fn connection(&self) -> Result<PoolConnection<MySql>, DatabaseError> {
+        let error = match self.pool.acquire().await {
+            Ok(connection) => return Ok(connection),
+            Err(error) => error,
+        };
+        let once_more = async {
+            let mut connection = self.pool.connect_options().connect().await?;
+            tell_session(&mut connection, &self.session).await?;
+            connection.close().await
+        };
+        Err(Box::pin(self.reach.error(&self.pool, error, once_more)).await)
     }
 
     pub(super) async fn begin(&self, access: Access) -> Result<MysqlTransaction, DatabaseError> {
-        // Whatever is wrong with a session that is only being made, no statement is to blame.
-        let connection = self.pool.acquire().await.map_err(DatabaseError::Away)?;
         let mut transaction = MysqlTransaction {
-            connection,
+            connection: self.connection().await?,
             ended: false,
         };
         let begin = match access {
@@ -124,8 +144,7 @@ impl Mysql {
     }
 
     pub(super) async fn ask(&self, statement: &Statement, values: &Values) -> Result<Outcome, DatabaseError> {
-        let connection = self.pool.acquire().await.map_err(DatabaseError::Away)?;
-        let mut asking = Asking::on(connection);
+        let mut asking = Asking::on(self.connection().await?);
         let outcome = run(asking.connection(), statement, values).await;
         asking.end(&outcome);
         outcome
@@ -134,6 +153,11 @@ impl Mysql {
     pub(super) async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+async fn tell_session(connection: &mut MySqlConnection, session: &str) -> Result<(), sqlx::Error> {
+    connection.execute(sqlx::raw_sql(AssertSqlSafe(session))).await?;
+    Ok(())
 }
 
 /// What every session is told first. The comment is read by MariaDB only, which alone limits statements of every kind.

@@ -69,7 +69,9 @@ impl Odbc {
             let place = place.map_err(|_| DatabaseError::Away(sqlx::Error::PoolClosed))?;
             let session = match pool.taken() {
                 Some(session) => session,
-                None => Session::connect(&pool.source, patience).await?,
+                None => Session::connect(&pool.source, patience)
+                    .await
+                    .map_err(|error| unreached(&pool.source, &error))?,
             };
             Ok(OdbcTransaction {
                 session,
@@ -92,6 +94,20 @@ impl Odbc {
     pub(super) async fn close(&self) {
         self.0.places.close();
         self.0.forget();
+    }
+}
+
+/// A driver may repeat what its connection string says.
+fn unreached(source: &str, error: &DatabaseError) -> DatabaseError {
+    let attributes = source.split(';').filter_map(|attribute| attribute.split_once('='));
+    let passwords = attributes
+        .filter(|(key, _)| ["pwd", "password"].contains(&&*key.trim().to_lowercase()))
+        .map(|(_, value)| value.trim().trim_matches(['{', '}']))
+        .filter(|value| !value.is_empty());
+    DatabaseError::Unreached {
+        place: "the driver's database".to_owned(),
+        kind: error.in_short(),
+        why: passwords.fold(error.in_full(), |why, password| why.replace(password, "***")),
     }
 }
 

@@ -3,9 +3,13 @@
 use std::str::FromStr as _;
 use std::sync::Arc;
 
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow, PgValueRef};
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
-use sqlx::{AssertSqlSafe, Column as _, Connection as _, Executor as _, Row as _, SqlSafeStr as _, Statement as _};
+use sqlx::{
+    AssertSqlSafe, Column as _, ConnectOptions as _, Connection as _, Executor as _, Row as _, SqlSafeStr as _,
+    Statement as _,
+};
 use sqlx::{TypeInfo as _, ValueRef as _};
 
 use super::asking::Asking;
@@ -13,6 +17,7 @@ use super::binary;
 use super::cell::Cell;
 use super::collect::{Returned, collect, returned};
 use super::error::{About, is_stale_plan};
+use super::reach::Reach;
 use super::{Access, DatabaseError, Limits, Outcome, Row, TRUSTED_FOR};
 use crate::statement::Statement;
 use crate::values::{Value, Values};
@@ -21,6 +26,8 @@ use crate::values::{Value, Values};
 #[derive(Clone)]
 pub struct Postgres {
     pool: PgPool,
+    reach: Reach,
+    zone: Arc<str>,
     keep_plans: bool,
 }
 
@@ -71,7 +78,12 @@ impl Postgres {
                     if limits.read_only { "on" } else { "off" }.to_owned(),
                 ),
             ]);
-        let zone = Arc::new(limits.zone.for_postgres());
+        let place = match options.get_socket() {
+            Some(socket) => socket.display().to_string(),
+            None => format!("{}:{}", options.get_host(), options.get_port()),
+        };
+        let zone: Arc<str> = limits.zone.for_postgres().into();
+        let zone_told = zone.clone();
         let pool = PgPoolOptions::new()
             .max_connections(limits.pool_size)
             .acquire_timeout(limits.connection_wait())
@@ -87,16 +99,14 @@ impl Postgres {
             })
             // Not among the options above: the driver sets its own zone, and that counts.
             .after_connect(move |connection, _| {
-                let zone = Arc::clone(&zone);
-                Box::pin(async move {
-                    let set = sqlx::query("select set_config('TimeZone', $1, false)").persistent(false);
-                    set.bind(zone.as_str()).execute(connection).await?;
-                    Ok(())
-                })
+                let zone = zone_told.clone();
+                Box::pin(async move { tell_zone(connection, &zone).await })
             })
             .connect_lazy_with(options);
         Ok(Self {
             pool,
+            reach: Reach::of(url, place, limits),
+            zone,
             keep_plans: limits.keep_plans,
         })
     }
@@ -106,14 +116,28 @@ impl Postgres {
             Access::Read => "begin read only",
             Access::Write => "begin",
         };
+        let connection = self.connection().await?;
         Ok(PostgresTransaction {
-            inner: self.pool.begin_with(begin).await?,
+            inner: sqlx::Transaction::begin(connection, Some(begin.into_sql_str())).await?,
             keep_plans: self.keep_plans,
         })
     }
 
+    async fn connection(&self) -> Result<PoolConnection<sqlx::Postgres>, DatabaseError> {
+        let error = match self.pool.acquire().await {
+            Ok(connection) => return Ok(connection),
+            Err(error) => error,
+        };
+        let once_more = async {
+            let mut connection = self.pool.connect_options().connect().await?;
+            tell_zone(&mut connection, &self.zone).await?;
+            connection.close().await
+        };
+        Err(Box::pin(self.reach.error(&self.pool, error, once_more)).await)
+    }
+
     pub(super) async fn ask(&self, statement: &Statement, values: &Values) -> Result<Outcome, DatabaseError> {
-        let mut asking = Asking::on(self.pool.acquire().await?);
+        let mut asking = Asking::on(self.connection().await?);
         let outcome = run(asking.connection(), statement, values, self.keep_plans).await;
         asking.end(&outcome);
         outcome
@@ -122,6 +146,12 @@ impl Postgres {
     pub(super) async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+async fn tell_zone(connection: &mut PgConnection, zone: &str) -> Result<(), sqlx::Error> {
+    let set = sqlx::query("select set_config('TimeZone', $1, false)").persistent(false);
+    set.bind(zone).execute(connection).await?;
+    Ok(())
 }
 
 impl PostgresTransaction {
