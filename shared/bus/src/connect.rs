@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lapin::options::ConfirmSelectOptions;
 use lapin::tcp::OwnedTLSConfig;
 use lapin::types::{LongString, ShortString};
 use lapin::uri::{AMQPScheme, AMQPUri};
@@ -75,10 +76,15 @@ impl Link {
     /// A new channel. Asked for while the connection breaks, the library never answers (as in [`while_open`](Self::while_open),
     /// and here nobody may know yet that it ended).
     pub(crate) async fn channel(&self) -> Result<Channel, BusError> {
-        match tokio::time::timeout(CHANNEL_LIMIT, self.connection.create_channel()).await {
-            Ok(channel) => Ok(channel?),
-            Err(_) => Err(BusError::TimedOut(CHANNEL_LIMIT)),
-        }
+        limited(CHANNEL_LIMIT, async { Ok(self.connection.create_channel().await?) }).await
+    }
+
+    /// A new channel with publisher confirms.
+    pub(crate) async fn confirming_channel(&self) -> Result<Channel, BusError> {
+        let channel = self.channel().await?;
+        let selected = channel.confirm_select(ConfirmSelectOptions::default());
+        limited(CHANNEL_LIMIT, async { Ok(selected.await?) }).await?;
+        Ok(channel)
     }
 
     /// What is awaited from the library, unless the connection ends before: `None`. The library does not complete everything
@@ -91,6 +97,15 @@ impl Link {
             () = self.ended.cancelled() => None,
         }
     }
+}
+
+/// For whatever waits for the broker: past the limit it is given up.
+pub(crate) async fn limited<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, BusError>>,
+) -> Result<T, BusError> {
+    let done = tokio::time::timeout(limit, work).await;
+    done.unwrap_or(Err(BusError::TimedOut(limit)))
 }
 
 impl Drop for Link {

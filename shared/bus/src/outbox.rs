@@ -19,6 +19,7 @@ use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::BusError;
 use crate::metrics::{self, Why};
 use crate::publish::PublishLine;
 use crate::reply::Address;
@@ -49,12 +50,12 @@ impl Outgoing {
     }
 
     /// Publishes it; returns when it was written to the socket.
-    pub(crate) async fn publish(self, channel: &Channel) -> lapin::Result<()> {
+    pub(crate) async fn publish(self, channel: &Channel) -> Result<(), BusError> {
         let options = BasicPublishOptions::default();
         channel
             .basic_publish(ShortString::default(), self.queue, options, &self.body, self.properties)
-            .await
-            .map(|_| ())
+            .await?;
+        Ok(())
     }
 }
 
@@ -136,7 +137,8 @@ async fn publish_all(line: Option<Arc<PublishLine>>, messages: Vec<Outgoing>) {
     // All are handed over in order before the first is awaited.
     let written = join_all(messages.into_iter().map(async |message| {
         let is_answer = message.address.is_some();
-        (is_answer, message.publish(&line.plain).await)
+        let written = line.link.while_open(message.publish(&line.plain)).await;
+        (is_answer, written.ok_or(BusError::NotConnected).flatten())
     }))
     .await;
     metrics::answers_sent(

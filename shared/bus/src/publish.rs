@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::options::BasicPublishOptions;
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::Notify;
@@ -34,8 +34,7 @@ impl PublishLine {
     pub(crate) async fn open(settings: &BusSettings) -> Result<Self, BusError> {
         let link = Link::open(settings, "publish").await?;
         let plain = link.channel().await?;
-        let confirming = link.channel().await?;
-        confirming.confirm_select(ConfirmSelectOptions::default()).await?;
+        let confirming = link.confirming_channel().await?;
         Ok(Self {
             link,
             plain,

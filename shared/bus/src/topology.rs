@@ -10,7 +10,7 @@ mod table;
 
 use std::time::Duration;
 
-use crate::connect::Link;
+use crate::connect::{self, Link};
 use crate::{BusError, BusSettings, Greeting};
 
 pub(crate) use declare::{PROBE, apply_on, check_arguments_on, ensure_queue_on, missing_on};
@@ -56,7 +56,5 @@ async fn finish<T>(link: &Link, work: impl Future<Output = Result<T, BusError>>)
 
 /// A queue without a leader can keep a declaration waiting for ever.
 pub(crate) async fn limited<T>(work: impl Future<Output = Result<T, BusError>>) -> Result<T, BusError> {
-    tokio::time::timeout(LIMIT, work)
-        .await
-        .unwrap_or(Err(BusError::TimedOut(LIMIT)))
+    connect::limited(LIMIT, Box::pin(work)).await
 }
