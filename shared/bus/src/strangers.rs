@@ -11,7 +11,7 @@ use lapin::Channel;
 use lapin::options::BasicQosOptions;
 use tokio::sync::mpsc;
 
-use crate::connect::Link;
+use crate::connect::{Link, limited};
 use crate::metrics::Why;
 use crate::outbox::Outgoing;
 use crate::reply::Address;
@@ -21,13 +21,15 @@ use crate::{BusError, BusSettings};
 const QUEUE_LIMIT: usize = 8192;
 /// A broker has a handful of nodes; more are forged.
 const MOST_NODES: usize = 64;
-/// How long a node that cost a connection is not answered.
+/// How long a node that cost a connection is not answered: twice as long with every further one. Not longer the first time,
+/// for it may have been the broker that ended, in the middle of an answer, and every terminal is answered through it.
+const FIRST_SHUNNED_FOR: Duration = Duration::from_secs(1);
 const SHUNNED_FOR: Duration = Duration::from_secs(60);
 /// After a lost connection: an attacker gets one a second. After none: what waits is dropped rather than sent late.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Without work the connection is closed.
 const IDLE: Duration = Duration::from_secs(30);
-/// For the broker to show that it survived an answer.
+/// For the broker to take an answer, and to show that it survived it.
 const PROOF_LIMIT: Duration = Duration::from_secs(5);
 
 /// The nodes that were answered without harm.
@@ -73,10 +75,29 @@ pub(crate) fn start(settings: BusSettings, trusted: Trusted) -> mpsc::Sender<Out
     sender
 }
 
+/// A node that cost a connection lately.
+#[derive(Debug)]
+struct Shunned {
+    /// How many it had cost before.
+    connections: u32,
+    since: Instant,
+}
+
+impl Shunned {
+    fn is_over(&self) -> bool {
+        let pause = FIRST_SHUNNED_FOR.saturating_mul(1 << self.connections.min(8));
+        self.since.elapsed() >= pause.min(SHUNNED_FOR)
+    }
+
+    fn is_forgotten(&self) -> bool {
+        self.since.elapsed() >= SHUNNED_FOR
+    }
+}
+
 struct Strangers {
     settings: BusSettings,
     trusted: Trusted,
-    shunned: HashMap<String, Instant>,
+    shunned: HashMap<String, Shunned>,
     line: Option<(Link, Channel)>,
     not_before: Option<Instant>,
 }
@@ -98,29 +119,53 @@ impl Strangers {
             // Shunned together: a form that harms the broker once will harm it again.
             _ => String::new(),
         };
-        self.shunned.retain(|_, since| since.elapsed() < SHUNNED_FOR);
-        if self.shunned.contains_key(&node) || self.shunned.len() >= MOST_NODES {
+        if self.shuns(&node) {
             return message.drop_for(Why::UnknownNode);
         }
         let Ok(channel) = self.channel().await else {
             return message.drop_for(Why::Disconnected);
         };
         let known = self.trusted.includes(message.address.as_ref());
-        match publish(&channel, message, !known).await {
+        match limited(PROOF_LIMIT, publish(&channel, message, !known)).await {
             Ok(()) => {
                 crate::metrics::answers_sent(1);
+                self.shunned.remove(&node);
                 if !known && !node.is_empty() {
                     self.trusted.add(node);
                 }
             }
+            Err(_) if self.is_blocked() => {
+                // A memory alarm is no fault of the node.
+                crate::metrics::answer_dropped(Why::Disconnected);
+                self.hang_up().await;
+            }
             Err(error) => {
                 tracing::warn!(%error, node, "an answer by direct reply-to cost its connection");
                 crate::metrics::answer_dropped(Why::UnknownNode);
-                self.shunned.insert(node, Instant::now());
+                self.shun(node);
                 self.hang_up().await;
                 tokio::time::sleep(PAUSE).await;
             }
         }
+    }
+
+    fn shuns(&mut self, node: &str) -> bool {
+        self.shunned.retain(|_, shunned| !shunned.is_forgotten());
+        match self.shunned.get(node) {
+            Some(shunned) => !shunned.is_over(),
+            None => self.shunned.len() >= MOST_NODES,
+        }
+    }
+
+    fn shun(&mut self, node: String) {
+        let connections = self.shunned.get(&node).map_or(0, |shunned| shunned.connections + 1);
+        let since = Instant::now();
+        self.shunned.insert(node, Shunned { connections, since });
+    }
+
+    fn is_blocked(&self) -> bool {
+        let line = self.line.as_ref();
+        line.is_some_and(|(link, _)| link.connection.status().blocked())
     }
 
     async fn channel(&mut self) -> Result<Channel, BusError> {
@@ -150,10 +195,7 @@ async fn publish(channel: &Channel, message: Outgoing, prove: bool) -> Result<()
     message.publish(channel).await?;
     if prove {
         // Anything the broker answers to will do: it comes after the publish on the same channel.
-        let proof = channel.basic_qos(1, BasicQosOptions::default());
-        tokio::time::timeout(PROOF_LIMIT, proof)
-            .await
-            .map_err(|_| BusError::TimedOut(PROOF_LIMIT))??;
+        channel.basic_qos(1, BasicQosOptions::default()).await?;
     }
     Ok(())
 }

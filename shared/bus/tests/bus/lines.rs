@@ -46,6 +46,26 @@ async fn a_cut_connection_is_rebuilt() {
         .unwrap();
 }
 
+#[tokio::test]
+async fn a_connection_lost_in_the_middle_of_an_answer_does_not_silence_the_next_ones() {
+    let stand = Stand::new().await;
+    let proxy = Proxy::start(true).await;
+    let bus = Bus::start(stand.through(proxy.address), CancellationToken::new());
+    within(bus.wait_ready()).await;
+    let frontend = stand.frontend().await;
+    echo(&bus, Queue::CardsQuestions);
+    // The first answer to a node of the broker, on a connection of its own: its loss could be the node's fault.
+    proxy.cut_at(b"card.reserve.reply");
+    let question = Message::new("card.reserve", "{}");
+    let mut asked = 0;
+    wait_for(async || {
+        asked += 1;
+        Box::pin(frontend.ask(&question, Duration::from_secs(1))).await.is_ok()
+    })
+    .await;
+    assert!(asked > 1, "the first answer was cut");
+}
+
 /// What a broker says that is short of memory, and that it has some again.
 const BLOCKED: &[u8] = b"\x01\0\0\0\0\0\x08\0\x0a\0\x3c\x03low\xce";
 const UNBLOCKED: &[u8] = b"\x01\0\0\0\0\0\x04\0\x0a\0\x3d\xce";
