@@ -31,9 +31,9 @@ impl Store {
     pub(crate) async fn copied(&self, query: &str) -> Result<Copied, StoreError> {
         let session = self.session().await?;
         let sql = format!("COPY ({query}) TO STDOUT (FORMAT binary)");
-        let mut pieces = pin!(session.copy_out(&sql).await?);
+        let mut pieces = pin!(session.answered(session.copy_out(&sql)).await??);
         let mut copied = Copied::default();
-        while let Some(piece) = pieces.try_next().await? {
+        while let Some(piece) = session.answered(pieces.try_next()).await?? {
             copied.add(&piece);
         }
         session.give_back();

@@ -2,7 +2,7 @@
 //!
 //! A session that lost its client must stop nobody: every session runs with a statement timeout, a lock timeout, an
 //! idle-in-transaction timeout and TCP keepalives, looks every two seconds of a statement whether its client is there, and
-//! every wait for a connection is bounded.
+//! every wait for a connection is bounded. So is every wait for an answer (`Lent::answered`), in case the server itself hangs.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -125,32 +125,32 @@ impl Store {
 
     pub(crate) async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
         let session = self.session().await?;
-        let statement = session.prepare_cached(sql).await?;
-        let done = session.query(&statement, params).await;
+        let statement = session.prepared(sql).await?;
+        let done = session.answered(session.query(&statement, params)).await?;
         session.give_back();
         Ok(done?)
     }
 
     pub(crate) async fn query_one(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Row, StoreError> {
         let session = self.session().await?;
-        let statement = session.prepare_cached(sql).await?;
-        let done = session.query_one(&statement, params).await;
+        let statement = session.prepared(sql).await?;
+        let done = session.answered(session.query_one(&statement, params)).await?;
         session.give_back();
         Ok(done?)
     }
 
     pub(crate) async fn query_opt(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, StoreError> {
         let session = self.session().await?;
-        let statement = session.prepare_cached(sql).await?;
-        let done = session.query_opt(&statement, params).await;
+        let statement = session.prepared(sql).await?;
+        let done = session.answered(session.query_opt(&statement, params)).await?;
         session.give_back();
         Ok(done?)
     }
 
     pub(crate) async fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, StoreError> {
         let session = self.session().await?;
-        let statement = session.prepare_cached(sql).await?;
-        let done = session.execute(&statement, params).await;
+        let statement = session.prepared(sql).await?;
+        let done = session.answered(session.execute(&statement, params)).await?;
         session.give_back();
         Ok(done?)
     }

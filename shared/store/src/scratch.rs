@@ -8,7 +8,7 @@ use crate::{Store, StoreError};
 /// Runs statements as they stand and returns the rows of all of them, as text.
 pub async fn sql(store: &Store, sql: &str) -> Result<Vec<Vec<Option<String>>>, StoreError> {
     let session = store.session().await?;
-    let messages = session.simple_query(sql).await;
+    let messages = session.answered(session.simple_query(sql)).await?;
     session.give_back();
     Ok(messages?
         .into_iter()
@@ -45,4 +45,13 @@ pub fn seldom_queries() -> Vec<(&'static str, String, &'static str)> {
 /// look at their plans.
 pub fn lane_queries(lane: &str) -> Vec<(&'static str, String, String)> {
     crate::deliveries::queries(lane)
+}
+
+/// A session that says nothing for a minute, and is given no time to answer in.
+pub async fn in_no_time(store: &Store) -> Result<(), StoreError> {
+    let session = store.session().await?;
+    session.allow(0);
+    session.answered(session.simple_query("SELECT pg_sleep(60)")).await??;
+    session.give_back();
+    Ok(())
 }

@@ -108,7 +108,7 @@ impl Tx {
     /// Makes it all true. An error leaves open whether it became true; every caller's work can be done again.
     pub async fn commit(self) -> Result<(), StoreError> {
         if let Some(only) = self.only_statement() {
-            only.run(&self.client).await?;
+            self.client.answered(only.run(&self.client)).await??;
         } else if self.is_used() {
             // Behind a statement that fails, COMMIT rolls back, and the statement's error is the one returned.
             self.in_transaction(self.client.batch_execute("COMMIT")).await?;
@@ -131,20 +131,20 @@ impl Tx {
     /// Undoes it all and keeps the session, for dry runs. What was to be sent later is not sent.
     pub async fn rollback(self) -> Result<(), StoreError> {
         if self.begun.load(Ordering::Relaxed) {
-            self.client.batch_execute("ROLLBACK").await?;
+            self.client.answered(self.client.batch_execute("ROLLBACK")).await??;
         }
         self.client.give_back();
         Ok(())
     }
 
     pub(crate) async fn query(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
-        let statement = self.client.prepare_cached(sql).await?;
+        let statement = self.client.prepared(sql).await?;
         self.in_transaction(self.client.query(&statement, params)).await
     }
 
     /// The last query of a transaction, and COMMIT in the same flight: for what nobody looks at before it is true.
     pub(crate) async fn query_last(self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, StoreError> {
-        let statement = self.client.prepare_cached(sql).await?;
+        let statement = self.client.prepared(sql).await?;
         let both = async {
             let client = &self.client;
             // Behind a query that fails, COMMIT rolls back, and the query's error is the one returned.
@@ -158,12 +158,12 @@ impl Tx {
     }
 
     pub(crate) async fn query_one(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Row, StoreError> {
-        let statement = self.client.prepare_cached(sql).await?;
+        let statement = self.client.prepared(sql).await?;
         self.in_transaction(self.client.query_one(&statement, params)).await
     }
 
     pub(crate) async fn query_opt(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<Option<Row>, StoreError> {
-        let statement = self.client.prepare_cached(sql).await?;
+        let statement = self.client.prepared(sql).await?;
         self.in_transaction(self.client.query_opt(&statement, params)).await
     }
 
@@ -174,7 +174,7 @@ impl Tx {
     ) -> Result<[Vec<Row>; N], StoreError> {
         let mut prepared = Vec::with_capacity(N);
         for (sql, params) in queries {
-            prepared.push((self.client.prepare_cached(sql).await?, params));
+            prepared.push((self.client.prepared(sql).await?, params));
         }
         // Prepared before, so that all are sent when first polled, in this order.
         let client = &self.client;
@@ -189,7 +189,7 @@ impl Tx {
 
     /// Prepares a statement of this transaction alone: what a cursor's name stands for is another thing in the next one.
     pub(crate) async fn prepare(&self, sql: &str) -> Result<Statement, StoreError> {
-        Ok(self.client.prepare(sql).await?)
+        Ok(self.client.answered(self.client.prepare(sql)).await??)
     }
 
     /// Runs a statement without parameters that [`Tx::prepare`] gave.
@@ -200,12 +200,18 @@ impl Tx {
     /// Lets the statements of this transaction take as long as what an operator asks of millions of rows needs, and wait for
     /// others as long.
     pub(crate) async fn allow_time(&self) -> Result<(), StoreError> {
-        self.batch("SET LOCAL statement_timeout = '600s'; SET LOCAL lock_timeout = '600s'")
-            .await
+        self.allow(600).await
+    }
+
+    /// Lets each statement of this transaction take so many seconds, and wait for others as long.
+    pub(crate) async fn allow(&self, seconds: u64) -> Result<(), StoreError> {
+        self.client.allow(seconds);
+        let settings = format!("SET LOCAL statement_timeout = '{seconds}s'; SET LOCAL lock_timeout = '{seconds}s'");
+        self.batch(&settings).await
     }
 
     pub(crate) async fn execute(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<u64, StoreError> {
-        let statement = self.client.prepare_cached(sql).await?;
+        let statement = self.client.prepared(sql).await?;
         self.in_transaction(self.client.execute(&statement, params)).await
     }
 
@@ -222,7 +228,7 @@ impl Tx {
     /// A statement whose result nobody reads. It goes out with the next one or with the commit, whose error is then its
     /// error; locks that it takes are held that much shorter.
     pub(crate) async fn execute_later(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> Result<(), StoreError> {
-        let statement = self.client.prepare_cached(sql).await?;
+        let statement = self.client.prepared(sql).await?;
         let params = params
             .iter()
             .zip(statement.params())
@@ -261,7 +267,7 @@ impl Tx {
         let pending = std::mem::take(&mut *self.pending.lock().unwrap_or_else(PoisonError::into_inner));
         let first = !self.begun.swap(true, Ordering::Relaxed);
         if !first && pending.is_empty() {
-            return Ok(statement.await?);
+            return Ok(client.answered(statement).await??);
         }
         let begin = async {
             if first {
@@ -270,7 +276,7 @@ impl Tx {
             Ok::<_, tokio_postgres::Error>(())
         };
         let before = join_all(pending.iter().map(|one| one.run(client)));
-        let ((begun, before), done) = join(join(begin, before), statement).await;
+        let ((begun, before), done) = client.answered(join(join(begin, before), statement)).await?;
         begun?;
         for done_before in before {
             done_before?;

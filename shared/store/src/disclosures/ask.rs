@@ -53,9 +53,6 @@ pub struct Asked {
     pub again: bool,
 }
 
-/// What a file of millions may take; a statement of a worker takes seconds.
-const LONG: &str = "SELECT set_config('statement_timeout', '600000', true)";
-
 /// Asks for one card to be shown. It may be in any state.
 pub async fn ask_show(store: &Store, show: &Show<'_>) -> Result<Asked, StoreError> {
     let disclosure_id = Uuid::now_v7();
@@ -188,7 +185,7 @@ struct Listed {
 /// Lists unsold cards: those in stock, which are withdrawn, and those that were withdrawn before, since they ran out of date or an
 /// operator said so, unless an earlier return has them, or a payer. Cards that somebody is just taking are passed over.
 async fn withdraw(tx: &Tx, wanted: &Return<'_>, disclosure_id: Uuid) -> Result<Listed, StoreError> {
-    tx.query(LONG, &[]).await?;
+    tx.allow_time().await?;
     let row = tx
         .query_one(
             "WITH picked AS (

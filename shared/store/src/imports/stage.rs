@@ -82,14 +82,13 @@ pub async fn begin_staging(tx: &Tx) -> Result<(), StoreError> {
         .collect();
     // Compiling a statement costs more than what these few, with their simple expressions, could gain by it.
     let sql = format!(
-        "SET LOCAL statement_timeout = '1h';
-         SET LOCAL lock_timeout = '1h';
-         SET LOCAL idle_in_transaction_session_timeout = '10min';
+        "SET LOCAL idle_in_transaction_session_timeout = '10min';
          SET LOCAL work_mem = '64MB';
          SET LOCAL jit = off;
          CREATE TEMPORARY TABLE card_staged (card_id bigint DEFAULT nextval('card_card_id_seq'), {}) ON COMMIT DROP",
         columns.join(", ")
     );
+    tx.allow(3600).await?;
     tx.batch(&sql).await
 }
 

@@ -8,7 +8,7 @@ use crate::{Store, StoreError};
 /// In turn, in the order of their positions, accepted within the hour before last.
 pub async fn owe(store: &Store, payees: u32, payments: u32) -> Result<(), StoreError> {
     let tx = store.begin().await?;
-    tx.batch("SET LOCAL statement_timeout = 0").await?;
+    tx.allow(3600).await?;
     for sql in [
         "INSERT INTO payee (payee_id, version, gateway, declaration)
          SELECT id, version, gateway, jsonb_set(declaration, '{id}', to_jsonb(id))

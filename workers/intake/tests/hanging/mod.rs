@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use runtime::{Context, Settings};
-use store::Store;
+use store::{Store, scratch};
 use testkit::proxy::FaultProxy;
 use testkit::stand::Stand;
 use testkit::wait_for;
@@ -78,4 +78,17 @@ async fn a_rested_session_that_does_not_answer_is_given_up() {
     assert!(ping.expect("an end").unwrap_err().is_retryable());
     proxy.mend();
     store.ping().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_session_that_does_not_answer_in_time_is_given_up_in_the_middle() {
+    let stand = Stand::new().await;
+    let mut settings = stand.settings().store;
+    settings.pool_size = 1;
+    let store = Store::connect(&settings).unwrap();
+    let pid = async || scratch::sql(&store, "SELECT pg_backend_pid()").await.unwrap();
+    let before = pid().await;
+    let error = scratch::in_no_time(&store).await.unwrap_err();
+    assert!(error.is_away(), "{error}");
+    assert_ne!(pid().await, before, "what it still says is for nobody");
 }
