@@ -333,13 +333,18 @@ async fn a_report_of_a_period_that_has_just_ended_waits_for_its_last_sale() {
     let to = (locked.now + SignedDuration::from_millis(1)).to_string();
     let report = ["cards", "report", "--from", "2026-01-01", "--to", &to];
     let (reported, ()) = tokio::join!(rows(&world, &report), async {
-        let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-            AND query LIKE '%virtualtransaction%' AND pid <> pg_backend_pid()";
-        wait_for("the report to wait", PATIENCE, async || {
-            (world.value(waits).await != "0").then_some(())
-        })
-        .await;
+        waits_until_settled(&world).await;
         tx.commit().await.unwrap();
     });
     assert_eq!(reported.len(), 1, "{reported:?}");
+}
+
+/// Returns when a report waits for whoever is recording.
+pub(crate) async fn waits_until_settled(world: &World) {
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+        AND query LIKE '%virtualtransaction%' AND pid <> pg_backend_pid()";
+    wait_for("the report to wait", PATIENCE, async || {
+        (world.value(waits).await != "0").then_some(())
+    })
+    .await;
 }

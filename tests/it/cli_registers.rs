@@ -1,13 +1,18 @@
 //! What an operator asks of registers: when they come, in which one a payment is and why, what a payee was paid.
 
+use domain::declaration::Gateway;
+use domain::ids::PaymentId;
 use serde_json::{Value, json};
+use store::payments::Numbers;
 use testkit::wait_for;
 use unigate::workers::Worker;
+use uuid::Uuid;
 
-use crate::cards_report::read_by_python;
+use crate::cards_report::{read_by_python, waits_until_settled};
 use crate::cli::{Files, done, failed, rows, unigate};
 use crate::fixtures::{UTILITY, about, internet_provider, new_id, online_payment, utility_payment};
 use crate::registers::{unzip, utility};
+use crate::transactions::accept_in;
 use crate::world::{PATIENCE, World, end, with};
 
 /// The utility with a series of its own for those who enter a meter, closed by threes, and for kiosks of a group.
@@ -274,6 +279,24 @@ async fn a_statement_agrees_with_the_registers_and_with_its_spreadsheet() {
         2,
         "ends before it begins",
     );
+    world.stop().await;
+}
+
+/// A payment bears a time of the period and is committed when the period is over.
+#[tokio::test]
+async fn a_statement_of_a_period_that_has_just_ended_waits_for_its_last_payment() {
+    let world = world().await;
+    let tx = world.store().begin().await.unwrap();
+    let id = PaymentId::from_uuid(Uuid::now_v7());
+    let payee = ("gorvodokanal", Gateway::Registers);
+    accept_in(&tx, &Numbers::default(), id, payee).await.unwrap();
+    let to = domain::clock::now().to_string();
+    let statement = ["registers", "statement", payee.0, "--from", "2026-01-01", "--to", &to];
+    let (stated, ()) = tokio::join!(rows(&world, &statement), async {
+        waits_until_settled(&world).await;
+        tx.commit().await.unwrap();
+    });
+    assert_eq!(stated.last().unwrap()["payments"], 1, "{stated:?}");
     world.stop().await;
 }
 

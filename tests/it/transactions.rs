@@ -111,20 +111,27 @@ async fn who_waits_in_vain_for_the_batches_at_work_is_told_that_and_nothing_else
 async fn accept(stand: &Stand, numbers: &Numbers, id: PaymentId, looks: bool) -> Result<Acceptance, StoreError> {
     let tx = stand.store().begin().await?;
     let tx = if looks { tx } else { tx.expecting_new() };
-    let accepted = accept_in(&tx, numbers, id).await?;
+    let accepted = accept_in(&tx, numbers, id, ("isp", Gateway::Unikassa)).await?;
     tx.commit().await?;
     Ok(accepted)
 }
 
-async fn accept_in(tx: &Tx, numbers: &Numbers, id: PaymentId) -> Result<Acceptance, StoreError> {
-    let (terminal, payee) = (TerminalId::parse("T-1").unwrap(), PayeeId::parse("isp").unwrap());
+/// Stores a payment of 1.00 to this payee, who need not be declared.
+pub(crate) async fn accept_in(
+    tx: &Tx,
+    numbers: &Numbers,
+    id: PaymentId,
+    (payee, gateway): (&str, Gateway),
+) -> Result<Acceptance, StoreError> {
+    let (terminal, payee) = (TerminalId::parse("T-1").unwrap(), PayeeId::parse(payee).unwrap());
+    let is_online = gateway != Gateway::Registers;
     let account = Account::new("1001").unwrap();
     let new = NewPayment {
         payment_id: id,
         fingerprint: [7; 32],
         payee: &payee,
         payee_version: 1,
-        gateway: Gateway::Unikassa,
+        gateway,
         terminal: &terminal,
         account: &account,
         amount: Amount::new(100).unwrap(),
@@ -133,8 +140,8 @@ async fn accept_in(tx: &Tx, numbers: &Numbers, id: PaymentId) -> Result<Acceptan
         fields: &Fields::default(),
         receipt_number: None,
         paid_at: domain::clock::now(),
-        series: "",
-        give_up_hours: Some(24),
+        series: if is_online { "" } else { "main" },
+        give_up_hours: is_online.then_some(24),
         traceparent: None,
         numbered_at_check: false,
     };
@@ -165,7 +172,9 @@ async fn numbers_that_a_lost_transaction_drew_are_nobodys() {
     let (stand, numbers) = (Stand::new().await, Numbers::default());
     let id = || PaymentId::from_uuid(Uuid::now_v7());
     let tx = stand.store().begin().await.unwrap();
-    accept_in(&tx, &numbers, id()).await.unwrap();
+    accept_in(&tx, &numbers, id(), ("isp", Gateway::Unikassa))
+        .await
+        .unwrap();
     drop(tx);
     scratch::sql(&stand.store(), "ALTER SEQUENCE payment_number RESTART")
         .await

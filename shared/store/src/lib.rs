@@ -37,10 +37,12 @@ pub mod reservations;
 #[cfg(feature = "scratch")]
 pub mod scratch;
 pub mod server;
+mod settled;
 mod tx;
 pub mod vault;
 
 pub use error::StoreError;
 pub use migrate::{create_database, create_from_template, drop_database, migrate, pending_migrations};
 pub use pool::{Store, StoreSettings};
+pub use settled::{Recorded, settled};
 pub use tx::Tx;

@@ -12,8 +12,9 @@ use domain::money::Currency;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use sheet::{Cell, Column};
-use store::Tx;
-use store::cards::{SaleFilter, SaleRow, Section, SerialRow, sale_sums, sales_page, serials_page, settled};
+
+use store::cards::{SaleFilter, SaleRow, Section, SerialRow, sale_sums, sales_page, serials_page};
+use store::{Recorded, Tx, settled};
 
 use self::sums::{Sums, Totals};
 use crate::ending::{Ending, Outcome};
@@ -87,7 +88,7 @@ pub(super) async fn report(args: ReportArgs) -> Outcome {
         group: args.group.clone(),
     };
     let store = Operator::new()?.store;
-    if !settled(&store, filter.to).await? {
+    if !settled(&store, Recorded::Sales, filter.to).await? {
         bail!(
             "the period has not settled: sales before {} are still being recorded; try again in a minute",
             args.to

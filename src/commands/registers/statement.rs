@@ -14,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use sheet::{Cell, Column};
 use store::declarations;
 use store::registers::{StatedRegister, StatedSum, StatementPeriod, statement_registers, statement_sums};
+use store::{Recorded, settled};
 
 use crate::commands::payments::zone_for;
 use crate::ending::{Ending, Outcome};
@@ -69,6 +70,12 @@ pub(super) async fn run(operator: &Operator, args: Args) -> Outcome {
     let Some(card) = declarations::payee_card(&operator.store, &period.payee).await? else {
         bail!("no payee {} is declared", period.payee)
     };
+    if !settled(&operator.store, Recorded::Payments, to).await? {
+        bail!(
+            "the period has not settled: payments before {} are still being recorded; try again in a minute",
+            args.to
+        );
+    }
     let statement = Statement::read(operator, card.gateway, &period, &zone).await?;
     let mut sheet = Sheet::begin("Statement", COLUMNS.to_vec(), args.format.format, args.xlsx.as_deref())?;
     for row in statement.rows() {

@@ -1,11 +1,10 @@
 //! What was sold: every sale of a period, their sums, and what an issuer reconciles by serial. No details are here.
 //!
 //! A period is half-open and counts by when a sale was recorded, by the database's clock, which is before it can be seen: whoever
-//! sums up a period that has just ended waits until it has [`settled`]. A terminal's group and a product's
+//! sums up a period that has just ended waits until it has [`crate::settled`]. A terminal's group and a product's
 //! issuer are those declared now. What brings no money is no sale here: a card given in place of another whose sale stands.
 
 mod serials;
-mod settled;
 mod sums;
 
 use domain::ids::{PayeeId, ProductId, ReservationId, TerminalId};
@@ -17,7 +16,6 @@ use uuid::Uuid;
 use crate::{StoreError, Tx};
 
 pub use serials::{Section, SerialRow, serials_page};
-pub use settled::settled;
 pub use sums::{SaleSum, SumBy, sale_sums};
 
 /// Rows read at once: whatever a period holds, no more is in memory.
