@@ -38,6 +38,7 @@ mod consuming;
 mod couriers;
 mod databases;
 mod deliveries_acts;
+mod deliveries_doubt;
 mod deliveries_lanes;
 mod demo;
 mod dialects;

@@ -46,6 +46,8 @@ pub struct Case {
     pub reached: bool,
     /// The payee has said that it knows the number with another content: what it says about it is about another payment.
     pub number_conflict: bool,
+    /// The payee has said that it credited it after an operator had settled it otherwise, which stands.
+    pub said_credited: bool,
     /// A call about it is open.
     pub is_open: bool,
     /// What is due already, at this moment.
@@ -112,19 +114,8 @@ fn requeue(case: &Case, payee: Abilities) -> Result<Remedy, &'static str> {
     use PaymentState as S;
     let remedy = match case.state {
         // The payee's own word, or no byte ever left us: certainly not credited.
-        S::Failed | S::Refused => Remedy::Pay,
-        S::Unknown | S::Waiting | S::Stopped if case.number_conflict && !case.certain => {
-            return Err(
-                "its payee knows the number with another content: find out, then settle it or name it with --certain",
-            );
-        }
-        S::Unknown | S::Waiting | S::Stopped if may_be_paid(case, payee) => Remedy::Pay,
-        S::Unknown | S::Waiting | S::Stopped if payee.offers_status => Remedy::Status,
-        S::Unknown | S::Waiting | S::Stopped => {
-            return Err(
-                "may have been credited, its payee could credit it twice and cannot be asked: find out, then name it with --certain",
-            );
-        }
+        S::Failed | S::Refused if !case.said_credited => Remedy::Pay,
+        S::Failed | S::Refused | S::Unknown | S::Waiting | S::Stopped => in_doubt(case, payee)?,
         other => return Err(not_stuck(other)),
     };
     match (case.due, remedy) {
@@ -133,10 +124,26 @@ fn requeue(case: &Case, payee: Abilities) -> Result<Remedy, &'static str> {
     }
 }
 
+/// What is done about a payment that its payee may have credited.
+fn in_doubt(case: &Case, payee: Abilities) -> Result<Remedy, &'static str> {
+    if case.number_conflict && !case.certain {
+        return Err(
+            "its payee knows the number with another content: find out, then settle it or name it with --certain",
+        );
+    }
+    match (may_be_paid(case, payee), payee.offers_status) {
+        (true, _) => Ok(Remedy::Pay),
+        (false, true) => Ok(Remedy::Status),
+        (false, false) => Err(
+            "may have been credited, its payee could credit it twice and cannot be asked: find out, then name it with --certain",
+        ),
+    }
+}
+
 /// Whether sending it again can do no harm. A payee that answered `pending` has it, so having been reached at all is
 /// enough to make a payee that credits twice dangerous.
 fn may_be_paid(case: &Case, payee: Abilities) -> bool {
-    payee.idempotent || case.certain || !case.reached
+    payee.idempotent || case.certain || !(case.reached || case.said_credited)
 }
 
 fn stop(state: PaymentState) -> Result<Remedy, &'static str> {

@@ -15,6 +15,8 @@ pub struct Revocation<'a> {
     pub maybes: u32,
     /// The payee knows the number with another content: whatever it says about it is about somebody else's payment.
     pub number_conflict: bool,
+    /// The payee has said that it credited it after an operator had settled it otherwise, which stands.
+    pub said_credited: bool,
     /// The payee, when it is online.
     pub profile: Option<Profile<'a>>,
 }
@@ -63,6 +65,7 @@ pub fn resolve_revoke(revocation: &Revocation<'_>) -> RevokeVerdict {
         S::Delivered => RevokeVerdict::AlreadyDelivered,
         S::Registered | S::Reported => RevokeVerdict::NotRevocable,
         S::Delivering => RevokeVerdict::Revoking(None),
+        S::Refused | S::Failed if revocation.said_credited => RevokeVerdict::AlreadyDelivered,
         // The payee's own no, or the certainty that nothing was credited, stands behind these two.
         S::Refused | S::Failed => RevokeVerdict::Revoke,
         S::Accepted | S::Waiting | S::Stopped if revocation.maybes == 0 => RevokeVerdict::Revoke,

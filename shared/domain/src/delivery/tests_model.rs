@@ -268,6 +268,7 @@ impl Payment {
             state: Some(self.state),
             maybes: self.maybes,
             number_conflict: false,
+            said_credited: false,
             profile: Some(*profile),
         });
         match verdict {

@@ -255,11 +255,13 @@ struct Changes<'a> {
 }
 
 /// Makes payments due now, at one moment so that their numbers decide. Their schedule begins anew, and what an operator had
-/// settled is open again.
+/// settled is open again: what the payee said it credited since may have been.
 const REQUEUE: &str =
     "UPDATE payment p SET generation = p.generation + 1, next_act = u.remedy, due_at = statement_timestamp(),
             step = 0, not_found = 0, give_up_at = statement_timestamp() + make_interval(hours => u.hours),
             state = CASE WHEN p.state = 'unknown' THEN p.state ELSE 'waiting' END, act_id = $6,
+            maybes = CASE WHEN p.flags @> '{settled_by_operator,credited_after_settlement}'
+                     THEN greatest(p.maybes, 1) ELSE p.maybes END,
             flags = array_remove(p.flags, 'settled_by_operator'), updated_at = clock_timestamp()
      FROM UNNEST($1::uuid[], $2::text[], $3::integer[], $4::text[], $5::integer[])
           AS u(payment_id, state, generation, remedy, hours)

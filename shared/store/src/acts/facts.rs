@@ -20,6 +20,7 @@ pub(super) const FACTS: &str = "p.state, p.payee_id, p.gateway <> 'registers' AS
     (p.maybes > 0 OR EXISTS (SELECT FROM attempt a
         WHERE a.payment_id = p.payment_id AND a.act = 'pay' AND a.ending <> 'not_sent')) AS reached,
     'number_conflict' = ANY(p.flags) AS number_conflict,
+    p.flags @> '{settled_by_operator,credited_after_settlement}' AS said_credited,
     EXISTS (SELECT FROM attempt a WHERE a.payment_id = p.payment_id AND a.ending = 'open') AS is_open,
     CASE WHEN p.due_at <= statement_timestamp() THEN p.next_act END AS due";
 
@@ -31,6 +32,7 @@ pub(super) struct Facts {
     online: bool,
     reached: bool,
     number_conflict: bool,
+    said_credited: bool,
     is_open: bool,
     due: Option<Act>,
 }
@@ -44,6 +46,7 @@ impl Facts {
             online: row.get("online"),
             reached: row.get("reached"),
             number_conflict: row.get("number_conflict"),
+            said_credited: row.get("said_credited"),
             is_open: row.get("is_open"),
             due: row.get::<_, Option<&str>>("due").map(Act::parse).transpose()?,
         })
@@ -56,6 +59,7 @@ impl Facts {
             state: self.state,
             reached: self.reached,
             number_conflict: self.number_conflict,
+            said_credited: self.said_credited,
             is_open: self.is_open,
             due: self.due,
             certain,
@@ -177,13 +181,13 @@ pub async fn preview(store: &Store, kind: ActKind, which: Which<'_>) -> Result<P
     let mut conditions = Conditions::of(&filter);
     let limit = conditions.place(filter.limit);
     let sql = format!(
-        "SELECT state, payee_id, online, reached, number_conflict, is_open, due, is_busy, count(*),
+        "SELECT state, payee_id, online, reached, number_conflict, said_credited, is_open, due, is_busy, count(*),
                 (array_agg(payment_id ORDER BY accepted_at, number))[1:{EXAMPLES}]
          FROM (SELECT p.payment_id, p.accepted_at, p.number, {FACTS},
                       EXISTS (SELECT FROM act_item o
                               WHERE o.payment_id = p.payment_id AND o.outcome = 'waiting') AS is_busy
                FROM payment_view p WHERE {} ORDER BY p.accepted_at, p.number LIMIT {limit}::int8) found
-         GROUP BY 1, 2, 3, 4, 5, 6, 7, 8",
+         GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9",
         conditions.sql()
     );
     let rows = tx.query(&sql, &conditions.params()).await?;
@@ -193,7 +197,7 @@ pub async fn preview(store: &Store, kind: ActKind, which: Which<'_>) -> Result<P
     tx.rollback().await?;
     let mut preview = Preview::default();
     for (row, facts) in rows.iter().zip(&facts) {
-        let count: i64 = row.get(8);
+        let count: i64 = row.get(9);
         preview.matched += count;
         let verdict = match row.get("is_busy") {
             true => Err(Cow::Borrowed(IN_ANOTHER_ACT)),
@@ -201,7 +205,7 @@ pub async fn preview(store: &Store, kind: ActKind, which: Which<'_>) -> Result<P
         };
         match verdict {
             Ok(remedy) => *preview.done_as.entry(remedy.as_str().to_owned()).or_default() += count,
-            Err(why) => preview.refused.entry(why).or_default().add(count, row.get(9)),
+            Err(why) => preview.refused.entry(why).or_default().add(count, row.get(10)),
         }
     }
     Ok(preview)

@@ -50,10 +50,12 @@ pub async fn revoke<'p>(
         return Ok(Revoked::NotYours);
     }
     let online = online(&row);
+    let flagged = |flag: Flag| row.flags.iter().any(|has| has == flag.as_str());
     let revocation = Revocation {
         state: Some(state_against_closing(tx, &row).await?),
         maybes: u32::try_from(row.maybes).unwrap_or(0),
-        number_conflict: row.flags.iter().any(|flag| flag == Flag::NumberConflict.as_str()),
+        number_conflict: flagged(Flag::NumberConflict),
+        said_credited: flagged(Flag::SettledByOperator) && flagged(Flag::CreditedAfterSettlement),
         profile: online.as_ref().map(Profile::from),
     };
     Ok(match resolve_revoke(&revocation) {

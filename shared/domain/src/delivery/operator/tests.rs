@@ -14,6 +14,7 @@ fn case(state: PaymentState) -> Case {
         state,
         reached: true,
         number_conflict: false,
+        said_credited: false,
         is_open: false,
         due: None,
         certain: false,
@@ -54,6 +55,27 @@ fn an_unknown_one_is_paid_again_only_where_that_is_safe_or_certain() {
             }),
             Ok(remedy)
         );
+    }
+}
+
+#[test]
+fn what_the_payee_said_it_credited_since_is_in_doubt_however_it_was_settled() {
+    for state in [S::Failed, S::Refused] {
+        let said = Case {
+            reached: false,
+            said_credited: true,
+            ..case(state)
+        };
+        assert!(requeued(said).unwrap_err().contains("--certain"), "{state}");
+        let certain = true;
+        assert_eq!(requeued(Case { certain, ..said }), Ok(Remedy::Pay));
+        for (idempotent, remedy) in [(false, Remedy::Status), (true, Remedy::Pay)] {
+            let payee = Some(Abilities {
+                idempotent,
+                offers_status: true,
+            });
+            assert_eq!(requeued(Case { payee, ..said }), Ok(remedy));
+        }
     }
 }
 

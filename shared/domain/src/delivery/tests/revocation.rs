@@ -34,12 +34,27 @@ fn a_revocation_is_judged_by_what_may_have_gone_out() {
                 state,
                 maybes,
                 number_conflict: false,
+                said_credited: false,
                 profile
             })
             .word(),
             word,
             "{state:?} {maybes}"
         );
+    }
+}
+
+#[test]
+fn what_the_payee_said_it_credited_after_a_settlement_is_not_told_revoked() {
+    for state in [S::Refused, S::Failed] {
+        let said = Revocation {
+            state: Some(state),
+            maybes: 0,
+            number_conflict: false,
+            said_credited: true,
+            profile: Some(profile(true)),
+        };
+        assert_eq!(resolve_revoke(&said), RevokeVerdict::AlreadyDelivered, "{state}");
     }
 }
 
