@@ -43,6 +43,8 @@ create table act_item (
     payment_id uuid not null,
     state      text not null,
     generation integer not null,
+    -- Calls about it that had ended: who is certain of a payment is certain of these.
+    ended_calls integer not null,
     outcome    text not null default 'waiting' check (outcome in ('waiting', 'done', 'changed', 'refused', 'cancelled')),
     -- What was done (pay, status, stop), or why not.
     did        text,

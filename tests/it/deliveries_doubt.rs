@@ -5,7 +5,7 @@ use domain::payment::PaymentState;
 use store::acts::Which;
 use store::payments::Filter;
 
-use crate::deliveries_acts::{act, count, failed_of, id, requeue, stuck, world};
+use crate::deliveries_acts::{act, begin, count, failed_of, finish, id, requeue, stuck, world};
 
 #[tokio::test]
 async fn what_the_payee_said_it_credited_after_a_settlement_is_paid_again_only_with_certainty() {
@@ -47,4 +47,42 @@ async fn what_the_payee_said_it_credited_after_a_settlement_is_paid_again_only_w
         certain: true,
     };
     assert_eq!(act(&world, &requeue("anna", which)).await.done, 1);
+}
+
+#[tokio::test]
+async fn certainty_is_about_the_calls_that_had_ended_when_it_was_said() {
+    let world = world().await;
+    stuck(&world, "old", 1, 4, "unknown", "no answer").await;
+    let call = |number: i64, ordinal: i64, ending: &str| {
+        format!(
+            "INSERT INTO attempt (attempt_id, payment_id, ordinal, act, lane_id, slot, worker, lease_until, ending, ended_at)
+             SELECT gen_random_uuid(), payment_id, {ordinal}, 'pay', 'old', 1, 'w', now(), '{ending}',
+                    CASE WHEN '{ending}' <> 'open' THEN now() END
+             FROM payment WHERE number = {number}"
+        )
+    };
+    for (number, ending) in [(1, "maybe"), (2, "maybe"), (3, "open"), (4, "open")] {
+        world.sql(&call(number, 1, ending)).await;
+    }
+    let mut named = Vec::new();
+    for number in 1..=4 {
+        named.push(id(&world, number).await);
+    }
+    let which = Which::Named {
+        payments: &named,
+        certain: true,
+    };
+    let frozen = begin(&world, &requeue("anna", which)).await;
+    // One was paid again by itself meanwhile, and of another the call ended that was open.
+    world.sql("UPDATE payment SET attempts = 2 WHERE number = 2").await;
+    world.sql(&call(2, 2, "maybe")).await;
+    world
+        .sql(
+            "UPDATE attempt SET ending = 'maybe', ended_at = now()
+             WHERE payment_id = (SELECT payment_id FROM payment WHERE number = 3)",
+        )
+        .await;
+    let row = finish(&world, frozen).await;
+    assert_eq!((row.done, row.changed, row.refused), (1, 2, 1), "{row:?}");
+    assert_eq!(count(&world, "next_act = 'pay' AND number = 1").await, "1");
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::facts::{FACTS, Facts, Profiles};
+use super::facts::{ENDED_CALLS, FACTS, Facts, Profiles};
 use super::{Counts, audited_as};
 use crate::deliveries::by_key;
 use crate::{Store, StoreError, Tx};
@@ -118,7 +118,7 @@ async fn next_step(tx: &Tx, only: Option<ActId>) -> Result<Step, StoreError> {
 }
 
 /// An item of the part at hand as it was frozen, and what is known of its payment, which is locked: nothing if that moved
-/// since.
+/// since. A call that ended since raises no generation, and is one more of which an operator's certainty knew nothing.
 struct Item {
     ordinal: i64,
     payment_id: Uuid,
@@ -130,7 +130,7 @@ struct Item {
 async fn lock_items(tx: &Tx, act: &Running) -> Result<Vec<Item>, StoreError> {
     let rows = tx
         .query(
-            "SELECT ordinal, payment_id, state, generation FROM act_item
+            "SELECT ordinal, payment_id, state, generation, ended_calls FROM act_item
              WHERE act_id = $1 AND ordinal > $2 AND outcome = 'waiting' ORDER BY ordinal LIMIT $3",
             &[&act.act_id.as_uuid(), &act.reached, &act.part()],
         )
@@ -139,7 +139,11 @@ async fn lock_items(tx: &Tx, act: &Running) -> Result<Vec<Item>, StoreError> {
     let mut known = look_at(tx, &ids).await?;
     let item = |row: &Row| {
         let (payment_id, state, generation): (Uuid, String, i32) = (row.get(1), row.get(2), row.get(3));
-        let same = |(now, facts): (i32, Facts)| (now == generation && facts.state.as_str() == state).then_some(facts);
+        let same = |now: Known| {
+            let is_same = now.generation == generation && now.facts.state.as_str() == state;
+            let is_certain_still = !act.certain || now.ended_calls == row.get::<_, i32>(4);
+            (is_same && is_certain_still).then_some(now.facts)
+        };
         Item {
             facts: known.remove(&payment_id).and_then(same),
             ordinal: row.get(0),
@@ -151,16 +155,30 @@ async fn lock_items(tx: &Tx, act: &Running) -> Result<Vec<Item>, StoreError> {
     Ok(rows.iter().map(item).collect())
 }
 
-/// Locks payments, in the order of their ids, and says what is known of each, with its generation. The lock is a statement
+/// A payment as it is now.
+struct Known {
+    generation: i32,
+    ended_calls: i32,
+    facts: Facts,
+}
+
+/// Locks payments, in the order of their ids, and says what is known of each. The lock is a statement
 /// of its own: the one that looks then sees every call that was opened before.
-async fn look_at(tx: &Tx, ids: &[Uuid]) -> Result<HashMap<Uuid, (i32, Facts)>, StoreError> {
+async fn look_at(tx: &Tx, ids: &[Uuid]) -> Result<HashMap<Uuid, Known>, StoreError> {
     let lock = "SELECT FROM payment WHERE payment_id = ANY($1) ORDER BY payment_id FOR UPDATE";
     tx.execute_later(lock, &[&ids]).await?;
-    let sql = format!("SELECT p.payment_id, p.generation, {FACTS} FROM payment p WHERE p.payment_id = ANY($1)");
+    let sql = format!(
+        "SELECT p.payment_id, p.generation, {ENDED_CALLS}, {FACTS} FROM payment p WHERE p.payment_id = ANY($1)"
+    );
     let rows = tx.query(&sql, &[&ids]).await?;
-    rows.iter()
-        .map(|row| Ok((row.get(0), (row.get(1), Facts::of(row)?))))
-        .collect()
+    let known = |row: &Row| -> Result<Known, StoreError> {
+        Ok(Known {
+            generation: row.get(1),
+            ended_calls: row.get(2),
+            facts: Facts::of(row)?,
+        })
+    };
+    rows.iter().map(|row| Ok((row.get(0), known(row)?))).collect()
 }
 
 /// What is to be done with each item of a part.

@@ -24,6 +24,10 @@ pub(super) const FACTS: &str = "p.state, p.payee_id, p.gateway <> 'registers' AS
     EXISTS (SELECT FROM attempt a WHERE a.payment_id = p.payment_id AND a.ending = 'open') AS is_open,
     CASE WHEN p.due_at <= statement_timestamp() THEN p.next_act END AS due";
 
+/// Calls about a payment `p` that have ended.
+pub(super) const ENDED_CALLS: &str = "p.attempts - (SELECT count(*)::int FROM attempt a
+    WHERE a.payment_id = p.payment_id AND a.ending = 'open')";
+
 /// What is known of a payment.
 #[derive(Debug)]
 pub(super) struct Facts {

@@ -3,6 +3,7 @@
 use domain::ids::ActId;
 use serde_json::json;
 
+use super::facts::ENDED_CALLS;
 use super::{IN_ANOTHER_ACT, NewAct, audited_as};
 use crate::audit::{self, Act};
 use crate::payments::Conditions;
@@ -79,14 +80,14 @@ async fn write_down(tx: &Tx, act_id: ActId, new: &NewAct<'_>) -> Result<(i64, i6
     let why = conditions.place(IN_ANOTHER_ACT);
     let sql = format!(
         "WITH found AS MATERIALIZED (
-             SELECT p.payment_id, p.state, p.generation, p.accepted_at, p.number,
+             SELECT p.payment_id, p.state, p.generation, {ENDED_CALLS} AS ended_calls, p.accepted_at, p.number,
                     EXISTS (SELECT FROM act_item o
                             WHERE o.payment_id = p.payment_id AND o.outcome = 'waiting') AS is_busy
              FROM payment_view p WHERE {} ORDER BY p.accepted_at, p.number LIMIT {limit}::int8),
          frozen AS (
-             INSERT INTO act_item (act_id, ordinal, payment_id, state, generation, outcome, why, ended_at)
+             INSERT INTO act_item (act_id, ordinal, payment_id, state, generation, ended_calls, outcome, why, ended_at)
              SELECT {act}::uuid, row_number() OVER (ORDER BY accepted_at, number), payment_id, state, generation,
-                    CASE WHEN is_busy THEN 'refused' ELSE 'waiting' END, CASE WHEN is_busy THEN {why}::text END,
+                    ended_calls, CASE WHEN is_busy THEN 'refused' ELSE 'waiting' END, CASE WHEN is_busy THEN {why}::text END,
                     CASE WHEN is_busy THEN clock_timestamp() END
              FROM found RETURNING outcome)
          SELECT count(*), count(*) FILTER (WHERE outcome = 'refused') FROM frozen",

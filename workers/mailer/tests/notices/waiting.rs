@@ -87,8 +87,8 @@ async fn a_payment_about_which_something_is_done_waits_for_nobody() {
                  SELECT gen_random_uuid(), payment_id, 1, 'status', 'isp', 1, 'w', now() FROM payment WHERE number = 2;
                  INSERT INTO act (act_id, kind, who, filter, matched) SELECT payment_id, 'requeue', 'anna', '{}', 1 FROM payment
                  WHERE number = 3;
-                 INSERT INTO act_item (act_id, ordinal, payment_id, state, generation)
-                 SELECT payment_id, 1, payment_id, state, generation FROM payment WHERE number = 3",
+                 INSERT INTO act_item (act_id, ordinal, payment_id, state, generation, ended_calls)
+                 SELECT payment_id, 1, payment_id, state, generation, attempts FROM payment WHERE number = 3",
             )
             .await;
         assert_eq!(tell().await, 0);
