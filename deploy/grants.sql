@@ -152,7 +152,7 @@ grant update (act_id, generation, give_up_at) on payment to unigate_unikassa, un
 grant insert (who, act, subject_kind, subject, reason, allowed, before, after) on audit to unigate_unikassa,
     unigate_databases;
 grant insert on attempt to unigate_unikassa, unigate_databases;
-grant update (ending, ended_at, late, result, error, request, response, http_status) on attempt to unigate_unikassa, unigate_databases;
+grant update (ending, ended_at, late, result, error, request, response, http_status, credited) on attempt to unigate_unikassa, unigate_databases;
 grant update (breaker, failures, opened_at, probe_at, probe_count, last_error, question_waits_until, next_call_at,
               quiet_until, recovered_to, unpaid, rejected) on lane to unigate_unikassa, unigate_databases;
 grant update (token, lease_until) on lane_slot to unigate_unikassa, unigate_databases;

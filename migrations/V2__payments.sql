@@ -150,6 +150,8 @@ create table attempt (
     request     text,
     response    text,
     http_status integer,
+    -- By the payee's word it has credited the payment in this very call.
+    credited    boolean not null default false,
     check ((ending = 'open') = (ended_at is null))
 );
 create index attempt_payment on attempt (payment_id, ordinal);

@@ -4,8 +4,15 @@
 use domain::payment::PaymentState;
 use store::acts::Which;
 use store::payments::Filter;
+use testkit::payee::{Behaviour, Payee as Scripted, Verb};
+use testkit::process::Process;
+use testkit::wait_for;
 
+use crate::cli::{done, unigate};
 use crate::deliveries_acts::{act, begin, count, failed_of, finish, id, requeue, stuck, world};
+use crate::faults::{Cut, bare, environment, expire_leases};
+use crate::fixtures::{internet_provider, new_id, online_payment};
+use crate::world::PATIENCE;
 
 #[tokio::test]
 async fn what_the_payee_said_it_credited_after_a_settlement_is_paid_again_only_with_certainty() {
@@ -85,4 +92,75 @@ async fn certainty_is_about_the_calls_that_had_ended_when_it_was_said() {
     let row = finish(&world, frozen).await;
     assert_eq!((row.done, row.changed, row.refused), (1, 2, 1), "{row:?}");
     assert_eq!(count(&world, "next_act = 'pay' AND number = 1").await, "1");
+}
+
+/// Of a payee that credits twice, and says so of both calls: the answer to the first is late, and comes before the second's or after.
+async fn credits_twice(first_comes_before: bool) {
+    let world = bare().await;
+    let payee = Scripted::start().await.unwrap();
+    payee.set_idempotent(false);
+    let profile = "timeout_seconds = 30\nidempotent = false\noffers_status = false";
+    world.payee(&internet_provider(&payee.url(), profile)).await;
+    payee.script(Verb::Pay, [Behaviour::Hold, Behaviour::Hold]);
+    let database = Cut::before_database(&world).await;
+    let cut_off = Process::start_ready(&environment(&world, &[database.variable()]), &["run", "unikassa"]).await;
+    let intake = Process::start_ready(&environment(&world, &[]), &["run", "intake"]).await;
+    let id = new_id();
+    world.tell("payment.accepted", &online_payment(&id)).await;
+    payee.wait_for_requests(Verb::Pay, 1, PATIENCE).await;
+    database.proxy.cut().await;
+    payee.release();
+    cut_off.wait_for_log("waits for the database").await;
+    let other = Process::start_ready(&environment(&world, &[]), &["run", "unikassa"]).await;
+    expire_leases(&world).await;
+    world.reaches(&id, "unknown").await;
+    done(
+        &world,
+        &["deliveries", "requeue", &id, "--certain", "--reason", "they said no"],
+    )
+    .await;
+    payee.wait_for_requests(Verb::Pay, 2, PATIENCE).await;
+    let ended = |late: &'static str| {
+        let sql = format!("SELECT count(*) FROM attempt WHERE ending = 'answered' AND late = {late}");
+        let world = &world;
+        async move {
+            wait_for("an answer", PATIENCE, async || {
+                (world.value(&sql).await == "1").then_some(())
+            })
+            .await;
+        }
+    };
+    if first_comes_before {
+        database.proxy.mend();
+        ended("true").await;
+        payee.release();
+        ended("false").await;
+    } else {
+        payee.release();
+        ended("false").await;
+        database.proxy.mend();
+        ended("true").await;
+    }
+    let row = world.payment(&id).await;
+    assert_eq!(
+        (row.shown_state.as_str(), row.flags),
+        ("delivered", vec!["credited_twice".to_owned()])
+    );
+    let told = "SELECT subject || array_to_string(lines, ' ') FROM notice WHERE kind = 'payment.credited_twice'";
+    assert!(world.value(told).await.contains(&id), "somebody is told");
+    let ill = unigate(&world, &["doctor"]).await.stdout;
+    assert!(ill.contains("1 payments are flagged credited_twice"), "{ill}");
+    for process in [cut_off, other, intake] {
+        assert!(process.end().await.success());
+    }
+}
+
+#[tokio::test]
+async fn a_payee_that_credited_twice_is_told_of_when_the_first_answer_comes_first() {
+    credits_twice(true).await;
+}
+
+#[tokio::test]
+async fn a_payee_that_credited_twice_is_told_of_when_the_first_answer_comes_last() {
+    credits_twice(false).await;
 }

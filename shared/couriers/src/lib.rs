@@ -7,8 +7,8 @@
 //! It knows neither HTTP nor a payee's SQL.
 
 mod acts;
+mod alarm;
 mod check;
-mod conflict;
 mod courier;
 mod expired;
 mod gauges;

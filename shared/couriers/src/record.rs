@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use contract::event::{Events, PaymentEvent};
 use domain::declaration::{Online, Payee};
-use domain::delivery::{self, CallEnd, Ending, History, Late, Plan, Profile, Verdict};
-use domain::ids::AttemptId;
+use domain::delivery::{self, CallEnd, Ending, Flag, History, Late, Plan, Profile, Verdict};
+use domain::ids::{AttemptId, PaymentId};
 use domain::payment::{Act, PaymentState};
 use domain::retry::JITTER;
 use jiff::Timestamp;
 use runtime::{Context, Nudge, emit, payment_item};
 use store::deliveries::{self, AttemptEnd, Due, Locked, Next, Written};
 use store::lanes::{self, Asking};
-use store::{StoreError, Tx};
+use store::{StoreError, Tx, reconciliation};
 
 use crate::told::Told;
-use crate::{conflict, outage};
+use crate::{alarm, outage};
 
 /// A call that has ended.
 pub(crate) struct Ended<'a> {
@@ -100,7 +100,8 @@ async fn write(tx: &Tx, ended: &[(&Locked, &Ended<'_>)]) -> Result<HashSet<Attem
     }
     let slots: Vec<_> = open().map(|(locked, one)| (&locked.slot, rest(locked, one))).collect();
     lanes::give_back(tx, &slots).await?;
-    conflict::alarm(tx, decided.iter().filter_map(Decided::conflict)).await?;
+    alarm::raise(tx, &alarm::CONFLICT, decided.iter().filter_map(Decided::conflict)).await?;
+    tell_credited_twice(tx, &decided).await?;
     emit(tx, events, None).await?;
     let delivers = |one: &&Decided<'_>| {
         let event = one.change.as_ref().and_then(|change| change.event);
@@ -111,6 +112,16 @@ async fn write(tx: &Tx, ended: &[(&Locked, &Ended<'_>)]) -> Result<HashSet<Attem
         .filter(delivers)
         .map(|one| one.locked.attempt_id)
         .collect())
+}
+
+/// Whatever else follows from the call: the payment stands as it does, and somebody gets the money back.
+async fn tell_credited_twice(tx: &Tx, decided: &[Decided<'_>]) -> Result<(), StoreError> {
+    let twice: Vec<(&Payee, &Due)> = decided.iter().filter_map(Decided::credited_twice).collect();
+    let ids: Vec<PaymentId> = twice.iter().map(|(_, payment)| payment.payment_id).collect();
+    if !ids.is_empty() {
+        reconciliation::flag(tx, &ids, Flag::CreditedTwice.as_str()).await?;
+    }
+    alarm::raise(tx, &alarm::TWICE, twice).await
 }
 
 /// What is to be written about one attempt.
@@ -137,14 +148,24 @@ impl Decided<'_> {
     /// Its payee and payment, where the payee knows the number as another's.
     fn conflict(&self) -> Option<(&Payee, &Due)> {
         let flags = &self.change.as_ref()?.flags;
-        conflict::is_among(flags).then_some((self.ended.payee, &self.locked.payment))
+        let is_conflict = flags.contains(&Flag::NumberConflict.as_str());
+        is_conflict.then_some((self.ended.payee, &self.locked.payment))
+    }
+
+    /// Its payee and payment, where the payee has credited that in another call already.
+    fn credited_twice(&self) -> Option<(&Payee, &Due)> {
+        let (payee, locked) = (self.ended.payee, self.locked);
+        let idempotent = payee.online()?.idempotent;
+        let ending = self.ended.told.ending;
+        delivery::has_credited_twice(locked.act, ending, locked.credited_before, idempotent)
+            .then_some((payee, &locked.payment))
     }
 
     fn to_written(&self) -> Written<'_> {
         let told = self.ended.told;
         Written {
             locked: self.locked,
-            end: end(told, self.ended.request),
+            end: end(self.locked.act, told, self.ended.request),
             next: self.change.as_ref().map(|change| Next {
                 state: change.state,
                 next: change.next,
@@ -213,7 +234,7 @@ fn late_change(locked: &Locked, told: &Told, news: Late) -> Change {
         maybes: locked.payment.maybes,
         not_found: 0,
         error: None,
-        flags: told.flag.map(delivery::Flag::as_str).into_iter().collect(),
+        flags: told.flag.map(Flag::as_str).into_iter().collect(),
         event: None,
     };
     match news {
@@ -261,7 +282,7 @@ fn plan(locked: &Locked, online: &Online<'_>, told: &Told) -> Plan {
 /// What a person should look at: what follows from the end of the call, and what the payee echoed wrongly.
 fn flags(plan: &Plan, told: &Told) -> Vec<&'static str> {
     let flags = plan.flag.into_iter().chain(told.flag);
-    flags.map(delivery::Flag::as_str).collect()
+    flags.map(Flag::as_str).collect()
 }
 
 /// What operators and terminals read as the last error; nothing once all is well.
@@ -275,7 +296,7 @@ fn reason(plan: &Plan, told: &Told) -> Option<String> {
     })
 }
 
-fn end<'a>(told: &'a Told, request: Option<&'a str>) -> AttemptEnd<'a> {
+fn end<'a>(act: Act, told: &'a Told, request: Option<&'a str>) -> AttemptEnd<'a> {
     AttemptEnd {
         ending: match told.ending {
             Ending::NotSent => "not_sent",
@@ -287,6 +308,7 @@ fn end<'a>(told: &'a Told, request: Option<&'a str>) -> AttemptEnd<'a> {
         request,
         response: told.response.as_deref(),
         http_status: told.http_status,
+        credited: delivery::has_credited(act, told.ending),
     }
 }
 

@@ -222,6 +222,8 @@ pub enum Flag {
     SettledByOperator,
     /// The payee said that it credited a payment that an operator had settled as refused.
     CreditedAfterSettlement,
+    /// The payee credits a number as often as it is sent, and said so of two calls.
+    CreditedTwice,
     /// The payee says that it credited another sum.
     EchoedAmountDiffers,
     /// The payee answered about another number.
@@ -238,10 +240,22 @@ impl Flag {
             Self::PayeeDenies => "payee_denies",
             Self::SettledByOperator => "settled_by_operator",
             Self::CreditedAfterSettlement => "credited_after_settlement",
+            Self::CreditedTwice => "credited_twice",
             Self::EchoedAmountDiffers => "echoed_amount_differs",
             Self::EchoedNumberDiffers => "echoed_number_differs",
         }
     }
+}
+
+/// Whether the payee has credited the payment in this very call, by its own word.
+pub fn has_credited(act: Act, ending: Ending) -> bool {
+    act == Act::Pay && ending == Ending::Answered(Verdict::Accepted)
+}
+
+/// Whether the payee has credited the payment twice: in this call and in another one (`credited_before`), in whichever order their
+/// ends are told. One that credits a number once may say so of each.
+pub fn has_credited_twice(act: Act, ending: Ending, credited_before: bool, idempotent: bool) -> bool {
+    !idempotent && credited_before && has_credited(act, ending)
 }
 
 /// What a late answer changes: one that comes after its attempt was closed as *maybe*.

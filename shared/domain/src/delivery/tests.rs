@@ -312,3 +312,19 @@ fn a_payee_that_never_decides_ends_at_an_operator() {
         assert_eq!(asked_to_the_end, idempotent || offers_status);
     }
 }
+
+#[test]
+fn a_payee_that_credits_twice_is_seen_to_have_done_so_by_its_word_about_two_calls() {
+    let accepted = Ending::Answered(Verdict::Accepted);
+    assert!(has_credited_twice(Act::Pay, accepted, true, false));
+    for (act, ending, credited_before, idempotent) in [
+        (Act::Pay, accepted, false, false),
+        (Act::Pay, accepted, true, true),
+        (Act::Status, accepted, true, false),
+        (Act::Pay, Ending::Answered(Verdict::AlreadyAccepted), true, false),
+        (Act::Pay, Ending::Maybe { retry_safe: false }, true, false),
+    ] {
+        let twice = has_credited_twice(act, ending, credited_before, idempotent);
+        assert!(!twice, "{act:?} {ending:?} {credited_before} {idempotent}");
+    }
+}

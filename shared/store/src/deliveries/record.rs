@@ -32,6 +32,8 @@ pub struct Locked {
     pub lane_in_trouble: bool,
     /// Whether a `pay` of an earlier attempt has left us.
     pub went_out_before: bool,
+    /// By the payee's word it has credited the payment in another call.
+    pub credited_before: bool,
     /// The database's clock now.
     pub now: Timestamp,
     /// When the payment was accepted, by the same clock.
@@ -55,6 +57,8 @@ pub struct AttemptEnd<'a> {
     pub response: Option<&'a str>,
     /// The HTTP status.
     pub http_status: Option<u16>,
+    /// By the payee's word it has credited the payment in this call.
+    pub credited: bool,
 }
 
 /// What becomes of the payment, as the plan decided.
@@ -84,7 +88,10 @@ const LOCK_ATTEMPTS: &str = "SELECT attempt_id, payment_id, act, ending, lane_id
             ordinal > 1 AND EXISTS (
                 SELECT FROM attempt earlier WHERE earlier.payment_id = attempt.payment_id
                 AND earlier.ordinal < attempt.ordinal AND earlier.act = 'pay'
-                AND earlier.ending <> 'not_sent') AS went_out_before
+                AND earlier.ending <> 'not_sent') AS went_out_before,
+            (ordinal > 1 OR ending <> 'open') AND EXISTS (
+                SELECT FROM attempt other WHERE other.payment_id = attempt.payment_id
+                AND other.attempt_id <> attempt.attempt_id AND other.credited) AS credited_before
      FROM attempt WHERE attempt_id = ANY($1) ORDER BY attempt_id FOR UPDATE";
 
 /// An attempt is always the same payment's, so that both are locked in one flight.
@@ -136,6 +143,7 @@ fn locked(attempt: &Row, payment: Due, now: Timestamp, accepted_at: Timestamp) -
         started_at: attempt.get("started_at"),
         lane_in_trouble: attempt.get("in_trouble"),
         went_out_before: attempt.get("went_out_before"),
+        credited_before: attempt.get("credited_before"),
         now,
         accepted_at,
         payment,
@@ -174,14 +182,17 @@ async fn close_attempts(tx: &Tx, written: &[Written<'_>]) -> Result<(), StoreErr
     let requests: Vec<_> = written.iter().map(|one| one.end.request).collect();
     let responses: Vec<_> = written.iter().map(|one| one.end.response).collect();
     let statuses: Vec<_> = written.iter().map(|one| one.end.http_status.map(i32::from)).collect();
+    let credited: Vec<bool> = written.iter().map(|one| one.end.credited).collect();
     tx.execute_later(
         "UPDATE attempt a SET ending = u.ending, ended_at = clock_timestamp(), late = a.ending <> 'open',
                 result = u.result, error = u.error, request = coalesce(u.request, a.request), response = u.response,
-                http_status = u.http_status
-         FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int4[])
-              AS u(attempt_id, ending, result, error, request, response, http_status)
+                http_status = u.http_status, credited = u.credited
+         FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int4[], $8::bool[])
+              AS u(attempt_id, ending, result, error, request, response, http_status, credited)
          WHERE a.attempt_id = u.attempt_id",
-        &[&ids, &endings, &results, &errors, &requests, &responses, &statuses],
+        &[
+            &ids, &endings, &results, &errors, &requests, &responses, &statuses, &credited,
+        ],
     )
     .await
 }

@@ -6,12 +6,13 @@ use super::flags;
 use crate::{Store, StoreError};
 
 /// What contradicts how a payment stands, and is not settled by itself.
-const QUESTIONABLE: [Flag; 5] = [
+const QUESTIONABLE: [Flag; 6] = [
     Flag::NumberConflict,
     Flag::PayeeDenies,
     Flag::EchoedAmountDiffers,
     Flag::CreditedAfterRevoke,
     Flag::CreditedAfterSettlement,
+    Flag::CreditedTwice,
 ];
 
 /// Their words, as an array.
