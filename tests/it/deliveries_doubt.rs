@@ -1,18 +1,39 @@
 //! What may have been credited is paid again by nobody who only overlooked it: what the payee has said since, calls that were made
 //! since, and a declaration that changes at that moment.
 
-use domain::payment::PaymentState;
-use store::acts::Which;
+use std::time::Duration;
+
+use domain::declaration::Payee;
+use domain::payment::{Act, PaymentState};
+use domain::reconciliation::Ours;
+use store::acts::{self, Which};
 use store::payments::Filter;
+use store::reconciliation::{self, Becomes};
+use store::{Tx, declarations, deliveries};
 use testkit::payee::{Behaviour, Payee as Scripted, Verb};
 use testkit::process::Process;
 use testkit::wait_for;
 
 use crate::cli::{done, unigate};
-use crate::deliveries_acts::{act, begin, count, failed_of, finish, id, requeue, stuck, world};
+use crate::deliveries_acts::{NOWHERE, act, begin, count, failed_of, finish, id, requeue, stuck, world};
 use crate::faults::{Cut, bare, environment, expire_leases};
-use crate::fixtures::{internet_provider, new_id, online_payment};
-use crate::world::PATIENCE;
+use crate::fixtures::{internet_provider, new_id, online_payee, online_payment};
+use crate::world::{PATIENCE, World, parsed};
+
+/// `payees apply` of one who turns out to credit twice, up to its commit.
+async fn turns_out_to_credit_twice(world: &World) -> Tx {
+    let payee: Payee = parsed(&online_payee(
+        "isp",
+        NOWHERE,
+        "idempotent = false\noffers_status = false",
+    ));
+    let tx = world.store().begin().await.unwrap();
+    declarations::lock_for_apply(&tx).await.unwrap();
+    declarations::payee_for_update(&tx, &payee.id).await.unwrap();
+    declarations::apply_payee(&tx, &payee, "boris").await.unwrap();
+    deliveries::doubt(&tx, &payee.id, false).await.unwrap();
+    tx
+}
 
 #[tokio::test]
 async fn what_the_payee_said_it_credited_after_a_settlement_is_paid_again_only_with_certainty() {
@@ -163,4 +184,66 @@ async fn a_payee_that_credited_twice_is_told_of_when_the_first_answer_comes_firs
 #[tokio::test]
 async fn a_payee_that_credited_twice_is_told_of_when_the_first_answer_comes_last() {
     credits_twice(false).await;
+}
+
+#[tokio::test]
+async fn an_act_waits_for_a_declaration_that_is_being_changed() {
+    let world = world().await;
+    stuck(&world, "isp", 1, 5, "unknown", "HTTP 503").await;
+    let filter = Filter {
+        state: Some(PaymentState::Unknown),
+        ..failed_of("isp")
+    };
+    let frozen = begin(&world, &requeue("anna", Which::Filter(&filter))).await;
+    let changing = turns_out_to_credit_twice(&world).await;
+    let carried = async { acts::carry_out(world.store(), "test", Some(frozen)).await.unwrap() };
+    let changed = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        changing.commit().await.unwrap();
+    };
+    tokio::join!(carried, changed);
+    let row = finish(&world, frozen).await;
+    assert_eq!((row.done, row.refused), (0, 5), "{row:?}");
+    assert_eq!(count(&world, "next_act = 'pay'").await, "0");
+}
+
+#[tokio::test]
+async fn a_reconciliation_waits_for_a_declaration_that_is_being_changed() {
+    let world = world().await;
+    stuck(&world, "isp", 1, 1, "unknown", "HTTP 503").await;
+    let seen = Ours {
+        payment_id: id(&world, 1).await,
+        of_payee: true,
+        state: PaymentState::Unknown,
+        generation: 0,
+        amount: 100,
+        currency: "RUB".to_owned(),
+        first_call_at: None,
+        last_call_at: None,
+        reached: true,
+        settled: false,
+        number_conflict: false,
+    };
+    let paid = Becomes::Due {
+        act: Act::Pay,
+        give_up_hours: 1,
+        run: uuid::Uuid::now_v7(),
+        once: true,
+    };
+    let requeued = async || {
+        let tx = world.store().begin().await.unwrap();
+        let done = reconciliation::act(&tx, &seen, paid).await.unwrap();
+        tx.commit().await.unwrap();
+        done
+    };
+    let changing = turns_out_to_credit_twice(&world).await;
+    let changed = async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        changing.commit().await.unwrap();
+    };
+    let (done, ()) = tokio::join!(requeued(), changed);
+    assert!(!done);
+    assert_eq!(count(&world, "next_act = 'pay'").await, "0");
+    world.payee(&online_payee("isp", NOWHERE, "")).await;
+    assert!(requeued().await, "it credits a number once");
 }

@@ -261,7 +261,7 @@ pub(crate) async fn reaches(store: &Store, id: &str, state: &str) -> PaymentRow 
     waited.unwrap_or_else(|_| panic!("payment {id} did not become {state}; last seen: {last:?}"))
 }
 
-fn parsed<T: DeserializeOwned>(toml: &str) -> T {
+pub(crate) fn parsed<T: DeserializeOwned>(toml: &str) -> T {
     toml::from_str(toml).unwrap()
 }
 

@@ -1,6 +1,7 @@
 //! Payees' lists, kept as they came, and what follows from them. A comparison is one statement whose rows are read page by
 //! page: the database joins and sorts, however many there are.
 
+use domain::declaration::Payee;
 use domain::delivery::Flag;
 use domain::ids::{Number, PaymentId};
 use domain::payment::{Act, PaymentState};
@@ -11,7 +12,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use crate::deliveries::flags;
+use crate::deliveries::{flags, hold_terms};
 use crate::{Store, StoreError, Tx, paged};
 
 /// A list that is being taken down.
@@ -216,14 +217,27 @@ pub enum Becomes<'a> {
     /// The payee's list has it, under this name of the payee's.
     Delivered(Option<&'a str>),
     /// It is due now, to be paid or asked about, and given up after so many hours. The call is that run's, not automatic.
-    Due(Act, i32, Uuid),
+    Due {
+        /// What is asked.
+        act: Act,
+        /// For how long.
+        give_up_hours: i32,
+        /// Whose call it is.
+        run: Uuid,
+        /// Only while its payee is declared to credit a number once: that was why.
+        once: bool,
+    },
 }
 
-/// Carries an act out, if the payment is still as it was seen and no call is open. False = it moved meanwhile. What was
+/// Carries an act out, if the payment is still as it was seen, and its payee as far as that matters, and no call is open. False = they
+/// are not. What was
 /// delivered may have been credited whatever the payee's list says: it can be told refused, failed or revoked only on the
 /// payee's word about that number.
 pub async fn act(tx: &Tx, seen: &Ours, becomes: Becomes<'_>) -> Result<bool, StoreError> {
     let id = seen.payment_id.as_uuid();
+    if matches!(becomes, Becomes::Due { once: true, .. }) && !credits_once(tx, id).await? {
+        return Ok(false);
+    }
     // Locked in a statement of its own: the one that decides then sees every call that was opened before.
     tx.query_opt("SELECT 1 FROM payment WHERE payment_id = $1 FOR UPDATE", &[&id])
         .await?;
@@ -239,7 +253,12 @@ pub async fn act(tx: &Tx, seen: &Ours, becomes: Becomes<'_>) -> Result<bool, Sto
             tx.execute(&sql, &[&id, &seen.state.as_str(), &seen.generation, &reference])
                 .await?
         }
-        Becomes::Due(act, give_up_hours, run) => {
+        Becomes::Due {
+            act,
+            give_up_hours,
+            run,
+            ..
+        } => {
             let sql = format!(
                 "UPDATE payment SET state = CASE WHEN state = 'unknown' THEN state ELSE 'waiting' END, next_act = $4,
                         due_at = clock_timestamp(), step = 0, not_found = 0,
@@ -262,6 +281,17 @@ pub async fn act(tx: &Tx, seen: &Ours, becomes: Becomes<'_>) -> Result<bool, Sto
         }
     };
     Ok(changed == 1)
+}
+
+/// Whether the payment's payee is declared to credit a number once, and stays so until the transaction ends.
+async fn credits_once(tx: &Tx, payment: Uuid) -> Result<bool, StoreError> {
+    hold_terms(tx).await?;
+    let declared = "SELECT declaration FROM payee JOIN payment USING (payee_id) WHERE payment_id = $1";
+    let Some(row) = tx.query_opt(declared, &[&payment]).await? else {
+        return Ok(false);
+    };
+    let payee: Payee = serde_json::from_value(row.get(0))?;
+    Ok(payee.online().is_some_and(|online| online.idempotent))
 }
 
 /// Marks payments that a person has to look at, and has not been told of since the last look.

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::facts::{ENDED_CALLS, FACTS, Facts, Profiles};
 use super::{Counts, audited_as};
-use crate::deliveries::by_key;
+use crate::deliveries::{by_key, hold_terms};
 use crate::{Store, StoreError, Tx};
 
 /// Payments in one part.
@@ -43,6 +43,7 @@ pub async fn carry_out(store: &Store, worker: &str, only: Option<ActId>) -> Resu
         tx.commit().await?;
         return Ok(step);
     };
+    hold_terms(&tx).await?;
     let items = lock_items(&tx, &act).await?;
     let judged = judge(&tx, &act, &items).await?;
     let outcomes = apply(&tx, &act, &items, &judged).await?;

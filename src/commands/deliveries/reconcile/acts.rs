@@ -23,6 +23,7 @@ pub(super) struct Acts<'a> {
     operator: &'a Operator,
     args: &'a ReconcileArgs,
     give_up_hours: i32,
+    idempotent: bool,
     run: Uuid,
     delivered: u64,
     paid: u64,
@@ -37,6 +38,7 @@ impl<'a> Acts<'a> {
             operator,
             args,
             give_up_hours: online.give_up_hours,
+            idempotent: online.terms.idempotent,
             run: run.reconciliation_id,
             delivered: 0,
             paid: 0,
@@ -62,11 +64,8 @@ impl<'a> Acts<'a> {
                 let reference = theirs.and_then(|theirs| theirs.provider_reference.as_deref());
                 (Becomes::Delivered(reference), &mut self.delivered)
             }
-            Remedy::Pay if requeue => (Becomes::Due(PayAct::Pay, self.give_up_hours, self.run), &mut self.paid),
-            Remedy::Ask if requeue => (
-                Becomes::Due(PayAct::Status, self.give_up_hours, self.run),
-                &mut self.asked,
-            ),
+            Remedy::Pay if requeue => (self.due(PayAct::Pay, self.idempotent), &mut self.paid),
+            Remedy::Ask if requeue => (self.due(PayAct::Status, false), &mut self.asked),
             Remedy::Look(_) if resolve => {
                 self.marked += mark(self.operator, self.args, found, ours).await?;
                 return Ok(());
@@ -80,6 +79,16 @@ impl<'a> Acts<'a> {
             self.changed += 1;
         }
         Ok(())
+    }
+
+    fn due(&self, act: PayAct, once: bool) -> Becomes<'static> {
+        let (give_up_hours, run) = (self.give_up_hours, self.run);
+        Becomes::Due {
+            act,
+            give_up_hours,
+            run,
+            once,
+        }
     }
 
     /// Differences that are none any more, or are being seen to.
@@ -107,7 +116,7 @@ async fn act(
 ) -> anyhow::Result<bool> {
     let what = match becomes {
         Becomes::Delivered(reference) => json!({ "state": "delivered", "provider_reference": reference }),
-        Becomes::Due(act, ..) => json!({ "next": act }),
+        Becomes::Due { act, .. } => json!({ "next": act }),
     };
     let tx = operator.store.begin().await?;
     if !reconciliation::act(&tx, ours, becomes).await? {
