@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use domain::delivery::operator::ActKind;
 use domain::payment::PaymentState;
+use store::acts::{self, Which};
 use store::deliveries;
 use store::lanes::{self, Ask, Asked, Calls};
 use store::payments::{Filter, Group};
@@ -11,9 +13,8 @@ use crate::cli::{Files, done};
 use crate::deliveries_acts::{NOWHERE, act, count, failed_of, id, requeue, stuck, world};
 use crate::fixtures::{internet_provider, online_payee};
 use crate::unikassa::{pay, provider};
-use crate::world::PATIENCE;
+use crate::world::{PATIENCE, World};
 use store::Store;
-use store::acts::Which;
 use testkit::payee::{Behaviour, Verb};
 
 pub(crate) const CALLS: Calls<'static> = Calls {
@@ -30,6 +31,53 @@ async fn claimed(store: &Store) -> usize {
         ended: &[],
     };
     deliveries::claim(store, &[ask], "w").await.unwrap().calls.len()
+}
+
+/// What an act on each group that is listed would be about.
+async fn acted_on(world: &World, filter: &Filter) -> Vec<(String, i64, i64)> {
+    let mut all = Vec::new();
+    for row in deliveries::groups(world.store(), filter).await.unwrap() {
+        let group = Filter {
+            group: Some(row.group.clone()),
+            online: true,
+            ..Filter::default()
+        };
+        let preview = acts::preview(world.store(), ActKind::Requeue, Which::Filter(&group)).await;
+        all.push((row.group.state.to_string(), row.count, preview.unwrap().matched));
+    }
+    all
+}
+
+#[tokio::test]
+async fn a_suspended_payees_groups_count_what_an_act_on_them_is_about() {
+    let world = world().await;
+    for (first, state) in [(1, "waiting"), (101, "accepted"), (201, "stopped"), (301, "failed")] {
+        stuck(&world, "isp", first, 3, state, "HTTP 500").await;
+        stuck(&world, "old", first + 1000, 3, state, "HTTP 500").await;
+    }
+    world
+        .sql(
+            "UPDATE payment SET next_act = 'pay', due_at = now() WHERE state IN ('waiting', 'accepted');
+             UPDATE payee SET suspended = true WHERE payee_id = 'isp'",
+        )
+        .await;
+    let mut seen = acted_on(&world, &Filter::default()).await;
+    seen.sort();
+    let group = |state: &str, count| (state.to_owned(), count, count);
+    let of_old = [group("failed", 3), group("stopped", 3), group("waiting", 3)];
+    let mut expected = [&[group("failed", 3), group("stopped", 9)][..], &of_old].concat();
+    expected.sort();
+    assert_eq!(seen, expected);
+    let state = Some(PaymentState::Stopped);
+    let stopped = acted_on(
+        &world,
+        &Filter {
+            state,
+            ..Filter::default()
+        },
+    )
+    .await;
+    assert_eq!(stopped, [group("stopped", 9), group("stopped", 3)]);
 }
 
 #[tokio::test]

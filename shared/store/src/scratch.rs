@@ -36,6 +36,7 @@ pub fn seldom_queries() -> Vec<(&'static str, String, &'static str)> {
             crate::registers::delivered_sums(),
             "('isp', '2026-03-01Z', '2026-03-02Z')",
         ),
+        ("groups", crate::deliveries::stuck_groups(), "(NULL)"),
         ("stopped", crate::payments::stopped(false), "(NULL)"),
         ("stopped_online", crate::payments::stopped(true), "(NULL)"),
     ]

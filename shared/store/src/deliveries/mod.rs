@@ -19,6 +19,8 @@ pub(crate) use claim::queries;
 pub use claim::{Claimed, Claims, Expired, Standing, claim, expired, lanes_due, standing};
 pub use doubt::doubt;
 pub(crate) use doubt::hold_terms;
+#[cfg(feature = "scratch")]
+pub(crate) use groups::stuck_groups;
 pub use groups::{GroupRow, groups};
 pub use record::{AttemptEnd, Locked, Next, Written, apply, lock};
 pub use settle::{Settle, Settled, settle};

@@ -218,11 +218,14 @@ impl Conditions {
 }
 
 /// The state as readers call it, said so that an index on the stored one helps.
-fn state_is(state: PaymentState) -> String {
+pub(crate) fn state_is(state: PaymentState) -> String {
     use PaymentState as S;
     let stored = match state {
         S::Registered | S::Reported => "p.state = 'accepted'",
         S::Stopped => STOPPED,
+        // Of a payee that is suspended they are told of as stopped.
+        S::Accepted => "p.state = 'accepted'",
+        S::Waiting => "p.state = 'waiting'",
         other => return format!("p.state = '{other}'"),
     };
     format!("{stored} AND p.shown_state = '{state}'")

@@ -10,7 +10,7 @@ mod read;
 mod revoke;
 
 pub use accept::{Acceptance, NewPayment, accept, known_identities};
-pub(crate) use filter::{Conditions, STUCK};
+pub(crate) use filter::{Conditions, STUCK, state_is};
 pub use filter::{Filter, Group};
 #[cfg(feature = "scratch")]
 pub(crate) use numbers::FORGOTTEN;
