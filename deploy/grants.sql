@@ -63,7 +63,7 @@ grant usage on schema public to :all_roles;
 -- ---------------------------------------------------------------------------------------------------- every worker
 -- Events are written in the transaction of what happened and published by whichever process comes first.
 grant select, insert, delete on event to :workers;
-grant update (sequence) on event to :workers;
+grant update (due_at) on event to :workers;
 
 -- Alerts, likewise; one that waits is brought up to date.
 grant select, insert on notice to :workers;

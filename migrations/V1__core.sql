@@ -91,12 +91,15 @@ create index audit_subject on audit (subject_kind, subject);
 
 -- Written in the transaction of what happened, deleted once the broker has confirmed it.
 create table event (
-    sequence    bigint generated always as identity primary key,
+    sequence    bigint generated always as identity,
     event_id    uuid not null unique,
     kind        text not null,
     occurred_at timestamptz not null default clock_timestamp(),
     body        text not null,
-    traceparent text
+    traceparent text,
+    -- Later than it happened when a listener's queue did not take it.
+    due_at      timestamptz not null default clock_timestamp(),
+    primary key (due_at, sequence)
 );
 -- An event lives for a moment, and says much the same many times: lz4 costs less than writing it out.
 alter table event alter column body set compression lz4;

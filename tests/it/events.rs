@@ -310,3 +310,36 @@ async fn many_things_of_one_kind_are_told_together_and_each_once() {
     assert_eq!(told, sent);
     assert!(events.events() < 600, "none was told together with another");
 }
+
+#[tokio::test]
+async fn what_a_full_listener_refuses_holds_no_other_event_back() {
+    let world = World::start(&[]).await;
+    let bus = &world.stand.settings().bus;
+    bus::peek::refuse_events(bus, "payee.up").await.unwrap();
+    let mut events = world.listen("payee.down").await;
+    // More than are taken at once, and older than what somebody else waits for.
+    let add = async |kind: &str, count: usize| {
+        let event = |_| {
+            let event_id = uuid::Uuid::new_v4();
+            store::events::Event {
+                event_id,
+                kind: kind.to_owned(),
+                body: json!({"event_id": event_id.to_string(), "items": [{"payee": "isp"}]}).to_string(),
+                traceparent: None,
+            }
+        };
+        let tx = world.store().begin().await.unwrap();
+        let these: Vec<_> = (0..count).map(event).collect();
+        store::events::add(&tx, &these).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    add("payee.up", 200).await;
+    add("payee.down", 1).await;
+    events.item("payee.down", "payee", "isp").await;
+    assert!(world.context.bus.ready());
+    bus::peek::take_events_again(bus).await.unwrap();
+    testkit::wait_for("all to be told", crate::world::PATIENCE, async || {
+        (world.value("SELECT count(*) FROM event").await == "0").then_some(())
+    })
+    .await;
+}

@@ -21,7 +21,7 @@ pub enum BusError {
     /// There is no connection now; a supervisor is working on it.
     #[error("not connected to the broker")]
     NotConnected,
-    /// The broker reads nothing that is published (memory or disk alarm): nothing was.
+    /// The broker reads nothing that is published now (memory or disk alarm).
     #[error("the broker does not read what is published now")]
     Blocked,
     /// The broker did not answer in time. What was published may have arrived.

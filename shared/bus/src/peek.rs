@@ -2,11 +2,11 @@
 //! Workers do not use it.
 
 use lapin::options::{BasicGetOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions};
-use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
+use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, ErrorKind};
 
 use crate::connect::Link;
-use crate::publish::short;
+use crate::publish::{short, text};
 use crate::topology::{Queue, events_exchange, limited};
 use crate::{BusError, BusSettings};
 
@@ -28,31 +28,53 @@ fn events_queue(namespace: &str) -> String {
     format!("{namespace}.kept-events")
 }
 
+fn full_queue(namespace: &str) -> String {
+    format!("{namespace}.full-listener")
+}
+
 /// From now on keeps a copy of every event, for [`contents`].
 pub async fn keep_events(settings: &BusSettings) -> Result<(), BusError> {
+    let queue = events_queue(&settings.namespace);
+    listen(settings, &queue, "#", FieldTable::default()).await
+}
+
+/// From now on there is a listener to one kind of event that reads nothing, and whose queue is full after one and refuses more:
+/// until [`take_events_again`].
+pub async fn refuse_events(settings: &BusSettings, kind: &str) -> Result<(), BusError> {
+    let mut arguments = FieldTable::default();
+    arguments.insert(ShortString::from("x-max-length"), AMQPValue::LongInt(1));
+    arguments.insert(ShortString::from("x-overflow"), text("reject-publish"));
+    // Whatever becomes of the test.
+    arguments.insert(ShortString::from("x-expires"), AMQPValue::LongInt(600_000));
+    listen(settings, &full_queue(&settings.namespace), kind, arguments).await
+}
+
+async fn listen(settings: &BusSettings, queue: &str, kinds: &str, arguments: FieldTable) -> Result<(), BusError> {
     let link = Link::open(settings, "keep events").await?;
-    let outcome = limited(keep_on(&link, &settings.namespace)).await;
+    let exchange = events_exchange(&settings.namespace);
+    let outcome = limited(listen_on(&link, queue, &exchange, kinds, arguments)).await;
     link.close().await;
     outcome
 }
 
-async fn keep_on(link: &Link, namespace: &str) -> Result<(), BusError> {
+async fn listen_on(
+    link: &Link,
+    queue: &str,
+    exchange: &str,
+    kinds: &str,
+    mut arguments: FieldTable,
+) -> Result<(), BusError> {
     let channel = link.channel().await?;
-    let name = short(&events_queue(namespace))?;
     let options = QueueDeclareOptions {
         durable: true,
         ..QueueDeclareOptions::default()
     };
-    let mut arguments = FieldTable::default();
-    arguments.insert(
-        ShortString::from("x-queue-type"),
-        AMQPValue::LongString(LongString::from("classic")),
-    );
-    channel.queue_declare(name.clone(), options, arguments).await?;
-    let exchange = short(&events_exchange(namespace))?;
+    arguments.insert(ShortString::from("x-queue-type"), text("classic"));
+    channel.queue_declare(short(queue)?, options, arguments).await?;
     let options = QueueBindOptions::default();
+    let (queue, exchange, kinds) = (short(queue)?, short(exchange)?, short(kinds)?);
     Ok(channel
-        .queue_bind(name, exchange, short("#")?, options, FieldTable::default())
+        .queue_bind(queue, exchange, kinds, options, FieldTable::default())
         .await?)
 }
 
@@ -102,11 +124,21 @@ async fn look(channel: &Channel, name: &str, kept: &mut Vec<Kept>) -> Result<(),
 
 /// Keeps events no longer.
 pub async fn forget_events(settings: &BusSettings) -> Result<(), BusError> {
+    delete(settings, &events_queue(&settings.namespace)).await
+}
+
+/// Ends what [`refuse_events`] began.
+pub async fn take_events_again(settings: &BusSettings) -> Result<(), BusError> {
+    delete(settings, &full_queue(&settings.namespace)).await
+}
+
+async fn delete(settings: &BusSettings, queue: &str) -> Result<(), BusError> {
     let link = Link::open(settings, "forget events").await?;
     let outcome = limited(async {
         let channel = link.channel().await?;
-        let name = short(&events_queue(&settings.namespace))?;
-        channel.queue_delete(name, QueueDeleteOptions::default()).await?;
+        channel
+            .queue_delete(short(queue)?, QueueDeleteOptions::default())
+            .await?;
         Ok(())
     })
     .await;

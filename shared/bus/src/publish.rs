@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use lapin::options::BasicPublishOptions;
+use lapin::options::{BasicPublishOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::Notify;
@@ -14,8 +14,10 @@ use crate::delivery::{TRACEPARENT, VERSION};
 use crate::topology::events_exchange;
 use crate::{BusError, BusSettings};
 
-/// Past this the connection is taken for broken: a confirm needs milliseconds, a disk sync at worst.
+/// A confirm needs milliseconds, a disk sync at worst.
 const CONFIRM_LIMIT: Duration = Duration::from_secs(10);
+/// Past this too the connection is taken for broken. With the other less than the database lets a transaction idle.
+const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 pub(crate) const PERSISTENT: u8 = 2;
 const TRANSIENT: u8 = 1;
 
@@ -87,23 +89,34 @@ impl PublishLine {
                 .await
                 .map_err(BusError::from)
         };
-        let confirmation = tokio::time::timeout(CONFIRM_LIMIT, publish).await;
-        if confirmation.is_err() && !self.is_blocked() {
-            // A broker in need of memory says so, and a new connection would be blocked as well.
-            self.fail();
-        }
-        match confirmation.map_err(|_| BusError::TimedOut(CONFIRM_LIMIT))? {
-            Ok(Confirmation::Ack(_)) => Ok(()),
-            // `NotRequested` would mean that the channel does not confirm: as good as refused, and rebuilt.
-            Ok(Confirmation::Nack(_) | Confirmation::NotRequested) => {
+        match tokio::time::timeout(CONFIRM_LIMIT, publish).await {
+            Ok(Ok(Confirmation::Ack(_))) => Ok(()),
+            // A listener's queue is full and set to refuse: no fault of the line, which carries all answers.
+            Ok(Ok(Confirmation::Nack(_))) => Err(BusError::Refused),
+            // The channel does not confirm.
+            Ok(Ok(Confirmation::NotRequested)) => {
                 self.fail();
                 Err(BusError::Refused)
             }
-            Err(error) => {
+            Ok(Err(error)) => {
                 self.fail();
                 Err(error)
             }
+            // A broker in need of memory says so, and a new connection would be blocked as well.
+            Err(_) if self.is_blocked() => Err(BusError::Blocked),
+            // It waits for a listener's queue, which may have lost its majority.
+            Err(_) if self.answers().await => Err(BusError::TimedOut(CONFIRM_LIMIT)),
+            Err(_) => {
+                self.fail();
+                Err(BusError::NotConnected)
+            }
         }
+    }
+
+    /// Whether the broker answers on the channel that waits for confirms.
+    async fn answers(&self) -> bool {
+        let asked = self.confirming.basic_qos(1, BasicQosOptions::default());
+        matches!(tokio::time::timeout(ANSWER_LIMIT, asked).await, Ok(Ok(())))
     }
 }
 

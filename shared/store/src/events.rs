@@ -34,11 +34,13 @@ pub async fn add(tx: &Tx, events: &[Event]) -> Result<(), StoreError> {
     .await
 }
 
-/// Takes up to `limit` of the oldest events nobody else has taken; they are others' again when the transaction ends.
+/// Takes up to `limit` events that are due and nobody else has taken, oldest first; they are others' again when the
+/// transaction ends.
 pub async fn take(tx: &Tx, limit: i64) -> Result<Vec<Event>, StoreError> {
     let rows = tx
         .query(
-            "SELECT event_id, kind, body, traceparent FROM event ORDER BY sequence LIMIT $1 FOR UPDATE SKIP LOCKED",
+            "SELECT event_id, kind, body, traceparent FROM event WHERE due_at <= statement_timestamp()
+             ORDER BY due_at, sequence LIMIT $1 FOR UPDATE SKIP LOCKED",
             &[&limit],
         )
         .await?;
@@ -59,6 +61,18 @@ pub async fn delete(tx: &Tx, event_ids: &[Uuid]) -> Result<(), StoreError> {
     tx.execute_later(
         "WITH unhurried AS (SELECT set_config('synchronous_commit', 'off', true))
          DELETE FROM event USING unhurried WHERE event_id = ANY($1)",
+        &[&event_ids],
+    )
+    .await
+}
+
+/// Leaves events that a listener's queue did not take for later, and others the way free: for as long again as each has
+/// waited, a second at least and five minutes at most.
+pub async fn put_off(tx: &Tx, event_ids: &[Uuid]) -> Result<(), StoreError> {
+    tx.execute_later(
+        "UPDATE event SET due_at = clock_timestamp()
+             + least(greatest(clock_timestamp() - occurred_at, interval '1 second'), interval '5 minutes')
+         WHERE event_id = ANY($1)",
         &[&event_ids],
     )
     .await

@@ -200,6 +200,25 @@ async fn events_are_confirmed_many_at_once() {
 }
 
 #[tokio::test]
+async fn a_listener_that_is_full_takes_no_connection_down() {
+    let stand = Stand::new().await;
+    let (bus, frontend) = (stand.ready().await, stand.frontend().await);
+    echo(&bus, Queue::CardsQuestions);
+    bus::peek::refuse_events(&stand.settings, "payee.up").await.unwrap();
+    let publish = || bus.publish_event("payee.up", Uuid::now_v7(), b"{}".to_vec(), None);
+    publish().await.unwrap();
+    // One after the other: a line that was given up would say that it is not connected.
+    for _ in 0..20 {
+        let refused = publish().await;
+        assert!(matches!(refused, Err(BusError::Refused)), "{refused:?}");
+        assert!(bus.ready());
+        frontend.ask(&Message::new("card.reserve", "{}"), LIMIT).await.unwrap();
+    }
+    bus::peek::take_events_again(&stand.settings).await.unwrap();
+    publish().await.unwrap();
+}
+
+#[tokio::test]
 async fn without_a_broker_nothing_waits_and_events_say_so() {
     let settings = Stand::bare();
     let nowhere = settings.through(std::net::SocketAddr::from(([127, 0, 0, 1], 9)));
