@@ -18,7 +18,7 @@ use store::{StoreError, Tx};
 use crate::incoming::Incoming;
 use crate::survive::survive;
 use crate::transact::{Concluded, PANICKED, Transactor};
-use crate::{Context, Handled, checkpoint, retry_parked};
+use crate::{Context, Handled, checkpoint, database_delay, retry_parked};
 
 pub use crate::incoming::Item;
 
@@ -98,7 +98,7 @@ async fn consume<W: BatchWorker>(transactor: &Transactor<W>, batch_size: usize) 
 async fn open_session<W: BatchWorker>(context: &Context, batch_size: usize) -> Session {
     let mut attempt = 0;
     while context.store.ping().await.is_err() {
-        tokio::time::sleep(bus::reconnect_delay(attempt)).await;
+        tokio::time::sleep(database_delay(attempt)).await;
         attempt += 1;
     }
     // Twice a batch: the next one is there when this one is done.
@@ -243,7 +243,7 @@ async fn persist<W: BatchWorker>(transactor: &Transactor<W>, part: &[Incoming]) 
         tokio::select! {
             // One more try at once, and then it is given back: an end has no time for long pauses.
             () = transactor.context.shutdown.cancelled() => {}
-            () = tokio::time::sleep(bus::reconnect_delay(attempt)) => {}
+            () = tokio::time::sleep(database_delay(attempt)) => {}
         }
         attempt += 1;
     }

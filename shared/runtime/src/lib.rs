@@ -7,6 +7,7 @@
 //!
 //! It knows no payee, no card and no register.
 
+mod away;
 pub mod batch;
 mod checkpoint;
 mod consume;
@@ -33,6 +34,7 @@ pub mod telemetry;
 mod told;
 mod transact;
 
+pub use away::database_delay;
 pub use checkpoint::checkpoint;
 pub use consume::consume;
 pub use context::{Context, Nudge};

@@ -12,7 +12,7 @@ use store::{StoreError, Tx};
 use crate::consume::consume;
 use crate::incoming::Incoming;
 use crate::outcome::{Reply, emit};
-use crate::{Context, Nudge};
+use crate::{Context, Nudge, database_delay};
 
 /// Most messages taken from the parking queue together.
 const TAKEN: u16 = 32;
@@ -141,7 +141,7 @@ async fn take_in(context: &Context, mut batch: Vec<Delivery>) -> Option<Tags> {
             if context.shutdown.is_cancelled() {
                 return None;
             }
-            tokio::time::sleep(bus::reconnect_delay(attempt)).await;
+            tokio::time::sleep(database_delay(attempt)).await;
             attempt += 1;
         }
     }

@@ -95,7 +95,7 @@ async fn wait_for_vault(context: &Context, keys: Keys) {
         }
         tokio::select! {
             () = context.shutdown.cancelled() => return,
-            () = tokio::time::sleep(bus::reconnect_delay(attempt)) => attempt += 1,
+            () = tokio::time::sleep(runtime::database_delay(attempt)) => attempt += 1,
         }
     }
 }

@@ -155,7 +155,7 @@ impl Builder {
             tokio::select! {
                 // One more try at once: an end has no time for long pauses.
                 () = self.ending.cancelled() => {}
-                () = tokio::time::sleep(bus::reconnect_delay(attempt)) => {}
+                () = tokio::time::sleep(runtime::database_delay(attempt)) => {}
             }
         }
         unsettled.map_or(Ok(built), Err)

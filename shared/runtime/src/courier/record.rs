@@ -8,8 +8,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::room::Room;
 use super::{Courier, Done, Ended, halves};
-use crate::Context;
 use crate::survive::survive;
+use crate::{Context, database_delay};
 
 /// Where many are called, so great a part of the calls in hand is recorded together (half), if it ends within a moment: a
 /// transaction for each few costs everybody more than the moment does, and the plans of its statements besides.
@@ -85,7 +85,7 @@ async fn record_patiently<C: Courier>(
             }
             recorded => return recorded,
         }
-        tokio::time::sleep(bus::reconnect_delay(attempt)).await;
+        tokio::time::sleep(database_delay(attempt)).await;
         attempt += 1;
     }
 }
