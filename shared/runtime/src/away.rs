@@ -20,6 +20,9 @@ mod tests {
         for attempt in 0..100 {
             assert!(database_delay(attempt) <= Duration::from_millis(2020), "{attempt}");
         }
-        assert!(database_delay(100) >= Duration::from_secs(1), "and it is not asked all the time");
+        assert!(
+            database_delay(100) >= Duration::from_secs(1),
+            "and it is not asked all the time"
+        );
     }
 }

@@ -7,6 +7,7 @@
 //!
 //! It knows no payee, no card and no register.
 
+pub mod aside;
 mod away;
 pub mod batch;
 mod checkpoint;

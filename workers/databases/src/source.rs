@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use domain::declaration::{DatabasesProfile, Payee, SecretRef, StepKind};
 use domain::money::Currency;
+use runtime::aside::Aside;
 use runtime::declared::permitted;
 use runtime::secret::fetch;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -17,7 +18,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use crate::bind::{self, Names};
 use crate::file::Listed;
 
-/// How long a check waits for a connection of its own, and who has a payee's data opened for that.
+/// How long a check waits for a connection of its own.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Checks of one payee that wait in this process. One whose database hangs must leave it time for the others.
 const LINE_MAX: usize = 256;
@@ -27,10 +28,13 @@ const APPLICATION: &str = "unigate-databases";
 /// All sources of this process.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
-    opened: Mutex<HashMap<String, Arc<Source>>>,
-    /// Who opens one: a secret or a file may lie on a share that hangs, which is to keep one thread waiting, and no other payee.
-    opening: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    opened: Arc<Opened>,
+    /// Opens them.
+    aside: Aside,
 }
+
+#[derive(Debug, Default)]
+struct Opened(Mutex<HashMap<String, Arc<Source>>>);
 
 /// A payee's data, ready to be asked.
 pub(crate) struct Source {
@@ -112,31 +116,32 @@ impl Compiled {
 impl Sources {
     /// The source of a payee as it is declared now, or why there is none: something an operator has to set right.
     pub(crate) async fn of(&self, payee: &Payee) -> Result<Arc<Source>, String> {
-        let profile = profile_of(payee)?;
-        if let Some(source) = self.opened(payee, profile) {
+        if let Some(source) = self.opened.of(payee) {
             return Ok(source);
         }
-        let opened = tokio::time::timeout(PATIENCE, self.open(payee, profile)).await;
-        opened.unwrap_or_else(|_| Err("its secrets and files cannot be looked at: is their share there?".to_owned()))
+        let (opened, declared) = (self.opened.clone(), payee.clone());
+        let source = self.aside.look(payee.id.as_str(), move || opened.open(&declared));
+        source.await.flatten()
+    }
+}
+
+impl Opened {
+    /// The source of a payee that was opened as it is declared now.
+    fn of(&self, payee: &Payee) -> Option<Arc<Source>> {
+        let sources = self.all();
+        sources
+            .get(payee.id.as_str())
+            .filter(|source| source.payee == *payee)
+            .cloned()
     }
 
-    async fn open(&self, payee: &Payee, profile: &DatabasesProfile) -> Result<Arc<Source>, String> {
-        let opening = locked(&self.opening).entry(payee.id.to_string()).or_default().clone();
-        let turn = opening.lock_owned().await;
-        if let Some(source) = self.opened(payee, profile) {
+    /// Opens it, unless somebody has since.
+    fn open(&self, payee: &Payee) -> Result<Arc<Source>, String> {
+        if let Some(source) = self.of(payee) {
             return Ok(source);
         }
-        let declared = payee.clone();
-        let opened = tokio::task::spawn_blocking(move || {
-            // Also when nobody waits for it any more.
-            let opened = Source::of_payee(&declared);
-            (opened, turn)
-        });
-        let (source, _turn) = opened
-            .await
-            .map_err(|broken| format!("could not be opened: {broken}"))?;
-        let source = Arc::new(source?);
-        let mut sources = locked(&self.opened);
+        let source = Arc::new(Source::of_payee(payee)?);
+        let mut sources = self.all();
         let before = sources.get(payee.id.as_str()).map(|one| &one.place);
         if let (Place::File(listed), Some(Place::File(listed_before))) = (&source.place, before) {
             listed.take_over(listed_before);
@@ -146,15 +151,9 @@ impl Sources {
         Ok(source)
     }
 
-    fn opened(&self, payee: &Payee, profile: &DatabasesProfile) -> Option<Arc<Source>> {
-        let sources = locked(&self.opened);
-        let source = sources.get(payee.id.as_str())?;
-        (source.profile == *profile && source.payee == *payee).then(|| source.clone())
+    fn all(&self) -> MutexGuard<'_, HashMap<String, Arc<Source>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn profile_of(payee: &Payee) -> Result<&DatabasesProfile, String> {

@@ -125,7 +125,7 @@ impl MailCourier {
 
     async fn mail(&self, job: &Job, address: &str) -> Result<Report, Report> {
         let mailing = &job.mailing;
-        let relay = self.relays.of(&mailing.lane, mailing.profile.as_ref());
+        let relay = self.relays.of(&mailing.lane, mailing.profile.as_ref()).await;
         let relay = relay.map_err(|error| away(&job.lane, &error))?;
         let letter = self.letter(mailing)?;
         let file_bytes = u64::try_from(mailing.bytes).unwrap_or(0);

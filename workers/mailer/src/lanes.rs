@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use domain::declaration::{MailProfile, RelayUrl};
+use runtime::aside::Aside;
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -88,6 +89,8 @@ impl Lanes {
 pub(crate) struct Relays {
     usual: Option<Arc<Relay>>,
     own: Mutex<HashMap<String, Own>>,
+    /// Where payees' secrets are fetched: one may lie on a share that hangs.
+    aside: Aside,
 }
 
 /// A relay with the secrets it was made with.
@@ -108,6 +111,7 @@ impl Relays {
         Self {
             usual: usual.map(Arc::new),
             own: Mutex::default(),
+            aside: Aside::default(),
         }
     }
 
@@ -121,12 +125,14 @@ impl Relays {
     }
 
     /// The relay of a lane. A payee's own is asked for its secrets each time, so that a renewed one needs no restart.
-    pub(crate) fn of(&self, lane: &str, profile: Option<&MailProfile>) -> Result<Arc<Relay>, SendError> {
+    pub(crate) async fn of(&self, lane: &str, profile: Option<&MailProfile>) -> Result<Arc<Relay>, SendError> {
         let Some((profile, url)) = profile.and_then(|profile| Some((profile, profile.relay.as_ref()?))) else {
             let missing = || SendError::Unprepared("UNIGATE_SMTP_URL is not set".to_owned());
             return self.usual.clone().ok_or_else(missing);
         };
-        let secrets = Secrets::of(profile)?;
+        let declared = profile.clone();
+        let fetched = self.aside.look(lane, move || Secrets::of(&declared)).await;
+        let secrets = fetched.map_err(SendError::Unprepared).flatten()?;
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = own.get(lane)
             && known.url == *url

@@ -38,9 +38,9 @@ impl Gateway for Unikassa {
     const NUDGE: Nudge = Nudge::Payments;
 
     async fn act(&self, payee: &Payee, act: Act, due: &Due) -> Report {
-        let target = match Target::of(payee) {
+        let target = match self.caller.target(payee).await {
             Ok(target) => target,
-            Err(why) => return Report::without_request(Told::not_sent(why)),
+            Err(why) => return Report::without_request(Told::not_made(why)),
         };
         let request = match target.dialect.act(act, due) {
             Ok(request) => request,
@@ -65,7 +65,7 @@ impl Gateway for Unikassa {
         traceparent: Option<&str>,
     ) -> Result<Result<CheckAnswer, String>, StoreError> {
         let not_in_order = || Ok(Err("the payee's profile is not in order".to_owned()));
-        let target = match Target::of(payee) {
+        let target = match self.caller.target(payee).await {
             Ok(target) => target,
             Err(why) => {
                 tracing::error!(payee = %payee.id, why, "the payee cannot be called");
@@ -99,9 +99,9 @@ impl Gateway for Unikassa {
     }
 
     async fn probe(&self, payee: &Payee, number: Option<Number>) -> Told {
-        let target = match Target::of(payee) {
+        let target = match self.caller.target(payee).await {
             Ok(target) => target,
-            Err(why) => return Told::not_sent(why),
+            Err(why) => return Told::not_made(why),
         };
         let dialect = &target.dialect;
         let asked = number.and_then(|number| Some((number, dialect.probe(number)?)));

@@ -7,12 +7,11 @@ use store::Store;
 
 use crate::client::{Caller, Wire};
 use crate::heard;
-use crate::profiles::Target;
 
 /// Asks a payee for one page. It is a question like any other: it takes a slot of the payee's lane, and is refused while
 /// the payee is down. The pages are had by asking again with `after` = the answer's `next`, until there is none.
 pub async fn list(store: &Store, caller: &Caller, payee: &Payee, page: &List) -> Result<ListAnswer, ListError> {
-    let target = Target::of(payee).map_err(ListError::NotOffered)?;
+    let target = caller.target(payee).await.map_err(ListError::NotOffered)?;
     let request = target.dialect.list(page).map_err(ListError::NotOffered)?;
     if payee.unikassa.as_ref().is_some_and(|profile| !profile.offers_list()) {
         let why = "the payee is declared to have no list (unikassa.offers_list = false): bring its list as a file";

@@ -6,8 +6,10 @@
 
 mod connection;
 
+use domain::declaration::Payee;
 use domain::limits::PAYEE_ANSWER_MAX_BYTES;
 use reqwest::header::{CONTENT_ENCODING, HeaderMap, RETRY_AFTER};
+use runtime::aside::Aside;
 use secrecy::ExposeSecret;
 use std::net::IpAddr;
 use tokio::time::{Instant, timeout_at};
@@ -58,6 +60,8 @@ pub struct Caller {
     pub(crate) connections: Connections,
     /// Where questions wait for their turn.
     pub(crate) lines: Lines,
+    /// Where payees' secrets are fetched: one may lie on a share that hangs.
+    aside: Aside,
 }
 
 impl Caller {
@@ -66,7 +70,15 @@ impl Caller {
         Ok(Self {
             connections: Connections::new().map_err(ClientError)?,
             lines: Lines::default(),
+            aside: Aside::default(),
         })
+    }
+
+    /// The target of a payee with its secrets as they are now, or why it cannot be called from here.
+    pub(crate) async fn target(&self, payee: &Payee) -> Result<Target, String> {
+        let declared = payee.clone();
+        let target = self.aside.look(payee.id.as_str(), move || Target::of(&declared));
+        target.await.flatten()
     }
 
     /// Makes one call. Never takes longer than the target's timeout.
