@@ -5,13 +5,17 @@
 //! leases; what was lost on the way is swept away.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use artifacts::Artifacts;
 use contract::event::RegisterEvent;
 use domain::RegisterId;
+use domain::declaration::SealStage;
 use futures::StreamExt;
 use futures::future::BoxFuture;
+use runtime::aside::Aside;
 use runtime::{tell_register, tell_registers};
 use store::registers::{self, Build, BuiltPart, Summary};
 use store::{Store, StoreError};
@@ -24,6 +28,8 @@ use crate::write::{Whole, Writing};
 
 /// How long a build is somebody's without a sign of life. A killed builder's register waits this long.
 const LEASE: Duration = Duration::from_secs(60);
+/// So many leases long nothing of what was claimed may move, besides what its sealing programs may take: it hangs then.
+const STANDSTILL_LEASES: u32 = 10;
 /// What is claimed at a time: so many registers, and if more than one, of so many payments together.
 const CLAIMED: usize = 64;
 const CLAIMED_ROWS: i64 = 20_000;
@@ -62,6 +68,7 @@ pub struct Builder {
     mail_from: String,
     lease: Duration,
     ending: CancellationToken,
+    aside: Arc<Aside>,
 }
 
 impl Builder {
@@ -73,6 +80,7 @@ impl Builder {
             mail_from: mail_from.into(),
             lease: LEASE,
             ending: CancellationToken::new(),
+            aside: Arc::default(),
         }
     }
 
@@ -169,6 +177,7 @@ impl Builder {
     /// Writes the files of all, holding the leases as long as that takes. In the order of `builds`.
     async fn write_all(&self, builds: &[Build]) -> Vec<Result<Whole, BuildError>> {
         let lost = CancellationToken::new();
+        let moved = AtomicU64::new(0);
         let mut work: Vec<BoxFuture<'_, _>> = Vec::with_capacity(builds.len());
         for build in builds {
             let writing = Writing {
@@ -177,21 +186,31 @@ impl Builder {
                 mail_from: &self.mail_from,
                 build,
                 lost: &lost,
+                moved: &moved,
+                aside: &self.aside,
             };
             work.push(Box::pin(writing.write()));
         }
         let mut all = std::pin::pin!(futures::stream::iter(work).buffered(IN_WORK).collect::<Vec<_>>());
         tokio::select! {
             written = &mut all => return written,
-            () = self.hold_leases(builds) => lost.cancel(),
+            () = self.hold_leases(builds, &moved) => lost.cancel(),
         }
         all.await
     }
 
-    /// Renews the leases until none is left; returns only then.
-    async fn hold_leases(&self, builds: &[Build]) {
+    /// Renews the leases until none is left, or nothing has moved for long: then another process is to try. Returns only then.
+    async fn hold_leases(&self, builds: &[Build], moved: &AtomicU64) {
+        let patience = self.lease * STANDSTILL_LEASES + sealing_limit(builds);
+        let mut last = (moved.load(Ordering::Relaxed), Instant::now());
         loop {
             tokio::time::sleep(self.lease / 3).await;
+            let now = moved.load(Ordering::Relaxed);
+            if now != last.0 {
+                last = (now, Instant::now());
+            } else if last.1.elapsed() > patience {
+                return tracing::error!(builds = builds.len(), "builds do not move: their leases are let go");
+            }
             match registers::renew_builds(&self.store, builds, self.lease).await {
                 // Those that are lost record nothing.
                 Ok(held) if held > 0 => {}
@@ -291,4 +310,17 @@ impl Builder {
         }
         Ok(Built::Failed)
     }
+}
+
+/// How long the programs that seal one of these files may take, all together, and let nothing out meanwhile.
+fn sealing_limit(builds: &[Build]) -> Duration {
+    let of_build = |build: &Build| -> u64 {
+        let stages = build.payee.register.as_ref().map(|profile| profile.stages());
+        let limit = |stage: &SealStage| match stage {
+            SealStage::Command(command) => command.timeout_seconds.into(),
+            _ => 0,
+        };
+        stages.iter().flatten().map(limit).sum()
+    };
+    Duration::from_secs(builds.iter().map(of_build).max().unwrap_or(0))
 }

@@ -82,6 +82,9 @@ pub enum BuildError {
         /// Why, without a secret and without what payers have entered.
         why: String,
     },
+    /// What the stages need could not be looked up in time.
+    #[error("seal: {0}")]
+    Unprepared(String),
     /// The text cannot be written as the payee's layout has it.
     #[error(transparent)]
     Format(#[from] formats::FormatError),

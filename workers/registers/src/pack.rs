@@ -12,7 +12,7 @@ use crate::BuildError;
 use crate::beside::Beside;
 use crate::chunks::ChunkWriter;
 use crate::file::{FileSpec, Rows};
-use crate::seal::{Trouble, Wrapping};
+use crate::seal::{Prepared, Trouble, Wrapping};
 
 /// Text goes into the stages in blocks of so many bytes.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -28,9 +28,10 @@ pub(crate) enum Page {
     End,
 }
 
-/// Writes the file of `spec` from `pages` into `chunks`.
+/// Writes the file of `spec`, whose stages are prepared, from `pages` into `chunks`.
 pub(crate) fn pack(
     spec: &FileSpec,
+    prepared: Vec<Prepared>,
     mut pages: Receiver<Page>,
     chunks: Sender<Bytes>,
 ) -> Result<(Written, Finished), BuildError> {
@@ -41,7 +42,8 @@ pub(crate) fn pack(
         dated: &spec.dated,
         is_large: spec.head.count > LARGE_ROWS,
     };
-    let packed = wrapping.begin(ChunkWriter::new(chunks), &trouble).and_then(|out| {
+    let begun = wrapping.begin(prepared, ChunkWriter::new(chunks), &trouble);
+    let packed = begun.and_then(|out| {
         let (out, written) = if spec.head.count > BESIDE_ROWS {
             let (beside, written) = write_rows(spec, &mut pages, Beside::new(out))?;
             (beside.finish().map_err(BuildError::Write)?, written)

@@ -2,10 +2,12 @@
 //! What bounds the memory of a build is how many pages and chunks are under way.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use artifacts::{Artifacts, Draft};
 use bytes::Bytes;
 use formats::{Report, Tally, Written};
+use runtime::aside::Aside;
 use store::Store;
 use store::artifacts::{Artifact, Finished};
 use store::registers::{self, Build, BuiltPart, Place, Shown};
@@ -16,6 +18,7 @@ use crate::BuildError;
 use crate::file::{FileSpec, message_id, shown_by};
 use crate::pack::{Page, pack};
 use crate::parts::{self, Limits, Planned};
+use crate::seal::{Prepared, prepare_all};
 
 /// Rows read at a time: at first, and at most. In between, as many as come to so many bytes.
 const PAGE_ROWS_FIRST: i64 = 1000;
@@ -36,6 +39,10 @@ pub(crate) struct Writing<'a> {
     pub(crate) build: &'a Build,
     /// Cancelled when the lease is lost.
     pub(crate) lost: &'a CancellationToken,
+    /// Counts pages and chunks: where nothing moves any more the lease is let go.
+    pub(crate) moved: &'a AtomicU64,
+    /// Where stages are prepared.
+    pub(crate) aside: &'a Aside,
 }
 
 /// A register whose files are written.
@@ -165,17 +172,28 @@ impl Writing<'_> {
         range: &Range,
     ) -> Result<(Written, Finished, Option<Place>), BuildError> {
         let spec = FileSpec::of(self.build, planned)?;
+        let prepared = self.prepare(&spec).await?;
         let shown = Arc::new(shown_by(&spec.layout));
         let (pages_in, pages) = channel(UNDER_WAY);
         let (chunks_in, chunks) = channel(UNDER_WAY);
-        let packed = async { tokio::task::spawn_blocking(move || pack(&spec, pages, chunks_in)).await? };
+        let packed = async { tokio::task::spawn_blocking(move || pack(&spec, prepared, pages, chunks_in)).await? };
         let read = self.read_rows(&shown, range, pages_in);
         // The packer's own error comes last where it is only the echo of another's.
-        let (read, kept, packed) = tokio::join!(read, keep(draft, chunks), packed);
+        let (read, kept, packed) = tokio::join!(read, self.keep(draft, chunks), packed);
         let last = read?;
         kept?;
         let (written, finished) = packed?;
         Ok((written, finished, last))
+    }
+
+    /// What the stages need. Where that hangs, this build fails and no other.
+    async fn prepare(&self, spec: &FileSpec) -> Result<Vec<Prepared>, BuildError> {
+        if spec.stages.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (payee, stages) = (self.build.summary.payee.to_string(), spec.stages.clone());
+        let prepared = self.aside.look(&payee, move || prepare_all(&stages)).await;
+        prepared.map_err(BuildError::Unprepared)?
     }
 
     /// Reads the rows of a range and returns where they end. While a page is handed over, the next is fetched.
@@ -192,6 +210,7 @@ impl Writing<'_> {
         while let Some(page) = fetched {
             end = page.end()?.or(end);
             let count = page.count();
+            self.moved.fetch_add(1, Ordering::Relaxed);
             left = if count < most { 0 } else { left - count };
             most = left.min(page_rows(&page));
             let handed_over = pages.send(Page::Rows(Box::new(page)));
@@ -220,6 +239,14 @@ impl Writing<'_> {
         Ok(Some(page))
     }
 
+    async fn keep(&self, draft: &mut Draft, mut chunks: Receiver<Bytes>) -> Result<(), BuildError> {
+        while let Some(chunk) = chunks.recv().await {
+            draft.add(chunk).await?;
+            self.moved.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     async fn unless_lost<T>(&self, work: impl Future<Output = Result<T, BuildError>>) -> Result<T, BuildError> {
         tokio::select! {
             done = work => done,
@@ -245,11 +272,4 @@ fn page_rows(page: &registers::Page) -> i64 {
     let bytes = i64::try_from(page.bytes()).unwrap_or(i64::MAX);
     let rows = PAGE_BYTES.saturating_mul(page.count()) / bytes.max(1);
     rows.clamp(1, PAGE_ROWS_MOST)
-}
-
-async fn keep(draft: &mut Draft, mut chunks: Receiver<Bytes>) -> Result<(), BuildError> {
-    while let Some(chunk) = chunks.recv().await {
-        draft.add(chunk).await?;
-    }
-    Ok(())
 }

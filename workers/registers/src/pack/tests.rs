@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::*;
+use crate::seal::prepare_all;
 
 fn spec(stages: Vec<SealStage>) -> FileSpec {
     let plain = spec_of(json!({}));
@@ -102,7 +103,7 @@ fn packed(spec: FileSpec, rows: i64) -> Result<(Vec<u8>, Tally, Finished), Build
             }
             file
         });
-        let (written, finished) = pack(&spec, pages, chunks_in)?;
+        let (written, finished) = pack(&spec, prepare_all(&spec.stages)?, pages, chunks_in)?;
         Ok((file.join().unwrap(), written.tally, finished))
     })
 }
@@ -175,6 +176,6 @@ fn rows_that_break_off_make_no_file() {
     let (chunks_in, _chunks) = tokio::sync::mpsc::channel(1);
     pages_in.blocking_send(Page::Rows(Box::new(Payments(vec![1])))).unwrap();
     drop(pages_in);
-    let broken_off = pack(&spec(vec![]), pages, chunks_in);
+    let broken_off = pack(&spec(vec![]), vec![], pages, chunks_in);
     assert!(matches!(broken_off, Err(BuildError::BrokenOff)), "{broken_off:?}");
 }

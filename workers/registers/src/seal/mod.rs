@@ -23,7 +23,8 @@ use crate::BuildError;
 use crate::chunks::ChunkWriter;
 
 pub use look::{look_at_stages, unusable_keys};
-use prepare::{Prepared, prepare};
+pub(crate) use prepare::Prepared;
+use prepare::prepare;
 
 /// A way out for a file: what is written goes through it into the next one.
 pub(crate) trait Stage: Write + Send {
@@ -62,6 +63,18 @@ impl Trouble {
     }
 }
 
+/// Looks up what all stages need. Keys may lie on a share that hangs: to be called where that is nobody else's business.
+pub(crate) fn prepare_all(stages: &[SealStage]) -> Result<Vec<Prepared>, BuildError> {
+    let prepared = stages.iter().enumerate().map(|(at, stage)| {
+        prepare(stage).map_err(|why| BuildError::Seal {
+            stage: at + 1,
+            with: word(stage),
+            why,
+        })
+    });
+    prepared.collect()
+}
+
 /// What stages make of a file besides its bytes.
 pub(crate) struct Wrapping<'a> {
     /// The stages as declared, the first one nearest to the text.
@@ -76,15 +89,12 @@ pub(crate) struct Wrapping<'a> {
 
 impl Wrapping<'_> {
     /// The way out, through all stages. Fails when one of them cannot do its work.
-    pub(crate) fn begin(&self, out: ChunkWriter, trouble: &Trouble) -> Result<Out, BuildError> {
-        let prepared = self.stages.iter().enumerate().map(|(at, stage)| {
-            prepare(stage).map_err(|why| BuildError::Seal {
-                stage: at + 1,
-                with: word(stage),
-                why,
-            })
-        });
-        let prepared: Vec<Prepared> = prepared.collect::<Result<_, _>>()?;
+    pub(crate) fn begin(
+        &self,
+        prepared: Vec<Prepared>,
+        out: ChunkWriter,
+        trouble: &Trouble,
+    ) -> Result<Out, BuildError> {
         let mut name = self.inner_name.to_owned();
         let mut begun = Vec::new();
         for (at, (stage, prepared)) in self.stages.iter().zip(prepared).enumerate() {

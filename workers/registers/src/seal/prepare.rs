@@ -12,7 +12,7 @@ use super::{Out, Place, Wrapping, age, command, gzip, openpgp, zip};
 use crate::BuildError;
 
 /// A stage that can begin.
-pub(super) enum Prepared {
+pub(crate) enum Prepared {
     Zip { level: u8, password: Option<SecretString> },
     Gzip { level: u8 },
     Age(Vec<Box<dyn Recipient + Send>>),

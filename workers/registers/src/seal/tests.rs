@@ -86,7 +86,8 @@ pub(super) fn tried(declared: &str, data: &[u8]) -> (Result<Finished, BuildError
             is_large: false,
         };
         let written = (|| {
-            let mut out = wrapping.begin(ChunkWriter::new(chunks_in), &trouble)?;
+            let prepared = prepare_all(&stages)?;
+            let mut out = wrapping.begin(prepared, ChunkWriter::new(chunks_in), &trouble)?;
             for piece in data.chunks(10_000) {
                 out.write_all(piece).map_err(BuildError::Write)?;
             }
@@ -287,16 +288,7 @@ fn stages_follow_each_other_in_the_payees_order() {
 
 #[test]
 fn a_later_stage_that_cannot_work_lets_nothing_out() {
-    let (chunks_in, mut chunks) = tokio::sync::mpsc::channel::<Bytes>(1);
     let stages = stages("[[seal]]\nwith = \"gzip\"\n[[seal]]\nwith = \"zip\"\npassword = \"file:/nowhere/password\"");
-    let wrapping = Wrapping {
-        stages: &stages,
-        inner_name: "gvk.csv",
-        dated: &"2026-11-24T00:00:00+03:00[Europe/Moscow]".parse().unwrap(),
-        is_large: false,
-    };
-    let begun = wrapping.begin(ChunkWriter::new(chunks_in), &Trouble::default());
-    let refused = begun.err().unwrap().to_string();
+    let refused = prepare_all(&stages).err().unwrap().to_string();
     assert!(refused.contains("stage 2 (zip)"), "{refused}");
-    assert!(chunks.blocking_recv().is_none());
 }

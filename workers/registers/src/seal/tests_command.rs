@@ -238,13 +238,16 @@ fn a_build_that_breaks_off_leaves_no_program_running() {
     let declared = script(&lines, "");
     let stages = toml::from_str::<domain::declaration::RegisterProfile>(&format!("every_payments = 1\n{declared}"));
     let (chunks_in, _chunks) = tokio::sync::mpsc::channel(1);
+    let stages = stages.unwrap().stages();
     let wrapping = super::Wrapping {
-        stages: &stages.unwrap().stages(),
+        stages: &stages,
         inner_name: "gvk.csv",
         dated: &"2026-11-24T00:00:00+03:00[Europe/Moscow]".parse().unwrap(),
         is_large: false,
     };
-    let out = wrapping.begin(crate::chunks::ChunkWriter::new(chunks_in), &super::Trouble::default());
+    let prepared = super::prepare_all(&stages).unwrap();
+    let out = crate::chunks::ChunkWriter::new(chunks_in);
+    let out = wrapping.begin(prepared, out, &super::Trouble::default());
     let began = Instant::now();
     while std::fs::read_to_string(&pid).unwrap_or_default().is_empty() {
         assert!(began.elapsed() < Duration::from_secs(10), "it never ran");

@@ -2,6 +2,7 @@
 
 use std::io::{Cursor, Read, Write};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use age::x25519::Identity;
@@ -139,31 +140,38 @@ async fn a_build_whose_lease_was_lost_under_way_records_nothing() {
     .await;
 }
 
+/// Locks the payments of a stand for half a minute; returns when they are, and what ends with that.
+async fn lock_payments(stand: &Arc<Stand>) -> tokio::task::JoinHandle<()> {
+    let locking = stand.clone();
+    let locked = tokio::spawn(async move {
+        locking.sql("BEGIN; LOCK TABLE payment; SELECT pg_sleep(30)").await;
+    });
+    at_the_lock(stand, "granted AND mode = 'AccessExclusiveLock'").await;
+    locked
+}
+
+async fn at_the_lock(stand: &Stand, which: &str) {
+    // A table has the same number in every database that was made from the same template.
+    let count = format!(
+        "SELECT count(*) FROM pg_locks WHERE relation = 'payment'::regclass AND {which}
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    );
+    wait_for(which, PATIENCE, async || {
+        (stand.value(&count).await == "1").then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_build_whose_lease_was_lost_ends_though_it_waits_for_the_database() {
     on_stand(|stand| async move {
         one_register(&stand, json!({}), 3).await;
         let builder = stand.builder().with_lease(Duration::from_millis(300));
         let lost = builder.claim().await.unwrap();
-        let locking = stand.clone();
-        let locked = tokio::spawn(async move {
-            locking.sql("BEGIN; LOCK TABLE payment; SELECT pg_sleep(30)").await;
-        });
-        let at_the_lock = async |which: &str| {
-            // A table has the same number in every database that was made from the same template.
-            let count = format!(
-                "SELECT count(*) FROM pg_locks WHERE relation = 'payment'::regclass AND {which}
-                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-            );
-            wait_for(which, PATIENCE, async || {
-                (stand.value(&count).await == "1").then_some(())
-            })
-            .await;
-        };
-        at_the_lock("granted AND mode = 'AccessExclusiveLock'").await;
+        let locked = lock_payments(&stand).await;
         let lose = async {
             // The builder waits for its payments.
-            at_the_lock("NOT granted").await;
+            at_the_lock(&stand, "NOT granted").await;
             stand
                 .sql("UPDATE register SET due_at = now(), lease_until = now(), lease_token = gen_random_uuid()")
                 .await;
@@ -175,6 +183,26 @@ async fn a_build_whose_lease_was_lost_ends_though_it_waits_for_the_database() {
             [Built::Later]
         );
         assert!(!locked.is_finished(), "the payments were locked all the time");
+        locked.abort();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_build_that_does_not_move_is_let_go_for_another_to_take() {
+    on_stand(|stand| async move {
+        one_register(&stand, json!({}), 3).await;
+        let builder = stand.builder().with_lease(Duration::from_millis(30));
+        let hanging = builder.claim().await.unwrap();
+        let locked = lock_payments(&stand).await;
+        let built = tokio::time::timeout(Duration::from_secs(8), builder.build(&hanging)).await;
+        assert_eq!(built.expect("it ends while it hangs").unwrap(), [Built::Later]);
+        assert!(!locked.is_finished(), "the payments were locked all the time");
+        let again = wait_for("the lease to run out", PATIENCE, async || {
+            let claimed = stand.builder().claim().await.unwrap();
+            (!claimed.is_empty()).then_some(claimed)
+        });
+        assert_eq!(again.await.len(), 1);
         locked.abort();
     })
     .await;

@@ -13,7 +13,7 @@ use super::memory::MemoryFile;
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 #[derive(Clone)]
-pub(in crate::seal) struct Program {
+pub(crate) struct Program {
     declared: CommandSeal,
     variables: Vec<(String, String)>,
 }
