@@ -17,7 +17,7 @@ use crate::outbox::{Outbox, Outgoing};
 use crate::publish::{self, Event, short, text};
 use crate::strangers::{self, Trusted};
 use crate::supervisor::Supervisor;
-use crate::{BusError, BusSettings, Delivery, Queue, Session, reconnect_delay, reply};
+use crate::{BusError, BusSettings, Delivery, Queue, Session, persist, reconnect_delay, reply};
 
 /// For what is queued at the end.
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);
@@ -68,8 +68,8 @@ impl Bus {
         let supervisor = Arc::new(supervisor);
         let tasks = TaskTracker::new();
         let (publishing, consuming) = (supervisor.clone(), supervisor.clone());
-        tasks.spawn(async move { publishing.keep_publishing().await });
-        tasks.spawn(async move { consuming.keep_consuming().await });
+        tasks.spawn(async move { persist("publishing", || publishing.keep_publishing()).await });
+        tasks.spawn(async move { persist("consuming", || consuming.keep_consuming()).await });
         Self(Arc::new(Inner {
             supervisor,
             outbox,

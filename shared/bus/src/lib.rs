@@ -20,6 +20,7 @@ mod session;
 mod settings;
 mod strangers;
 mod supervisor;
+mod survive;
 pub mod topology;
 mod wire;
 
@@ -31,4 +32,5 @@ pub use crate::error::{BusError, SessionEnded};
 pub use crate::metrics::describe_metrics;
 pub use crate::session::{Session, Tags};
 pub use crate::settings::BusSettings;
+pub use crate::survive::{persist, survive};
 pub use crate::topology::Queue;

@@ -19,11 +19,11 @@ use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::BusError;
 use crate::metrics::{self, Why};
 use crate::publish::PublishLine;
 use crate::reply::Address;
 use crate::strangers::Trusted;
+use crate::{BusError, survive};
 
 /// Some seconds of the broker's utmost. Beyond that the terminals are better served by repeating.
 const QUEUE_LIMIT: usize = 8192;
@@ -76,8 +76,14 @@ impl Outbox {
         trusted: Trusted,
         strangers: mpsc::Sender<Outgoing>,
     ) -> Self {
-        let (sender, jobs) = mpsc::channel(QUEUE_LIMIT);
-        tokio::spawn(run(jobs, line, trusted, strangers));
+        let (sender, mut jobs) = mpsc::channel(QUEUE_LIMIT);
+        tokio::spawn(async move {
+            // What was in hand when it panicked is lost, as when a connection ends.
+            while survive("outbox", run(&mut jobs, &line, &trusted, &strangers))
+                .await
+                .is_none()
+            {}
+        });
         Self(sender)
     }
 
@@ -100,10 +106,10 @@ impl Outbox {
 }
 
 async fn run(
-    mut jobs: mpsc::Receiver<Job>,
-    line: watch::Receiver<Option<Arc<PublishLine>>>,
-    trusted: Trusted,
-    strangers: mpsc::Sender<Outgoing>,
+    jobs: &mut mpsc::Receiver<Job>,
+    line: &watch::Receiver<Option<Arc<PublishLine>>>,
+    trusted: &Trusted,
+    strangers: &mpsc::Sender<Outgoing>,
 ) {
     let mut taken = Vec::with_capacity(AT_ONCE);
     while jobs.recv_many(&mut taken, AT_ONCE).await > 0 {

@@ -15,7 +15,7 @@ use crate::connect::{Link, limited};
 use crate::metrics::Why;
 use crate::outbox::Outgoing;
 use crate::reply::Address;
-use crate::{BusError, BusSettings};
+use crate::{BusError, BusSettings, survive};
 
 /// As many answers as a burst of requests right after the start may need.
 const QUEUE_LIMIT: usize = 8192;
@@ -61,17 +61,15 @@ impl Trusted {
 
 /// Starts the task; it ends with the last sender.
 pub(crate) fn start(settings: BusSettings, trusted: Trusted) -> mpsc::Sender<Outgoing> {
-    let (sender, messages) = mpsc::channel(QUEUE_LIMIT);
-    tokio::spawn(
-        Strangers {
-            settings,
-            trusted,
-            shunned: HashMap::new(),
-            line: None,
-            not_before: None,
-        }
-        .run(messages),
-    );
+    let (sender, mut messages) = mpsc::channel(QUEUE_LIMIT);
+    let mut strangers = Strangers {
+        settings,
+        trusted,
+        shunned: HashMap::new(),
+        line: None,
+        not_before: None,
+    };
+    tokio::spawn(async move { while survive("strangers", strangers.run(&mut messages)).await.is_none() {} });
     sender
 }
 
@@ -103,7 +101,7 @@ struct Strangers {
 }
 
 impl Strangers {
-    async fn run(mut self, mut messages: mpsc::Receiver<Outgoing>) {
+    async fn run(&mut self, messages: &mut mpsc::Receiver<Outgoing>) {
         loop {
             match tokio::time::timeout(IDLE, messages.recv()).await {
                 Ok(Some(message)) => self.send(message).await,

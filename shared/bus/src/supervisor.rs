@@ -82,6 +82,8 @@ pub(crate) struct Supervisor {
 impl Supervisor {
     /// Keeps the publishing connection until stopped.
     pub(crate) async fn keep_publishing(&self) {
+        // One that a panic left behind is not ours to watch.
+        self.publish.send_replace(None);
         let mut pace = Pace::new("publish");
         while self.may_connect() {
             pace.begin();
@@ -95,6 +97,7 @@ impl Supervisor {
 
     /// Keeps the consuming connection until stopped.
     pub(crate) async fn keep_consuming(&self) {
+        self.consume.send_replace(None);
         // Once the topology was in order it is ours to restore: a broker that comes back empty must not need a human.
         let mut was_in_order = false;
         let mut pace = Pace::new("consume");

@@ -16,9 +16,9 @@ use store::declarations::Declarations;
 use store::{StoreError, Tx};
 
 use crate::incoming::Incoming;
-use crate::survive::survive;
 use crate::transact::{Concluded, PANICKED, Transactor};
 use crate::{Context, Handled, checkpoint, database_delay, retry_parked};
+use bus::survive;
 
 pub use crate::incoming::Item;
 

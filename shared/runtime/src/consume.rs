@@ -6,7 +6,7 @@ use std::time::Duration;
 use bus::{Delivery, Queue, Session, Tags};
 
 use crate::Context;
-use crate::survive::survive;
+use bus::survive;
 
 /// Hands out what comes to a queue, up to `most` messages at a time, until the process is to end. What is returned is acknowledged;
 /// with nothing returned the session is closed, and what it had taken goes back.

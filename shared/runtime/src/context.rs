@@ -102,7 +102,8 @@ impl Context {
         };
         tracing::info!(address = %http_address, worker = &*context.worker, "health and metrics are served");
         tokio::spawn(server);
-        tokio::spawn(watch_services(context.clone()));
+        let watched = context.clone();
+        tokio::spawn(async move { bus::persist("readiness", || watch_services(watched.clone())).await });
         relay::spawn(&context);
         Ok(context)
     }

@@ -29,7 +29,6 @@ mod retry_parked;
 pub mod secret;
 pub mod settings;
 mod shutdown;
-mod survive;
 pub mod sweep;
 pub mod telemetry;
 mod told;

@@ -9,10 +9,10 @@ use store::{StoreError, Tx};
 use crate::batch::BatchWorker;
 use crate::incoming::Incoming;
 use crate::outcome::{Effect, Outcome, Reply};
-use crate::survive::survive;
 use crate::sweep::{self, Swept};
 use crate::transact::{Concluded, INTERNAL_ERROR, PANICKED, Transactor};
 use crate::{Context, Nudge, checkpoint};
+use bus::survive;
 
 /// So many workers may die with a fact in hand, or lose the database, before it is taken for the cause.
 const MOST_TRIES: i64 = 3;

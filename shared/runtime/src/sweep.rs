@@ -6,8 +6,8 @@ use bus::{Delivery, Queue, Tags};
 use store::StoreError;
 
 use crate::consume::consume;
-use crate::survive::survive;
 use crate::{Context, Nudge};
+use bus::survive;
 
 /// What one round of a sweep found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::room::Room;
 use super::{Courier, Done, Ended, halves};
-use crate::survive::survive;
 use crate::{Context, database_delay};
+use bus::survive;
 
 /// Where many are called, so great a part of the calls in hand is recorded together (half), if it ends within a moment: a
 /// transaction for each few costs everybody more than the moment does, and the plans of its statements besides.
