@@ -107,7 +107,7 @@ impl Gateway for Unikassa {
         let asked = number.and_then(|number| Some((number, dialect.probe(number)?)));
         let Some((number, request)) = asked else {
             let greeted = self.caller.greet(&target).await;
-            return greeted.map_or_else(Told::not_sent, |()| Told::present());
+            return greeted.map_or_else(|none| heard::of_question(&none), |()| Told::present());
         };
         let wire = self.caller.call(&target, request, None).await;
         heard::of_act(

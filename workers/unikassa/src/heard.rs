@@ -13,6 +13,7 @@ const NOT_TAKEN: [u16; 3] = [408, 425, 429];
 /// read and is not all there nobody knows what it says.
 pub(crate) fn of_act(wire: Wire, judges: impl FnOnce(u16) -> bool, read: impl FnOnce(&Answer) -> Told) -> Told {
     match wire {
+        Wire::NotMade(why) => Told::not_made(why),
         Wire::NotSent(why) => Told::not_sent(why),
         Wire::Lost(why) => Told {
             lost: true,
@@ -40,6 +41,7 @@ pub(crate) fn of_act(wire: Wire, judges: impl FnOnce(u16) -> bool, read: impl Fn
 /// What came of a question, as far as it is about the payee and not about what was asked: is it there?
 pub(crate) fn of_question(wire: &Wire) -> Told {
     match wire {
+        Wire::NotMade(why) => Told::not_made(why.clone()),
         Wire::NotSent(why) => Told::not_sent(why.clone()),
         Wire::Lost(why) => Told {
             lost: true,

@@ -20,7 +20,7 @@ pub async fn list(store: &Store, caller: &Caller, payee: &Payee, page: &List) ->
     let unavailable = |why: String| Err(ListError::Unavailable(why));
     let call = caller.call(&target, request, None);
     match question::ask(store, &caller.lines, payee, call, heard::of_question).await? {
-        Err(why) | Ok(Wire::NotSent(why) | Wire::Lost(why)) => unavailable(why),
+        Err(why) | Ok(Wire::NotMade(why) | Wire::NotSent(why) | Wire::Lost(why)) => unavailable(why),
         Ok(Wire::Answer(answer)) if answer.status == 200 => target
             .dialect
             .read_list(&answer.body)

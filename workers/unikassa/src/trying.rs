@@ -236,11 +236,13 @@ async fn ask(
     request: Option<HttpRequest>,
 ) -> Result<String, String> {
     let Some(request) = request else {
-        caller.greet(target).await.map_err(|why| worded(&why))?;
-        return Ok("it answers; nothing was asked".to_owned());
+        return match caller.greet(target).await {
+            Err(Wire::NotMade(why) | Wire::NotSent(why)) => Err(worded(&why)),
+            _ => Ok("it answers; nothing was asked".to_owned()),
+        };
     };
     let answer = match caller.call(target, request, None).await {
-        Wire::NotSent(why) | Wire::Lost(why) => return Err(worded(&why)),
+        Wire::NotMade(why) | Wire::NotSent(why) | Wire::Lost(why) => return Err(worded(&why)),
         Wire::Answer(answer) => answer,
     };
     match answer.status {

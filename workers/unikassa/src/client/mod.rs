@@ -33,6 +33,8 @@ pub struct ClientError(String);
 /// What came of a call, on the wire.
 #[derive(Debug)]
 pub(crate) enum Wire {
+    /// What we call with cannot be used here, a certificate perhaps: that says nothing about the payee.
+    NotMade(String),
     /// No byte of the request left us.
     NotSent(String),
     /// It may have arrived; no readable answer came.
@@ -99,7 +101,7 @@ impl Caller {
         request: HttpRequest,
         traceparent: Option<&str>,
     ) -> Result<reqwest::Response, Wire> {
-        let client = self.client(target).map_err(Wire::NotSent)?;
+        let client = self.client(target)?;
         let HttpRequest {
             method,
             url,
@@ -134,24 +136,27 @@ const NOBODY_BEHIND: std::ops::RangeInclusive<u16> = 502..=504;
 impl Caller {
     /// Whether anybody is there, for a payee that cannot be asked about a number: a request that asks for nothing and is
     /// not signed. Any answer will do.
-    pub(crate) async fn greet(&self, target: &Target) -> Result<(), String> {
+    pub(crate) async fn greet(&self, target: &Target) -> Result<(), Wire> {
         let client = self.client(target)?;
         let greeting = authorized(client.head(target.url.clone()), target).send();
         match tokio::time::timeout(target.timeout, greeting).await {
             Ok(Ok(answer)) if NOBODY_BEHIND.contains(&answer.status().as_u16()) => {
-                Err(format!("HTTP {}", answer.status().as_u16()))
+                Err(Wire::NotSent(format!("HTTP {}", answer.status().as_u16())))
             }
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(told(&error)),
-            Err(_) => Err(format!("no answer within {} s", target.timeout.as_secs())),
+            Ok(Err(error)) => Err(Wire::NotSent(told(&error))),
+            Err(_) => Err(Wire::NotSent(format!(
+                "no answer within {} s",
+                target.timeout.as_secs()
+            ))),
         }
     }
 
-    fn client(&self, target: &Target) -> Result<reqwest::Client, String> {
+    fn client(&self, target: &Target) -> Result<reqwest::Client, Wire> {
         if let Some(why) = forbidden(target) {
-            return Err(why);
+            return Err(Wire::NotSent(why));
         }
-        self.connections.to(target)
+        self.connections.to(target).map_err(Wire::NotMade)
     }
 }
 

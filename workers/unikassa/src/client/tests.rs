@@ -58,6 +58,15 @@ fn not_sent(wire: Wire, why: &str) {
 }
 
 #[track_caller]
+fn not_made(wire: Wire, why: &str) {
+    assert!(crate::heard::of_question(&wire).ours, "{wire:?}");
+    match wire {
+        Wire::NotMade(told) => assert!(told.contains(why), "{told}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[track_caller]
 fn lost(wire: Wire, why: &str) {
     match wire {
         Wire::Lost(told) => assert!(told.contains(why), "{told}"),
@@ -149,7 +158,7 @@ async fn a_payee_that_asks_for_a_certificate_gets_ours_and_lets_nobody_else_in()
         certificates: Some(mixed),
         ..target(&url)
     };
-    not_sent(call(&wrong).await, "do not go together");
+    not_made(call(&wrong).await, "do not go together");
     let no_pem = Target {
         certificates: Some(Certificates {
             ca: Some(pem("hello")),
@@ -157,7 +166,7 @@ async fn a_payee_that_asks_for_a_certificate_gets_ours_and_lets_nobody_else_in()
         }),
         ..target(&url)
     };
-    not_sent(call(&no_pem).await, "unikassa.ca: holds no certificate");
+    not_made(call(&no_pem).await, "unikassa.ca: holds no certificate");
 }
 
 #[tokio::test]
