@@ -1,8 +1,6 @@
 //! What may have been credited is paid again by nobody who only overlooked it: what the payee has said since, calls that were made
 //! since, and a declaration that changes at that moment.
 
-use std::time::Duration;
-
 use domain::declaration::Payee;
 use domain::payment::{Act, PaymentState};
 use domain::reconciliation::Ours;
@@ -33,6 +31,16 @@ async fn turns_out_to_credit_twice(world: &World) -> Tx {
     declarations::apply_payee(&tx, &payee, "boris").await.unwrap();
     deliveries::doubt(&tx, &payee.id, false).await.unwrap();
     tx
+}
+
+/// Somebody waits for whoever changes the declaration.
+async fn waited_for(world: &World) {
+    let waiting = "SELECT count(*) FROM pg_locks JOIN pg_database ON oid = database
+                   WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted";
+    wait_for("somebody to wait", PATIENCE, async || {
+        (world.value(waiting).await == "1").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -198,7 +206,7 @@ async fn an_act_waits_for_a_declaration_that_is_being_changed() {
     let changing = turns_out_to_credit_twice(&world).await;
     let carried = async { acts::carry_out(world.store(), "test", Some(frozen)).await.unwrap() };
     let changed = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        waited_for(&world).await;
         changing.commit().await.unwrap();
     };
     tokio::join!(carried, changed);
@@ -238,7 +246,7 @@ async fn a_reconciliation_waits_for_a_declaration_that_is_being_changed() {
     };
     let changing = turns_out_to_credit_twice(&world).await;
     let changed = async {
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        waited_for(&world).await;
         changing.commit().await.unwrap();
     };
     let (done, ()) = tokio::join!(requeued(), changed);
