@@ -324,7 +324,8 @@ async fn what_a_full_listener_refuses_holds_no_other_event_back() {
             store::events::Event {
                 event_id,
                 kind: kind.to_owned(),
-                body: json!({"event_id": event_id.to_string(), "items": [{"payee": "isp"}]}).to_string(),
+                body: json!({"event_id": event_id, "occurred_at": crate::fixtures::now(), "items": [{"payee": "isp"}]})
+                    .to_string(),
                 traceparent: None,
             }
         };
