@@ -3,7 +3,7 @@
 use domain::declaration::Gateway;
 use domain::ids::PaymentId;
 use serde_json::{Value, json};
-use store::payments::Numbers;
+use store::payments::{self, Numbers};
 use testkit::wait_for;
 use unigate::workers::Worker;
 use uuid::Uuid;
@@ -290,6 +290,8 @@ async fn a_statement_of_a_period_that_has_just_ended_waits_for_its_last_payment(
     let id = PaymentId::from_uuid(Uuid::now_v7());
     let payee = ("gorvodokanal", Gateway::Registers);
     accept_in(&tx, &Numbers::default(), id, payee).await.unwrap();
+    // Whoever asks for it sends it.
+    payments::status(&tx, &[id]).await.unwrap();
     let to = domain::clock::now().to_string();
     let statement = ["registers", "statement", payee.0, "--from", "2026-01-01", "--to", &to];
     let (stated, ()) = tokio::join!(rows(&world, &statement), async {

@@ -295,7 +295,7 @@ async fn a_requeue_sees_the_call_that_was_opened_while_it_waited() {
             let text = "BEGIN; SELECT 1 FROM payment FOR UPDATE; SELECT pg_advisory_lock(7);
                 INSERT INTO attempt (attempt_id, payment_id, ordinal, act, lane_id, slot, worker, lease_until)
                 SELECT gen_random_uuid(), payment_id, 1, 'status', 'isp', 1, 'w', now() + interval '1 hour' FROM payment;
-                UPDATE payment SET due_at = NULL, next_act = NULL; COMMIT";
+                UPDATE payment SET attempts = attempts + 1, due_at = NULL, next_act = NULL; COMMIT";
             sql(&store, text).await;
         }
     });
