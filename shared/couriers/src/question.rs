@@ -55,10 +55,7 @@ pub async fn ask<T>(
     tokio::time::sleep(start_in).await;
     let begun = Instant::now();
     let answer = call.await;
-    let told = told(&answer);
-    // As after a payment: a call that ran into its timeout may still keep the payee busy for as long again.
-    let rest = (told.lost && begun.elapsed() >= timeout).then_some(timeout);
-    if let Err(error) = finish(store, payee, &slot, rest, &told).await {
+    if let Err(error) = finish(store, payee, &slot, begun, &told(&answer)).await {
         // The slot comes back when its lease ends; whoever asks need not wait for that.
         tracing::warn!(%error, payee = %payee.id, "the end of a question could not be recorded");
     }
@@ -97,13 +94,19 @@ async fn take_slot(
     }
 }
 
-async fn finish(
+/// Tells the breaker what came of a question that began then, and gives its slot back.
+pub(crate) async fn finish(
     store: &Store,
     payee: &Payee,
     slot: &Slot,
-    rest: Option<Duration>,
+    begun: Instant,
     told: &Told,
 ) -> Result<(), StoreError> {
+    // As after a payment: a call that ran into its timeout may still keep the payee busy for as long again.
+    let timeout = payee
+        .online()
+        .map(|online| Duration::from_secs(online.timeout_seconds.into()));
+    let rest = timeout.filter(|timeout| told.lost && begun.elapsed() >= *timeout);
     let tx = store.begin().await?;
     let mut events = Events::new(domain::clock::now());
     // The lane before its slot, as claims do.

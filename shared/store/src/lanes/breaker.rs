@@ -4,16 +4,12 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use crate::{Store, StoreError, Tx};
 
 /// Failures in a row that open a breaker; and as many payments in a row that a payee took for no request of ours are told of.
 pub(super) const FAILURES_TO_OPEN: i32 = 5;
 /// The longest pause between probes, in seconds.
-const LONGEST_PROBE_INTERVAL: f64 = 600.0;
-/// Probes ask about so many waiting numbers in turn.
-const NUMBERS_ASKED: i32 = 4;
+pub(super) const LONGEST_PROBE_INTERVAL: f64 = 600.0;
 
 /// What became of a breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,98 +189,10 @@ const NOTE: &str = "WITH before AS MATERIALIZED (
      FROM judged WHERE l.lane_id = judged.lane_id RETURNING l.lane_id, was, l.breaker,
             rejected_was < $8 AND rejected_now >= $8";
 
-/// A payee that is down and due to be asked whether it is back.
-#[derive(Clone, Debug)]
-pub struct Probe {
-    /// Whose.
-    pub lane: String,
-    /// A number it can be asked about: that of one of the payments that wait. None when none waits, or when any sign of life
-    /// will do.
-    pub number: Option<i64>,
-}
-
-/// What the declaration says about a lane's probes.
-#[derive(Clone, Copy, Debug)]
-pub struct Probing {
-    /// The first interval.
-    pub first: Duration,
-    /// Until when the payee is to be left alone.
-    pub quiet_until: Option<Timestamp>,
-}
-
-impl Probing {
-    /// Says both.
-    pub fn new(first: Duration, quiet_until: Option<Timestamp>) -> Self {
-        Self { first, quiet_until }
-    }
-}
-
-/// Claims the probes that are due; each is ours for as long as a call can last. The pauses double up to ten minutes. In
-/// quiet hours none is made, and each counts for the payee's rate. A lane of which nothing is known (`None`) is left alone.
-///
-/// Numbers that a payee cannot speak of must not keep it down: each probe asks about the next of the few that wait longest, and,
-/// when these have had their turn, about none. Any sign of life leads to the trial of one payment then, which is what that costs
-/// where the payee answers and takes none.
-pub async fn claim_probes(
-    store: &Store,
-    probing: impl Fn(&str, Timestamp) -> Option<Probing>,
-) -> Result<Vec<Probe>, StoreError> {
-    let tx = store.begin().await?;
-    let rows = tx
-        .query(
-            "SELECT lane_id, CASE WHEN probe_count % ($1 + 1) < $1 THEN coalesce(
-                        (SELECT number FROM payment WHERE payee_id = lane_id AND due_at IS NOT NULL
-                         ORDER BY due_at, number OFFSET probe_count % ($1 + 1) LIMIT 1),
-                        (SELECT number FROM payment WHERE payee_id = lane_id AND due_at IS NOT NULL AND next_act = 'pay'
-                         ORDER BY due_at, number LIMIT 1)) END, clock_timestamp()
-             FROM lane WHERE breaker = 'open' AND NOT paused AND greatest(probe_at, next_call_at) <= clock_timestamp()
-             FOR UPDATE SKIP LOCKED",
-            &[&NUMBERS_ASKED],
-        )
-        .await?;
-    let mut probes = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let lane: String = row.get(0);
-        let Some(Probing { first, quiet_until }) = probing(&lane, row.get(2)) else {
-            continue;
-        };
-        if let Some(until) = quiet_until {
-            tx.execute_later("UPDATE lane SET probe_at = $2 WHERE lane_id = $1", &[&lane, &until])
-                .await?;
-            continue;
-        }
-        tx.execute_later(
-            "UPDATE lane SET probe_count = probe_count + 1,
-                    probe_at = clock_timestamp() + make_interval(secs => least($3, $2 * 2 ^ least(probe_count + 1, 16))),
-                    next_call_at = greatest(next_call_at, clock_timestamp()) + make_interval(secs => coalesce(call_interval, 0))
-             WHERE lane_id = $1",
-            &[&lane, &first.as_secs_f64(), &LONGEST_PROBE_INTERVAL],
-        )
-        .await?;
-        probes.push(Probe {
-            lane,
-            number: row.get(1),
-        });
-    }
-    tx.commit().await?;
-    Ok(probes)
-}
-
 /// Which lanes are down, and which are held back or suspended.
 pub async fn doors(store: &Store) -> Result<Vec<(String, bool, bool)>, StoreError> {
     let rows = store
         .query("SELECT lane_id, breaker = 'open', paused FROM lane", &[])
         .await?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect())
-}
-
-/// The number of the payment of a lane that waits longest: something its payee can be asked about.
-pub async fn waiting_number(store: &Store, lane: &str) -> Result<Option<i64>, StoreError> {
-    let row = store
-        .query_opt(
-            "SELECT number FROM payment WHERE payee_id = $1 AND due_at IS NOT NULL ORDER BY due_at, number LIMIT 1",
-            &[&lane],
-        )
-        .await?;
-    Ok(row.map(|row| row.get(0)))
 }

@@ -7,6 +7,7 @@
 
 mod breaker;
 mod operator;
+mod probes;
 mod turn;
 
 use std::time::Duration;
@@ -16,8 +17,9 @@ use uuid::Uuid;
 
 use crate::{StoreError, Tx};
 
-pub use breaker::{Asking, Breaker, Noted, Probe, Probing, Said, claim_probes, doors, note, waiting_number};
+pub use breaker::{Asking, Breaker, Noted, Said, doors, note};
 pub use operator::{COUNTED_AT_MOST, LaneRow, ask_again, hold, list, release};
+pub use probes::{Probe, Probing, claim_probes, waiting_number};
 pub use turn::{Ask, Asked, Calls, take_for_question, take_for_trying};
 pub(crate) use turn::{Turn, turns};
 

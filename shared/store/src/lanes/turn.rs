@@ -283,8 +283,8 @@ pub async fn take_for_question(store: &Store, lane: &str, calls: &Calls<'_>) -> 
     Ok(asked)
 }
 
-/// Takes a slot for an operator who tries the payee's profile: also while the payee is down or its deliveries are paused,
-/// but within its limits, which nothing goes beyond, and not in its quiet hours.
+/// Takes a slot for an operator who tries the payee's profile, or for a probe: also while the payee is down or its deliveries are
+/// paused, but within its limits, which nothing goes beyond, and not in its quiet hours.
 pub async fn take_for_trying(tx: &Tx, lane: &str, calls: &Calls<'_>) -> Result<Asked, StoreError> {
     take_one(tx, lane, calls, Whichever::Any).await
 }

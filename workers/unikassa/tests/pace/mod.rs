@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use store::Store;
 use store::deliveries::{self, Claimed};
-use store::lanes::{self, Ask, Asked, Asking, Breaker, Calls, Probing};
+use store::lanes::{self, Ask, Asked, Asking, Breaker, Calls, Probe, Probing};
 use testkit::stand::Stand;
 
 use crate::{CALL, CALLS, claimed, declare, declare_with, note, note_all, sql, value};
@@ -56,6 +56,18 @@ async fn claim(store: &Store, calls: Calls<'_>) -> Vec<Claimed> {
         ended,
     }];
     deliveries::claim(store, &asks, "test").await.unwrap().calls
+}
+
+/// The probes that are due.
+async fn claim_probes(store: &Store, quiet_until: &dyn Fn(Timestamp) -> Option<Timestamp>) -> Vec<Probe> {
+    let probing = |_: &str, now| {
+        Some(Probing {
+            first: CALL,
+            longest: CALL,
+            quiet_until: quiet_until(now),
+        })
+    };
+    lanes::claim_probes(store, probing).await.unwrap()
 }
 
 #[tokio::test]
@@ -161,8 +173,7 @@ async fn nothing_is_sent_in_quiet_hours_and_no_step_is_spent() {
         note(&store, "isp", false).await;
     }
     sql(&store, "UPDATE lane SET probe_at = now()").await;
-    let probing = |_: &str, now| Some(Probing::new(CALL, quiet_until(now)));
-    assert!(lanes::claim_probes(&store, probing).await.unwrap().is_empty());
+    assert!(claim_probes(&store, &quiet_until).await.is_empty());
     assert_eq!(
         value(&store, "SELECT probe_at > now() + interval '59 minutes' FROM lane").await,
         "t"
@@ -252,50 +263,6 @@ async fn a_payee_that_is_back_gets_all_that_waits_oldest_first_and_each_once() {
     let expected: Vec<i64> = (1..=12_000).chain(20_000..20_100).collect();
     assert!(order == expected, "{} of {}", order.len(), expected.len());
     assert_eq!(value(&store, "SELECT recovered_to IS NULL FROM lane").await, "t");
-}
-
-#[tokio::test]
-async fn one_payment_is_tried_before_all_that_waits_goes_out() {
-    let stand = Stand::new().await;
-    let store = stand.store();
-    declare(&store, "isp", NOBODY, 4).await;
-    many(&store, "isp", 1, 10, "waiting", "now() + interval '3 hours'").await;
-    let opened = async || {
-        for _ in 0..5 {
-            note(&store, "isp", false).await;
-        }
-        assert_eq!(value(&store, "SELECT breaker FROM lane").await, "open");
-    };
-    opened().await;
-    sql(&store, "UPDATE lane SET probe_at = now()").await;
-    let probing = |_: &str, _| Some(Probing::new(CALL, None));
-    assert_eq!(lanes::claim_probes(&store, probing).await.unwrap().len(), 1);
-    assert_eq!(back(&store, "isp").await, None, "it has not been paid yet");
-    assert_eq!(claimed(&store, "isp").await, [1]);
-    assert!(claimed(&store, "isp").await.is_empty(), "one at a time");
-    // It was not paid: the outage goes on, and is told once; the next probe is later than the first would be.
-    assert_eq!(note(&store, "isp", false).await, None);
-    let row = &sql(
-        &store,
-        "SELECT breaker, probe_at > now() + interval '55 seconds', recovered_to, opened_at IS NOT NULL FROM lane",
-    )
-    .await[0];
-    let row: Vec<Option<&str>> = row.iter().map(Option::as_deref).collect();
-    assert_eq!(row, [Some("open"), Some("t"), Some("1"), Some("t")]);
-    end_calls(&store).await;
-    assert_eq!(back(&store, "isp").await, None);
-    assert_eq!(claimed(&store, "isp").await, [2]);
-    assert_eq!(note(&store, "isp", true).await, Some(Breaker::Closed));
-    end_calls(&store).await;
-    assert_eq!(claimed(&store, "isp").await, [3, 4, 5, 6]);
-    // With nothing to pay there is nothing to try.
-    opened().await;
-    sql(
-        &store,
-        "UPDATE payment SET state = 'revoked', next_act = NULL, due_at = NULL",
-    )
-    .await;
-    assert_eq!(back(&store, "isp").await, Some(Breaker::Closed));
 }
 
 #[tokio::test]

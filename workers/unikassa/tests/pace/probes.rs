@@ -2,20 +2,95 @@
 //! cannot take, keeps it down for all the others.
 
 use store::Store;
-use store::lanes::{self, Breaker, Probing};
+use store::lanes::{Breaker, Probe};
 use testkit::stand::Stand;
 
-use super::{NOBODY, back, end_calls, many};
-use crate::{CALL, claimed, declare, note, sql};
+use super::{NOBODY, back, claim_probes, end_calls, many};
+use crate::{claimed, declare, note, sql, value};
 
-/// The number the next probe asks about, now.
-async fn probed(store: &Store) -> Option<i64> {
+/// The breaker opens.
+async fn opened(store: &Store) {
+    for _ in 0..5 {
+        note(store, "isp", false).await;
+    }
+    assert_eq!(value(store, "SELECT breaker FROM lane").await, "open");
+}
+
+/// The probes that are due, now.
+async fn probes_now(store: &Store) -> Vec<Probe> {
     sql(store, "UPDATE lane SET probe_at = now()").await;
-    let probes = lanes::claim_probes(store, |_, _| Some(Probing::new(CALL, None)))
-        .await
-        .unwrap();
+    claim_probes(store, &|_| None).await
+}
+
+/// The number the next probe asks about; it ends at once.
+async fn probed(store: &Store) -> Option<i64> {
+    let probes = probes_now(store).await;
     assert_eq!(probes.len(), 1);
+    end_calls(store).await;
     probes[0].number
+}
+
+#[tokio::test]
+async fn one_payment_is_tried_before_all_that_waits_goes_out() {
+    let stand = Stand::new().await;
+    let store = stand.store();
+    declare(&store, "isp", NOBODY, 4).await;
+    many(&store, "isp", 1, 10, "waiting", "now() + interval '3 hours'").await;
+    opened(&store).await;
+    probed(&store).await;
+    assert_eq!(back(&store, "isp").await, None, "it has not been paid yet");
+    assert_eq!(claimed(&store, "isp").await, [1]);
+    assert!(claimed(&store, "isp").await.is_empty(), "one at a time");
+    // It was not paid: the outage goes on, and is told once; the next probe is later than the first would be.
+    assert_eq!(note(&store, "isp", false).await, None);
+    let row = &sql(
+        &store,
+        "SELECT breaker, probe_at > now() + interval '55 seconds', recovered_to, opened_at IS NOT NULL FROM lane",
+    )
+    .await[0];
+    let row: Vec<Option<&str>> = row.iter().map(Option::as_deref).collect();
+    assert_eq!(row, [Some("open"), Some("t"), Some("1"), Some("t")]);
+    end_calls(&store).await;
+    assert_eq!(back(&store, "isp").await, None);
+    assert_eq!(claimed(&store, "isp").await, [2]);
+    assert_eq!(note(&store, "isp", true).await, Some(Breaker::Closed));
+    end_calls(&store).await;
+    assert_eq!(claimed(&store, "isp").await, [3, 4, 5, 6]);
+    // With nothing to pay there is nothing to try.
+    opened(&store).await;
+    sql(
+        &store,
+        "UPDATE payment SET state = 'revoked', next_act = NULL, due_at = NULL",
+    )
+    .await;
+    assert_eq!(back(&store, "isp").await, Some(Breaker::Closed));
+}
+
+#[tokio::test]
+async fn a_probe_is_one_of_the_calls_at_a_time_and_waits_until_one_has_ended() {
+    let stand = Stand::new().await;
+    let store = stand.store();
+    declare(&store, "isp", NOBODY, 2).await;
+    many(&store, "isp", 1, 5, "accepted", "now()").await;
+    assert_eq!(claimed(&store, "isp").await, [1, 2], "both hang");
+    opened(&store).await;
+    sql(
+        &store,
+        "UPDATE lane_slot SET lease_until = now() + interval '7 seconds' WHERE slot = 2",
+    )
+    .await;
+    assert!(probes_now(&store).await.is_empty());
+    let put_off = "SELECT probe_count || ' ' || (probe_at = (SELECT min(lease_until) FROM lane_slot)) FROM lane";
+    assert_eq!(value(&store, put_off).await, "0 true");
+    sql(&store, "UPDATE lane_slot SET lease_until = '-infinity' WHERE slot = 2").await;
+    let probes = probes_now(&store).await;
+    assert_eq!((probes.len(), probes[0].slot.place), (1, 2));
+    let busy = "SELECT count(*) FROM lane_slot WHERE lease_until > now() + interval '30 seconds'";
+    assert_eq!(value(&store, busy).await, "2", "for as long as its call can last");
+    assert!(
+        probes_now(&store).await.is_empty(),
+        "one that hangs counts like any call"
+    );
 }
 
 #[tokio::test]
@@ -23,9 +98,7 @@ async fn probes_ask_about_one_waiting_number_after_the_other() {
     let stand = Stand::new().await;
     let store = stand.store();
     declare(&store, "isp", NOBODY, 4).await;
-    for _ in 0..5 {
-        note(&store, "isp", false).await;
-    }
+    opened(&store).await;
     assert_eq!(probed(&store).await, None, "nothing waits");
     sql(&store, "UPDATE lane SET probe_count = 0").await;
     // One that nobody can tell us anything about, and one that came after it and waits to be paid.
@@ -74,9 +147,7 @@ async fn a_trial_passes_over_what_failed_the_last_one() {
     // Requeued by an operator, and accepted while the payee was down.
     many(&store, "isp", 3, 1, "unknown", "now() - interval '1 hour'").await;
     many(&store, "isp", 4, 1, "accepted", "now() - interval '1 minute'").await;
-    for _ in 0..5 {
-        note(&store, "isp", false).await;
-    }
+    opened(&store).await;
     let mut tried = Vec::new();
     for _ in 0..6 {
         tried.extend(tried_in_vain(&store).await);
