@@ -10,18 +10,21 @@ use crate::fixtures::{internet_provider, new_ids, online_payment};
 use crate::unikassa::{pay, provider};
 use crate::world::{PATIENCE, World};
 
-async fn lane(world: &World) -> Value {
+/// The one payee, as it is listed.
+pub(crate) async fn lane(world: &World) -> Value {
     rows(world, &["deliveries", "lanes"]).await.remove(0)
 }
 
-async fn pay_often(world: &World, times: usize) {
+/// Takes so many payments.
+pub(crate) async fn pay_often(world: &World, times: usize) {
     for id in new_ids(times) {
         let answer = world.tell("payment.accepted", &online_payment(&id)).await;
         assert_eq!(answer["outcome"], "accepted", "{answer}");
     }
 }
 
-async fn tried(world: &World, calls: usize) {
+/// So many calls have ended.
+pub(crate) async fn tried(world: &World, calls: usize) {
     let ended = "SELECT count(*) FROM attempt WHERE ending <> 'open'";
     wait_for("calls to end", PATIENCE, async || {
         (world.value(ended).await == calls.to_string()).then_some(())

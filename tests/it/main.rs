@@ -50,6 +50,7 @@ mod faults_courier;
 mod faults_stopped;
 mod fixtures;
 mod frontends;
+mod hindered;
 mod intake;
 mod intake_terminals;
 mod invariants;

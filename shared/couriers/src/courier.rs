@@ -111,7 +111,7 @@ impl<G: Gateway> Courier for Payments<G> {
         // A process that stood still must not call when its lease may be over and the payment in other hands.
         if job.begun.elapsed() >= LEASE_MARGIN {
             let why = "the worker stood still before the call".to_owned();
-            return Report::without_request(Told::not_made(why));
+            return Report::without_request(Told::missed(why));
         }
         self.gateway.act(&job.payee, *act, due).await
     }

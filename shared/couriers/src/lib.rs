@@ -32,8 +32,8 @@ use store::StoreError;
 use store::deliveries::Due;
 
 pub use list::ListError;
-pub use outage::note;
-pub use told::{Told, kept};
+pub use outage::note_question;
+pub use told::{Ours, Told, kept};
 
 /// What a gateway's parts are called in logs and metrics.
 #[derive(Debug, Clone, Copy)]

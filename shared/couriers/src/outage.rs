@@ -1,6 +1,7 @@
 //! What a call says about its payee as a whole: the breaker is told, and the world and whoever watches over the installation
 //! when it opened or closed. One outage is told once, however often it is probed. A payee that answers and takes none of our requests
-//! is not down; whoever watches is told all the same, or its payments would wait until they fail.
+//! is not down, and of one that cannot be called from here nobody knows; whoever watches is told all the same, or its payments would
+//! wait until they fail.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,45 +9,55 @@ use std::time::Duration;
 use contract::event::{Events, PayeeEvent, PayeeItem};
 use domain::declaration::Payee;
 use domain::delivery::{Ending, Verdict};
+use runtime::emit;
 use store::lanes::{self, Asking, Breaker, Noted, Said};
 use store::notices::NewNotice;
-use store::{StoreError, Tx};
+use store::{Store, StoreError, Tx};
 
-use crate::told::Told;
+use crate::told::{Ours, Told};
 
-/// No event has this key: the payee is there, and front-ends need not know.
+/// No events have these keys: as far as anybody knows the payee is there, and front-ends need not know.
 const REFUSES_REQUESTS: &str = "payee.refuses_requests";
+const CANNOT_BE_CALLED: &str = "payee.cannot_be_called";
+
+/// Tells a breaker what came of a question that takes no slot, or that could not be asked.
+pub async fn note_question(store: &Store, payee: &Payee, told: &Told) -> Result<(), StoreError> {
+    let tx = store.begin().await?;
+    let mut events = Events::new(domain::clock::now());
+    note(&tx, [(payee, Asking::Question, told)], &mut events).await?;
+    emit(&tx, events, None).await?;
+    tx.commit().await
+}
 
 /// Tells breakers what payees said, in this order, and the world when one opened or closed. What went wrong on our side
-/// says nothing about a payee.
-pub async fn note<'a>(
+/// says nothing about a payee; that which stays is told of, too.
+pub(crate) async fn note<'a>(
     tx: &Tx,
     told: impl IntoIterator<Item = (&'a Payee, Asking, &'a Told)>,
     events: &mut Events,
 ) -> Result<(), StoreError> {
     let mut lanes: BTreeMap<&str, Lane<'a>> = BTreeMap::new();
     for (payee, asking, told) in told {
-        let Some(profile) = payee.online().filter(|_| !told.ours) else {
+        let Some(profile) = payee.online().filter(|_| told.ours != Some(Ours::Passing)) else {
             continue;
         };
         let lane = payee.id.as_str();
-        let said = Said::new(lane, Duration::from_secs(profile.probe_seconds.into()));
-        let complaint = None;
-        let lane = lanes.entry(lane).or_insert(Lane { said, payee, complaint });
-        lane.hear(asking, told);
+        let new = || Lane {
+            said: Said::new(lane, Duration::from_secs(profile.probe_seconds.into())),
+            payee,
+            complaint: None,
+        };
+        lanes.entry(lane).or_insert_with(new).hear(asking, told);
     }
     let said: Vec<Said<'_>> = lanes.values().map(|lane| lane.said.clone()).collect();
     if said.is_empty() {
         return Ok(());
     }
-    for Noted { lane, breaker, rejects } in lanes::note(tx, &said).await? {
-        let Some(lane) = lanes.get(lane.as_str()) else { continue };
-        if let Some(breaker) = breaker {
-            tell(tx, lane.payee, breaker, lane.said.error(), events).await?;
-        }
-        if let Some(complaint) = lane.complaint.filter(|_| rejects) {
-            tell_of_rejections(tx, lane.payee, complaint).await?;
-        }
+    for noted in lanes::note(tx, &said).await? {
+        let Some(lane) = lanes.get(noted.lane.as_str()) else {
+            continue;
+        };
+        lane.tell(tx, &noted, events).await?;
     }
     Ok(())
 }
@@ -61,6 +72,9 @@ struct Lane<'a> {
 
 impl<'a> Lane<'a> {
     fn hear(&mut self, asking: Asking, told: &'a Told) {
+        if told.ours.is_some() {
+            return self.said.hindered(told.error.as_deref());
+        }
         if !told.is_alive() {
             return self.said.failed(asking, told.error.as_deref());
         }
@@ -76,6 +90,19 @@ impl<'a> Lane<'a> {
             _ => self.said.understood(),
         }
     }
+
+    async fn tell(&self, tx: &Tx, noted: &Noted, events: &mut Events) -> Result<(), StoreError> {
+        if let Some(breaker) = noted.breaker {
+            tell(tx, self.payee, breaker, self.said.error(), events).await?;
+        }
+        if let Some(complaint) = self.complaint.filter(|_| noted.rejects) {
+            tell_of_rejections(tx, self.payee, complaint).await?;
+        }
+        if let Some(why) = self.said.hindrance().filter(|_| noted.hindered) {
+            tell_of_hindrance(tx, self.payee, why).await?;
+        }
+        Ok(())
+    }
 }
 
 /// Once, until the payee understands a payment again.
@@ -88,7 +115,6 @@ async fn tell_of_rejections(tx: &Tx, payee: &Payee, complaint: &Told) -> Result<
         Some(status) if status != 200 => format!("HTTP {status}"),
         _ => error.to_owned(),
     };
-    let hours = payee.online().map_or(0, |online| online.give_up_hours);
     let notice = NewNotice {
         kind: REFUSES_REQUESTS,
         subject: lane,
@@ -97,12 +123,38 @@ async fn tell_of_rejections(tx: &Tx, payee: &Payee, complaint: &Told) -> Result<
             format!("Payee: {}", payee.name),
             format!("It said last: {error}"),
             "Perhaps its secret or its address is not what is declared here, or a clock is off, ours or its".to_owned(),
-            format!("Its payments are taken and sent again; what it has not taken within {hours} hours is failed"),
+            until_failed(payee),
             format!("To try it: unigate payees probe {lane}"),
         ],
         mail_to: &[],
     };
     store::notices::add(tx, &notice).await
+}
+
+/// Once, until a call is made again.
+async fn tell_of_hindrance(tx: &Tx, payee: &Payee, why: &str) -> Result<(), StoreError> {
+    let lane = payee.id.as_str();
+    tracing::error!(payee = lane, why, "the payee cannot be called from here");
+    let notice = NewNotice {
+        kind: CANNOT_BE_CALLED,
+        subject: lane,
+        title: format!("Payee {lane} cannot be called from here: {why}"),
+        lines: vec![
+            format!("Payee: {}", payee.name),
+            "This is ours to set right: what it is called with is not there, not in order or hangs where a worker runs, or a payment \
+             does not fit into what its profile describes"
+                .to_owned(),
+            until_failed(payee),
+            format!("To try it, where its worker runs: unigate payees probe {lane}"),
+        ],
+        mail_to: &[],
+    };
+    store::notices::add(tx, &notice).await
+}
+
+fn until_failed(payee: &Payee) -> String {
+    let hours = payee.online().map_or(0, |online| online.give_up_hours);
+    format!("Its payments are taken and sent again; what it has not taken within {hours} hours is failed")
 }
 
 async fn tell(

@@ -27,7 +27,17 @@ pub struct Told {
     /// The call ran into its timeout (or broke): the payee may be busy with it still.
     pub lost: bool,
     /// Something of ours went wrong: it says nothing about the payee.
-    pub ours: bool,
+    pub ours: Option<Ours>,
+}
+
+/// What of ours keeps us from calling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ours {
+    /// This call alone: its process stood still, or vanished.
+    Passing,
+    /// What the payee is called with cannot be had or used here, or what is asked cannot be put into its words: the next call will not be
+    /// made either, until somebody sees to it.
+    Lasting,
 }
 
 impl Told {
@@ -43,7 +53,7 @@ impl Told {
             http_status: None,
             retry_after_seconds: None,
             lost: false,
-            ours: false,
+            ours: None,
         }
     }
 
@@ -55,10 +65,18 @@ impl Told {
         }
     }
 
-    /// The same, for a reason that has nothing to do with the payee.
+    /// The same, for a reason that has nothing to do with the payee and stays.
     pub fn not_made(why: String) -> Self {
         Self {
-            ours: true,
+            ours: Some(Ours::Lasting),
+            ..Self::not_sent(why)
+        }
+    }
+
+    /// The same, for one that is over: its moment was missed.
+    pub fn missed(why: String) -> Self {
+        Self {
+            ours: Some(Ours::Passing),
             ..Self::not_sent(why)
         }
     }
@@ -66,7 +84,7 @@ impl Told {
     /// A call whose process vanished: it may have been made.
     pub fn vanished() -> Self {
         Self {
-            ours: true,
+            ours: Some(Ours::Passing),
             ..Self::maybe("the worker vanished in mid-call".to_owned())
         }
     }
@@ -127,6 +145,7 @@ mod tests {
             Told::vanished(),
             Told::not_sent(why()),
             Told::not_made(why()),
+            Told::missed(why()),
         ] {
             assert!(!told.frees_its_slot(), "{told:?}");
         }

@@ -88,6 +88,12 @@ async fn look_at_lanes(operator: &Operator, findings: &mut Findings) -> Result<(
             let error = lane.last_error.as_deref().unwrap_or_default();
             findings.warn(name.clone(), format!("takes none of our requests: {error}"), advice);
         }
+        if lane.hindered {
+            let advice =
+                "what it is called with is ours to set right; `unigate payees probe`, where its worker runs, tries it";
+            let error = lane.last_error.as_deref().unwrap_or_default();
+            findings.warn(name.clone(), format!("cannot be called from here: {error}"), advice);
+        }
         if let (Some(by), Some(at)) = (lane.held_by, lane.held_at) {
             let reason = lane.held_reason.unwrap_or_default();
             let advice = "nothing is sent to it until `unigate deliveries unpause`";

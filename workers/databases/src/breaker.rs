@@ -6,11 +6,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use contract::event::Events;
 use couriers::Told;
 use domain::declaration::Payee;
-use runtime::{Context, Nudge, emit};
-use store::lanes::{self, Asking};
+use runtime::{Context, Nudge};
+use store::lanes;
 use store::{Store, StoreError};
 
 /// For how long what was seen of the lanes counts.
@@ -78,11 +77,7 @@ impl Breakers {
     }
 
     async fn record(&self, context: &Context, payee: &Payee, told: &Told) -> Result<(), StoreError> {
-        let tx = context.store.begin().await?;
-        let mut events = Events::new(domain::clock::now());
-        couriers::note(&tx, [(payee, Asking::Question, told)], &mut events).await?;
-        emit(&tx, events, None).await?;
-        tx.commit().await?;
+        couriers::note_question(&context.store, payee, told).await?;
         *self.seen.lock().await = None;
         context.nudge(Nudge::Events);
         Ok(())

@@ -69,6 +69,7 @@ impl Gateway for Unikassa {
             Ok(target) => target,
             Err(why) => {
                 tracing::error!(payee = %payee.id, why, "the payee cannot be called");
+                couriers::note_question(&self.context.store, payee, &Told::not_made(why)).await?;
                 return not_in_order();
             }
         };

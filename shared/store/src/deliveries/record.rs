@@ -28,7 +28,7 @@ pub struct Locked {
     pub slot: Slot,
     /// When it was claimed.
     pub started_at: Timestamp,
-    /// Whether calls on its lane have failed, or been rejected, since one did not.
+    /// Whether calls on its lane have failed, been rejected, or could not be made, since one did not.
     pub lane_in_trouble: bool,
     /// Whether a `pay` of an earlier attempt has left us.
     pub went_out_before: bool,
@@ -84,7 +84,7 @@ pub struct Next<'a> {
 
 const LOCK_ATTEMPTS: &str = "SELECT attempt_id, payment_id, act, ending, lane_id, slot, started_at,
             EXISTS (SELECT FROM lane WHERE lane.lane_id = attempt.lane_id
-                    AND (breaker <> 'closed' OR failures > 0 OR unpaid > 0 OR rejected > 0)) AS in_trouble,
+                    AND (breaker <> 'closed' OR failures > 0 OR unpaid > 0 OR rejected > 0 OR hindered > 0)) AS in_trouble,
             ordinal > 1 AND EXISTS (
                 SELECT FROM attempt earlier WHERE earlier.payment_id = attempt.payment_id
                 AND earlier.ordinal < attempt.ordinal AND earlier.act = 'pay'

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::{Store, StoreError, Tx};
 
-/// Failures in a row that open a breaker; and as many payments in a row that a payee took for no request of ours are told of.
+/// Failures in a row that open a breaker; and as many payments in a row that a payee took for no request of ours, or calls that could not
+/// be made from here, are told of.
 pub(super) const FAILURES_TO_OPEN: i32 = 5;
 /// The longest pause between probes, in seconds.
 pub(super) const LONGEST_PROBE_INTERVAL: f64 = 600.0;
@@ -29,6 +30,8 @@ pub struct Noted {
     pub breaker: Option<Breaker>,
     /// From now on its payee is known to take none of our requests.
     pub rejects: bool,
+    /// From now on it is known that its payee cannot be called from here.
+    pub hindered: bool,
 }
 
 /// What a call is about.
@@ -56,6 +59,9 @@ pub struct Said<'a> {
     understood: bool,
     rejected: i32,
     complaint: Option<&'a str>,
+    /// Calls that could not be made since one was, and why.
+    hindered: i32,
+    hindrance: Option<&'a str>,
     /// What went wrong last.
     error: Option<&'a str>,
 }
@@ -73,13 +79,15 @@ impl<'a> Said<'a> {
             understood: false,
             rejected: 0,
             complaint: None,
+            hindered: 0,
+            hindrance: None,
             error: None,
         }
     }
 
     /// The payee answered a call, whatever it said.
     pub fn heard(&mut self, asking: Asking) {
-        (self.answered, self.failures) = (true, 0);
+        (self.answered, self.failures, self.hindered) = (true, 0, 0);
         if asking == Asking::Payment {
             (self.paid, self.unpaid) = (true, 0);
         }
@@ -99,13 +107,25 @@ impl<'a> Said<'a> {
     /// A call found no answer.
     pub fn failed(&mut self, asking: Asking, error: Option<&'a str>) {
         self.failures += 1;
+        self.hindered = 0;
         self.unpaid += i32::from(asking == Asking::Payment);
         self.error = error;
+    }
+
+    /// A call could not be made from here.
+    pub fn hindered(&mut self, why: Option<&'a str>) {
+        self.hindered += 1;
+        self.hindrance = why;
     }
 
     /// What went wrong last.
     pub fn error(&self) -> Option<&'a str> {
         self.error
+    }
+
+    /// Why a call could not be made last.
+    pub fn hindrance(&self) -> Option<&'a str> {
+        self.hindrance
     }
 }
 
@@ -121,6 +141,8 @@ pub async fn note(tx: &Tx, said: &[Said<'_>]) -> Result<Vec<Noted>, StoreError> 
     let understood: Vec<bool> = said.iter().map(|one| one.understood).collect();
     let rejected: Vec<i32> = said.iter().map(|one| one.rejected).collect();
     let complaints: Vec<_> = said.iter().map(|one| one.complaint).collect();
+    let hindered: Vec<i32> = said.iter().map(|one| one.hindered).collect();
+    let hindrances: Vec<_> = said.iter().map(|one| one.hindrance).collect();
     let rows = tx
         .query(
             NOTE,
@@ -137,6 +159,8 @@ pub async fn note(tx: &Tx, said: &[Said<'_>]) -> Result<Vec<Noted>, StoreError> 
                 &understood,
                 &rejected,
                 &complaints,
+                &hindered,
+                &hindrances,
             ],
         )
         .await?;
@@ -148,37 +172,48 @@ pub async fn note(tx: &Tx, said: &[Said<'_>]) -> Result<Vec<Noted>, StoreError> 
             _ => None,
         },
         rejects: row.get(3),
+        hindered: row.get(4),
     });
-    Ok(noted.filter(|noted| noted.breaker.is_some() || noted.rejects).collect())
+    Ok(noted
+        .filter(|noted| noted.breaker.is_some() || noted.rejects || noted.hindered)
+        .collect())
 }
 
 /// A payment that is answered closes a breaker (`back`). An answer to a question does where nothing waits to be paid; else
 /// it leads to the trial of one payment. How far the trials of an outage have come is kept until it is over: what failed one is
-/// passed over by the next. A row is locked and written only when it changes: an answer is the common case, and so is, where a payee takes
-/// nothing, the same complaint once more.
+/// passed over by the next. A trial that could not be made has failed, though nobody is told that the payee is down: it is not known, and the
+/// payment may be all that is wrong. A row is locked and written only when it changes: an answer is the common case, and so is, where a
+/// payee takes nothing or cannot be called, the same once more.
 const NOTE: &str = "WITH before AS MATERIALIZED (
          SELECT lane_id, breaker AS was, probe, answered, failed, pay_failed, error, unpaid, complaint, rejected AS rejected_was,
                 least($8, CASE WHEN understood THEN 0 ELSE rejected END + complaints) AS rejected_now,
                 CASE WHEN answered THEN 0 ELSE failures END + failed AS failures_now,
+                hindrances, hindrance, hindered AS hindered_was,
+                least($8, CASE WHEN answered OR failed > 0 THEN 0 ELSE hindered END + hindrances) AS hindered_now,
                 CASE WHEN paid THEN true WHEN breaker = 'closed' OR NOT answered THEN false
                      ELSE NOT EXISTS (SELECT FROM payment
                                       WHERE payee_id = lane_id AND due_at IS NOT NULL AND next_act = 'pay') END AS back
          FROM lane JOIN UNNEST($1::text[], $2::float8[], $3::bool[], $4::int4[], $5::bool[], $6::int4[], $7::text[], $10::bool[],
-                               $11::int4[], $12::text[])
-              AS u(lane_id, probe, answered, failed, paid, pay_failed, error, understood, complaints, complaint) USING (lane_id)
-         WHERE failed > 0 OR pay_failed > 0 OR failures > 0 OR breaker <> 'closed' OR (paid AND unpaid > 0)
+                               $11::int4[], $12::text[], $13::int4[], $14::text[])
+              AS u(lane_id, probe, answered, failed, paid, pay_failed, error, understood, complaints, complaint, hindrances, hindrance)
+              USING (lane_id)
+         WHERE failed > 0 OR pay_failed > 0 OR breaker = 'trial' OR (paid AND unpaid > 0)
+            OR (answered AND (failures > 0 OR hindered > 0 OR breaker = 'open'))
+            OR (hindrances > 0 AND (hindered < $8 OR last_error IS DISTINCT FROM hindrance))
             OR (understood AND rejected > 0) OR (complaints > 0 AND (rejected < $8 OR last_error IS DISTINCT FROM complaint))
          ORDER BY lane_id FOR UPDATE OF lane),
      counted AS (SELECT *, CASE WHEN back THEN 0 ELSE unpaid END + pay_failed AS unpaid_now FROM before),
      judged AS (
-         SELECT *, (failed > 0 AND (failures_now >= $8 OR (was <> 'closed' AND NOT back)))
-                   OR (pay_failed > 0 AND unpaid_now >= $8) AS opens,
+         SELECT *, (failed > 0 AND failures_now >= $8) OR (pay_failed > 0 AND unpaid_now >= $8)
+                   OR (failed + hindrances > 0 AND was <> 'closed' AND NOT back) AS opens,
                 was <> 'closed' AND NOT back AS stays
          FROM counted)
      UPDATE lane l SET failures = failures_now, unpaid = unpaid_now,
-            rejected = rejected_now,
-            last_error = CASE WHEN failed > 0 OR pay_failed > 0 THEN error WHEN rejected_now >= $8 THEN coalesce(complaint, last_error)
-                              WHEN rejected_was < $8 THEN last_error END,
+            rejected = rejected_now, hindered = hindered_now,
+            last_error = CASE WHEN failed > 0 OR pay_failed > 0 THEN error
+                              WHEN hindered_now >= $8 THEN coalesce(hindrance, last_error)
+                              WHEN rejected_now >= $8 THEN coalesce(complaint, last_error)
+                              WHEN rejected_was < $8 AND hindered_was < $8 THEN last_error END,
             breaker = CASE WHEN opens THEN 'open' WHEN stays THEN 'trial' ELSE 'closed' END,
             opened_at = CASE WHEN opens THEN coalesce(opened_at, clock_timestamp()) WHEN stays THEN opened_at END,
             probe_at = CASE WHEN opens THEN coalesce(probe_at, clock_timestamp()
@@ -187,7 +222,7 @@ const NOTE: &str = "WITH before AS MATERIALIZED (
             recovered_to = CASE WHEN opens AND was = 'closed' THEN NULL WHEN opens THEN recovered_to
                                 WHEN stays THEN coalesce(recovered_to, 0) WHEN was <> 'closed' THEN 0 ELSE recovered_to END
      FROM judged WHERE l.lane_id = judged.lane_id RETURNING l.lane_id, was, l.breaker,
-            rejected_was < $8 AND rejected_now >= $8";
+            rejected_was < $8 AND rejected_now >= $8, hindered_was < $8 AND hindered_now >= $8";
 
 /// Which lanes are down, and which are held back or suspended.
 pub async fn doors(store: &Store) -> Result<Vec<(String, bool, bool)>, StoreError> {

@@ -25,10 +25,12 @@ pub struct LaneRow {
     pub opened_at: Option<Timestamp>,
     /// When it is asked next.
     pub probe_at: Option<Timestamp>,
-    /// Why it opened, or what the payee says to all that it is sent.
+    /// Why it opened, what the payee says to all that it is sent, or why it cannot be called.
     pub last_error: Option<String>,
     /// Its payee answers, and takes none of our requests.
     pub rejects: bool,
+    /// It cannot be called from here.
+    pub hindered: bool,
     /// Nothing is sent: its payee is suspended, or an operator holds it back.
     pub paused: bool,
     /// An operator holds it back.
@@ -60,7 +62,7 @@ pub async fn list(store: &Store) -> Result<Vec<LaneRow>, StoreError> {
                     rejected >= $1,
                     (SELECT count(*) FROM (SELECT FROM payment WHERE payee_id = lane_id AND due_at IS NOT NULL LIMIT $2) counted),
                     coalesce((SELECT suspended FROM payee WHERE payee_id = lane_id), false),
-                    coalesce((SELECT retired FROM payee WHERE payee_id = lane_id), false)
+                    coalesce((SELECT retired FROM payee WHERE payee_id = lane_id), false), hindered >= $1
              FROM lane ORDER BY lane_id",
             &[&FAILURES_TO_OPEN, &COUNTED_AT_MOST],
         )
@@ -84,6 +86,7 @@ pub async fn list(store: &Store) -> Result<Vec<LaneRow>, StoreError> {
             waiting: row.get(13),
             suspended: row.get(14),
             retired: row.get(15),
+            hindered: row.get(16),
             held: row.get::<_, Option<&str>>(8).is_some(),
         })
         .collect())

@@ -59,7 +59,7 @@ fn not_sent(wire: Wire, why: &str) {
 
 #[track_caller]
 fn not_made(wire: Wire, why: &str) {
-    assert!(crate::heard::of_question(&wire).ours, "{wire:?}");
+    assert!(crate::heard::of_question(&wire).ours.is_some(), "{wire:?}");
     match wire {
         Wire::NotMade(told) => assert!(told.contains(why), "{told}"),
         other => panic!("{other:?}"),
