@@ -18,6 +18,8 @@ alter table lane
     add column next_call_at  timestamptz not null default '-infinity',
     -- Nothing is sent before. Written by whoever finds, at a claim, that these are the payee's quiet hours.
     add column quiet_until   timestamptz not null default '-infinity',
+    -- The payee is busy and has asked not to be called before (Retry-After).
+    add column wait_until    timestamptz not null default '-infinity',
     -- The payee is back: payments that wait for a retry are made due as they are claimed, oldest first. Those with a number
     -- up to this one have been; null when none are left. While it is down, the payment that was tried last.
     add column recovered_to  bigint;

@@ -114,6 +114,40 @@ async fn a_payee_that_answers_questions_and_fails_to_be_paid_is_down_once() {
 }
 
 #[tokio::test]
+async fn a_payee_that_is_busy_gets_no_call_before_it_said_and_nobody_is_told_that_it_is_down() {
+    let (world, payee) = provider("concurrency = 8\nretry_seconds = [1]").await;
+    let busy = Behaviour::Status {
+        code: 429,
+        headers: vec![("retry-after".to_owned(), "600".to_owned())],
+    };
+    payee.always(Verb::Pay, busy);
+    let payments: Vec<_> = new_ids(30).iter().map(|id| online_payment(id)).collect();
+    join_all(payments.iter().map(|payment| world.tell("payment.accepted", payment))).await;
+    wait_for("what was begun to end", PATIENCE, async || {
+        let (open, ended) = (
+            "SELECT count(*) FROM attempt WHERE ending = 'open'",
+            "SELECT count(*) FROM attempt WHERE ending = 'maybe'",
+        );
+        (world.value(open).await == "0" && world.value(ended).await != "0").then_some(())
+    })
+    .await;
+    world.hurry().await;
+    let answer = world.ask("payment.check", &check("isp")).await;
+    assert_eq!(answer["outcome"], "unavailable", "{answer}");
+    let made = payee.requests().len();
+    assert!(made <= 8, "{made} calls, and all slots were taken once");
+    let lane = "SELECT breaker || ' ' || failures || ' ' || (wait_until > now() + interval '9 minutes') FROM lane";
+    assert_eq!(world.value(lane).await, "closed 1 true");
+
+    payee.always(Verb::Pay, Behaviour::Accept);
+    world.sql("UPDATE lane SET wait_until = now()").await;
+    world.hurry().await;
+    payee.wait_for_credits(30, PATIENCE).await;
+    let events = "SELECT count(*) FROM notice";
+    assert_eq!(world.value(events).await, "0", "it was there all the time");
+}
+
+#[tokio::test]
 async fn a_payee_gets_no_more_calls_than_its_rate() {
     let (world, payee) = provider("concurrency = 10\nrate = { calls = 10 }").await;
     let other = world.another(&ONLINE, |_| {}).await;

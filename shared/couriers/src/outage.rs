@@ -75,8 +75,15 @@ impl<'a> Lane<'a> {
         if told.ours.is_some() {
             return self.said.hindered(told.error.as_deref());
         }
+        let busy_for = told.busy_for();
+        if let Some(busy_for) = busy_for {
+            self.said.busy(busy_for);
+        }
         if !told.is_alive() {
-            return self.said.failed(asking, told.error.as_deref());
+            return match busy_for {
+                Some(_) => self.said.put_off(asking, told.error.as_deref()),
+                None => self.said.failed(asking, told.error.as_deref()),
+            };
         }
         self.said.heard(asking);
         match told.ending {

@@ -48,7 +48,10 @@ pub async fn ask<T>(
     let timeout = Duration::from_secs(online.timeout_seconds.into());
     let (slot, start_in) = match take_slot(store, lines, payee, &online, timeout).await? {
         Asked::Go(slot, start_in) => (slot, start_in),
-        Asked::Closed => return Ok(Err("the payee cannot be asked now: it is down or paused".to_owned())),
+        Asked::Closed => {
+            let why = "the payee cannot be asked now: it is down, paused or wants to be left alone";
+            return Ok(Err(why.to_owned()));
+        }
         Asked::Busy => return Ok(Err("the payee cannot be asked now: it is busy".to_owned())),
         Asked::Quiet(until) => return Ok(Err(online.quiet_in_words(until))),
     };

@@ -93,7 +93,8 @@ async fn write(tx: &Tx, ended: &[(&Locked, &Ended<'_>)]) -> Result<HashSet<Attem
     deliveries::apply(tx, &written).await?;
     let open = || ended.iter().filter(|(locked, _)| locked.open);
     // The lane before its slot, as claims do.
-    let concerns_it = |told: &Told, act| !told.is_alive() || (act == Act::Pay && told.is_rejection());
+    let concerns_it =
+        |told: &Told, act| !told.is_alive() || told.busy_for().is_some() || (act == Act::Pay && told.is_rejection());
     if open().any(|(locked, one)| locked.lane_in_trouble || concerns_it(one.told, locked.act)) {
         let told = open().map(|(locked, one)| (one.payee, asking(locked.act), one.told));
         outage::note(tx, told, &mut events).await?;

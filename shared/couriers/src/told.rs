@@ -1,6 +1,9 @@
 //! What came of a call, as the plan and the record need it, whatever the gateway.
 
+use std::time::Duration;
+
 use domain::delivery::{Ending, Flag, Verdict};
+use domain::limits::RETRY_AFTER_MAX_SECONDS;
 
 /// The longest piece of an answer that is kept for operators, in bytes.
 const KEPT: usize = 2000;
@@ -24,6 +27,8 @@ pub struct Told {
     pub http_status: Option<u16>,
     /// What the payee asks us to wait.
     pub retry_after_seconds: Option<u32>,
+    /// That is about every call, and not about this payment alone.
+    pub busy: bool,
     /// The call ran into its timeout (or broke): the payee may be busy with it still.
     pub lost: bool,
     /// Something of ours went wrong: it says nothing about the payee.
@@ -52,6 +57,7 @@ impl Told {
             response: None,
             http_status: None,
             retry_after_seconds: None,
+            busy: false,
             lost: false,
             ours: None,
         }
@@ -107,15 +113,21 @@ impl Told {
         matches!(self.ending, Ending::Answered(_))
     }
 
+    /// For how long the payee is to be left alone, by its own word; an hour at most.
+    pub fn busy_for(&self) -> Option<Duration> {
+        let seconds = self.retry_after_seconds.filter(|seconds| self.busy && *seconds > 0)?;
+        Some(Duration::from_secs(seconds.min(RETRY_AFTER_MAX_SECONDS).into()))
+    }
+
     /// Whether the payee took it for no request of ours, as it may take every other: a wrong secret, a clock that is off.
     pub fn is_rejection(&self) -> bool {
         matches!(self.ending, Ending::Answered(Verdict::Concerning))
     }
 
     /// Whether its slot can be claimed again before this is recorded. After a call without an answer it may have to rest, and the
-    /// breaker comes first: there the record frees it.
+    /// breaker comes first, as it does where the payee wants to be left alone: there the record frees it.
     pub fn frees_its_slot(&self) -> bool {
-        self.is_alive() && !self.lost
+        self.is_alive() && !self.lost && self.busy_for().is_none()
     }
 }
 
@@ -138,9 +150,15 @@ mod tests {
             lost: true,
             ..Told::present()
         };
+        let busy = Told {
+            busy: true,
+            retry_after_seconds: Some(7),
+            ..Told::present()
+        };
         let why = || "no answer".to_owned();
         for told in [
             still_busy,
+            busy,
             Told::maybe(why()),
             Told::vanished(),
             Told::not_sent(why()),

@@ -109,6 +109,7 @@ impl Row for Listed {
         Column::new("paused_reason", |row| json!(row.0.held_reason)),
         Column::new("waiting", |row| json!(row.0.waiting)),
         Column::new("next_due_at", |row| json!(row.0.next_due_at)),
+        Column::new("wait_until", |row| json!(row.0.wait_until)),
         Column::new("opened_at", |row| json!(row.0.opened_at)),
         Column::new("probe_at", |row| json!(row.0.probe_at)),
         Column::new("last_error", |row| json!(row.0.last_error)),

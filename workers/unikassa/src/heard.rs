@@ -9,6 +9,9 @@ use crate::client::{Answer, Wire};
 /// Requests that their server did not take up: safe to repeat for everybody.
 const NOT_TAKEN: [u16; 3] = [408, 425, 429];
 
+/// By these a server says how it stands. What it asks us to wait then is about every call.
+const BUSY: [u16; 2] = [429, 503];
+
 /// What came of an act. An answer whose status the dialect `judges` is read by it; the rest is the same for all. Of one that is to be
 /// read and is not all there nobody knows what it says.
 pub(crate) fn of_act(wire: Wire, judges: impl FnOnce(u16) -> bool, read: impl FnOnce(&Answer) -> Told) -> Told {
@@ -31,10 +34,18 @@ pub(crate) fn of_act(wire: Wire, judges: impl FnOnce(u16) -> bool, read: impl Fn
             Told {
                 http_status: Some(answer.status),
                 response: Some(kept(&answer.body)),
-                retry_after_seconds: answer.retry_after.map(|s| u32::try_from(s).unwrap_or(u32::MAX)),
-                ..told
+                ..waiting(told, &answer)
             }
         }
+    }
+}
+
+/// With what the payee asks us to wait.
+fn waiting(told: Told, answer: &Answer) -> Told {
+    Told {
+        retry_after_seconds: answer.retry_after.map(|s| u32::try_from(s).unwrap_or(u32::MAX)),
+        busy: BUSY.contains(&answer.status),
+        ..told
     }
 }
 
@@ -48,7 +59,7 @@ pub(crate) fn of_question(wire: &Wire) -> Told {
             ..Told::maybe(why.clone())
         },
         Wire::Answer(answer) if answer.status == 200 => Told::present(),
-        Wire::Answer(answer) => of_status(answer.status),
+        Wire::Answer(answer) => waiting(of_status(answer.status), answer),
     }
 }
 
@@ -65,5 +76,36 @@ fn of_status(status: u16) -> Told {
             Ending::Answered(Verdict::Concerning),
             format!("HTTP {code}: the payee does not take this request; see its URL and secret"),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn who_is_busy_is_left_alone_for_as_long_as_it_asks_and_no_longer_than_an_hour() {
+        let told = |status, retry_after| {
+            let answer = || Answer {
+                status,
+                retry_after,
+                body: Vec::new(),
+                whole: true,
+            };
+            let asked = of_question(&Wire::Answer(answer()));
+            let acted = of_act(Wire::Answer(answer()), |_| false, |_| Told::present());
+            assert_eq!(asked.busy_for(), acted.busy_for(), "{status} {retry_after:?}");
+            assert_eq!(acted.retry_after_seconds.is_some(), retry_after.is_some());
+            acted.busy_for()
+        };
+        for status in [429, 503] {
+            assert_eq!(told(status, Some(7)), Some(Duration::from_secs(7)));
+            assert_eq!(told(status, Some(u64::MAX)), Some(Duration::from_secs(3600)));
+            assert_eq!((told(status, Some(0)), told(status, None)), (None, None));
+        }
+        // About this request alone.
+        assert_eq!((told(500, Some(7)), told(202, Some(7))), (None, None));
     }
 }

@@ -31,7 +31,7 @@ pub struct Claimed {
 }
 
 /// Lanes with due payments, now or later, and how long until something of them may be called: not before a slot is free,
-/// nor before the payee's rate and quiet hours allow it. Lanes whose breaker is open or that are paused are left out:
+/// nor before the payee's rate, its quiet hours and what it has asked us to wait allow it. Lanes whose breaker is open or that are paused are left out:
 /// nothing of them is claimed. So are those that the caller knows better about. Per lane one entry of an index is looked at,
 /// however many payments wait.
 pub async fn lanes_due(store: &Store, but_for: &[String]) -> Result<Vec<(String, Duration)>, StoreError> {
@@ -43,7 +43,7 @@ pub async fn lanes_due(store: &Store, but_for: &[String]) -> Result<Vec<(String,
 }
 
 const LANES_DUE: &str =
-    "SELECT lane_id, extract(epoch FROM greatest(clock_timestamp(), next_call_at, quiet_until, slot.free_at,
+    "SELECT lane_id, extract(epoch FROM greatest(clock_timestamp(), next_call_at, quiet_until, wait_until, slot.free_at,
          CASE WHEN recovered_to IS NULL THEN next.due_at END) - clock_timestamp())::float8
      FROM lane
      CROSS JOIN LATERAL (
@@ -77,7 +77,7 @@ const STANDING: &str = "SELECT (SELECT coalesce(max(extract(epoch FROM clock_tim
              CROSS JOIN LATERAL (
                  SELECT due_at FROM payment WHERE payee_id = lane_id AND due_at <= statement_timestamp()
                  ORDER BY due_at LIMIT 1) next
-             WHERE breaker <> 'open' AND NOT paused),
+             WHERE breaker <> 'open' AND NOT paused AND wait_until <= statement_timestamp()),
             (SELECT count(*) FROM attempt JOIN payee ON payee_id = lane_id AND gateway = $1 WHERE ending = 'open')";
 
 /// What was claimed of several lanes.

@@ -49,21 +49,39 @@ pub struct Said<'a> {
     lane: &'a str,
     /// The breaker's first interval.
     probe: Duration,
-    /// The payee answered one of them, whatever it said; and the calls without an answer since.
-    answered: bool,
-    failures: i32,
-    /// The same of payments alone.
-    paid: bool,
-    unpaid: i32,
-    /// It understood one of the payments; and took so many since for no request of ours, and said why.
+    /// How all calls went, and payments alone.
+    calls: Run,
+    payments: Run,
+    /// The payee understood one of the payments; and took so many since for no request of ours, and said why.
     understood: bool,
     rejected: i32,
     complaint: Option<&'a str>,
     /// Calls that could not be made since one was, and why.
     hindered: i32,
     hindrance: Option<&'a str>,
+    /// For how long the payee wants to be left alone.
+    busy_for: Option<Duration>,
     /// What went wrong last.
     error: Option<&'a str>,
+}
+
+/// How calls went, one after the other.
+#[derive(Clone, Copy, Debug, Default)]
+struct Run {
+    /// The payee answered one of them, whatever it said.
+    answered: bool,
+    /// Calls without an answer since.
+    failures: i32,
+    /// Some since were put off.
+    put_off: bool,
+}
+
+impl Run {
+    const ANSWERED: Self = Self {
+        answered: true,
+        failures: 0,
+        put_off: false,
+    };
 }
 
 impl<'a> Said<'a> {
@@ -72,25 +90,28 @@ impl<'a> Said<'a> {
         Self {
             lane,
             probe,
-            answered: false,
-            failures: 0,
-            paid: false,
-            unpaid: 0,
+            calls: Run::default(),
+            payments: Run::default(),
             understood: false,
             rejected: 0,
             complaint: None,
             hindered: 0,
             hindrance: None,
+            busy_for: None,
             error: None,
         }
     }
 
+    /// The runs that a call is of; it was made.
+    fn of(&mut self, asking: Asking) -> impl Iterator<Item = &mut Run> {
+        self.hindered = 0;
+        let payments = (asking == Asking::Payment).then_some(&mut self.payments);
+        std::iter::once(&mut self.calls).chain(payments)
+    }
+
     /// The payee answered a call, whatever it said.
     pub fn heard(&mut self, asking: Asking) {
-        (self.answered, self.failures, self.hindered) = (true, 0, 0);
-        if asking == Asking::Payment {
-            (self.paid, self.unpaid) = (true, 0);
-        }
+        self.of(asking).for_each(|run| *run = Run::ANSWERED);
     }
 
     /// The payee understood a payment, whatever it said to it.
@@ -106,9 +127,18 @@ impl<'a> Said<'a> {
 
     /// A call found no answer.
     pub fn failed(&mut self, asking: Asking, error: Option<&'a str>) {
-        self.failures += 1;
-        self.hindered = 0;
-        self.unpaid += i32::from(asking == Asking::Payment);
+        self.of(asking).for_each(|run| run.failures += 1);
+        self.error = error;
+    }
+
+    /// The payee wants to be left alone, whatever else it said.
+    pub fn busy(&mut self, busy_for: Duration) {
+        self.busy_for = self.busy_for.max(Some(busy_for));
+    }
+
+    /// A call found no answer but that the payee wants to be left alone ([`Said::busy`]).
+    pub fn put_off(&mut self, asking: Asking, error: Option<&'a str>) {
+        self.of(asking).for_each(|run| run.put_off = true);
         self.error = error;
     }
 
@@ -133,10 +163,16 @@ impl<'a> Said<'a> {
 pub async fn note(tx: &Tx, said: &[Said<'_>]) -> Result<Vec<Noted>, StoreError> {
     let lanes: Vec<&str> = said.iter().map(|one| one.lane).collect();
     let probes: Vec<f64> = said.iter().map(|one| one.probe.as_secs_f64()).collect();
-    let answered: Vec<bool> = said.iter().map(|one| one.answered).collect();
-    let failures: Vec<i32> = said.iter().map(|one| one.failures).collect();
-    let paid: Vec<bool> = said.iter().map(|one| one.paid).collect();
-    let unpaid: Vec<i32> = said.iter().map(|one| one.unpaid).collect();
+    let answered: Vec<bool> = said.iter().map(|one| one.calls.answered).collect();
+    let failures: Vec<i32> = said.iter().map(|one| one.calls.failures).collect();
+    let put_off: Vec<bool> = said.iter().map(|one| one.calls.put_off).collect();
+    let paid: Vec<bool> = said.iter().map(|one| one.payments.answered).collect();
+    let unpaid: Vec<i32> = said.iter().map(|one| one.payments.failures).collect();
+    let pay_put_off: Vec<bool> = said.iter().map(|one| one.payments.put_off).collect();
+    let busy: Vec<_> = said
+        .iter()
+        .map(|one| one.busy_for.map(|wait| wait.as_secs_f64()))
+        .collect();
     let errors: Vec<_> = said.iter().map(|one| one.error).collect();
     let understood: Vec<bool> = said.iter().map(|one| one.understood).collect();
     let rejected: Vec<i32> = said.iter().map(|one| one.rejected).collect();
@@ -151,16 +187,19 @@ pub async fn note(tx: &Tx, said: &[Said<'_>]) -> Result<Vec<Noted>, StoreError> 
                 &probes,
                 &answered,
                 &failures,
+                &put_off,
                 &paid,
                 &unpaid,
+                &pay_put_off,
+                &busy,
                 &errors,
-                &FAILURES_TO_OPEN,
-                &LONGEST_PROBE_INTERVAL,
                 &understood,
                 &rejected,
                 &complaints,
                 &hindered,
                 &hindrances,
+                &FAILURES_TO_OPEN,
+                &LONGEST_PROBE_INTERVAL,
             ],
         )
         .await?;
@@ -184,45 +223,55 @@ pub async fn note(tx: &Tx, said: &[Said<'_>]) -> Result<Vec<Noted>, StoreError> 
 /// passed over by the next. A trial that could not be made has failed, though nobody is told that the payee is down: it is not known, and the
 /// payment may be all that is wrong. A row is locked and written only when it changes: an answer is the common case, and so is, where a
 /// payee takes nothing or cannot be called, the same once more.
+///
+/// What a payee that is busy asks us to wait is one failure, however many calls were told so: those that end while it `waits` add none.
 const NOTE: &str = "WITH before AS MATERIALIZED (
-         SELECT lane_id, breaker AS was, probe, answered, failed, pay_failed, error, unpaid, complaint, rejected AS rejected_was,
-                least($8, CASE WHEN understood THEN 0 ELSE rejected END + complaints) AS rejected_now,
-                CASE WHEN answered THEN 0 ELSE failures END + failed AS failures_now,
-                hindrances, hindrance, hindered AS hindered_was,
-                least($8, CASE WHEN answered OR failed > 0 THEN 0 ELSE hindered END + hindrances) AS hindered_now,
+         SELECT lane_id, breaker AS was, failures, unpaid, rejected AS rejected_was, hindered AS hindered_was,
+                wait_until > clock_timestamp() AS waits, probe, answered, lost, put_off, paid, pay_lost, pay_put_off, busy_for, error,
+                understood, complaints, complaint, hindrances, hindrance,
                 CASE WHEN paid THEN true WHEN breaker = 'closed' OR NOT answered THEN false
                      ELSE NOT EXISTS (SELECT FROM payment
                                       WHERE payee_id = lane_id AND due_at IS NOT NULL AND next_act = 'pay') END AS back
-         FROM lane JOIN UNNEST($1::text[], $2::float8[], $3::bool[], $4::int4[], $5::bool[], $6::int4[], $7::text[], $10::bool[],
-                               $11::int4[], $12::text[], $13::int4[], $14::text[])
-              AS u(lane_id, probe, answered, failed, paid, pay_failed, error, understood, complaints, complaint, hindrances, hindrance)
-              USING (lane_id)
-         WHERE failed > 0 OR pay_failed > 0 OR breaker = 'trial' OR (paid AND unpaid > 0)
+         FROM lane JOIN UNNEST($1::text[], $2::float8[], $3::bool[], $4::int4[], $5::bool[], $6::bool[], $7::int4[], $8::bool[],
+                               $9::float8[], $10::text[], $11::bool[], $12::int4[], $13::text[], $14::int4[], $15::text[])
+              AS u(lane_id, probe, answered, lost, put_off, paid, pay_lost, pay_put_off, busy_for, error, understood, complaints,
+                   complaint, hindrances, hindrance) USING (lane_id)
+         WHERE lost > 0 OR pay_lost > 0 OR busy_for > 0 OR breaker = 'trial' OR (paid AND unpaid > 0)
             OR (answered AND (failures > 0 OR hindered > 0 OR breaker = 'open'))
-            OR (hindrances > 0 AND (hindered < $8 OR last_error IS DISTINCT FROM hindrance))
-            OR (understood AND rejected > 0) OR (complaints > 0 AND (rejected < $8 OR last_error IS DISTINCT FROM complaint))
+            OR (hindrances > 0 AND (hindered < $16 OR last_error IS DISTINCT FROM hindrance))
+            OR (understood AND rejected > 0) OR (complaints > 0 AND (rejected < $16 OR last_error IS DISTINCT FROM complaint))
          ORDER BY lane_id FOR UPDATE OF lane),
-     counted AS (SELECT *, CASE WHEN back THEN 0 ELSE unpaid END + pay_failed AS unpaid_now FROM before),
+     ended AS (
+         SELECT *, lost + (put_off AND NOT waits)::int4 AS failed, pay_lost + (pay_put_off AND NOT waits)::int4 AS pay_failed,
+                answered OR put_off OR lost > 0 AS made
+         FROM before),
+     counted AS (
+         SELECT *, CASE WHEN answered THEN 0 ELSE failures END + failed AS failures_now,
+                CASE WHEN back THEN 0 ELSE unpaid END + pay_failed AS unpaid_now,
+                least($16, CASE WHEN understood THEN 0 ELSE rejected_was END + complaints) AS rejected_now,
+                least($16, CASE WHEN made THEN 0 ELSE hindered_was END + hindrances) AS hindered_now
+         FROM ended),
      judged AS (
-         SELECT *, (failed > 0 AND failures_now >= $8) OR (pay_failed > 0 AND unpaid_now >= $8)
-                   OR (failed + hindrances > 0 AND was <> 'closed' AND NOT back) AS opens,
+         SELECT *, (failed > 0 AND failures_now >= $16) OR (pay_failed > 0 AND unpaid_now >= $16)
+                   OR (was <> 'closed' AND NOT back AND (failed + hindrances > 0 OR (was = 'open' AND NOT answered))) AS opens,
                 was <> 'closed' AND NOT back AS stays
          FROM counted)
      UPDATE lane l SET failures = failures_now, unpaid = unpaid_now,
             rejected = rejected_now, hindered = hindered_now,
+            wait_until = greatest(l.wait_until, clock_timestamp() + make_interval(secs => busy_for)),
             last_error = CASE WHEN failed > 0 OR pay_failed > 0 THEN error
-                              WHEN hindered_now >= $8 THEN coalesce(hindrance, last_error)
-                              WHEN rejected_now >= $8 THEN coalesce(complaint, last_error)
-                              WHEN rejected_was < $8 AND hindered_was < $8 THEN last_error END,
+                              WHEN hindered_now >= $16 THEN coalesce(hindrance, last_error)
+                              WHEN rejected_now >= $16 THEN coalesce(complaint, last_error)
+                              WHEN rejected_was < $16 AND hindered_was < $16 THEN last_error END,
             breaker = CASE WHEN opens THEN 'open' WHEN stays THEN 'trial' ELSE 'closed' END,
             opened_at = CASE WHEN opens THEN coalesce(opened_at, clock_timestamp()) WHEN stays THEN opened_at END,
             probe_at = CASE WHEN opens THEN coalesce(probe_at, clock_timestamp()
-                           + make_interval(secs => least($9, probe * 2 ^ least(probe_count, 16)))) END,
+                           + make_interval(secs => least($17, probe * 2 ^ least(probe_count, 16)))) END,
             probe_count = CASE WHEN back THEN 0 ELSE probe_count END,
             recovered_to = CASE WHEN opens AND was = 'closed' THEN NULL WHEN opens THEN recovered_to
                                 WHEN stays THEN coalesce(recovered_to, 0) WHEN was <> 'closed' THEN 0 ELSE recovered_to END
      FROM judged WHERE l.lane_id = judged.lane_id RETURNING l.lane_id, was, l.breaker,
-            rejected_was < $8 AND rejected_now >= $8, hindered_was < $8 AND hindered_now >= $8";
+            rejected_was < $16 AND rejected_now >= $16, hindered_was < $16 AND hindered_now >= $16";
 
 /// Which lanes are down, and which are held back or suspended.
 pub async fn doors(store: &Store) -> Result<Vec<(String, bool, bool)>, StoreError> {

@@ -57,8 +57,8 @@ pub async fn give_back(tx: &Tx, slots: &[(&Slot, Option<Duration>)]) -> Result<(
 }
 
 /// Makes a lane as its payee is declared. Quiet hours are judged anew at the next claim; calls that were begun count. Whether a payee
-/// can be called and takes our requests is asked anew under `another` profile than it had: what is wrong with that one has been told to
-/// nobody.
+/// can be called, takes our requests and is busy is asked anew under `another` profile than it had: what is wrong with that one has been
+/// told to nobody.
 pub(crate) async fn declare(
     tx: &Tx,
     lane: &str,
@@ -73,6 +73,7 @@ pub(crate) async fn declare(
          ON CONFLICT (lane_id) DO UPDATE SET slots = excluded.slots, paused = excluded.paused OR lane.held_at IS NOT NULL,
              call_interval = excluded.call_interval, quiet_until = '-infinity',
              rejected = CASE WHEN $5 THEN 0 ELSE lane.rejected END, hindered = CASE WHEN $5 THEN 0 ELSE lane.hindered END,
+             wait_until = CASE WHEN $5 THEN '-infinity' ELSE lane.wait_until END,
              last_error = CASE WHEN $5 AND lane.rejected + lane.hindered > 0 AND lane.breaker = 'closed' THEN NULL
                                ELSE lane.last_error END",
         &[&lane, &slots, &paused, &interval, &another],

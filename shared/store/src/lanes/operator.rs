@@ -47,6 +47,8 @@ pub struct LaneRow {
     pub held_reason: Option<String>,
     /// When the payment was due that waits longest, or will be.
     pub next_due_at: Option<Timestamp>,
+    /// Until when its payee has asked to be left alone, if that is to come.
+    pub wait_until: Option<Timestamp>,
     /// How many payments wait, up to [`COUNTED_AT_MOST`].
     pub waiting: i64,
 }
@@ -62,7 +64,8 @@ pub async fn list(store: &Store) -> Result<Vec<LaneRow>, StoreError> {
                     rejected >= $1,
                     (SELECT count(*) FROM (SELECT FROM payment WHERE payee_id = lane_id AND due_at IS NOT NULL LIMIT $2) counted),
                     coalesce((SELECT suspended FROM payee WHERE payee_id = lane_id), false),
-                    coalesce((SELECT retired FROM payee WHERE payee_id = lane_id), false), hindered >= $1
+                    coalesce((SELECT retired FROM payee WHERE payee_id = lane_id), false), hindered >= $1,
+                    CASE WHEN wait_until > clock_timestamp() THEN wait_until END
              FROM lane ORDER BY lane_id",
             &[&FAILURES_TO_OPEN, &COUNTED_AT_MOST],
         )
@@ -87,6 +90,7 @@ pub async fn list(store: &Store) -> Result<Vec<LaneRow>, StoreError> {
             suspended: row.get(14),
             retired: row.get(15),
             hindered: row.get(16),
+            wait_until: row.get(17),
             held: row.get::<_, Option<&str>>(8).is_some(),
         })
         .collect())

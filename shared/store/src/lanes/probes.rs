@@ -33,9 +33,9 @@ pub struct Probing {
     pub quiet_until: Option<Timestamp>,
 }
 
-/// Claims the probes that are due; the call of each is to be made now. The pauses double up to ten minutes. In quiet hours none is
-/// made, and where all slots are taken (a payee that hangs has them) it waits for the first of them; each counts for the payee's
-/// rate. A lane of which nothing is known (`None`) is left alone.
+/// Claims the probes that are due; the call of each is to be made now, and counts for the payee's rate. The pauses double up to ten
+/// minutes. In quiet hours, and while the payee wants to be left alone, none is made; where all slots are taken (a payee that hangs has
+/// them) it waits for the first of them. A lane of which nothing is known (`None`) is left alone.
 ///
 /// Numbers that a payee cannot speak of must not keep it down: each probe asks about the next of the few that wait longest, and,
 /// when these have had their turn, about none. Any sign of life leads to the trial of one payment then, which is what that costs
@@ -52,7 +52,8 @@ pub async fn claim_probes(
                          ORDER BY due_at, number OFFSET probe_count % ($1 + 1) LIMIT 1),
                         (SELECT number FROM payment WHERE payee_id = lane_id AND due_at IS NOT NULL AND next_act = 'pay'
                          ORDER BY due_at, number LIMIT 1)) END, clock_timestamp()
-             FROM lane WHERE breaker = 'open' AND NOT paused AND greatest(probe_at, next_call_at) <= clock_timestamp()
+             FROM lane
+             WHERE breaker = 'open' AND NOT paused AND greatest(probe_at, next_call_at, wait_until) <= clock_timestamp()
              FOR UPDATE SKIP LOCKED",
             &[&NUMBERS_ASKED],
         )

@@ -53,7 +53,7 @@ pub enum Asked {
     Go(Slot, Duration),
     /// All slots are taken, or the payee's rate is used up; ask again soon. What comes next is kept for questions.
     Busy,
-    /// The payee is down (or paused): do not call.
+    /// The payee is down, paused or wants to be left alone: do not call.
     Closed,
     /// These are the payee's quiet hours.
     Quiet(Timestamp),
@@ -141,9 +141,12 @@ enum Whichever {
     Any,
 }
 
+/// A lane that may be called: its payee is not down, nobody holds it back, and it has not asked to be left alone.
+const MAY_BE_CALLED: &str = "breaker <> 'open' AND NOT paused AND wait_until <= clock_timestamp()";
+
 /// Locks lanes that may be called, and finds free slots of them, as many as are wanted and as their rates allow. While a
-/// question waits for one, one slot, and one call of the rate, is left for it. Lanes whose breaker is open, that are paused
-/// or that somebody works on at this moment are left out.
+/// question waits for one, one slot, and one call of the rate, is left for it. Lanes that may not be called, or that somebody works
+/// on at this moment, are left out.
 pub(crate) async fn turns<'a>(tx: &Tx, asks: &'a [Ask<'a>]) -> Result<Vec<Turn<'a>>, StoreError> {
     find(tx, asks, Whichever::Free, true).await
 }
@@ -204,7 +207,7 @@ fn lock_lanes(wait: &str) -> String {
     format!(
         "SELECT lane_id, question_waits_until > clock_timestamp(), breaker = 'trial', recovered_to, call_interval,
                 greatest(next_call_at, clock_timestamp()), clock_timestamp()
-         FROM lane WHERE lane_id = ANY($1) AND ($2 OR breaker <> 'open' AND NOT paused)
+         FROM lane WHERE lane_id = ANY($1) AND ($2 OR {MAY_BE_CALLED})
          ORDER BY lane_id FOR UPDATE {wait}"
     )
 }
@@ -217,7 +220,7 @@ fn lock_slots(wait: &str) -> String {
         "SELECT l.lane_id, free.slot FROM UNNEST($1::text[], $3::int8[]) AS u(lane_id, most)
          CROSS JOIN LATERAL (
              SELECT lane.lane_id, CASE breaker WHEN 'trial' THEN 1 ELSE slots END AS slots FROM lane
-             WHERE lane.lane_id = u.lane_id AND ($2 OR breaker <> 'open' AND NOT paused) FOR UPDATE {wait}
+             WHERE lane.lane_id = u.lane_id AND ($2 OR {MAY_BE_CALLED}) FOR UPDATE {wait}
          ) l
          CROSS JOIN LATERAL (
              SELECT s.slot FROM lane_slot s
@@ -283,8 +286,8 @@ pub async fn take_for_question(store: &Store, lane: &str, calls: &Calls<'_>) -> 
     Ok(asked)
 }
 
-/// Takes a slot for an operator who tries the payee's profile, or for a probe: also while the payee is down or its deliveries are
-/// paused, but within its limits, which nothing goes beyond, and not in its quiet hours.
+/// Takes a slot for an operator who tries the payee's profile, or for a probe: also while the payee is down or busy or its deliveries
+/// are paused, but within its limits, which nothing goes beyond, and not in its quiet hours.
 pub async fn take_for_trying(tx: &Tx, lane: &str, calls: &Calls<'_>) -> Result<Asked, StoreError> {
     take_one(tx, lane, calls, Whichever::Any).await
 }

@@ -13,6 +13,7 @@ use testkit::stand::Stand;
 use crate::{CALL, CALLS, claimed, declare, declare_with, note, note_all, sql, value};
 
 mod probes;
+mod waits;
 
 const NOBODY: &str = "http://127.0.0.1:9";
 

@@ -9,7 +9,7 @@ use super::{NOBODY, back, claim_probes, end_calls, many};
 use crate::{claimed, declare, note, sql, value};
 
 /// The breaker opens.
-async fn opened(store: &Store) {
+pub(super) async fn opened(store: &Store) {
     for _ in 0..5 {
         note(store, "isp", false).await;
     }
@@ -17,7 +17,7 @@ async fn opened(store: &Store) {
 }
 
 /// The probes that are due, now.
-async fn probes_now(store: &Store) -> Vec<Probe> {
+pub(super) async fn probes_now(store: &Store) -> Vec<Probe> {
     sql(store, "UPDATE lane SET probe_at = now()").await;
     claim_probes(store, &|_| None).await
 }
