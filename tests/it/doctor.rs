@@ -88,6 +88,31 @@ async fn what_contradicts_a_settlement_is_counted_until_somebody_says_that_it_st
 }
 
 #[tokio::test]
+async fn a_number_that_the_payee_knew_before_it_was_sent_is_asked_about_until_somebody_answers() {
+    let (world, payee) = provider("").await;
+    payee.script(Verb::Pay, [Behaviour::AlreadyAccepted]);
+    let (id, _) = pay(&world).await;
+    world.reaches(&id, "delivered").await;
+    let told =
+        "SELECT subject || array_to_string(lines, ' ') FROM notice WHERE kind = 'payment.already_on_first_attempt'";
+    let alarm = world.value(told).await;
+    assert!(alarm.starts_with("isp") && alarm.contains(&id), "{alarm}");
+    for cause in ["credits_on_check", "a second installation"] {
+        assert!(alarm.contains(cause), "{cause}: {alarm}");
+    }
+    let ill = unigate(&world, &["doctor"]).await.stdout;
+    assert!(ill.contains("1 payments are flagged already_on_first_attempt"), "{ill}");
+    let questioned = ["payments", "list", "--payee", "isp", "--flagged"];
+    assert_eq!(rows(&world, &questioned).await[0]["payment_id"], json!(id));
+    let letter = ["--as", "delivered", "--reason", "their letter"];
+    let confirmed = done(&world, &[&["deliveries", "settle", &id][..], &letter].concat()).await;
+    assert!(confirmed.stdout.contains("stays delivered"), "{confirmed:?}");
+    assert!(rows(&world, &questioned).await.is_empty(), "what is answered is listed");
+    let well = unigate(&world, &["doctor"]).await;
+    assert!(well.stdout.contains("none waits for a person"), "{well:?}");
+}
+
+#[tokio::test]
 async fn the_doctor_names_the_alerts_that_somebody_gets() {
     let (world, _payee) = provider("").await;
     world.product(&format!("{MTS}\nlow_stock = 3")).await;

@@ -36,6 +36,16 @@ pub(crate) const TWICE: Alarm = Alarm {
     listed: "unigate payments list --flagged --payee",
 };
 
+/// The payee knew a payment's number before any call about it had left us: whose payment it has under it is the question.
+pub(crate) const KNOWN_BEFORE: Alarm = Alarm {
+    kind: "payment.already_on_first_attempt",
+    what: "knew a number before it was sent a payment under it",
+    then: "Either it credits when it is only asked to check (then declare `credits_on_check`), or somebody else, such as a second \
+           installation, uses the same numbers there, and then nothing was credited for this payment: ask the payee what it has \
+           under the number, then confirm the payment (`unigate deliveries settle`)",
+    listed: "unigate payments list --flagged --payee",
+};
+
 /// Payments that a notice names, at most; the rest can be listed.
 const NAMED: usize = 10;
 

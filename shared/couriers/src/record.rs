@@ -101,7 +101,8 @@ async fn write(tx: &Tx, ended: &[(&Locked, &Ended<'_>)]) -> Result<HashSet<Attem
     }
     let slots: Vec<_> = open().map(|(locked, one)| (&locked.slot, rest(locked, one))).collect();
     lanes::give_back(tx, &slots).await?;
-    alarm::raise(tx, &alarm::CONFLICT, decided.iter().filter_map(Decided::conflict)).await?;
+    alarm::raise(tx, &alarm::CONFLICT, flagged(&decided, Flag::NumberConflict)).await?;
+    alarm::raise(tx, &alarm::KNOWN_BEFORE, flagged(&decided, Flag::AlreadyOnFirstAttempt)).await?;
     tell_credited_twice(tx, &decided).await?;
     emit(tx, events, None).await?;
     let delivers = |one: &&Decided<'_>| {
@@ -113,6 +114,13 @@ async fn write(tx: &Tx, ended: &[(&Locked, &Ended<'_>)]) -> Result<HashSet<Attem
         .filter(delivers)
         .map(|one| one.locked.attempt_id)
         .collect())
+}
+
+/// The payments that are flagged so now, each with its payee.
+fn flagged<'a>(decided: &'a [Decided<'_>], flag: Flag) -> Vec<(&'a Payee, &'a Due)> {
+    let is_flagged = |change: &Change| change.flags.contains(&flag.as_str());
+    let of = decided.iter().filter(|one| one.change.as_ref().is_some_and(is_flagged));
+    of.map(|one| (one.ended.payee, &one.locked.payment)).collect()
 }
 
 /// Whatever else follows from the call: the payment stands as it does, and somebody gets the money back.
@@ -146,13 +154,6 @@ struct Change {
 }
 
 impl Decided<'_> {
-    /// Its payee and payment, where the payee knows the number as another's.
-    fn conflict(&self) -> Option<(&Payee, &Due)> {
-        let flags = &self.change.as_ref()?.flags;
-        let is_conflict = flags.contains(&Flag::NumberConflict.as_str());
-        is_conflict.then_some((self.ended.payee, &self.locked.payment))
-    }
-
     /// Its payee and payment, where the payee has credited that in another call already.
     fn credited_twice(&self) -> Option<(&Payee, &Due)> {
         let (payee, locked) = (self.ended.payee, self.locked);

@@ -5,8 +5,9 @@ use domain::delivery::Flag;
 use super::flags;
 use crate::{Store, StoreError};
 
-/// What contradicts how a payment stands, and is not settled by itself.
-const QUESTIONABLE: [Flag; 6] = [
+/// What contradicts how a payment stands, or casts doubt on it, and is not settled by itself.
+const QUESTIONABLE: [Flag; 7] = [
+    Flag::AlreadyOnFirstAttempt,
     Flag::NumberConflict,
     Flag::PayeeDenies,
     Flag::EchoedAmountDiffers,
