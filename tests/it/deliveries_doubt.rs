@@ -2,6 +2,7 @@
 //! since, and a declaration that changes at that moment.
 
 use domain::declaration::Payee;
+use domain::delivery::operator::ActKind;
 use domain::payment::{Act, PaymentState};
 use domain::reconciliation::Ours;
 use store::acts::{self, Which};
@@ -12,7 +13,7 @@ use testkit::payee::{Behaviour, Payee as Scripted, Verb};
 use testkit::process::Process;
 use testkit::wait_for;
 
-use crate::cli::{done, unigate};
+use crate::cli::{done, failed, unigate};
 use crate::deliveries_acts::{NOWHERE, act, begin, count, failed_of, finish, id, requeue, stuck, world};
 use crate::faults::{Cut, bare, environment, expire_leases};
 use crate::fixtures::{internet_provider, new_id, online_payee, online_payment};
@@ -85,18 +86,61 @@ async fn what_the_payee_said_it_credited_after_a_settlement_is_paid_again_only_w
     assert_eq!(act(&world, &requeue("anna", which)).await.done, 1);
 }
 
+/// A call to pay `old` the payment with this number, as it is written down.
+fn call(number: i64, ordinal: i64, ending: &str) -> String {
+    format!(
+        "INSERT INTO attempt (attempt_id, payment_id, ordinal, act, lane_id, slot, worker, lease_until, ending, ended_at)
+         SELECT gen_random_uuid(), payment_id, {ordinal}, 'pay', 'old', 1, 'w', now(), '{ending}',
+                CASE WHEN '{ending}' <> 'open' THEN now() END
+         FROM payment WHERE number = {number}"
+    )
+}
+
+#[tokio::test]
+async fn what_the_payee_said_it_did_not_take_is_requeued_by_filter_and_resumed() {
+    let world = world().await;
+    stuck(&world, "old", 1, 4, "waiting", "the payee wants it again later").await;
+    stuck(&world, "old", 5, 2, "stopped", "the payee wants it again later").await;
+    for (number, ending) in [
+        (1, "answered"),
+        (2, "answered"),
+        (3, "answered"),
+        (4, "maybe"),
+        (5, "answered"),
+        (6, "maybe"),
+    ] {
+        world.sql(&call(number, 1, ending)).await;
+    }
+    // The answer to the third was that it is pending.
+    world
+        .sql("UPDATE payment SET maybes = 1 WHERE number IN (3, 4, 6)")
+        .await;
+    let waiting = Filter {
+        state: Some(PaymentState::Waiting),
+        ..failed_of("old")
+    };
+    let preview = acts::preview(world.store(), ActKind::Requeue, Which::Filter(&waiting))
+        .await
+        .unwrap();
+    let row = act(&world, &requeue("anna", Which::Filter(&waiting))).await;
+    assert_eq!((row.done, row.refused), (2, 2), "{row:?}");
+    assert_eq!(row.done_as, preview.done_as);
+    assert!(row.reasons.keys().all(|why| why.contains("--certain")), "{row:?}");
+    assert_eq!(count(&world, "next_act = 'pay' AND number IN (1, 2)").await, "2");
+    let (put_off, doubted) = (id(&world, 5).await.to_string(), id(&world, 6).await.to_string());
+    let because = ["deliveries", "resume", "--reason", "their letter"];
+    let both = unigate(&world, &[&because[..], &[&put_off, &doubted]].concat()).await;
+    failed(&both, 1, "name it with --certain");
+    assert!(both.stdout.starts_with("1 resumed: 1 to be paid"), "{both:?}");
+    let certain = done(&world, &[&because[..], &["--certain", &doubted]].concat()).await;
+    assert!(certain.stdout.starts_with("1 resumed: 1 to be paid"), "{certain:?}");
+    assert_eq!(count(&world, "next_act = 'pay' AND number IN (5, 6)").await, "2");
+}
+
 #[tokio::test]
 async fn certainty_is_about_the_calls_that_had_ended_when_it_was_said() {
     let world = world().await;
     stuck(&world, "old", 1, 4, "unknown", "no answer").await;
-    let call = |number: i64, ordinal: i64, ending: &str| {
-        format!(
-            "INSERT INTO attempt (attempt_id, payment_id, ordinal, act, lane_id, slot, worker, lease_until, ending, ended_at)
-             SELECT gen_random_uuid(), payment_id, {ordinal}, 'pay', 'old', 1, 'w', now(), '{ending}',
-                    CASE WHEN '{ending}' <> 'open' THEN now() END
-             FROM payment WHERE number = {number}"
-        )
-    };
     for (number, ending) in [(1, "maybe"), (2, "maybe"), (3, "open"), (4, "open")] {
         world.sql(&call(number, 1, ending)).await;
     }

@@ -54,13 +54,8 @@ async fn payments_are_taken_delivered_and_put_right_with_the_rights_of_each_role
     world.tell("payment.revoke", &about("payment_id", &unsure)).await;
     world.reaches(&unsure, "revoked").await;
     payee.always(Verb::Status, Behaviour::Accept);
-    payee.script(
-        Verb::Pay,
-        [
-            Behaviour::Refuse("closed".to_owned()),
-            Behaviour::Refuse("closed".to_owned()),
-        ],
-    );
+    let refuse = || Behaviour::Refuse("closed".to_owned());
+    payee.script(Verb::Pay, [refuse(), refuse(), refuse()]);
     let (again, by_hand) = (accepted(world).await, accepted(world).await);
     for id in [&again, &by_hand] {
         world.reaches(id, "refused").await;
@@ -90,8 +85,8 @@ async fn payments_are_taken_delivered_and_put_right_with_the_rights_of_each_role
         let done = run(&operator, arguments).await;
         assert_eq!(done.code, Some(0), "{arguments:?}: {done:?}");
     }
-    // It is asked first, and says what it said; then it is paid.
-    wait_for("the payee to be asked", PATIENCE, async || {
+    // The payee has said that it did not take it, so it is paid again, and refused once more.
+    wait_for("the payment to be refused again", PATIENCE, async || {
         let row = world.payment(&again).await;
         (row.attempts == 2 && row.shown_state == "refused").then_some(())
     })

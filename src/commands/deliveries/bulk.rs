@@ -42,7 +42,7 @@ pub(crate) struct RequeueArgs {
     reason: Option<String>,
 }
 
-/// Which payments to stop or resume, and why.
+/// Which payments, and why.
 #[derive(Debug, clap::Args)]
 pub(crate) struct NamedArgs {
     /// These payments: their ids, or their numbers
@@ -51,6 +51,16 @@ pub(crate) struct NamedArgs {
     /// Why; for the audit log
     #[arg(long, value_name = "TEXT")]
     reason: String,
+}
+
+/// Which stopped payments to send again, why, and how sure the operator is.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ResumeArgs {
+    #[command(flatten)]
+    named: NamedArgs,
+    /// It is certain that none of them was credited: pay, also where that could credit twice
+    #[arg(long)]
+    certain: bool,
 }
 
 pub(super) async fn requeue(args: RequeueArgs) -> Outcome {
@@ -83,19 +93,19 @@ pub(super) async fn requeue(args: RequeueArgs) -> Outcome {
 }
 
 pub(super) async fn stop(args: NamedArgs) -> Outcome {
-    on_named(args, ActKind::Stop).await
+    on_named(args, ActKind::Stop, false).await
 }
 
-pub(super) async fn resume(args: NamedArgs) -> Outcome {
-    on_named(args, ActKind::Resume).await
+pub(super) async fn resume(ResumeArgs { named, certain }: ResumeArgs) -> Outcome {
+    on_named(named, ActKind::Resume, certain).await
 }
 
-async fn on_named(NamedArgs { payments, reason }: NamedArgs, kind: ActKind) -> Outcome {
+async fn on_named(NamedArgs { payments, reason }: NamedArgs, kind: ActKind, certain: bool) -> Outcome {
     let operator = Operator::new()?;
     let payments = Named::ids(&payments, &operator).await?;
     let which = Which::Named {
         payments: &payments,
-        certain: false,
+        certain,
     };
     let new = NewAct {
         kind,

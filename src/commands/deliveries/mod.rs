@@ -49,7 +49,7 @@ pub(crate) enum Command {
     /// Send nothing of these payments until they are resumed
     Stop(bulk::NamedArgs),
     /// Make stopped payments due now
-    Resume(bulk::NamedArgs),
+    Resume(bulk::ResumeArgs),
     /// Send nothing to a payee; payments for it are taken and wait
     Pause(lanes::Switch),
     /// Send to a paused payee again

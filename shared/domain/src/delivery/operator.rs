@@ -42,8 +42,11 @@ impl ActKind {
 pub struct Case {
     /// The stored state.
     pub state: PaymentState,
-    /// Some call to pay has reached the payee, so it may have credited it, or have it pending.
+    /// Some call to pay has reached the payee, whatever it answered.
     pub reached: bool,
+    /// By what the plan counts it may have been credited: a call to pay ended as *maybe*, or the payee has it pending, and no
+    /// word of the payee's has settled that since.
+    pub doubted: bool,
     /// The payee has said that it knows the number with another content: what it says about it is about another payment.
     pub number_conflict: bool,
     /// The payee has said that it credited it after an operator had settled it otherwise, which stands.
@@ -140,10 +143,15 @@ fn in_doubt(case: &Case, payee: Abilities) -> Result<Remedy, &'static str> {
     }
 }
 
-/// Whether sending it again can do no harm. A payee that answered `pending` has it, so having been reached at all is
-/// enough to make a payee that credits twice dangerous.
+/// Whether sending it again can do no harm. What waits, or was stopped while it did, is sent again by itself unless the plan has
+/// counted a doubt: each call besides is one of which the payee said that it did not take it. Of what is unknown not even that is
+/// certain, so having been reached at all is enough to make a payee that credits twice dangerous.
 fn may_be_paid(case: &Case, payee: Abilities) -> bool {
-    payee.idempotent || case.certain || !(case.reached || case.said_credited)
+    let may_be_credited = match case.state {
+        PaymentState::Waiting | PaymentState::Stopped => case.doubted,
+        _ => case.reached,
+    };
+    payee.idempotent || case.certain || !(may_be_credited || case.said_credited)
 }
 
 fn stop(state: PaymentState) -> Result<Remedy, &'static str> {

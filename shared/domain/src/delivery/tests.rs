@@ -281,6 +281,47 @@ fn what_comes_after_the_end_changes_little() {
     assert_eq!(late_answer(S::Delivering, false, Verdict::Accepted), None);
 }
 
+#[test]
+fn what_the_payee_has_pending_counts_as_perhaps_credited_until_the_payee_settles_it() {
+    use Verdict as V;
+    let pending = plan(
+        &history(S::Delivering, Act::Pay),
+        &profile(false),
+        &answered(V::Pending),
+    );
+    let asked = History {
+        state: pending.state,
+        maybes: pending.maybes,
+        ..history(S::Waiting, Act::Status)
+    };
+    let unsettled = [
+        V::Pending,
+        V::Unfinished,
+        V::TryLater,
+        V::Concerning,
+        V::NumberConflict,
+        V::NotFound,
+    ];
+    for end in unsettled
+        .map(answered)
+        .into_iter()
+        .chain([maybe(false), end(Ending::NotSent)])
+    {
+        for now in [asked.now, asked.give_up_at] {
+            let planned = plan(&History { now, ..asked }, &profile(false), &end);
+            assert_eq!(planned.maybes, 1, "{end:?}");
+        }
+    }
+    let paid_again = History {
+        act: Act::Pay,
+        state: S::Delivering,
+        ..asked
+    };
+    for end in [answered(V::TryLater), answered(V::Concerning), end(Ending::NotSent)] {
+        assert_eq!(plan(&paid_again, &profile(true), &end).maybes, 1, "{end:?}");
+    }
+}
+
 /// A receiver's number in doubt is answered so for as long as nobody has looked.
 #[test]
 fn a_payee_that_never_decides_ends_at_an_operator() {

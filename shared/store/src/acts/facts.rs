@@ -19,6 +19,7 @@ use crate::{Store, StoreError, Tx};
 pub(super) const FACTS: &str = "p.state, p.payee_id, p.gateway <> 'registers' AS online,
     (p.maybes > 0 OR EXISTS (SELECT FROM attempt a
         WHERE a.payment_id = p.payment_id AND a.act = 'pay' AND a.ending <> 'not_sent')) AS reached,
+    p.maybes > 0 AS doubted,
     'number_conflict' = ANY(p.flags) AS number_conflict,
     p.flags @> '{settled_by_operator,credited_after_settlement}' AS said_credited,
     EXISTS (SELECT FROM attempt a WHERE a.payment_id = p.payment_id AND a.ending = 'open') AS is_open,
@@ -35,6 +36,7 @@ pub(super) struct Facts {
     pub(super) payee: String,
     online: bool,
     reached: bool,
+    doubted: bool,
     number_conflict: bool,
     said_credited: bool,
     is_open: bool,
@@ -49,6 +51,7 @@ impl Facts {
             payee: row.get("payee_id"),
             online: row.get("online"),
             reached: row.get("reached"),
+            doubted: row.get("doubted"),
             number_conflict: row.get("number_conflict"),
             said_credited: row.get("said_credited"),
             is_open: row.get("is_open"),
@@ -62,6 +65,7 @@ impl Facts {
         let case = Case {
             state: self.state,
             reached: self.reached,
+            doubted: self.doubted,
             number_conflict: self.number_conflict,
             said_credited: self.said_credited,
             is_open: self.is_open,
@@ -185,13 +189,13 @@ pub async fn preview(store: &Store, kind: ActKind, which: Which<'_>) -> Result<P
     let mut conditions = Conditions::of(&filter);
     let limit = conditions.place(filter.limit);
     let sql = format!(
-        "SELECT state, payee_id, online, reached, number_conflict, said_credited, is_open, due, is_busy, count(*),
+        "SELECT state, payee_id, online, reached, doubted, number_conflict, said_credited, is_open, due, is_busy, count(*),
                 (array_agg(payment_id ORDER BY accepted_at, number))[1:{EXAMPLES}]
          FROM (SELECT p.payment_id, p.accepted_at, p.number, {FACTS},
                       EXISTS (SELECT FROM act_item o
                               WHERE o.payment_id = p.payment_id AND o.outcome = 'waiting') AS is_busy
                FROM payment_view p WHERE {} ORDER BY p.accepted_at, p.number LIMIT {limit}::int8) found
-         GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9",
+         GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10",
         conditions.sql()
     );
     let rows = tx.query(&sql, &conditions.params()).await?;
@@ -201,7 +205,7 @@ pub async fn preview(store: &Store, kind: ActKind, which: Which<'_>) -> Result<P
     tx.rollback().await?;
     let mut preview = Preview::default();
     for (row, facts) in rows.iter().zip(&facts) {
-        let count: i64 = row.get(9);
+        let count: i64 = row.get(10);
         preview.matched += count;
         let verdict = match row.get("is_busy") {
             true => Err(Cow::Borrowed(IN_ANOTHER_ACT)),
@@ -209,7 +213,7 @@ pub async fn preview(store: &Store, kind: ActKind, which: Which<'_>) -> Result<P
         };
         match verdict {
             Ok(remedy) => *preview.done_as.entry(remedy.as_str().to_owned()).or_default() += count,
-            Err(why) => preview.refused.entry(why).or_default().add(count, row.get(10)),
+            Err(why) => preview.refused.entry(why).or_default().add(count, row.get(11)),
         }
     }
     Ok(preview)

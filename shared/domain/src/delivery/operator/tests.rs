@@ -13,6 +13,7 @@ fn case(state: PaymentState) -> Case {
     Case {
         state,
         reached: true,
+        doubted: true,
         number_conflict: false,
         said_credited: false,
         is_open: false,
@@ -98,10 +99,48 @@ fn nobody_is_asked_about_a_number_that_is_another_payments_there() {
 
 #[test]
 fn a_pending_one_counts_as_perhaps_credited() {
-    let pending = case(S::Waiting);
-    assert!(requeued(pending).is_err());
+    for state in [S::Waiting, S::Unknown] {
+        assert!(requeued(case(state)).is_err(), "{state}");
+    }
+    assert!(judge(ActKind::Resume, &case(S::Stopped)).is_err());
+}
+
+/// It would be sent again by itself.
+#[test]
+fn what_the_payee_said_it_did_not_take_is_sent_again_also_where_it_would_credit_twice() {
+    for (kind, state) in [(ActKind::Requeue, S::Waiting), (ActKind::Resume, S::Stopped)] {
+        let put_off = Case {
+            doubted: false,
+            ..case(state)
+        };
+        assert_eq!(judge(kind, &put_off), Ok(Remedy::Pay), "{state}");
+        let (number_conflict, said_credited) = (true, true);
+        for in_doubt in [
+            Case {
+                number_conflict,
+                ..put_off
+            },
+            Case {
+                said_credited,
+                ..put_off
+            },
+        ] {
+            assert!(
+                judge(kind, &in_doubt).unwrap_err().contains("--certain"),
+                "{in_doubt:?}"
+            );
+            let certain = true;
+            assert_eq!(judge(kind, &Case { certain, ..in_doubt }), Ok(Remedy::Pay));
+        }
+    }
+    // Of an unknown one nobody says what became of it.
+    let unknown = Case {
+        doubted: false,
+        ..case(S::Unknown)
+    };
+    assert!(requeued(unknown).unwrap_err().contains("--certain"));
     let reached = false;
-    assert_eq!(requeued(Case { reached, ..pending }), Ok(Remedy::Pay));
+    assert_eq!(requeued(Case { reached, ..unknown }), Ok(Remedy::Pay));
 }
 
 #[test]
@@ -153,7 +192,7 @@ fn nothing_is_done_while_a_call_is_open_or_for_what_is_due_already() {
     };
     assert_eq!(
         requeued(Case {
-            reached: false,
+            doubted: false,
             ..again
         }),
         Err("is due already")
@@ -174,7 +213,7 @@ fn what_waits_is_stopped_and_what_is_stopped_resumed() {
         assert_eq!(stopped.is_ok(), matches!(state, S::Accepted | S::Waiting), "{state}");
         assert!(stopped.is_err() || state.may_become(S::Stopped));
         let fresh = Case {
-            reached: false,
+            doubted: false,
             ..case(state)
         };
         assert_eq!(judge(ActKind::Resume, &fresh).is_ok(), state == S::Stopped, "{state}");
