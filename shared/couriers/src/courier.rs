@@ -113,7 +113,11 @@ impl<G: Gateway> Courier for Payments<G> {
             let why = "the worker stood still before the call".to_owned();
             return Report::without_request(Told::missed(why));
         }
-        self.gateway.act(&job.payee, *act, due).await
+        let Report { request, told } = self.gateway.act(&job.payee, *act, due).await;
+        Report {
+            request,
+            told: told.in_clean_words(),
+        }
     }
 
     async fn record(&self, done: &[Done<Job, Report>]) -> Result<(), StoreError> {

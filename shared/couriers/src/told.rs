@@ -7,6 +7,8 @@ use domain::limits::RETRY_AFTER_MAX_SECONDS;
 
 /// The longest piece of an answer that is kept for operators, in bytes.
 const KEPT: usize = 2000;
+/// The longest words of a payee that are kept, in characters.
+const WORDS_MAX: usize = 1000;
 
 /// What came of a call, read.
 #[derive(Debug)]
@@ -108,6 +110,18 @@ impl Told {
         }
     }
 
+    /// The same in words that a database takes, however a gateway has read them: what is refused of one of them would cost the
+    /// record of the whole call, and a success be *maybe*.
+    pub(crate) fn in_clean_words(self) -> Self {
+        let clean = |words: Option<String>| words.map(|words| plain(&words));
+        Self {
+            result: clean(self.result),
+            error: clean(self.error),
+            provider_reference: clean(self.provider_reference),
+            ..self
+        }
+    }
+
     /// Whether the payee is there: it answered, whatever it said.
     pub fn is_alive(&self) -> bool {
         matches!(self.ending, Ending::Answered(_))
@@ -139,9 +153,34 @@ pub fn kept(body: &[u8]) -> String {
         .collect()
 }
 
+fn plain(words: &str) -> String {
+    words
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(WORDS_MAX)
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whatever_words_a_gateway_hands_on_are_such_as_a_database_takes() {
+        let hostile = || Some(format!("a\0\u{1b}[2J\r\n{}", "я".repeat(WORDS_MAX)));
+        let told = Told {
+            result: hostile(),
+            error: hostile(),
+            provider_reference: hostile(),
+            ..Told::present()
+        };
+        let clean = told.in_clean_words();
+        for words in [clean.result, clean.error, clean.provider_reference] {
+            let words = words.unwrap();
+            assert!(words.starts_with("a  [2J  я"), "{words}");
+            assert_eq!(words.chars().count(), WORDS_MAX);
+        }
+    }
 
     #[test]
     fn only_an_answer_frees_the_slot_before_it_is_recorded() {

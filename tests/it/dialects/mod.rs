@@ -7,7 +7,7 @@ mod questions;
 mod suite;
 
 use serde_json::{Value, json};
-use testkit::payee::{Behaviour, Payee, Tongue};
+use testkit::payee::{Behaviour, Payee, Tongue, Verb};
 
 use crate::fixtures::{SECRET, new_id, online_payment, timeout_for};
 use crate::unikassa::ONLINE;
@@ -191,6 +191,26 @@ async fn the_examples_of_payees_can_be_applied() {
     assert_eq!(done.code, Some(0), "{done:?}");
     let applied = done.stdout.lines().filter(|line| line.ends_with(": created")).count();
     assert!(applied >= 6, "{applied} examples");
+}
+
+/// A database takes no NUL, and would keep no word of the answer.
+#[tokio::test]
+async fn whatever_a_payee_echoes_its_answer_is_kept() {
+    let world = World::start(&ONLINE).await;
+    let payee = Payee::start().await.unwrap();
+    let declared = Spoken::Template.declared("isp", &payee, false, false, "");
+    world
+        .payee(&declared.replace("amount = \"/sum\"", "amount = \"/ref\""))
+        .await;
+    let hostile = format!("1\0\u{1b}[2J{}", "0".repeat(5000));
+    let answer = json!({"result": "accepted", "provider_reference": hostile});
+    payee.script(Verb::Pay, [Behaviour::Answer(answer)]);
+    let (id, _) = pay_to(&world, "isp").await;
+    let row = world.reaches(&id, "delivered").await;
+    assert_eq!(row.flags, ["echoed_amount_differs"]);
+    let error = row.last_error.unwrap();
+    assert!(error.contains("says that it credited 1  [2J"), "{error}");
+    assert!(error.len() < 1000 && !error.contains(char::is_control), "{error}");
 }
 
 /// The suite, once for each dialect.

@@ -12,7 +12,8 @@ use crate::money::{Amount, Currency, parse_major};
 /// The longest text of a payee that is kept, in characters.
 const TEXT_MAX: usize = 500;
 
-/// What was heard. Nothing of it is trusted but the meaning of the code; what is echoed is there to be compared.
+/// What was heard, all of it clean and cut. Nothing of it is trusted but the meaning of the code; what is echoed is there to be
+/// compared.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Heard {
     /// The payee's code, or `HTTP 409`.
@@ -46,7 +47,7 @@ pub fn read(rules: &AnswerRules, codes: &Codes, status: u16, body: &[u8]) -> Res
     if let Some(code) = plain_code(rules, body)? {
         return Ok(Heard {
             meaning: codes.meaning(&code, rules.parsing),
-            code,
+            code: clean(&code),
             ..Heard::default()
         });
     }
@@ -78,13 +79,15 @@ fn plain_code(rules: &AnswerRules, body: &[u8]) -> Result<Option<String>, String
 }
 
 fn details(rules: &AnswerRules, document: &Document) -> Result<Heard, String> {
-    let get = |selector: &Option<String>| pick(rules.format, document, selector.as_deref());
-    let words = |selector: &Option<String>| get(selector).map(|text| text.map(|text| clean(&text)));
+    let get = |selector: &Option<String>| {
+        let picked = pick(rules.format, document, selector.as_deref());
+        picked.map(|text| text.map(|text| clean(&text)))
+    };
     Ok(Heard {
         number: get(&rules.number)?,
         amount: get(&rules.amount)?,
-        reference: words(&rules.reference)?,
-        comment: words(&rules.comment)?,
+        reference: get(&rules.reference)?,
+        comment: get(&rules.comment)?,
         amount_due: get(&rules.amount_due)?,
         ..Heard::default()
     })
@@ -96,7 +99,7 @@ fn pick(format: AnswerFormat, document: &Document, selector: Option<&str>) -> Re
     document.pick(&selector)
 }
 
-/// A payee's words go into the database and on receipts.
+/// A payee's words go into the database, on receipts and to operators' terminals. A NUL would cost the record of the whole call.
 fn clean(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })

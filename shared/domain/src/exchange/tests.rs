@@ -246,6 +246,42 @@ fn json_and_text_answers_are_read_by_their_selectors() {
 }
 
 #[test]
+fn whatever_a_payee_writes_its_words_are_clean_and_cut() {
+    let rules: AnswerRules = toml::from_str(
+        r#"format = "json"
+        result = "/code"
+        number = "/id"
+        amount = "/sum"
+        reference = "/ref"
+        comment = "/text"
+        amount_due = "/due"
+        codes = { OK = "success" }"#,
+    )
+    .unwrap();
+    let hostile = format!("1\0\u{1b}[2J\r\n{}", "0".repeat(60_000));
+    let said = serde_json::json!({
+        "code": hostile, "id": hostile, "sum": hostile, "ref": hostile, "text": hostile, "due": hostile,
+    });
+    let read_all = read(&rules, &rules.codes, 200, said.to_string().as_bytes()).unwrap();
+    let plain = heard("plain_text = '(?s)^result=(.+)$'", &format!("result={hostile}")).unwrap();
+    let details = [
+        read_all.number,
+        read_all.amount,
+        read_all.reference,
+        read_all.comment,
+        read_all.amount_due,
+    ];
+    for words in [read_all.code, plain.code]
+        .into_iter()
+        .chain(details.into_iter().flatten())
+    {
+        assert!(words.starts_with("1  [2J  0"), "{words}");
+        assert!(words.chars().count() <= 500, "{}", words.chars().count());
+    }
+    assert_eq!((read_all.meaning, plain.meaning), (None, None));
+}
+
+#[test]
 fn a_list_is_read_whole_or_not() {
     let json: AnswerRules = toml::from_str(
         r#"format = "json"
