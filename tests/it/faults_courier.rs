@@ -140,6 +140,45 @@ async fn a_late_answer_turns_unknown_into_delivered() {
 }
 
 #[tokio::test]
+async fn what_an_earlier_call_has_credited_is_delivered_while_the_next_call_is_open() {
+    let world = bare().await;
+    let payee = Payee::start().await.unwrap();
+    world
+        .payee(&internet_provider(&payee.url(), "timeout_seconds = 30"))
+        .await;
+    payee.script(Verb::Pay, [Behaviour::Hold, Behaviour::Hang]);
+    let database = Cut::before_database(&world).await;
+    let cut_off = Process::start_ready(&environment(&world, &[database.variable()]), &["run", "unikassa"]).await;
+    let intake = Process::start_ready(&environment(&world, &[]), &["run", "intake"]).await;
+    let id = new_id();
+    world.tell("payment.accepted", &online_payment(&id)).await;
+    payee.wait_for_requests(Verb::Pay, 1, PATIENCE).await;
+    database.proxy.cut().await;
+    payee.release();
+    // The answer is in the hands of a process that cannot write it down, and the payment is paid again.
+    cut_off.wait_for_log("waits for the database").await;
+    let other = Process::start_ready(&environment(&world, &[]), &["run", "unikassa"]).await;
+    expire_leases(&world).await;
+    payee.wait_for_requests(Verb::Pay, 2, PATIENCE).await;
+    database.proxy.mend();
+    world.reaches(&id, "delivered").await;
+    let calls = "SELECT string_agg(ending, ' ' ORDER BY ordinal) FROM attempt";
+    assert_eq!(world.value(calls).await, "answered open");
+    // Nothing will be heard of the second call.
+    other.signal("KILL").await;
+    expire_leases(&world).await;
+    wait_for("the second call to be closed", PATIENCE, async || {
+        (world.value(calls).await == "answered maybe").then_some(())
+    })
+    .await;
+    let row = world.payment(&id).await;
+    assert_eq!((row.shown_state.as_str(), row.due_at), ("delivered", None), "{row:?}");
+    assert!(row.flags.is_empty(), "{row:?}");
+    assert_eq!(payee.requests().len(), 2);
+    assert!(cut_off.end().await.success() && intake.end().await.success());
+}
+
+#[tokio::test]
 async fn sigterm_with_work_in_hand_ends_with_everything_recorded() {
     let world = bare().await;
     let payee = Payee::start().await.unwrap();

@@ -264,6 +264,7 @@ fn plan(locked: &Locked, online: &Online<'_>, told: &Told) -> Plan {
         state: payment.state,
         act: locked.act,
         went_out_before: locked.went_out_before,
+        credited_before: locked.credited_before,
         maybes: unsigned(payment.maybes),
         not_found: unsigned(payment.not_found),
         step: unsigned(payment.step),

@@ -70,6 +70,8 @@ pub struct History {
     pub act: Act,
     /// Whether a `pay` has left us before the call that ended: the payee may know the number from it.
     pub went_out_before: bool,
+    /// By the payee's word it has credited the payment in another call; of one that is being taken back that may have come late.
+    pub credited_before: bool,
     /// How often it may have been credited: `pay` calls that ended as *maybe* or *pending* and are not settled.
     pub maybes: u32,
     /// How often in a row the payee did not know the number, where that counts.
@@ -267,8 +269,9 @@ pub enum Late {
     Flagged(Flag),
 }
 
-/// Judges a late answer. Only good news counts, and not while another call is open or a revocation is under way: their ends
-/// will tell. What an operator has settled (`settled`) no answer overturns, and none that contradicts it goes unseen.
+/// Judges a late answer. Only good news counts, also while another call to pay is open: however that ends, the payee has credited the
+/// payment. Not while a revocation is under way: its end will tell. What an operator has settled (`settled`) no answer overturns,
+/// and none that contradicts it goes unseen.
 pub fn late_answer(state: PaymentState, settled: bool, verdict: Verdict) -> Option<Late> {
     use PaymentState as S;
     let credited = matches!(verdict, Verdict::Accepted | Verdict::AlreadyAccepted);
@@ -276,7 +279,9 @@ pub fn late_answer(state: PaymentState, settled: bool, verdict: Verdict) -> Opti
         S::Refused if settled && credited => Some(Late::Flagged(Flag::CreditedAfterSettlement)),
         S::Revoked if credited => Some(Late::Flagged(Flag::CreditedAfterRevoke)),
         S::Delivered if settled && verdict == Verdict::Refused => Some(Late::Flagged(Flag::PayeeDenies)),
-        S::Waiting | S::Unknown | S::Refused | S::Failed | S::Stopped if credited => Some(Late::Delivered),
+        S::Delivering | S::Waiting | S::Unknown | S::Refused | S::Failed | S::Stopped if credited => {
+            Some(Late::Delivered)
+        }
         _ => None,
     }
 }

@@ -150,6 +150,9 @@ impl Planner<'_> {
         match self.end.ending {
             Ending::Answered(V::Accepted | V::AlreadyAccepted) => self.credited(),
             Ending::Answered(V::NumberConflict) => self.number_conflict(),
+            Ending::Answered(V::Refused | V::Concerning | V::TryLater) | Ending::NotSent if self.h.credited_before => {
+                self.credited()
+            }
             Ending::Answered(V::Refused | V::Concerning | V::TryLater) | Ending::NotSent if certainly_not => {
                 self.enter(PaymentState::Revoked, "revoked; the attempt was not credited")
             }

@@ -1,5 +1,6 @@
 //! The rule case by case, as DESIGN and contract tell it.
 
+mod late;
 mod revocation;
 
 use std::time::Duration;
@@ -31,6 +32,7 @@ fn history(state: S, act: Act) -> History {
         state,
         act,
         went_out_before: false,
+        credited_before: false,
         maybes: 0,
         not_found: 0,
         step: 0,
@@ -278,7 +280,8 @@ fn what_comes_after_the_end_changes_little() {
     );
     assert_eq!(late_answer(S::Unknown, false, Verdict::Accepted), Some(Late::Delivered));
     assert_eq!(late_answer(S::Unknown, false, Verdict::Refused), None);
-    assert_eq!(late_answer(S::Delivering, false, Verdict::Accepted), None);
+    assert_eq!(late_answer(S::Delivering, false, Verdict::Refused), None);
+    assert_eq!(late_answer(S::Revoking, false, Verdict::Accepted), None);
 }
 
 #[test]

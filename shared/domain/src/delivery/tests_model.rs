@@ -210,6 +210,7 @@ impl Payment {
             state: self.state,
             act,
             went_out_before: self.went_out,
+            credited_before: false,
             maybes: self.maybes,
             not_found: self.not_found,
             step: self.step,

@@ -106,6 +106,35 @@ fn revoking_while_a_pay_is_open() {
     }
 }
 
+/// By an earlier call, whose answer was late; an operator had settled the payment before, so nothing was in doubt any more.
+#[test]
+fn what_was_credited_is_not_told_revoked_because_the_open_call_came_to_nothing() {
+    let open = History {
+        credited_before: true,
+        ..history(S::Revoking, Act::Pay)
+    };
+    let no_cancel = Profile {
+        offers_cancel: false,
+        ..profile(true)
+    };
+    for end in [
+        answered(Verdict::Refused),
+        answered(Verdict::TryLater),
+        end(Ending::NotSent),
+    ] {
+        let asked = plan(&open, &profile(true), &end);
+        assert_eq!(
+            (asked.state, asked.next),
+            (S::Revoking, after(Act::Cancel, 0)),
+            "{end:?}"
+        );
+        assert_eq!(asked.maybes, 1);
+        let kept = plan(&open, &no_cancel, &end);
+        let refused = Some(PaymentEvent::RevokeRefused);
+        assert_eq!((kept.state, kept.event), (S::Delivered, refused), "{end:?}");
+    }
+}
+
 #[test]
 fn a_revocation_that_came_while_the_payee_was_asked_takes_the_payment_back() {
     let open = History {
