@@ -60,7 +60,7 @@ pub struct Product {
     /// Whose days last days are: a card is good to the end of its last one there.
     #[serde(default = "Zone::utc", skip_serializing_if = "Zone::is_utc")]
     pub time_zone: Zone,
-    /// No cards are reserved.
+    /// No cards are reserved, and none is given in place of another unless an operator names it.
     #[serde(default, skip_serializing_if = "is_false")]
     pub suspended: bool,
     /// How long a sold card can be printed again; 0 = never. Its secrets are shredded afterwards.

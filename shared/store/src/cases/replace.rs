@@ -34,7 +34,8 @@ pub struct Given {
     pub traceparent: Option<String>,
 }
 
-/// Gives a card of the product for this sale: the one with the serial, or the next that could be reserved.
+/// Gives a card of the product for this sale: the one with the serial, or, unless the product is suspended, the next that could
+/// be reserved.
 pub(super) async fn give(
     tx: &Tx,
     instead_of: Uuid,
@@ -47,6 +48,13 @@ pub(super) async fn give(
         return Err(StoreError::Changed(format!(
             "no terminal could print another card of product {product}: its reprint_days is 0, so a sold card is never printed \
              again; declare some days, or give the money back"
+        )));
+    }
+    // It may be suspended for what is wrong with its cards: which one is sound, only who names it can know.
+    if declared.suspended && serial.is_none() {
+        return Err(StoreError::Changed(format!(
+            "product {product} is suspended, so none of its cards is given unasked: name one that is sound \
+             (`unigate cards cases resolve … --as replaced --serial …`), or give the money back"
         )));
     }
     let missing = || {

@@ -204,11 +204,13 @@ async fn sell(
     Ok(id)
 }
 
-/// The product of a conflict, if it replaces cards by itself.
+/// The product of a conflict, if it replaces cards by itself. One that is suspended sells none, so it gives none: what is wrong
+/// with it may be its cards.
 fn replaced<'m>(model: &'m Model<'_>, id: ReservationId) -> Option<&'m Product> {
     let product = model.locked.reservations.get(&id)?.product.as_ref()?;
     let declared = model.declarations.products.get(product)?;
-    declared.value.replace_on_conflict.then_some(&*declared.value)
+    let gives = declared.value.replace_on_conflict && !declared.value.suspended;
+    gives.then_some(&*declared.value)
 }
 
 fn told(id: ReservationId, conflict: &Reservation, card: &Card) -> CardItem {

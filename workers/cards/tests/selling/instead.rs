@@ -213,6 +213,36 @@ async fn no_card_is_given_that_no_terminal_could_print() {
 }
 
 #[tokio::test]
+async fn of_a_suspended_product_no_card_is_given_that_nobody_has_named() {
+    let stand = stand_that_replaces().await;
+    stand.stock("p", 1).await;
+    let first = stand.sold_to_another().await;
+    stand
+        .product(
+            "p",
+            json!({"grace_seconds": 0, "replace_on_conflict": true, "suspended": true}),
+        )
+        .await;
+    stand
+        .import("p", &format!("serial,pin\nq-1,{}\nq-2,{}\n", digits(7), digits(8)))
+        .await;
+    for _ in 0..2 {
+        let conflict = stand.one(sell(first)).await;
+        assert_eq!(
+            (conflict["outcome"].as_str(), conflict.get("replacement")),
+            (Some("conflict"), None)
+        );
+    }
+    let refused = stand.resolve("conflict", Wanted::Replace, None).await.unwrap_err();
+    assert!(refused.to_string().contains("is suspended"), "{refused}");
+    assert_eq!(stand.counts("p").await, [2, 0, 0, 0, 1]);
+    let named = stand.resolve("conflict", Wanted::Replace, Some("q-2")).await.unwrap();
+    assert_eq!(named.given.unwrap().serial, "q-2");
+    stand.holds().await;
+    stand.end().await;
+}
+
+#[tokio::test]
 async fn a_card_that_this_batch_has_sold_is_given_to_nobody_else() {
     let stand = stand_that_replaces().await;
     stand.stock("p", 1).await;
