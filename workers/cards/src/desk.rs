@@ -48,9 +48,18 @@ impl Desk {
         Self { limits, ..self }
     }
 
-    /// Opens cards. One that was shredded, or does not open under its batch's key, is not in the result; a batch's key that
-    /// does not open is an error of the whole vault.
+    /// Opens cards. One that was shredded, or does not open under its batch's key, is not in the result, and neither is one
+    /// whose batch has no key that opens.
     pub(crate) async fn open_cards(&self, tx: &Tx, cards: &[&Card]) -> Result<HashMap<i64, Details>, StoreError> {
+        Ok(self.open_batches(tx, cards).await?.0)
+    }
+
+    /// The same, and those of their batches that have no key that opens: none of their cards does.
+    pub(crate) async fn open_batches(
+        &self,
+        tx: &Tx,
+        cards: &[&Card],
+    ) -> Result<(HashMap<i64, Details>, Vec<i64>), StoreError> {
         let batches: HashSet<i64> = cards.iter().map(|card| card.batch_id).collect();
         let keys = self.vault.batch_keys(tx, &batches).await?;
         let mut opened = HashMap::with_capacity(cards.len());
@@ -74,7 +83,8 @@ impl Desk {
                 }
             }
         }
-        Ok(opened)
+        let shut = batches.into_iter().filter(|batch| !keys.contains_key(batch)).collect();
+        Ok((opened, shut))
     }
 
     /// Opens cards that are held or sold. Damaged ones are noted as faulty.
@@ -91,12 +101,14 @@ impl Desk {
         Ok(opened)
     }
 
-    /// Takes cards that open. Damaged ones are taken out of stock on the way.
+    /// Takes cards that open. Damaged ones are taken out of stock on the way; of a batch that does not open those that were
+    /// taken, and the rest of it is passed by: it may be a million cards.
     pub(crate) async fn take_opened(&self, tx: &Tx, wants: &[Want]) -> Result<Taken, StoreError> {
+        let mut passed_by = Vec::new();
         loop {
-            let mut taken = store::cards::take(tx, &self.watermarks, wants).await?;
+            let mut taken = store::cards::take(tx, &self.watermarks, wants, &passed_by).await?;
             let all: Vec<&Card> = taken.values().flatten().collect();
-            let mut opened = self.open_cards(tx, &all).await?;
+            let (mut opened, shut) = self.open_batches(tx, &all).await?;
             let damaged: Vec<i64> = all
                 .iter()
                 .map(|card| card.card_id)
@@ -116,6 +128,7 @@ impl Desk {
                     .collect());
             }
             store::cards::mark_faulty(tx, &damaged).await?;
+            passed_by.extend(shut);
         }
     }
 }

@@ -72,10 +72,11 @@ struct Look<'a> {
 }
 
 /// Locks available cards for this transaction, in the order of selling: fresh ones, then, where allowed, those that came
-/// back. Fewer than wanted = both pools said no. They are not written: a card that is not assigned stays in stock.
-pub async fn take(tx: &Tx, watermarks: &Watermarks, wants: &[Want]) -> Result<Taken, StoreError> {
+/// back. Fewer than wanted = both pools said no. They are not written: a card that is not assigned stays in stock. Cards of the
+/// batches to be passed by are not looked at.
+pub async fn take(tx: &Tx, watermarks: &Watermarks, wants: &[Want], passed_by: &[i64]) -> Result<Taken, StoreError> {
     let mut taken = Taken::new();
-    fresh(tx, watermarks, wants.iter().collect(), false, &mut taken).await?;
+    fresh(tx, watermarks, wants.iter().collect(), passed_by, false, &mut taken).await?;
     let short = |want: &&Want| found(&taken, want) < want.count;
     let again: Vec<&Want> = wants
         .iter()
@@ -85,9 +86,9 @@ pub async fn take(tx: &Tx, watermarks: &Watermarks, wants: &[Want]) -> Result<Ta
     if !again.is_empty() {
         // What was locked a moment ago is found again: our own locks are not skipped.
         again.iter().for_each(|want| drop(taken.remove(&want.product)));
-        fresh(tx, watermarks, again, true, &mut taken).await?;
+        fresh(tx, watermarks, again, passed_by, true, &mut taken).await?;
     }
-    add_returned(tx, wants, &mut taken).await?;
+    add_returned(tx, wants, passed_by, &mut taken).await?;
     Ok(taken)
 }
 
@@ -105,6 +106,7 @@ async fn fresh(
     tx: &Tx,
     watermarks: &Watermarks,
     wants: Vec<&Want>,
+    passed_by: &[i64],
     from_the_start: bool,
     taken: &mut Taken,
 ) -> Result<(), StoreError> {
@@ -137,7 +139,7 @@ async fn fresh(
         if looks.is_empty() {
             continue;
         }
-        let rows = look_up(tx, &looks, round).await?;
+        let rows = look_up(tx, &looks, passed_by, round).await?;
         let mut places: HashMap<ProductId, Vec<Place>> = HashMap::new();
         for row in &rows {
             let card = card_of(row, 0)?;
@@ -168,7 +170,7 @@ async fn fresh(
     Ok(())
 }
 
-async fn look_up(tx: &Tx, looks: &[Look<'_>], round: List) -> Result<Vec<Row>, StoreError> {
+async fn look_up(tx: &Tx, looks: &[Look<'_>], passed_by: &[i64], round: List) -> Result<Vec<Row>, StoreError> {
     let products: Vec<&str> = looks.iter().map(|look| look.want.product.as_str()).collect();
     let afters: Vec<i64> = looks.iter().map(|look| look.after.pos).collect();
     let counts: Vec<i64> = looks
@@ -180,13 +182,16 @@ async fn look_up(tx: &Tx, looks: &[Look<'_>], round: List) -> Result<Vec<Row>, S
     if round == List::Expiring {
         let after_days: Vec<Date> = looks.iter().map(|look| look.after.day).collect();
         return tx
-            .query(&by_day(), &[&products, &afters, &counts, &days, &zones, &after_days])
+            .query(
+                &by_day(),
+                &[&products, &afters, &counts, &days, &zones, &passed_by, &after_days],
+            )
             .await;
     }
     let dated_too: Vec<bool> = looks.iter().map(|look| look.list == List::All).collect();
     tx.query(
         &by_position(),
-        &[&products, &afters, &counts, &days, &zones, &dated_too],
+        &[&products, &afters, &counts, &days, &zones, &passed_by, &dated_too],
     )
     .await
 }
@@ -202,14 +207,14 @@ fn wanted(names: &str, arrays: &str) -> String {
 fn by_position() -> String {
     let want = wanted(
         "product_id, after, most, days_left, zone, dated_too",
-        "$1::text[], $2::bigint[], $3::bigint[], $4::int[], $5::text[], $6::boolean[]",
+        "$1::text[], $2::bigint[], $3::bigint[], $4::int[], $5::text[], $7::boolean[]",
     );
     format!(
         "SELECT taken.* FROM {want}
          CROSS JOIN LATERAL (
              SELECT {COLUMNS}, card.expires_on AS last_day FROM card
              WHERE card.product_id = want.product_id AND state = 'available' AND pool = 'fresh' AND pos > want.after
-               AND (expires_on IS NULL OR (want.dated_too AND expires_on >= want.good_until))
+               AND (expires_on IS NULL OR (want.dated_too AND expires_on >= want.good_until)) AND batch_id <> ALL($6)
              ORDER BY pos LIMIT want.most FOR UPDATE SKIP LOCKED
          ) taken"
     )
@@ -218,20 +223,20 @@ fn by_position() -> String {
 fn by_day() -> String {
     let want = wanted(
         "product_id, after, most, days_left, zone, after_day",
-        "$1::text[], $2::bigint[], $3::bigint[], $4::int[], $5::text[], $6::date[]",
+        "$1::text[], $2::bigint[], $3::bigint[], $4::int[], $5::text[], $7::date[]",
     );
     format!(
         "SELECT taken.* FROM {want}
          CROSS JOIN LATERAL (
              SELECT {COLUMNS}, card.expires_on AS last_day FROM card
              WHERE card.product_id = want.product_id AND state = 'available' AND pool = 'fresh' AND expires_on IS NOT NULL
-               AND (expires_on, pos) > (want.after_day, want.after) AND expires_on >= want.good_until
+               AND (expires_on, pos) > (want.after_day, want.after) AND expires_on >= want.good_until AND batch_id <> ALL($6)
              ORDER BY expires_on, pos LIMIT want.most FOR UPDATE SKIP LOCKED
          ) taken"
     )
 }
 
-async fn add_returned(tx: &Tx, wants: &[Want], taken: &mut Taken) -> Result<(), StoreError> {
+async fn add_returned(tx: &Tx, wants: &[Want], passed_by: &[i64], taken: &mut Taken) -> Result<(), StoreError> {
     let short: Vec<&Want> = wants
         .iter()
         .filter(|want| want.returned_after_days.is_some() && found(taken, want) < want.count)
@@ -260,11 +265,14 @@ async fn add_returned(tx: &Tx, wants: &[Want], taken: &mut Taken) -> Result<(), 
              SELECT {COLUMNS} FROM card
              WHERE card.product_id = want.product_id AND state = 'available' AND pool = 'returned'
                AND came_back_at <= statement_timestamp() - want.after_days * interval '1 day'
-               AND (expires_on IS NULL OR expires_on >= want.good_until)
+               AND (expires_on IS NULL OR expires_on >= want.good_until) AND batch_id <> ALL($6)
              ORDER BY came_back_at, pos LIMIT want.most FOR UPDATE SKIP LOCKED
          ) taken"
     );
-    for row in &tx.query(&sql, &[&products, &counts, &days, &zones, &after]).await? {
+    let rows = tx
+        .query(&sql, &[&products, &counts, &days, &zones, &after, &passed_by])
+        .await?;
+    for row in &rows {
         let card = card_of(row, 0)?;
         taken.entry(card.product.clone()).or_default().push(card);
     }

@@ -65,7 +65,7 @@ pub(super) async fn give(
     };
     // Columns are named: operators may not read sealed details, not even to skip.
     let columns = "card.card_id, card.serial";
-    let row = take(tx, &declared, serial, instead_of, columns).await?;
+    let row = take(tx, &declared, serial, instead_of, &[], columns).await?;
     let row = row.ok_or_else(missing)?;
     let (card_id, serial) = (row.get(0), row.get(1));
     let reservation_id = ReservationId::from_uuid(Uuid::now_v7());
@@ -104,9 +104,15 @@ fn lists(want: &Want) -> Vec<(String, &'static str)> {
     lists
 }
 
-/// Locks the next card of the product that could be reserved now and is worth what this sale's was.
-pub async fn take_for(tx: &Tx, product: &Product, instead_of: ReservationId) -> Result<Option<Card>, StoreError> {
-    let row = take(tx, product, None, instead_of.as_uuid(), COLUMNS).await?;
+/// Locks the next card of the product that could be reserved now, is worth what this sale's was, and is of none of the batches to
+/// be passed by.
+pub async fn take_for(
+    tx: &Tx,
+    product: &Product,
+    instead_of: ReservationId,
+    passed_by: &[i64],
+) -> Result<Option<Card>, StoreError> {
+    let row = take(tx, product, None, instead_of.as_uuid(), passed_by, COLUMNS).await?;
     row.map(|row| card_of(&row, 0)).transpose()
 }
 
@@ -115,6 +121,7 @@ async fn take(
     product: &Product,
     serial: Option<&str>,
     instead_of: Uuid,
+    passed_by: &[i64],
     columns: &str,
 ) -> Result<Option<Row>, StoreError> {
     let want = Want::of(product, 1);
@@ -126,7 +133,7 @@ async fn take(
              WHERE card.product_id = $1 AND card.state = 'available' AND {which}
                AND (card.expires_on IS NULL OR card.expires_on >= (SELECT {today} + $3::int))
                AND coalesce(card.face_value, $4::bigint) = (SELECT face_value FROM reservation WHERE reservation_id = $5)
-               AND ($2::text IS NULL OR card.card_id = {BY_SERIAL})
+               AND ($2::text IS NULL OR card.card_id = {BY_SERIAL}) AND card.batch_id <> ALL($7)
              ORDER BY {order} LIMIT 1 FOR UPDATE OF card SKIP LOCKED"
         );
         let row = tx
@@ -139,6 +146,7 @@ async fn take(
                     &worth,
                     &instead_of,
                     &want.time_zone.name(),
+                    &passed_by,
                 ],
             )
             .await?;

@@ -1,7 +1,6 @@
 //! The keys of imported files: read, wrapped anew one by one, and forgotten when they open nothing any more.
 
-use std::collections::HashMap;
-
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::{Store, StoreError, Tx};
@@ -15,19 +14,16 @@ pub struct Batch {
     pub import_id: Uuid,
     /// The version of the vault whose recipients it is sealed to.
     pub vault_version: i32,
+    /// Those recipients.
+    pub recipients: Vec<String>,
     /// Its key, wrapped; none once it was forgotten.
     pub wrapped_key: Option<Vec<u8>>,
 }
 
-/// The wrapped keys of imported files. One that was forgotten is not among them.
-pub async fn wrapped_batch_keys(tx: &Tx, batch_ids: &[i64]) -> Result<HashMap<i64, Vec<u8>>, StoreError> {
-    let rows = tx
-        .query(
-            "SELECT batch_id, wrapped_key FROM card_batch WHERE batch_id = ANY($1) AND wrapped_key IS NOT NULL",
-            &[&batch_ids],
-        )
-        .await?;
-    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+/// The keys of these imported files. One that was forgotten is not among them.
+pub async fn batches_with_keys(tx: &Tx, batch_ids: &[i64]) -> Result<Vec<Batch>, StoreError> {
+    let sql = format!("{BATCHES} WHERE batch_id = ANY($1) AND wrapped_key IS NOT NULL");
+    Ok(tx.query(&sql, &[&batch_ids]).await?.iter().map(batch_of).collect())
 }
 
 /// Up to `most` batches in their order, from `after` on (not included).
@@ -42,24 +38,26 @@ pub async fn batches_behind(store: &Store, version: i32, after: i64, most: i64) 
 }
 
 async fn list(store: &Store, which: &str, after: i64, most: i64) -> Result<Vec<Batch>, StoreError> {
-    let sql = format!(
-        "SELECT batch_id, import_id, vault_version, wrapped_key FROM card_batch
-         WHERE {which} ORDER BY batch_id LIMIT $2"
-    );
+    let sql = format!("{BATCHES} WHERE {which} ORDER BY batch_id LIMIT $2");
     let rows = store.query(&sql, &[&after, &most]).await?;
-    Ok(rows
-        .iter()
-        .map(|row| Batch {
-            batch_id: row.get(0),
-            import_id: row.get(1),
-            vault_version: row.get(2),
-            wrapped_key: row.get(3),
-        })
-        .collect())
+    Ok(rows.iter().map(batch_of).collect())
+}
+
+const BATCHES: &str = "SELECT batch_id, import_id, vault_version, recipients, wrapped_key
+     FROM card_batch JOIN vault ON version = vault_version";
+
+fn batch_of(row: &Row) -> Batch {
+    Batch {
+        batch_id: row.get(0),
+        import_id: row.get(1),
+        vault_version: row.get(2),
+        recipients: row.get(3),
+        wrapped_key: row.get(4),
+    }
 }
 
 /// Replaces the wrapped key of a batch, unless somebody else has done so meanwhile, or `version` is not the latest any
-/// more. True when it did.
+/// more. True when it did. Whoever finds that nobody opens it leaves it as it is under this version.
 pub async fn rewrap_batch(store: &Store, batch: &Batch, version: i32, wrapped_key: &[u8]) -> Result<bool, StoreError> {
     let replaced = store
         .execute(

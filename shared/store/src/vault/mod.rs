@@ -20,7 +20,7 @@ use crate::{Store, StoreError, Tx};
 #[cfg(feature = "scratch")]
 pub(crate) use batches::SEALED;
 pub use batches::{
-    Batch, BatchCounts, batch_counts, batches, batches_behind, forget_batch_keys, rewrap_batch, wrapped_batch_keys,
+    Batch, BatchCounts, batch_counts, batches, batches_behind, batches_with_keys, forget_batch_keys, rewrap_batch,
 };
 pub use holders::{Holder, holders, seen_holding};
 pub use reindex::{IndexKeyInfo, Indexed, Progress, Reindexed, index_keys, next_to_reindex, reindex};

@@ -171,8 +171,10 @@ async fn take_for(
     product: &Product,
     conflict: ReservationId,
 ) -> Result<Option<(Card, Details)>, StoreError> {
-    while let Some(card) = store::cases::take_for(tx, product, conflict).await? {
-        let mut opened = desk.open_cards(tx, &[&card]).await?;
+    let mut passed_by = Vec::new();
+    while let Some(card) = store::cases::take_for(tx, product, conflict, &passed_by).await? {
+        let (mut opened, shut) = desk.open_batches(tx, &[&card]).await?;
+        passed_by.extend(shut);
         match opened.remove(&card.card_id) {
             Some(details) => return Ok(Some((card, details))),
             None => store::cards::mark_faulty(tx, &[card.card_id]).await?,

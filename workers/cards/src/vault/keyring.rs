@@ -12,10 +12,10 @@ use domain::vault::Recipients;
 use hmac::{Hmac, Mac};
 use secrecy::{ExposeSecret, SecretBox};
 use sha2::Sha256;
-use store::vault::VaultRow;
+use store::vault::{Batch, VaultRow};
 
 use super::index::{IndexKey, IndexKeys};
-use super::{IdentitySource, VaultError, open_with, recipient, seal_to};
+use super::{BatchKey, IdentitySource, VaultError, open_with, recipient, seal_to};
 
 /// A version of the vault, opened.
 pub(super) struct Keyring {
@@ -67,6 +67,12 @@ impl Keyring {
         })
     }
 
+    /// The key of a batch, if it is sealed to an identity here. One that was forgotten is damaged.
+    pub(super) fn open_batch_key(&self, batch: &Batch) -> Result<BatchKey, VaultError> {
+        let wrapped = batch.wrapped_key.as_deref().unwrap_or_default();
+        BatchKey::from_secret(&open_with(&self.identities, wrapped)?)
+    }
+
     /// The identities here that this version is sealed to.
     pub(super) fn fitting(&self) -> impl Iterator<Item = &Identity> {
         self.identities
@@ -74,6 +80,11 @@ impl Keyring {
             .zip(&self.held)
             .filter(|(_, public)| self.names.all.contains(public))
             .map(|(identity, _)| identity)
+    }
+
+    /// Whether what is sealed to these has to open here: if it does not, it is damaged, and nobody opens it.
+    pub(super) fn should_open(&self, sealed_to: &[String]) -> bool {
+        self.held.iter().any(|one| sealed_to.contains(one))
     }
 
     /// Whether one of the workers' own is here, leaving or not.

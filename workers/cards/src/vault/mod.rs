@@ -170,7 +170,8 @@ impl Vault {
         Ok((key, wrapped))
     }
 
-    /// The keys of these batches, opened. One that was forgotten is not among them; one that does not open is an error, and
+    /// The keys of these batches, opened. One that was forgotten is not among them, nor one that is sealed to an identity here
+    /// and does not open: that is damaged, and a matter of its own cards. One that is sealed to others alone is an error, and
     /// if only this process is behind, one that passes.
     pub async fn batch_keys(&self, tx: &Tx, batches: &HashSet<i64>) -> Result<HashMap<i64, Arc<BatchKey>>, VaultError> {
         let mut keys = self.known(batches);
@@ -182,22 +183,25 @@ impl Vault {
         if missing.is_empty() {
             return Ok(keys);
         }
-        for (batch, wrapped) in store::vault::wrapped_batch_keys(tx, &missing).await? {
-            let key = match self.open_batch_key(&wrapped) {
+        // One for all: what has to open is judged by what it was tried with.
+        let keyring = self.keyring();
+        for batch in store::vault::batches_with_keys(tx, &missing).await? {
+            let key = match keyring.open_batch_key(&batch) {
                 Ok(key) => Arc::new(key),
+                Err(error) if keyring.should_open(&batch.recipients) => {
+                    metrics::counter!("unigate_invariant_violations_total", "kind" => "unopenable_batch").increment(1);
+                    tracing::error!(batch = batch.batch_id, import = %batch.import_id, %error, "a damaged batch key");
+                    continue;
+                }
                 Err(error) => return Err(self.behind(store::vault::latest_version(tx).await?, error)),
             };
             self.opened
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .insert(batch, key.clone());
-            keys.insert(batch, key);
+                .insert(batch.batch_id, key.clone());
+            keys.insert(batch.batch_id, key);
         }
         Ok(keys)
-    }
-
-    fn open_batch_key(&self, wrapped: &[u8]) -> Result<BatchKey, VaultError> {
-        BatchKey::from_secret(&open_with(&self.keyring().identities, wrapped)?)
     }
 
     /// What to make of a failure, when the latest version is this.

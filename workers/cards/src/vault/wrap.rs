@@ -20,7 +20,7 @@ const CARDS_AT_ONCE: i64 = 32;
 pub struct Step {
     /// So many were done.
     pub done: u64,
-    /// So many cannot be opened, and stay as they are.
+    /// So many do not open, and stay as they are.
     pub unopenable: u64,
     /// Whether there is nothing left to do, as far as this process can tell.
     pub finished: bool,
@@ -28,7 +28,8 @@ pub struct Step {
 
 impl Vault {
     /// Wraps every batch key for the recipients of the version opened here that is not wrapped for them. Goes on after one
-    /// that does not open.
+    /// that does not open; if it had to, nobody will ever open it, and it is left as it is and counts as done for this version,
+    /// since nothing would come of keeping an old identity for it.
     pub async fn rewrap(&self, store: &Store) -> Result<Step, VaultError> {
         let mut step = Step::default();
         let keyring = self.keyring();
@@ -42,7 +43,7 @@ impl Vault {
             after = last.batch_id;
             for batch in &batches {
                 let Some(wrapped) = &batch.wrapped_key else { continue };
-                match self.open_batch_key(wrapped) {
+                match keyring.open_batch_key(batch) {
                     Ok(key) => {
                         let wrapped = seal_to(&keyring.recipients, key.as_bytes())?;
                         let replaced = store::vault::rewrap_batch(store, batch, keyring.version, &wrapped).await?;
@@ -52,6 +53,9 @@ impl Vault {
                     Err(error) => {
                         step.unopenable += 1;
                         tracing::error!(batch = batch.batch_id, import = %batch.import_id, %error, "a batch key cannot be wrapped anew");
+                        if keyring.should_open(&batch.recipients) {
+                            store::vault::rewrap_batch(store, batch, keyring.version, wrapped).await?;
+                        }
                     }
                 }
             }

@@ -11,7 +11,7 @@ use serde_json::json;
 use std::sync::Arc;
 
 use super::{secret_of, whole};
-use crate::stand::{Stand, id, reserve};
+use crate::stand::{Stand, id, reprint, reserve, sell};
 
 /// A worker's process, as far as the vault is concerned.
 async fn worker(stand: &Stand, name: &str, file: &std::path::PathBuf) -> Arc<Vault> {
@@ -290,6 +290,70 @@ async fn what_does_not_open_is_named() {
         .await
         .unwrap();
     assert_eq!((step.done, step.unopenable, step.finished), (1, 1, false));
+    stand.end().await;
+}
+
+#[tokio::test]
+async fn a_batch_key_that_does_not_open_stops_neither_its_product_nor_a_rotation() {
+    let mut stand = Stand::new().await;
+    stand.product("p", json!({})).await;
+    stand.stock("p", 5).await;
+    stand
+        .import("p", "serial,pin\nq-1,823144100001\nq-2,823144100002\n")
+        .await;
+    let (sold, held) = (id(), id());
+    for id in [sold, held] {
+        stand.one(reserve(id, "p")).await;
+    }
+    stand.one(sell(sold)).await;
+    let own = stand.identity_file.clone();
+    let begun = stand.change(&own, Change::BeginRotation(None)).await.unwrap();
+    // A worker that has the new identity alone opens no key yet, and takes nothing for damaged.
+    let new = stand.identity_file("new.txt", &[&stand.identities()[1]]);
+    let early = vault::open_existing(&stand.store, &new).await.unwrap();
+    let tx = stand.store.begin().await.unwrap();
+    assert!(early.batch_keys(&tx, &[1].into()).await.is_err());
+    drop(tx);
+
+    stand
+        .sql("UPDATE card_batch SET wrapped_key = 'x' WHERE batch_id = 1")
+        .await;
+    let fresh = Arc::new(vault::open_existing(&stand.store, &own).await.unwrap());
+    stand.sells_by(&fresh).await;
+    let serials = "SELECT serial || ' ' || state FROM card ORDER BY pos";
+    let found = [
+        "p-1 sold",
+        "p-2 reserved",
+        "p-3 faulty",
+        "p-4 available",
+        "p-5 available",
+        "q-1 reserved",
+        "q-2 available",
+    ];
+    assert_eq!(
+        stand.sql(serials).await,
+        found,
+        "of a file that does not open one card is lost for each that is asked for"
+    );
+    let answers = [
+        stand.one(reprint(sold)).await["reason"].clone(),
+        stand.one(reserve(held, "p")).await["reason"].clone(),
+    ];
+    assert_eq!(answers, ["reprint_over", "out_of_stock"]);
+    assert_eq!(stand.sql("SELECT kind FROM card_case").await, ["faulty"]);
+
+    let step = begun.rewrap(&stand.store).await.unwrap();
+    assert_eq!((step.done, step.unopenable), (1, 1));
+    let finished = stand.change(&own, Change::FinishRotation).await.unwrap();
+    let step = finished.rewrap(&stand.store).await.unwrap();
+    assert_eq!((step.done, step.unopenable), (1, 1), "it is told of again");
+    let alone = Arc::new(vault::open_existing(&stand.store, &new).await.unwrap());
+    stand.sells_by(&alone).await;
+    let named = stand.verified_by(&new).await.named;
+    assert!(
+        named[0].kind == "batch" && named[0].why.contains("does not open"),
+        "{named:?}"
+    );
     stand.end().await;
 }
 
