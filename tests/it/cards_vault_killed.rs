@@ -1,5 +1,7 @@
 //! A change of the vault killed at its worst moments: every card opens all the time, and the same command goes on.
 
+use age::x25519::Identity;
+use secrecy::ExposeSecret;
 use testkit::leak;
 use testkit::process::{Process, run};
 use testkit::wait_for;
@@ -93,6 +95,43 @@ async fn a_rotation_killed_anywhere_leaves_every_card_openable_and_goes_on() {
     everything_opens(&world, 9).await;
     let acts = "SELECT count(*) FROM audit WHERE subject_kind = 'vault' AND after ? 'version'";
     assert_eq!(world.value(acts).await, "2", "each change once: begun, finished");
+}
+
+#[tokio::test]
+async fn a_recovery_killed_anywhere_is_finished_by_repeating_it() {
+    let world = bare().await;
+    world.product(MTS).await;
+    for first in [1, 4, 7] {
+        world.cards("mts-100", first, 3).await;
+    }
+    let file = world.stand.settings().vault_identity_file.clone();
+    let escrow = Identity::generate();
+    let named = escrow.to_public().to_string();
+    let add = ["cards", "vault", "add-recipient", &named, "--reason", "in a safe"];
+    done(&world, &add).await;
+    // The workers' own is lost, and what was in the safe is brought.
+    std::fs::write(&file, escrow.to_string().expose_secret()).unwrap();
+    let recover = ["cards", "vault", "rotate", "--recover", "--reason", "the disk is gone"];
+    // (where, then: version, batch keys that are not wrapped for it)
+    for (point, at, left) in [
+        ("identity_added", "2", "0"),
+        ("before_commit", "2", "0"),
+        ("after_commit", "3", "3"),
+        ("key_wrapped", "3", "2"),
+        ("key_wrapped", "3", "1"),
+    ] {
+        killed_at(&world, point, &recover).await;
+        assert_eq!((&*version(&world).await, &*behind(&world).await), (at, left), "{point}");
+        assert_eq!(identities(&world), 2, "{point}: what was added once is used");
+        everything_opens(&world, 9).await;
+    }
+    done(&world, &recover).await;
+    assert_eq!((&*version(&world).await, &*behind(&world).await), ("3", "0"));
+    failed(&unigate(&world, &recover).await, 1, "nothing is lost");
+    let kept = std::fs::read_to_string(&file).unwrap();
+    let new = kept.lines().rfind(|line| line.starts_with("AGE-SECRET-KEY-")).unwrap();
+    std::fs::write(&file, new).unwrap();
+    everything_opens(&world, 9).await;
 }
 
 #[tokio::test]

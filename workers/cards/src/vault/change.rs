@@ -17,6 +17,7 @@ use store::{Store, Tx};
 
 use super::index::{IndexKey, IndexKeys};
 use super::keyring::{Keyring, public_halves, row_for};
+use super::wrap::PAGE;
 use super::{IdentitySource, Opened, Vault, VaultError, recipient};
 
 /// A worker that has not been heard of for so long does not run.
@@ -35,7 +36,8 @@ pub enum Change {
     FinishRotation,
     /// Back to before its first half.
     CancelRotation,
-    /// The workers' identity is lost, and one in escrow is here: a new one for the workers, as in [`Change::BeginRotation`].
+    /// The workers' identity is lost, and one in escrow is here: a new one for the workers, as in [`Change::BeginRotation`]. Where
+    /// the same was cut off the version is there, and it is returned as it is: what is left is to wrap the keys.
     Recover(Option<Recipient>),
     /// A new key of the blind index.
     NewIndexKey,
@@ -122,6 +124,9 @@ pub async fn change(
         Change::Recover(_) => Keyring::open_unproven(&source, source.read()?, &before)?,
         _ => Keyring::open(&source, source.read()?, &before)?,
     };
+    if matches!(change, Change::Recover(_)) && recovery_was_cut_off(store, &keyring).await? {
+        return Vault::of(source, &before);
+    }
     let index = match change {
         Change::NewIndexKey => keyring.index.with_another()?,
         _ => keyring.index.again()?,
@@ -205,6 +210,26 @@ fn new_one(source: &IdentitySource, named: Option<&Recipient>, ever: &[String]) 
     match here.into_iter().find(|one| !ever.contains(one)) {
         Some(unused) => Ok(unused),
         None => Ok(source.add()?.to_public().to_string()),
+    }
+}
+
+/// Whether the workers' new identity is here, and keys that it does not open: only what is in escrow does, while it is here as
+/// well, and no worker.
+async fn recovery_was_cut_off(store: &Store, keyring: &Keyring) -> Result<bool, VaultError> {
+    if !keyring.holds_own() {
+        return Ok(false);
+    }
+    let mut after = 0;
+    loop {
+        let batches = store::vault::batches_behind(store, keyring.version, after, PAGE).await?;
+        let Some(last) = batches.last() else { return Ok(false) };
+        after = last.batch_id;
+        if batches
+            .iter()
+            .any(|batch| keyring.opens_by_escrow_alone(&batch.recipients))
+        {
+            return Ok(true);
+        }
     }
 }
 

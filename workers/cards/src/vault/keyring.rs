@@ -87,6 +87,12 @@ impl Keyring {
         self.held.iter().any(|one| sealed_to.contains(one))
     }
 
+    /// Whether what is sealed to these opens here by what is in escrow alone.
+    pub(super) fn opens_by_escrow_alone(&self, sealed_to: &[String]) -> bool {
+        let fits = |one: &&String| sealed_to.contains(one);
+        self.should_open(sealed_to) && self.held.iter().filter(fits).all(|one| self.names.escrow.contains(one))
+    }
+
     /// Whether one of the workers' own is here, leaving or not.
     pub(super) fn holds_own(&self) -> bool {
         let own = |one: &&String| self.names.all.contains(one) && !self.names.escrow.contains(one);

@@ -11,7 +11,7 @@ use store::{Store, StoreError};
 use super::{Vault, VaultError, seal_to};
 
 /// Batches read at a time.
-const PAGE: i64 = 200;
+pub(super) const PAGE: i64 = 200;
 /// Cards indexed anew in one transaction. They are locked only while that is written: a card that is locked is not sold.
 const CARDS_AT_ONCE: i64 = 32;
 
