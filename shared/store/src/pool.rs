@@ -105,11 +105,13 @@ impl Store {
         Ok(Tx::on(self.session().await?))
     }
 
-    /// Begins a report: everything read in this transaction is of one moment, so its parts agree.
+    /// Begins a report: everything read in this transaction is of one moment, so its parts agree. A period may be a year: each
+    /// part may take as long as what an operator asks of millions of rows needs.
     pub async fn begin_report(&self) -> Result<Tx, StoreError> {
         let tx = self.begin().await?;
         tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY", &[])
             .await?;
+        tx.allow_time().await?;
         Ok(tx)
     }
 

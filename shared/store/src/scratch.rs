@@ -3,7 +3,7 @@
 
 use tokio_postgres::SimpleQueryMessage;
 
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, Tx};
 
 /// Runs statements as they stand and returns the rows of all of them, as text.
 pub async fn sql(store: &Store, sql: &str) -> Result<Vec<Vec<Option<String>>>, StoreError> {
@@ -21,6 +21,11 @@ pub async fn sql(store: &Store, sql: &str) -> Result<Vec<Vec<Option<String>>>, S
             _ => None,
         })
         .collect())
+}
+
+/// A setting of the session, as a transaction has it.
+pub async fn setting(tx: &Tx, name: &str) -> Result<String, StoreError> {
+    Ok(tx.query_one("SELECT current_setting($1)", &[&name]).await?.get(0))
 }
 
 /// What is seldom asked of tables that only grow, by name: its text, and parameters that match little of what is there. For a

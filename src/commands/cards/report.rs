@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use sheet::{Cell, Column};
 
-use store::cards::{SaleFilter, SaleRow, Section, SerialRow, sale_sums, sales_page, serials_page};
+use store::cards::{self, SaleFilter, SaleRow, Section, sale_sums, sales_page};
 use store::{Recorded, Tx, settled};
 
 use self::sums::{Sums, Totals};
@@ -252,9 +252,9 @@ async fn unsold(
     zone: &TimeZone,
     sheet: &mut Sheet,
 ) -> anyhow::Result<()> {
-    let mut last: Option<SerialRow> = None;
+    let cards = cards::serials(tx, filter, section).await?;
     loop {
-        let page = serials_page(tx, filter, section, last.as_ref()).await?;
+        let page = cards.page().await?;
         for card in &page {
             let price = card.price.zip(card.currency.as_deref());
             sheet.row(&[
@@ -271,10 +271,9 @@ async fn unsold(
                 Cell::text(card.reservation_id.as_deref()),
             ])?;
         }
-        let Some(end) = page.into_iter().next_back() else {
+        if page.is_empty() {
             return Ok(());
-        };
-        last = Some(end);
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{Store, StoreError, Tx};
 
 pub use expiring::{ExpiryRule, Withdrawn, count_expiring, withdraw_expiring};
 pub use faulty::{FaultyFilter, FaultyRow, Reported, list_faulty, note_unopenable, report_faulty};
-pub use sales::{SaleFilter, SaleRow, SaleSum, Section, SerialRow, SumBy, sale_sums, sales_page, serials_page};
+pub use sales::{SaleFilter, SaleRow, SaleSum, Section, SerialRow, Serials, SumBy, sale_sums, sales_page, serials};
 pub use stock::{
     Available, RATE_DAYS, Stock, available, ever_stocked, lock_stock, low_crossing, settle_sold, shred, stock,
     stock_at_rate,

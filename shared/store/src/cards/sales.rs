@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::{StoreError, Tx};
 
-pub use serials::{Section, SerialRow, serials_page};
+pub use serials::{Section, SerialRow, Serials, serials};
 pub use sums::{SaleSum, SumBy, sale_sums};
 
 /// Rows read at once: whatever a period holds, no more is in memory.

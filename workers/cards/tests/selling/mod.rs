@@ -6,6 +6,7 @@ mod instead;
 mod low;
 mod moves;
 mod reissue;
+mod reported;
 
 use serde_json::{Value, json};
 

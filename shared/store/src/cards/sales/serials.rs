@@ -1,7 +1,7 @@
 //! What an issuer reconciles besides sales: cards that were shown and came back, and cards taken out, by serial.
 
 use jiff::Timestamp;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, Statement};
 
 use super::{FILTER, FROM, Given, PAGE, SaleFilter};
 use crate::{StoreError, Tx};
@@ -37,54 +37,60 @@ pub struct SerialRow {
     pub price: Option<i64>,
     /// Of the price.
     pub currency: Option<String>,
-    /// With the time, its place in the section.
-    key: String,
 }
 
-/// Up to a page of cards of a section after the given one, in the order of time; an empty page is the end.
-pub async fn serials_page(
-    tx: &Tx,
-    filter: &SaleFilter,
-    section: Section,
-    after: Option<&SerialRow>,
-) -> Result<Vec<SerialRow>, StoreError> {
-    let sql = match section {
-        Section::CameBack => format!(
-            "SELECT r.ended_at, r.state, r.product_id, c.serial, r.reservation_id::text, r.terminal_id, r.price,
-                    r.currency, r.reservation_id::text
-             FROM {FROM} JOIN card c USING (card_id)
-             WHERE r.state IN ('released', 'expired') AND {FILTER}
-               AND r.ended_at >= $7 AND (r.ended_at, r.reservation_id::text) > ($7, $8)
-             ORDER BY r.ended_at, r.reservation_id::text LIMIT $9"
+/// The cards of a section, in the order of time, page by page.
+pub struct Serials<'t> {
+    tx: &'t Tx,
+    fetch: Statement,
+}
+
+/// Begins to read the cards of a section; in a transaction each is begun once. They are found and sorted once however many pages
+/// they are: what was taken out has no index of its own by time.
+pub async fn serials<'t>(tx: &'t Tx, filter: &SaleFilter, section: Section) -> Result<Serials<'t>, StoreError> {
+    let (cursor, sql) = match section {
+        Section::CameBack => (
+            "came_back",
+            format!(
+                "SELECT r.ended_at, r.state, r.product_id, c.serial, r.reservation_id::text, r.terminal_id, r.price, r.currency
+                 FROM {FROM} JOIN card c USING (card_id)
+                 WHERE r.state IN ('released', 'expired') AND {FILTER} ORDER BY r.ended_at, r.reservation_id"
+            ),
         ),
-        Section::Given => format!(
-            "SELECT r.ended_at, 'given', r.product_id, c.serial, r.reservation_id::text, r.terminal_id, r.price, r.currency,
-                    r.reservation_id::text
-             FROM {FROM} JOIN card c USING (card_id)
-             WHERE r.state = 'sold' AND r.gratis AND {FILTER}
-               AND r.ended_at >= $7 AND (r.ended_at, r.reservation_id::text) > ($7, $8)
-             ORDER BY r.ended_at, r.reservation_id::text LIMIT $9"
+        Section::Given => (
+            "given",
+            format!(
+                "SELECT r.ended_at, 'given', r.product_id, c.serial, r.reservation_id::text, r.terminal_id, r.price, r.currency
+                 FROM {FROM} JOIN card c USING (card_id)
+                 WHERE r.state = 'sold' AND r.gratis AND {FILTER} ORDER BY r.ended_at, r.reservation_id"
+            ),
         ),
-        Section::TakenOut => "
-            SELECT c.updated_at, CASE WHEN c.out_of_date THEN 'out_of_date' ELSE c.state END, c.product_id, c.serial,
-                   NULL::text, NULL::text, NULL::bigint, NULL::text, c.product_id || '/' || c.serial
-            FROM card c JOIN product p USING (product_id)
-            WHERE c.state IN ('faulty', 'withdrawn') AND c.updated_at >= $1 AND c.updated_at < $2
-              AND ($3::text IS NULL OR c.product_id = $3) AND ($4::text IS NULL OR p.declaration ->> 'payee' = $4)
-              AND $5::text IS NULL AND $6::text IS NULL
-              AND c.updated_at >= $7 AND (c.updated_at, c.product_id || '/' || c.serial) > ($7, $8)
-            ORDER BY 1, 9 LIMIT $9"
-            .to_owned(),
+        Section::TakenOut => (
+            "taken_out",
+            "SELECT c.updated_at, CASE WHEN c.out_of_date THEN 'out_of_date' ELSE c.state END, c.product_id, c.serial,
+                    NULL::text, NULL::text, NULL::bigint, NULL::text
+             FROM card c JOIN product p USING (product_id)
+             WHERE c.state IN ('faulty', 'withdrawn') AND c.updated_at >= $1 AND c.updated_at < $2
+               AND ($3::text IS NULL OR c.product_id = $3) AND ($4::text IS NULL OR p.declaration ->> 'payee' = $4)
+               AND $5::text IS NULL AND $6::text IS NULL
+             ORDER BY c.updated_at, c.product_id, c.serial"
+                .to_owned(),
+        ),
     };
-    let (at, key) = after.map_or((filter.from, String::new()), |row| (row.at, row.key.clone()));
-    let most = i64::try_from(PAGE).unwrap_or(i64::MAX);
     let given = Given::of(filter);
-    let mut params = given.params();
-    params.extend([&at as &(dyn ToSql + Sync), &key, &most]);
-    let rows = tx.query(&sql, &params).await?;
-    Ok(rows
-        .iter()
-        .map(|row| SerialRow {
+    // All of it is read.
+    tx.batch("SET LOCAL cursor_tuple_fraction = 1").await?;
+    tx.execute(&format!("DECLARE {cursor} NO SCROLL CURSOR FOR {sql}"), &given.params())
+        .await?;
+    let fetch = tx.prepare(&format!("FETCH {PAGE} FROM {cursor}")).await?;
+    Ok(Serials { tx, fetch })
+}
+
+impl Serials<'_> {
+    /// The next page; an empty one is the end.
+    pub async fn page(&self) -> Result<Vec<SerialRow>, StoreError> {
+        let rows = self.tx.query_prepared(&self.fetch).await?;
+        let row = |row: &Row| SerialRow {
             at: row.get(0),
             what: row.get(1),
             product: row.get(2),
@@ -93,7 +99,7 @@ pub async fn serials_page(
             terminal: row.get(5),
             price: row.get(6),
             currency: row.get(7),
-            key: row.get(8),
-        })
-        .collect())
+        };
+        Ok(rows.iter().map(row).collect())
+    }
 }
