@@ -71,7 +71,8 @@ create trigger reservation_moves after update of state on reservation for each r
 
 -- A file that was entered by mistake goes out as a whole, with what its cards are recognised by, so that they can come in where
 -- they belong. Only while all of them are as they came: what was ever reserved is exposed, and only that is known to other tables;
--- but a card may have been shown to an operator. The owner's function, since nobody has the right to delete a card otherwise.
+-- but a card may have been shown to an operator. One that ran out of date on the shelf is as it came, unless it was reported since:
+-- a wrong last day is a reason to take its file back. The owner's function, since nobody has the right to delete a card otherwise.
 -- Counted before anything is locked, and again by what is deleted: whoever was quicker to take a card keeps all of them in, for
 -- which the caller rolls back.
 create function take_back_import(which uuid, who text, out gone bigint, out against bigint)
@@ -86,14 +87,16 @@ begin
         into strict held from card_batch b where b.import_id = which;
     select count(*) into gone from card c
         where c.card_id > held.first and c.card_id <= held.last and c.batch_id = held.batch_id
-          and c.state = 'available' and not c.exposed
-          and not exists (select from disclosure_card d where d.card_id = c.card_id);
+          and (c.state = 'available' or c.state = 'withdrawn' and c.out_of_date) and not c.exposed
+          and not exists (select from disclosure_card d where d.card_id = c.card_id)
+          and not exists (select from card_fault f where f.card_id = c.card_id);
     if gone = entered then
         with deleted as (
             delete from card c
             where c.card_id > held.first and c.card_id <= held.last and c.batch_id = held.batch_id
-              and c.state = 'available' and not c.exposed
+              and (c.state = 'available' or c.state = 'withdrawn' and c.out_of_date) and not c.exposed
               and not exists (select from disclosure_card d where d.card_id = c.card_id)
+              and not exists (select from card_fault f where f.card_id = c.card_id)
             returning c.card_id, c.product_id, c.serial
         ), forgotten as (
             delete from card_identity i using deleted d

@@ -29,12 +29,13 @@ pub(crate) enum Command {
     /// Hand a file of cards in, sealed, and wait until they are in stock.
     ///
     /// All or nothing: a row that cannot be read refuses the file. Duplicates (of the file itself, of what is in stock and of
-    /// what was ever sold) and expired cards never come in; they are left out and named, and refuse the file with --strict.
+    /// what was ever sold) and cards that expired, or are too near it to be sold, never come in; they are left out and named,
+    /// and refuse the file with --strict.
     #[command(verbatim_doc_comment)]
     Import(import::Args),
     /// List files handed in and how far they are, the latest first; with an ID, the rows of that file that were left out
     Imports(files::ListArgs),
-    /// Take a file back whose cards are not in stock yet, or of whose cards none was ever reserved, shown or set aside
+    /// Take a file back whose cards are not in stock yet, or of whose cards none was ever reserved, shown or set aside by somebody
     CancelImport(files::CancelArgs),
     /// Count the cards of every product by where they are, and say for how long they will do
     ///

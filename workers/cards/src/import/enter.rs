@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use domain::declaration::Product;
+use jiff::ToSpan;
 use jiff::civil::Date;
 use serde_json::{Map, Value};
 use store::imports::{self, Claimed, Duplicate, Duplicates, Ending, NewCard, Twin};
@@ -226,8 +228,8 @@ impl Sealing {
                 report.refused.add(bad.line, bad.why);
                 Ok(())
             }
-            Ok(row) if is_expired(row.expires_on, self.today) => {
-                report.expired.add(row.line, "expires_on: is past");
+            Ok(row) if let Some(why) = too_late(row.expires_on, self.today, &self.source.product) => {
+                report.expired.add(row.line, why);
                 Ok(())
             }
             // It is refused already: the rest is read for the report alone.
@@ -281,9 +283,16 @@ impl Sealing {
     }
 }
 
-/// A card is good through its last day.
-pub(super) fn is_expired(expires_on: Option<Date>, today: Date) -> bool {
-    expires_on.is_some_and(|last| last < today)
+/// Why a card that ends then does not come in. It is good through its last day; but nearer to that than its product allows it
+/// would be withdrawn within a minute, for good, and nobody would hear of it.
+pub(super) fn too_late(expires_on: Option<Date>, today: Date, product: &Product) -> Option<&'static str> {
+    let last = expires_on?;
+    let sold_until = today.saturating_add(i64::from(product.withdraw_days_before_expiry).days());
+    match () {
+        () if last < today => Some("expires_on: is past"),
+        () if last < sold_until => Some("expires_on: is nearer than the product's withdraw_days_before_expiry allows"),
+        () => None,
+    }
 }
 
 fn object(fields: Vec<(String, String)>) -> Value {

@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret, SecretString};
 use store::imports::{Duplicate, Twin};
 
 use super::container::{Openers, open, told};
-use super::enter::{is_expired, reason_of};
+use super::enter::{reason_of, too_late};
 use super::report::Report;
 use super::table::{self, Row};
 use crate::vault::IndexKey;
@@ -47,7 +47,7 @@ pub struct Masked {
     pub public: Vec<(String, String)>,
     /// Secret fields: a star for every character.
     pub secret: Vec<(String, String)>,
-    /// The card's day is past: it would be left out.
+    /// The card's day is past, or too near to be sold: it would be left out.
     pub expired: bool,
 }
 
@@ -73,7 +73,10 @@ pub fn preview(
         table::read(found, &profile, product.currency, &mut |row| {
             preview.report.rows += 1;
             match row {
-                Ok(row) => preview.take(&row, &mut seen, today, most),
+                Ok(row) => {
+                    let late = too_late(row.expires_on, today, product);
+                    preview.take(&row, &mut seen, late, most);
+                }
                 Err(bad) => preview.report.refused.add(bad.line, bad.why),
             }
             Ok(())
@@ -125,10 +128,9 @@ impl Seen {
 }
 
 impl Preview {
-    fn take(&mut self, row: &Row, seen: &mut Seen, today: Date, most: usize) {
-        let expired = is_expired(row.expires_on, today);
-        if expired {
-            self.report.expired.add(row.line, "expires_on: is past");
+    fn take(&mut self, row: &Row, seen: &mut Seen, late: Option<&'static str>, most: usize) {
+        if let Some(why) = late {
+            self.report.expired.add(row.line, why);
         } else if let Some(duplicate) = seen.duplicate_of(row) {
             self.report.duplicates.add(row.line, reason_of(&duplicate));
             self.report.duplicates_in_file += 1;
@@ -145,7 +147,7 @@ impl Preview {
                 secret: secret
                     .map(|(name, value)| (name.to_owned(), masked(value.expose_secret())))
                     .collect(),
-                expired,
+                expired: late.is_some(),
             });
         }
     }

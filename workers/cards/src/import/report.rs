@@ -20,7 +20,7 @@ pub struct Report {
     pub duplicates_in_file: u64,
     /// Of these: are in stock, or were.
     pub duplicates_known: u64,
-    /// Left out: past their day.
+    /// Left out: past their day, or too near to it to be sold.
     pub expired: Notes,
     /// Not to be read: because of them no card of the file was entered, unless the good rows were asked for.
     pub refused: Notes,
@@ -72,7 +72,7 @@ impl Report {
         rows_fit && (is_whole || !options.strict) && self.has_a_good_row()
     }
 
-    /// Not so where every row was refused, or some were and the others are past their day: nothing that was asked for could be
+    /// Not so where every row was refused, or some were and the others have expired: nothing that was asked for could be
     /// taken.
     fn has_a_good_row(&self) -> bool {
         let refused = self.refused.total;

@@ -94,9 +94,8 @@ async fn what_runs_out_first_is_sold_first() {
 #[tokio::test]
 async fn no_card_is_sold_too_near_its_last_day_and_the_system_withdraws_it() {
     let stand = Stand::new().await;
-    let product = |first: bool| json!({"issue_expiring_first": first, "withdraw_days_before_expiry": 7});
     for (name, first) in [("p", false), ("q", true)] {
-        stand.product(name, product(first)).await;
+        stand.product(name, json!({"issue_expiring_first": first})).await;
         let serial = |at: &'static str| at;
         let cards = [
             (serial("near"), Some(6)),
@@ -105,6 +104,8 @@ async fn no_card_is_sold_too_near_its_last_day_and_the_system_withdraws_it() {
             ("none", None),
         ];
         stock(&stand, name, &cards).await;
+        let product = json!({"issue_expiring_first": first, "withdraw_days_before_expiry": 7});
+        stand.product(name, product).await;
     }
     // Before any sweep: what is too near is not sold, and is not counted as if it could be.
     assert_eq!(serials(&stand, "p", 4).await, ["just", "far", "none", "out_of_stock"]);
@@ -168,17 +169,18 @@ async fn a_card_in_somebodys_hand_is_withdrawn_when_it_comes_back_and_paid_beats
 #[tokio::test(flavor = "multi_thread")]
 async fn taking_in_order_of_days_is_exact_however_many_take() {
     let stand = Stand::new().await;
+    stand.product("p", json!({"issue_expiring_first": true})).await;
+    let mut days: Vec<Option<i32>> = (0..120).map(|at| (at % 3 > 0).then_some(at % 12)).collect();
+    days.shuffle(&mut StdRng::seed_from_u64(11));
+    let names: Vec<String> = (0..days.len()).map(|at| format!("c{at:03}")).collect();
+    let cards: Vec<(&str, Option<i32>)> = names.iter().map(String::as_str).zip(days.iter().copied()).collect();
+    stock(&stand, "p", &cards).await;
     stand
         .product(
             "p",
             json!({"issue_expiring_first": true, "withdraw_days_before_expiry": 3}),
         )
         .await;
-    let mut days: Vec<Option<i32>> = (0..120).map(|at| (at % 3 > 0).then_some(at % 12)).collect();
-    days.shuffle(&mut StdRng::seed_from_u64(11));
-    let names: Vec<String> = (0..days.len()).map(|at| format!("c{at:03}")).collect();
-    let cards: Vec<(&str, Option<i32>)> = names.iter().map(String::as_str).zip(days.iter().copied()).collect();
-    stock(&stand, "p", &cards).await;
     let mut sold: Vec<String> = Vec::new();
     while sold.len() < days.len() {
         let (taken, _) = tokio::join!(join_all((0..4).map(|_| serials(&stand, "p", 5))), sweep(&stand));

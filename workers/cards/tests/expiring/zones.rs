@@ -81,11 +81,11 @@ impl Shop<'_> {
 async fn judged(stand: &Stand, product: &str, zone: &str, first: bool, margin: u32) -> Value {
     let rules = json!({"time_zone": zone, "issue_expiring_first": first, "withdraw_days_before_expiry": margin});
     stand.product(product, rules).await;
-    let today = today_in(zone);
-    let far = today.checked_add(100.days()).unwrap();
+    let just = today_in(zone).checked_add(i64::from(margin).days()).unwrap();
+    let far = just.checked_add(100.days()).unwrap();
     let rows = [
-        ("past", today.yesterday().unwrap().to_string()),
-        ("last", today.to_string()),
+        ("past", just.yesterday().unwrap().to_string()),
+        ("last", just.to_string()),
         ("near", far.to_string()),
         ("just", far.to_string()),
         ("none", String::new()),
@@ -105,7 +105,7 @@ async fn judged(stand: &Stand, product: &str, zone: &str, first: bool, margin: u
     let mut shop = Shop {
         stand,
         product,
-        just: today.checked_add(i64::from(margin).days()).unwrap(),
+        just,
         held: Vec::new(),
     };
     for (serial, days) in [("near", -1), ("just", 0), ("last", 1)] {

@@ -1,5 +1,7 @@
 //! A file that is in stock already and does not belong there.
 
+use domain::declaration::Zone;
+use domain::ids::ProductId;
 use serde_json::json;
 use store::imports;
 
@@ -63,6 +65,49 @@ async fn a_file_of_which_a_card_was_seen_stays() {
     assert_eq!(stand.counts("p").await, [1, 1, 1, 0, 0]);
     assert_eq!(state(&stand, file.import_id).await, "done");
     assert_eq!(stand.sql("SELECT count(*) FROM card_identity").await, ["3"]);
+    stand.end().await;
+}
+
+#[tokio::test]
+async fn a_file_that_ran_out_of_date_on_the_shelf_is_taken_back_and_comes_in_again() {
+    let stand = Stand::new().await;
+    let margin = async |days: u32| stand.product("p", json!({"withdraw_days_before_expiry": days})).await;
+    margin(0).await;
+    let today = store::imports::today(&stand.store, &Zone::utc()).await.unwrap();
+    let file = format!("serial,pin,expires_on\ns-1,823144000001,{today}\ns-2,823144000002,2999-12-31\n");
+    // What would be withdrawn at once does not come in, and is named.
+    margin(7).await;
+    let told = stand.import("p", &file).await.report;
+    assert_eq!((told.added, told.expired.total), (1, 1));
+    assert!(
+        told.expired.lines[0].why.contains("withdraw_days_before_expiry"),
+        "{told:?}"
+    );
+    let taken_back = async |import| imports::cancel(&stand.store, import, "test", "a wrong day").await;
+    let first = stand.sql("SELECT import_id FROM card_import").await.remove(0);
+    assert_eq!(taken_back(first.parse().unwrap()).await.unwrap(), Some(1));
+
+    // It came in, and the product was declared otherwise.
+    margin(0).await;
+    let entered = stand.import("p", &file).await;
+    assert_eq!(entered.report.added, 2);
+    margin(7).await;
+    let declared = stand.declared().await;
+    assert_eq!(
+        cards::upkeep::withdraw_expiring(&stand.store, &declared).await.unwrap(),
+        1
+    );
+    // Withdrawn by somebody, or reported: it is not as it came.
+    let product = ProductId::parse("p").unwrap();
+    let tx = stand.store.begin().await.unwrap();
+    store::cards::report_faulty(&tx, &product, "s-1", "tester", "a test")
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    assert!(refused(&stand, entered.import_id).await.contains("of its cards 1 were"));
+    stand.sql("DELETE FROM card_fault").await;
+    assert_eq!(taken_back(entered.import_id).await.unwrap(), Some(2));
+    assert_eq!(stand.sql("SELECT count(*) FROM card_identity").await, ["0"]);
     stand.end().await;
 }
 

@@ -301,10 +301,12 @@ async fn an_operator_gives_what_a_terminal_would_be_given() {
 
 async fn gives_what_a_terminal_would_be_given(zone: &str) {
     let stand = Stand::new().await;
-    let rules = json!({
-        "reissue_exposed": false, "withdraw_days_before_expiry": 5, "issue_expiring_first": true, "time_zone": zone,
-    });
-    stand.product("p", rules).await;
+    let rules = |margin: u32| {
+        json!({
+            "reissue_exposed": false, "withdraw_days_before_expiry": margin, "issue_expiring_first": true, "time_zone": zone,
+        })
+    };
+    stand.product("p", rules(0)).await;
     stand
         .import("p", &format!("serial,pin\ns-1,{}\nback,{}\n", digits(1), digits(2)))
         .await;
@@ -320,6 +322,7 @@ async fn gives_what_a_terminal_would_be_given(zone: &str) {
         digits(5)
     );
     stand.import("p", &file).await;
+    stand.product("p", rules(5)).await;
     for (faulty, given) in [("s-1", "later"), ("later", "undated")] {
         stand.report_faulty(faulty).await;
         assert_eq!(stand.given("faulty").await, given);
