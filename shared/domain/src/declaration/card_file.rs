@@ -46,6 +46,10 @@ pub struct CardFileProfile {
     /// A number in a sheet is taken for a secret. Not unless said: a sheet drops the zeros in front of a number.
     #[serde(skip_serializing_if = "super::is_false")]
     pub numbers_are_exact: bool,
+    /// Fixed positions: columns that are not named here follow the named ones without a blank. Not unless said: a secret that goes
+    /// on behind its last character would be cut short, and sold.
+    #[serde(skip_serializing_if = "super::is_false")]
+    pub packed: bool,
     /// Where the serial stands.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub serial: Option<Place>,
@@ -210,6 +214,11 @@ impl CardFileProfile {
             self.numbers_are_exact && format != TableFormat::Xlsx,
             "numbers_are_exact",
             xlsx_only,
+        );
+        found.refuse_if(
+            self.packed && format != TableFormat::Fixed,
+            "packed",
+            "belongs to the format \"fixed\" only",
         );
         found.refuse_if(
             self.encoding != TextEncoding::Utf8 && format == TableFormat::Xlsx,

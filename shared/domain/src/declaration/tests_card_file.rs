@@ -42,6 +42,13 @@ fn refused(section: &str) -> Vec<String> {
 }
 
 #[test]
+fn what_is_packed_has_fixed_positions() {
+    assert!(read_with(&FIXED.replace("skip_lines = 1", "packed = true")).is_ok());
+    let csv = "[card_file]\npacked = true\nserial = 1\nsecret = { pin = 2 }\n";
+    assert_eq!(refused(csv), ["card_file.packed"]);
+}
+
+#[test]
 fn an_issuers_file_is_described_and_comes_back_from_the_database() {
     for section in [
         MAPPED,

@@ -88,3 +88,5 @@ impl<R: Read + ?Sized> Read for Hashing<'_, R> {
 
 #[cfg(test)]
 pub(super) mod tests;
+#[cfg(test)]
+mod tests_places;

@@ -10,7 +10,7 @@ use zip::write::SimpleFileOptions;
 use super::*;
 
 /// The line, and the card in one text, or what is wrong.
-type Read = Result<(u64, String), (u64, String)>;
+pub(super) type Read = Result<(u64, String), (u64, String)>;
 
 fn described(row: &Row) -> String {
     let mut text = row.serial.clone();
@@ -41,7 +41,7 @@ fn read_as(profile: Value, table: Table<'_>) -> Result<Vec<Read>, String> {
     Ok(rows)
 }
 
-fn text_as(profile: Value, text: impl AsRef<[u8]>) -> Result<Vec<Read>, String> {
+pub(super) fn text_as(profile: Value, text: impl AsRef<[u8]>) -> Result<Vec<Read>, String> {
     read_as(profile, Table::Text(&mut text.as_ref()))
 }
 
@@ -49,12 +49,12 @@ fn cards(text: impl AsRef<[u8]>) -> Result<Vec<Read>, String> {
     text_as(json!({}), text)
 }
 
-fn good(line: u64, card: &str) -> Read {
+pub(super) fn good(line: u64, card: &str) -> Read {
     Ok((line, card.to_owned()))
 }
 
 /// The lines that are wrong.
-fn wrong(found: Vec<Read>) -> Vec<(u64, String)> {
+pub(super) fn wrong(found: Vec<Read>) -> Vec<(u64, String)> {
     found.into_iter().filter_map(Result::err).collect()
 }
 
@@ -234,24 +234,6 @@ fn an_issuers_columns_are_found_by_name_and_by_number() {
     assert!(text_as(beyond, "a,b\n1,2\n").unwrap_err().contains("number 7"));
     let one = json!({"serial": "a", "secret": {"pin": 1}});
     assert!(text_as(one, "a,b\n1,2\n").unwrap_err().contains("are one column"));
-}
-
-#[test]
-fn fixed_columns_are_counted_in_characters() {
-    let fixed = json!({
-        "format": "fixed", "encoding": "cp866", "skip_lines": 1, "serial": {"start": 1, "length": 4},
-        "secret": {"pin": {"start": 12, "length": 5}}, "public": {"tariff": {"start": 5, "length": 7}},
-    });
-    let (text, ..) =
-        encoding_rs::IBM866.encode("Карты\nA001Лето   12345\nA002Зима   1234\n\nA003\u{2500}      12346  x\n");
-    assert_eq!(
-        text_as(fixed, &text).unwrap(),
-        [
-            good(2, "A001 pin=12345 +tariff=Лето"),
-            Err((3, "has 15 characters where the columns need 16".into())),
-            good(5, "A003 pin=12346 +tariff=\u{2500}"),
-        ]
-    );
 }
 
 #[test]

@@ -25,8 +25,18 @@ enum Cut {
         delimiter: char,
         quotes: bool,
     },
-    /// Start and end in characters, in the order of the starts.
-    Fixed(Vec<(usize, usize)>),
+    /// In the order of the starts.
+    Fixed(Vec<Span>),
+}
+
+/// A column at a fixed position.
+struct Span {
+    /// Its first character, from 0.
+    start: usize,
+    /// The one behind its last.
+    end: usize,
+    /// The name of what has to be whole, where it might not be.
+    whole: Option<String>,
 }
 
 /// Reads every row. An error is about the file as a whole.
@@ -151,19 +161,32 @@ fn header_of(
 
 fn cut_of(profile: &CardFileProfile, header: Option<&str>) -> Cut {
     if profile.format == TableFormat::Fixed {
-        let mut spans: Vec<(usize, usize)> = profile
+        let mut spans: Vec<Span> = profile
             .places()
-            .filter_map(|(_, place)| match place {
-                Place::Span { start, length } => Some((*start as usize - 1, *start as usize - 1 + *length as usize)),
+            .filter_map(|(path, place)| match place {
+                Place::Span { start, length } => Some(Span {
+                    start: *start as usize - 1,
+                    end: *start as usize - 1 + *length as usize,
+                    whole: whole(&path).filter(|_| !profile.packed).map(str::to_owned),
+                }),
                 _ => None,
             })
             .collect();
-        spans.sort_unstable();
+        // As the roles of the cells are: those that start at once stay in the order in which they are declared.
+        spans.sort_by_key(|span| span.start);
         return Cut::Fixed(spans);
     }
     Cut::At {
         delimiter: profile.delimiter.unwrap_or_else(|| header.map_or(',', delimiter_of)),
         quotes: profile.quotes.unwrap_or(true),
+    }
+}
+
+/// The name of a serial or a secret; of anything else less may be read than there is.
+fn whole(path: &str) -> Option<&str> {
+    match path {
+        "serial" => Some(path),
+        _ => path.strip_prefix("secret."),
     }
 }
 
@@ -246,19 +269,39 @@ fn unquote(text: &str) -> Option<(Cow<'_, str>, &str)> {
     }
 }
 
-fn cut_fixed<'l>(line: &'l str, spans: &[(usize, usize)]) -> Result<Vec<Cell<'l>>, String> {
+fn cut_fixed<'l>(line: &'l str, spans: &[Span]) -> Result<Vec<Cell<'l>>, String> {
     let mut starts: Vec<usize> = line.char_indices().map(|(at, _)| at).collect();
     let length = starts.len();
     starts.push(line.len());
     spans
         .iter()
-        .map(|(start, end)| match (starts.get(*start), starts.get(*end)) {
-            (Some(from), Some(to)) => Ok(Cell::Text(Cow::Borrowed(&line[*from..*to]))),
+        .map(|span| match (starts.get(span.start), starts.get(span.end)) {
+            (Some(from), Some(to)) => {
+                let (cell, rest) = (&line[*from..*to], &line[*to..]);
+                match &span.whole {
+                    Some(name) if goes_on(cell, rest) && !is_named(span.end, spans) => Err(format!(
+                        "{name}: is followed without a blank by what no column is declared for: it is longer than declared, or \
+                         there is a column that card_file.packed would have to allow"
+                    )),
+                    _ => Ok(Cell::Text(Cow::Borrowed(cell))),
+                }
+            }
             // Cut off or not padded: nobody can tell, and half a PIN is none.
             _ => Err(format!(
                 "has {length} characters where the columns need {}",
-                spans.iter().map(|(_, end)| *end).max().unwrap_or(0)
+                spans.iter().map(|span| span.end).max().unwrap_or(0)
             )),
         })
         .collect()
+}
+
+/// Whether what stands in a cell may not have ended with it.
+fn goes_on(cell: &str, rest: &str) -> bool {
+    let is_seen = |c: char| !c.is_whitespace() && !c.is_control();
+    cell.ends_with(is_seen) && rest.starts_with(is_seen)
+}
+
+/// Whether the character there belongs to a column.
+fn is_named(at: usize, spans: &[Span]) -> bool {
+    spans.iter().any(|span| (span.start..span.end).contains(&at))
 }
