@@ -163,6 +163,13 @@ impl Columns {
             if cells.len() < last && !self.ragged {
                 return Err(format!("has {} columns where {last} are named", cells.len()));
             }
+            if self
+                .roles
+                .iter()
+                .any(|(at, role)| self.is_named_by(cells.get(*at), role))
+            {
+                return Err("looks like a header: pass it over with card_file.skip_lines".into());
+            }
             return Ok(());
         };
         if cells.len() != header.len() && !self.ragged {
@@ -177,6 +184,20 @@ impl Columns {
             return Err("is the header once more: are there two files in this one?".into());
         }
         Ok(())
+    }
+
+    /// Whether a serial or a secret is the name of a field, as in the header of a file that should have none.
+    fn is_named_by(&self, cell: Option<&Cell<'_>>, role: &Role) -> bool {
+        let (Some(Cell::Text(text)), Role::Serial | Role::Secret(_)) = (cell, role) else {
+            return false;
+        };
+        let letters = || {
+            bare(text)
+                .chars()
+                .filter(|c| !c.is_whitespace())
+                .flat_map(char::to_lowercase)
+        };
+        self.roles.iter().any(|(_, field)| letters().eq(field.name().chars()))
     }
 
     fn serial(&self, cell: &Cell<'_>) -> Result<String, String> {

@@ -63,3 +63,27 @@ fn what_is_longer_than_its_column_is_not_cut_short() {
         assert_eq!(text_as(within, "A001123456 xyz\n").unwrap(), [good(1, card)]);
     }
 }
+
+#[test]
+fn a_header_where_none_is_declared_is_no_card() {
+    let numbered = json!({"header": false, "serial": 1, "secret": {"pin": 2}, "public": {"tariff": 3}});
+    let header = "looks like a header: pass it over with card_file.skip_lines";
+    for first in [
+        "serial,pin,tariff",
+        "\u{feff}S E R I A L,Code,Plan",
+        "No, Pin ,Plan",
+        "Tariff,1,2",
+    ] {
+        let found = text_as(numbered.clone(), format!("{first}\n1,p1,tariff\n")).unwrap();
+        assert_eq!(
+            found,
+            [Err((1, header.to_owned())), good(2, "1 pin=p1 +tariff=tariff")],
+            "{first}"
+        );
+    }
+    let fixed = json!({
+        "format": "fixed", "serial": {"start": 1, "length": 6}, "secret": {"pin": {"start": 8, "length": 4}},
+    });
+    let found = text_as(fixed, "Serial Pin \n000001 8231\n").unwrap();
+    assert_eq!(found, [Err((1, header.to_owned())), good(2, "000001 pin=8231")]);
+}
