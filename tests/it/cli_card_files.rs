@@ -35,6 +35,15 @@ async fn a_file_is_looked_at_masked_and_handed_in_as_its_issuer_wrote_it() {
     let files = Files::new();
     let file = files.write("issuer.csv", TEXT);
     let import = ["cards", "import", "--product", "mts-100", &file];
+    // Cards of other files may have it: it is told, and not refused.
+    let doubtful = format!("{MTS}\nreceipt = \"{{{{ pin }}}} {{{{ login }}}}\"\n{ISSUER}");
+    let applied = done(&world, &["products", "apply", &files.write("mts.toml", &doubtful)]).await;
+    assert!(
+        applied
+            .stderr
+            .contains("receipt: names `login`, which is no field of its cards"),
+        "{applied:?}"
+    );
 
     let looked = unigate(&world, &[&import[..], &["--dry-run", "--format", "json"]].concat()).await;
     assert_eq!(looked.code, Some(1), "a row is malformed: {looked:?}");

@@ -200,6 +200,12 @@ impl Kind for Product {
                 "product {id}: {near} cards in stock have fewer than {days} days left and are withdrawn within a minute, for good"
             ));
         }
+        if let Some(doubt) = self.doubtful_receipt() {
+            let id = &self.id;
+            notes.push(format!(
+                "product {id}: {doubt} as card_file names them: one that lacks it may get the plain receipt"
+            ));
+        }
         Ok(applied)
     }
 }

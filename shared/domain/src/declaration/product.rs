@@ -168,6 +168,19 @@ impl Product {
         }
     }
 
+    /// What its receipt names and no card has of the files that are declared. Nothing is wrong with that where there are cards of
+    /// files that were declared otherwise.
+    pub fn doubtful_receipt(&self) -> Option<Invalid> {
+        let file = self.card_file.as_ref().filter(|file| file.names_columns())?;
+        let fields: Vec<&str> = file
+            .secret
+            .keys()
+            .chain(file.public.keys())
+            .map(String::as_str)
+            .collect();
+        receipt::check(self.receipt.as_ref()?, &self.blank_slip(), Some(&fields)).err()
+    }
+
     /// Everything that is wrong with the declaration.
     pub fn check(&self) -> Result<(), Vec<Invalid>> {
         let mut found = Findings::default();

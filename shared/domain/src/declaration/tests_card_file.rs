@@ -42,6 +42,21 @@ fn refused(section: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_receipt_that_names_what_no_card_of_the_files_has_is_doubtful() {
+    let doubt = |receipt: &str, section: &str| {
+        let product = read_with(&format!("receipt = \"{receipt}\"\n{section}")).unwrap();
+        product.doubtful_receipt().map(|doubt| doubt.to_string())
+    };
+    let named = doubt("{{ pin }} {{ puk }}", MAPPED).unwrap();
+    assert_eq!(named, "receipt: names `puk`, which is no field of its cards");
+    assert_eq!(doubt("{{ serial }} {{ pin }} {{ fields.tariff }}", MAPPED), None);
+    // Each file names its own.
+    for section in ["[card_file]\n", ""] {
+        assert_eq!(doubt("{{ puk }}", section), None, "{section}");
+    }
+}
+
+#[test]
 fn what_is_packed_has_fixed_positions() {
     assert!(read_with(&FIXED.replace("skip_lines = 1", "packed = true")).is_ok());
     let csv = "[card_file]\npacked = true\nserial = 1\nsecret = { pin = 2 }\n";
