@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use artifacts::{ArtifactSettingsError, Artifacts};
 use bus::{Bus, Delivery, Queue};
-use store::{Store, StoreError};
+use store::{Store, StoreError, server};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::declarations::Cache;
 use crate::questions::Here;
-use crate::{Readiness, Settings, http, relay, telemetry};
+use crate::{Readiness, Settings, clock, http, relay, telemetry};
 
 /// Work that can be woken inside this process. A nudge is a hint: what it misses, the sweep finds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,9 +174,13 @@ const PING_LIMIT: Duration = Duration::from_secs(5);
 async fn watch_services(context: Context) {
     let mut logged_version = false;
     loop {
-        let ping = tokio::time::timeout(PING_LIMIT, context.store.ping()).await;
-        let database = match ping {
-            Ok(ping) => ping.err().map(|error| error.to_string()),
+        let looked = tokio::time::timeout(PING_LIMIT, server::clock_ahead(&context.store)).await;
+        let database = match looked {
+            Ok(Ok(ahead)) => {
+                clock::compared(ahead);
+                None
+            }
+            Ok(Err(error)) => Some(error.to_string()),
             Err(_) => Some(format!("no answer within {PING_LIMIT:?}")),
         };
         if !logged_version

@@ -9,6 +9,8 @@ use domain::ids::{PaymentId, ReservationId, TerminalId};
 use store::declarations::Declarations;
 use uuid::Uuid;
 
+use crate::clock;
+
 /// A readable message with what a handler needs to know of its envelope.
 #[derive(Debug)]
 pub struct Item {
@@ -103,7 +105,8 @@ impl Incoming {
         dropped
     }
 
-    /// Past its expiration a question is dropped unanswered: the terminal has stopped waiting. Facts never expire.
+    /// Past its expiration a question is dropped unanswered: the terminal has stopped waiting. Facts never expire. Judged by the
+    /// database's clock: a machine whose own is ahead would drop every question, and no other would get it.
     fn is_overdue(&self) -> bool {
         if self.may_carry_money() {
             return false;
@@ -113,7 +116,7 @@ impl Incoming {
         };
         // AMQP timestamps are whole seconds, cut off: the message may have been sent up to a second later.
         let overdue_at = Duration::from_secs(sent) + Duration::from_millis(lifetime) + Duration::from_secs(1);
-        let now = domain::clock::now().as_duration();
+        let now = clock::database_now().as_duration();
         Duration::try_from(now).is_ok_and(|now| now > overdue_at)
     }
 }
@@ -182,7 +185,29 @@ fn printable(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
+
     use super::*;
+
+    #[test]
+    fn who_still_waits_is_judged_by_the_databases_clock() {
+        let sent = u64::try_from(domain::clock::now().as_second()).unwrap();
+        let asked = || {
+            Incoming::parse(Delivery {
+                timestamp: Some(sent),
+                expiration_ms: Some(30_000),
+                ..Delivery::new("payment.check", "{}")
+            })
+        };
+        assert!(!asked().is_overdue());
+        clock::compared(SignedDuration::from_mins(-5));
+        assert!(
+            asked().is_overdue(),
+            "it is five minutes later than this machine believes"
+        );
+        clock::compared(SignedDuration::ZERO);
+        assert!(!asked().is_overdue());
+    }
 
     #[test]
     fn a_question_that_is_dropped_is_counted() {

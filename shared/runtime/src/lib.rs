@@ -11,6 +11,7 @@ pub mod aside;
 mod away;
 pub mod batch;
 mod checkpoint;
+mod clock;
 mod consume;
 mod context;
 mod core_files;

@@ -1,6 +1,23 @@
-//! What `doctor` asks the database server about itself: who we are there, what we may do, and whether a commit lasts.
+//! What the database server is asked about itself: who we are there, what we may do, whether a commit lasts, and what time it is.
+
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{Store, StoreError};
+
+/// Clocks that are kept in step are never so far apart.
+pub const CLOCKS_APART: SignedDuration = SignedDuration::from_secs(1);
+
+/// How far this machine's clock is ahead of the server's, at least; behind it where negative. Zero where the answer may have been
+/// given at the moment that it tells.
+pub async fn clock_ahead(store: &Store) -> Result<SignedDuration, StoreError> {
+    let asked = domain::clock::now();
+    let told = store.query_one("SELECT clock_timestamp()", &[]).await?.get(0);
+    Ok(apart(asked, told, domain::clock::now()))
+}
+
+fn apart(asked: Timestamp, told: Timestamp, answered: Timestamp) -> SignedDuration {
+    asked.max(told.min(answered)).duration_since(told)
+}
 
 /// The server as this session sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,4 +97,21 @@ pub async fn look(store: &Store) -> Result<Server, StoreError> {
         autovacuum: row.get(9),
         untended_tables: row.get(10),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_are_as_far_apart_as_they_must_be() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        for (told, ahead) in [(10, 0), (11, 0), (13, 0), (4, 6), (20, -7)] {
+            assert_eq!(
+                apart(at(10), at(told), at(13)),
+                SignedDuration::from_secs(ahead),
+                "{told}"
+            );
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The database: reachable, migrated, writable, durable.
 
+use store::Store;
 use store::server::{self, Server};
 
 use super::Findings;
@@ -20,6 +21,7 @@ pub(super) async fn look(operator: &Operator, findings: &mut Findings) -> bool {
         }
     };
     judge(&server, findings);
+    clock(&operator.store, findings).await;
     tidiness(&server, findings);
     if !server.sees_migrations {
         rights(&server, findings);
@@ -70,6 +72,19 @@ fn judge(server: &Server, findings: &mut Findings) {
         );
     } else {
         findings.ok("database", found);
+    }
+}
+
+/// What is due is judged by the database's clock, and payees judge by their own when a request of ours was signed.
+async fn clock(store: &Store, findings: &mut Findings) {
+    let advice = "keep both machines' clocks in step (NTP): a payee may take no request that is signed at another time than its own";
+    match server::clock_ahead(store).await {
+        Ok(ahead) if ahead.abs() < server::CLOCKS_APART => findings.ok("clock", "agrees with the database's"),
+        Ok(ahead) => {
+            let way = if ahead.is_positive() { "ahead of" } else { "behind" };
+            findings.warn("clock", format!("is {:#} {way} the database's", ahead.abs()), advice);
+        }
+        Err(error) => findings.no_data("clock", &error),
     }
 }
 
