@@ -5,8 +5,9 @@ use testkit::payee::{Behaviour, Payee, Verb};
 use testkit::process::{Process, run};
 
 use crate::cli::{done, failed, rows, unigate};
-use crate::faults::{Cut, bare, environment, expire_leases, publish_all};
+use crate::faults::{bare, environment, publish_all};
 use crate::fixtures::{SECRET, internet_provider, new_id, new_ids, online_payment};
+use crate::late_answer::LateAnswer;
 use crate::world::{PATIENCE, World, with};
 use testkit::wait_for;
 
@@ -267,27 +268,16 @@ async fn a_payment_is_settled_by_hand_once_and_told() {
 async fn a_late_answer_does_not_overturn_a_settlement_and_is_flagged() {
     let world = bare().await;
     let payee = Payee::start().await.unwrap();
-    let profile = "timeout_seconds = 30\nidempotent = false\noffers_status = false";
-    world.payee(&internet_provider(&payee.url(), profile)).await;
     payee.script(Verb::Pay, [Behaviour::Hold]);
-    let database = Cut::before_database(&world).await;
-    let cut_off = Process::start_ready(&environment(&world, &[database.variable()]), &["run", "unikassa"]).await;
-    let intake = Process::start_ready(&environment(&world, &[]), &["run", "intake"]).await;
-    let id = new_id();
-    world.tell("payment.accepted", &online_payment(&id)).await;
-    payee.wait_for_requests(Verb::Pay, 1, PATIENCE).await;
-    database.proxy.cut().await;
-    payee.release();
-    cut_off.wait_for_log("waits for the database").await;
-    let other = Process::start_ready(&environment(&world, &[]), &["run", "unikassa"]).await;
-    expire_leases(&world).await;
-    world.reaches(&id, "unknown").await;
+    let answer = LateAnswer::in_hand(&world, &payee, "idempotent = false\noffers_status = false").await;
+    let id = &answer.id;
+    world.reaches(id, "unknown").await;
     done(
         &world,
         &[
             "deliveries",
             "settle",
-            &id,
+            id,
             "--as",
             "refused",
             "--reason",
@@ -296,17 +286,15 @@ async fn a_late_answer_does_not_overturn_a_settlement_and_is_flagged() {
     )
     .await;
     // And now comes the answer that it was credited.
-    database.proxy.mend();
+    answer.comes();
     wait_for("the answer to be written down", PATIENCE, async || {
         (world.value("SELECT late::text FROM attempt").await == "true").then_some(())
     })
     .await;
-    let row = world.payment(&id).await;
+    let row = world.payment(id).await;
     assert_eq!(row.shown_state, "refused");
     assert_eq!(row.flags, ["settled_by_operator", "credited_after_settlement"]);
-    for process in [cut_off, other, intake] {
-        assert!(process.end().await.success());
-    }
+    answer.end().await;
 }
 
 #[tokio::test]

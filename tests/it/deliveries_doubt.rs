@@ -10,13 +10,13 @@ use store::payments::Filter;
 use store::reconciliation::{self, Becomes};
 use store::{Tx, declarations, deliveries};
 use testkit::payee::{Behaviour, Payee as Scripted, Verb};
-use testkit::process::Process;
 use testkit::wait_for;
 
 use crate::cli::{done, failed, unigate};
 use crate::deliveries_acts::{NOWHERE, act, begin, count, failed_of, finish, id, requeue, stuck, world};
-use crate::faults::{Cut, bare, environment, expire_leases};
-use crate::fixtures::{internet_provider, new_id, online_payee, online_payment};
+use crate::faults::bare;
+use crate::fixtures::online_payee;
+use crate::late_answer::LateAnswer;
 use crate::world::{PATIENCE, World, parsed};
 
 /// `payees apply` of one who turns out to credit twice, up to its commit.
@@ -172,24 +172,13 @@ async fn credits_twice(first_comes_before: bool) {
     let world = bare().await;
     let payee = Scripted::start().await.unwrap();
     payee.set_idempotent(false);
-    let profile = "timeout_seconds = 30\nidempotent = false\noffers_status = false";
-    world.payee(&internet_provider(&payee.url(), profile)).await;
     payee.script(Verb::Pay, [Behaviour::Hold, Behaviour::Hold]);
-    let database = Cut::before_database(&world).await;
-    let cut_off = Process::start_ready(&environment(&world, &[database.variable()]), &["run", "unikassa"]).await;
-    let intake = Process::start_ready(&environment(&world, &[]), &["run", "intake"]).await;
-    let id = new_id();
-    world.tell("payment.accepted", &online_payment(&id)).await;
-    payee.wait_for_requests(Verb::Pay, 1, PATIENCE).await;
-    database.proxy.cut().await;
-    payee.release();
-    cut_off.wait_for_log("waits for the database").await;
-    let other = Process::start_ready(&environment(&world, &[]), &["run", "unikassa"]).await;
-    expire_leases(&world).await;
-    world.reaches(&id, "unknown").await;
+    let first = LateAnswer::in_hand(&world, &payee, "idempotent = false\noffers_status = false").await;
+    let id = &first.id;
+    world.reaches(id, "unknown").await;
     done(
         &world,
-        &["deliveries", "requeue", &id, "--certain", "--reason", "they said no"],
+        &["deliveries", "requeue", id, "--certain", "--reason", "they said no"],
     )
     .await;
     payee.wait_for_requests(Verb::Pay, 2, PATIENCE).await;
@@ -204,28 +193,26 @@ async fn credits_twice(first_comes_before: bool) {
         }
     };
     if first_comes_before {
-        database.proxy.mend();
+        first.comes();
         ended("true").await;
         payee.release();
         ended("false").await;
     } else {
         payee.release();
         ended("false").await;
-        database.proxy.mend();
+        first.comes();
         ended("true").await;
     }
-    let row = world.payment(&id).await;
+    let row = world.payment(id).await;
     assert_eq!(
         (row.shown_state.as_str(), row.flags),
         ("delivered", vec!["credited_twice".to_owned()])
     );
     let told = "SELECT subject || array_to_string(lines, ' ') FROM notice WHERE kind = 'payment.credited_twice'";
-    assert!(world.value(told).await.contains(&id), "somebody is told");
+    assert!(world.value(told).await.contains(id), "somebody is told");
     let ill = unigate(&world, &["doctor"]).await.stdout;
     assert!(ill.contains("1 payments are flagged credited_twice"), "{ill}");
-    for process in [cut_off, other, intake] {
-        assert!(process.end().await.success());
-    }
+    first.end().await;
 }
 
 #[tokio::test]

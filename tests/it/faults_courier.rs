@@ -10,10 +10,11 @@ use testkit::payee::{Behaviour, Payee, Verb};
 use testkit::process::Process;
 use testkit::wait_for;
 
-use crate::faults::{Cut, bare, credited_once, dying_at, environment, expire_leases, publish_all, repeat_all};
+use crate::faults::{bare, credited_once, dying_at, environment, expire_leases, publish_all, repeat_all};
 use crate::fixtures::{
     MTS, UTILITY, internet_provider, new_id, new_ids, online_payment, reservation, sale, utility_payment,
 };
+use crate::late_answer::LateAnswer;
 use crate::world::{PATIENCE, World};
 
 /// Kills a courier in mid-call and says what the payee saw in the end: how many pays, and how many credits.
@@ -114,68 +115,38 @@ async fn a_courier_that_sleeps_past_its_lease_does_no_harm_when_it_wakes() {
 async fn a_late_answer_turns_unknown_into_delivered() {
     let world = bare().await;
     let payee = Payee::start().await.unwrap();
-    let profile = "timeout_seconds = 30\nidempotent = false\noffers_status = false";
-    world.payee(&internet_provider(&payee.url(), profile)).await;
     payee.script(Verb::Pay, [Behaviour::Hold]);
-    let database = Cut::before_database(&world).await;
-    let cut_off = Process::start_ready(&environment(&world, &[database.variable()]), &["run", "unikassa"]).await;
-    let intake = Process::start_ready(&environment(&world, &[]), &["run", "intake"]).await;
-    let id = new_id();
-    world.tell("payment.accepted", &online_payment(&id)).await;
-    payee.wait_for_requests(Verb::Pay, 1, PATIENCE).await;
-    database.proxy.cut().await;
-    payee.release();
-    // The answer is in the hands of a process that cannot write it down.
-    cut_off.wait_for_log("waits for the database").await;
-    let other = Process::start_ready(&environment(&world, &[]), &["run", "unikassa"]).await;
-    expire_leases(&world).await;
-    world.reaches(&id, "unknown").await;
-    database.proxy.mend();
-    world.reaches(&id, "delivered").await;
+    let answer = LateAnswer::in_hand(&world, &payee, "idempotent = false\noffers_status = false").await;
+    world.reaches(&answer.id, "unknown").await;
+    answer.comes();
+    world.reaches(&answer.id, "delivered").await;
     assert_eq!(world.value("SELECT late::text FROM attempt").await, "true");
     assert_eq!(payee.requests().len(), 1);
-    for process in [cut_off, other, intake] {
-        assert!(process.end().await.success());
-    }
+    answer.end().await;
 }
 
 #[tokio::test]
 async fn what_an_earlier_call_has_credited_is_delivered_while_the_next_call_is_open() {
     let world = bare().await;
     let payee = Payee::start().await.unwrap();
-    world
-        .payee(&internet_provider(&payee.url(), "timeout_seconds = 30"))
-        .await;
     payee.script(Verb::Pay, [Behaviour::Hold, Behaviour::Hang]);
-    let database = Cut::before_database(&world).await;
-    let cut_off = Process::start_ready(&environment(&world, &[database.variable()]), &["run", "unikassa"]).await;
-    let intake = Process::start_ready(&environment(&world, &[]), &["run", "intake"]).await;
-    let id = new_id();
-    world.tell("payment.accepted", &online_payment(&id)).await;
-    payee.wait_for_requests(Verb::Pay, 1, PATIENCE).await;
-    database.proxy.cut().await;
-    payee.release();
-    // The answer is in the hands of a process that cannot write it down, and the payment is paid again.
-    cut_off.wait_for_log("waits for the database").await;
-    let other = Process::start_ready(&environment(&world, &[]), &["run", "unikassa"]).await;
-    expire_leases(&world).await;
+    let answer = LateAnswer::in_hand(&world, &payee, "").await;
     payee.wait_for_requests(Verb::Pay, 2, PATIENCE).await;
-    database.proxy.mend();
-    world.reaches(&id, "delivered").await;
+    answer.comes();
+    world.reaches(&answer.id, "delivered").await;
     let calls = "SELECT string_agg(ending, ' ' ORDER BY ordinal) FROM attempt";
     assert_eq!(world.value(calls).await, "answered open");
     // Nothing will be heard of the second call.
-    other.signal("KILL").await;
+    answer.other.signal("KILL").await;
     expire_leases(&world).await;
     wait_for("the second call to be closed", PATIENCE, async || {
         (world.value(calls).await == "answered maybe").then_some(())
     })
     .await;
-    let row = world.payment(&id).await;
+    let row = world.payment(&answer.id).await;
     assert_eq!((row.shown_state.as_str(), row.due_at), ("delivered", None), "{row:?}");
     assert!(row.flags.is_empty(), "{row:?}");
     assert_eq!(payee.requests().len(), 2);
-    assert!(cut_off.end().await.success() && intake.end().await.success());
 }
 
 #[tokio::test]

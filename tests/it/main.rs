@@ -55,6 +55,7 @@ mod intake;
 mod intake_terminals;
 mod invariants;
 mod lanes;
+mod late_answer;
 mod listener;
 mod metrics;
 mod parked;
