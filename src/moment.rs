@@ -33,6 +33,10 @@ pub(crate) enum BadMoment {
     Moment(String),
     #[error("the period ends before it begins")]
     Period,
+    #[error(
+        "say since when these payments were accepted (--from): without it a list goes back a day, and this would go back for ever"
+    )]
+    Unbounded,
 }
 
 /// Reads a time zone's name, for arguments.

@@ -49,13 +49,15 @@ async fn all_once(world: &World, payee: &Payee, count: usize) {
     assert_eq!(world.value(audited).await, format!("{count} {count}"));
 }
 
-pub(crate) const BY_FILTER: [&str; 8] = [
+pub(crate) const BY_FILTER: [&str; 10] = [
     "deliveries",
     "requeue",
     "--payee",
     "isp",
     "--state",
     "refused",
+    "--from",
+    "2026-01-01",
     "--rate",
     "20",
 ];

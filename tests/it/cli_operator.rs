@@ -190,11 +190,10 @@ async fn payments_and_deliveries_are_found_and_requeued() {
     )
     .await;
     world.reaches(&unknown, "delivered").await;
-    done(
-        &world,
-        &["deliveries", "requeue", "--payee", "isp", "--state", "refused"],
-    )
-    .await;
+    let all_refused = ["deliveries", "requeue", "--payee", "isp", "--state", "refused"];
+    let for_ever = unigate(&world, &all_refused).await;
+    failed(&for_ever, 2, "say since when");
+    done(&world, &[&all_refused[..], &["--from", "2026-01-01"]].concat()).await;
     world.reaches(&refused, "delivered").await;
     let delivered = unigate(&world, &["deliveries", "requeue", &refused]).await;
     failed(&delivered, 1, "delivered");

@@ -15,6 +15,7 @@ use store::payments::{self, Filter};
 use super::named::Named;
 use super::search::Search;
 use crate::ending::{Ending, Outcome};
+use crate::moment::BadMoment;
 use crate::operator::Operator;
 use crate::output::{note, say};
 
@@ -72,6 +73,10 @@ pub(super) async fn requeue(args: RequeueArgs) -> Outcome {
     };
     let payments = Named::ids(&args.payments, &operator).await?;
     let which = if payments.is_empty() {
+        // What is over has perhaps been paid back long ago: nobody means all of it.
+        if filter.from.is_none() && !filter.is_narrow() {
+            return Err(BadMoment::Unbounded.into());
+        }
         Which::Filter(&filter)
     } else {
         Which::Named {
