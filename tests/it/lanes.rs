@@ -139,8 +139,11 @@ async fn a_payee_that_is_busy_gets_no_call_before_it_said_and_nobody_is_told_tha
     let lane = "SELECT breaker || ' ' || failures || ' ' || (wait_until > now() + interval '9 minutes') FROM lane";
     assert_eq!(world.value(lane).await, "closed 1 true");
 
+    let ill = unigate(&world, &["doctor"]).await.stdout;
+    assert!(ill.contains("wants to be left alone until"), "{ill}");
     payee.always(Verb::Pay, Behaviour::Accept);
-    world.sql("UPDATE lane SET wait_until = now()").await;
+    // Somebody has heard that it takes payments again, and finds it so.
+    done(&world, &["payees", "probe", "isp"]).await;
     world.hurry().await;
     payee.wait_for_credits(30, PATIENCE).await;
     let events = "SELECT count(*) FROM notice";

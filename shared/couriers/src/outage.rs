@@ -73,16 +73,16 @@ struct Lane<'a> {
 impl<'a> Lane<'a> {
     fn hear(&mut self, asking: Asking, told: &'a Told) {
         if told.ours.is_some() {
-            return self.said.hindered(told.error.as_deref());
+            return self.said.hindered(asking, told.error.as_deref());
         }
-        let busy_for = told.busy_for();
-        if let Some(busy_for) = busy_for {
+        if let Some(busy_for) = told.busy_for() {
             self.said.busy(busy_for);
         }
         if !told.is_alive() {
-            return match busy_for {
-                Some(_) => self.said.put_off(asking, told.error.as_deref()),
-                None => self.said.failed(asking, told.error.as_deref()),
+            let error = told.error.as_deref();
+            return match told.is_too_much() {
+                true => self.said.put_off(asking, error),
+                false => self.said.failed(asking, error),
             };
         }
         self.said.heard(asking);

@@ -127,6 +127,11 @@ impl Told {
         matches!(self.ending, Ending::Answered(_))
     }
 
+    /// Whether the payee is there and has only had too many calls from us at once.
+    pub fn is_too_much(&self) -> bool {
+        self.http_status == Some(429) && self.busy_for().is_some()
+    }
+
     /// For how long the payee is to be left alone, by its own word; an hour at most.
     pub fn busy_for(&self) -> Option<Duration> {
         let seconds = self.retry_after_seconds.filter(|seconds| self.busy && *seconds > 0)?;

@@ -82,6 +82,12 @@ async fn look_at_lanes(operator: &Operator, findings: &mut Findings) -> Result<(
             let found = format!("is down since {since}: {error}; {}", backlog(lane.waiting));
             findings.warn(name.clone(), found, advice);
         }
+        if let Some(until) = lane.wait_until.filter(|_| lane.waiting > 0) {
+            let advice =
+                "by its own word (Retry-After); `unigate payees probe` tries it, and ends the wait where it answers";
+            let found = format!("wants to be left alone until {until}; {}", backlog(lane.waiting));
+            findings.warn(name.clone(), found, advice);
+        }
         if lane.rejects {
             let advice =
                 "ask the payee: is its secret or address another, is a clock off? `unigate payees probe` tries it";

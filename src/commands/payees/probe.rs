@@ -69,14 +69,14 @@ pub(super) async fn run(args: Args) -> Outcome {
     output::list(args.format.format, &steps)?;
     if asked_again {
         note(&format!(
-            "payee {} was down and is asked again now: what waits goes out when it is back",
+            "payee {} was down, or wanted to be left alone, and is asked again now: what waits goes out when it is back",
             payee.id
         ));
     }
     Ok(Ending::done_if(answers))
 }
 
-/// A payee that is down and answers us is asked by its worker at once, and not only when it would be.
+/// A payee that is down, or has asked us to wait, and answers us is called by its worker at once, and not only when it would be.
 async fn ask_again(operator: &Operator, tx: &Tx, payee: &Payee) -> Result<bool, StoreError> {
     if !lanes::ask_again(tx, payee.id.as_str()).await? {
         return Ok(false);

@@ -119,7 +119,7 @@ impl Gateway for Databases {
     async fn act(&self, payee: &Payee, act: Act, due: &Due) -> Report {
         let source = match self.sources.of(payee).await {
             Ok(source) => source,
-            Err(why) => return Report::without_request(Told::not_sent(why)),
+            Err(why) => return Report::without_request(Told::not_made(why)),
         };
         let (told, trace) = match (act, &source.place) {
             (Act::Pay, _) => {
@@ -166,6 +166,7 @@ impl Gateway for Databases {
             Ok(source) => source,
             Err(why) => {
                 tracing::error!(payee = %payee.id, why, "the payee cannot be asked");
+                couriers::note_question(&self.context.store, payee, &Told::not_made(why)).await?;
                 return Ok(Err("the payee's profile is not in order".to_owned()));
             }
         };
@@ -186,7 +187,7 @@ impl Gateway for Databases {
     async fn probe(&self, payee: &Payee, _: Option<Number>) -> Told {
         let source = match self.sources.of(payee).await {
             Ok(source) => source,
-            Err(why) => return Told::not_sent(why),
+            Err(why) => return Told::not_made(why),
         };
         let greeted = async {
             match &source.place {

@@ -81,6 +81,7 @@ impl Gateway for Unikassa {
         let request = match target.dialect.check(asked, number) {
             Ok(request) => request,
             Err(why) => {
+                // Perhaps because of what the payer entered: nobody is told of that.
                 tracing::error!(payee = %payee.id, why, "the payee cannot be asked");
                 return not_in_order();
             }

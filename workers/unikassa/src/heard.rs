@@ -98,6 +98,12 @@ mod tests {
             let acted = of_act(Wire::Answer(answer()), |_| false, |_| Told::present());
             assert_eq!(asked.busy_for(), acted.busy_for(), "{status} {retry_after:?}");
             assert_eq!(acted.retry_after_seconds.is_some(), retry_after.is_some());
+            let waits = acted.busy_for().is_some();
+            assert_eq!(
+                acted.is_too_much(),
+                waits && status == 429,
+                "one that is not available is down"
+            );
             acted.busy_for()
         };
         for status in [429, 503] {

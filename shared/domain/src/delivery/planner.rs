@@ -150,11 +150,13 @@ impl Planner<'_> {
         match self.end.ending {
             Ending::Answered(V::Accepted | V::AlreadyAccepted) => self.credited(),
             Ending::Answered(V::NumberConflict) => self.number_conflict(),
-            Ending::Answered(V::Refused | V::Concerning | V::TryLater) | Ending::NotSent if self.h.credited_before => {
-                self.credited()
-            }
+            // Where it may have been credited since, the payee is asked, whatever it said of an earlier call.
             Ending::Answered(V::Refused | V::Concerning | V::TryLater) | Ending::NotSent if certainly_not => {
-                self.enter(PaymentState::Revoked, "revoked; the attempt was not credited")
+                if self.h.credited_before {
+                    self.credited()
+                } else {
+                    self.enter(PaymentState::Revoked, "revoked; the attempt was not credited")
+                }
             }
             Ending::Answered(V::Refused | V::Concerning | V::TryLater) | Ending::NotSent => {
                 self.ask_back(self.h.maybes)

@@ -59,6 +59,8 @@ pub struct Said<'a> {
     /// Calls that could not be made since one was, and why.
     hindered: i32,
     hindrance: Option<&'a str>,
+    /// One of them was to pay, or to try whether one can.
+    unmade: bool,
     /// For how long the payee wants to be left alone.
     busy_for: Option<Duration>,
     /// What went wrong last.
@@ -97,6 +99,7 @@ impl<'a> Said<'a> {
             complaint: None,
             hindered: 0,
             hindrance: None,
+            unmade: false,
             busy_for: None,
             error: None,
         }
@@ -143,9 +146,10 @@ impl<'a> Said<'a> {
     }
 
     /// A call could not be made from here.
-    pub fn hindered(&mut self, why: Option<&'a str>) {
+    pub fn hindered(&mut self, asking: Asking, why: Option<&'a str>) {
         self.hindered += 1;
         self.hindrance = why;
+        self.unmade |= asking == Asking::Payment;
     }
 
     /// What went wrong last.
@@ -179,6 +183,7 @@ pub async fn note(tx: &Tx, said: &[Said<'_>]) -> Result<Vec<Noted>, StoreError> 
     let complaints: Vec<_> = said.iter().map(|one| one.complaint).collect();
     let hindered: Vec<i32> = said.iter().map(|one| one.hindered).collect();
     let hindrances: Vec<_> = said.iter().map(|one| one.hindrance).collect();
+    let unmade: Vec<bool> = said.iter().map(|one| one.unmade).collect();
     let rows = tx
         .query(
             NOTE,
@@ -200,6 +205,7 @@ pub async fn note(tx: &Tx, said: &[Said<'_>]) -> Result<Vec<Noted>, StoreError> 
                 &hindrances,
                 &FAILURES_TO_OPEN,
                 &LONGEST_PROBE_INTERVAL,
+                &unmade,
             ],
         )
         .await?;
@@ -221,21 +227,22 @@ pub async fn note(tx: &Tx, said: &[Said<'_>]) -> Result<Vec<Noted>, StoreError> 
 /// A payment that is answered closes a breaker (`back`). An answer to a question does where nothing waits to be paid; else
 /// it leads to the trial of one payment. How far the trials of an outage have come is kept until it is over: what failed one is
 /// passed over by the next. A trial that could not be made has failed, though nobody is told that the payee is down: it is not known, and the
-/// payment may be all that is wrong. A row is locked and written only when it changes: an answer is the common case, and so is, where a
+/// payment may be all that is wrong. A question that could not be asked says nothing of a trial: another worker's may be under way. A row is locked and written only when it changes: an answer is the common case, and so is, where a
 /// payee takes nothing or cannot be called, the same once more.
 ///
 /// What a payee that is busy asks us to wait is one failure, however many calls were told so: those that end while it `waits` add none.
 const NOTE: &str = "WITH before AS MATERIALIZED (
          SELECT lane_id, breaker AS was, failures, unpaid, rejected AS rejected_was, hindered AS hindered_was,
                 wait_until > clock_timestamp() AS waits, probe, answered, lost, put_off, paid, pay_lost, pay_put_off, busy_for, error,
-                understood, complaints, complaint, hindrances, hindrance,
+                understood, complaints, complaint, hindrances, hindrance, unmade,
                 CASE WHEN paid THEN true WHEN breaker = 'closed' OR NOT answered THEN false
                      ELSE NOT EXISTS (SELECT FROM payment
                                       WHERE payee_id = lane_id AND due_at IS NOT NULL AND next_act = 'pay') END AS back
          FROM lane JOIN UNNEST($1::text[], $2::float8[], $3::bool[], $4::int4[], $5::bool[], $6::bool[], $7::int4[], $8::bool[],
-                               $9::float8[], $10::text[], $11::bool[], $12::int4[], $13::text[], $14::int4[], $15::text[])
+                               $9::float8[], $10::text[], $11::bool[], $12::int4[], $13::text[], $14::int4[], $15::text[],
+                               $18::bool[])
               AS u(lane_id, probe, answered, lost, put_off, paid, pay_lost, pay_put_off, busy_for, error, understood, complaints,
-                   complaint, hindrances, hindrance) USING (lane_id)
+                   complaint, hindrances, hindrance, unmade) USING (lane_id)
          WHERE lost > 0 OR pay_lost > 0 OR busy_for > 0 OR breaker = 'trial' OR (paid AND unpaid > 0)
             OR (answered AND (failures > 0 OR hindered > 0 OR breaker = 'open'))
             OR (hindrances > 0 AND (hindered < $16 OR last_error IS DISTINCT FROM hindrance))
@@ -253,7 +260,7 @@ const NOTE: &str = "WITH before AS MATERIALIZED (
          FROM ended),
      judged AS (
          SELECT *, (failed > 0 AND failures_now >= $16) OR (pay_failed > 0 AND unpaid_now >= $16)
-                   OR (was <> 'closed' AND NOT back AND (failed + hindrances > 0 OR (was = 'open' AND NOT answered))) AS opens,
+                   OR (was <> 'closed' AND NOT back AND (failed > 0 OR unmade OR (was = 'open' AND NOT answered))) AS opens,
                 was <> 'closed' AND NOT back AS stays
          FROM counted)
      UPDATE lane l SET failures = failures_now, unpaid = unpaid_now,

@@ -135,13 +135,14 @@ pub async fn release(store: &Store, lane: &str, who: &str, reason: &str) -> Resu
     tx.commit().await
 }
 
-/// Has a payee that is down asked at once whether it is back: an operator has found that it answers. Where it is asked anyway, or its
-/// deliveries are paused, nothing changes. Whether something did.
+/// Has a payee that is down, or has asked to be left alone, called at once: an operator has found that it answers. Where it is called
+/// anyway, or its deliveries are paused, nothing changes. Whether something did.
 pub async fn ask_again(tx: &Tx, lane: &str) -> Result<bool, StoreError> {
     let asked = tx
         .execute(
-            "UPDATE lane SET probe_at = clock_timestamp()
-             WHERE lane_id = $1 AND breaker = 'open' AND NOT paused AND probe_at > clock_timestamp()",
+            "UPDATE lane SET probe_at = CASE WHEN breaker = 'open' THEN clock_timestamp() END, wait_until = '-infinity'
+             WHERE lane_id = $1 AND NOT paused
+               AND (wait_until > clock_timestamp() OR breaker = 'open' AND probe_at > clock_timestamp())",
             &[&lane],
         )
         .await?;

@@ -98,10 +98,12 @@ async fn claim_one(tx: &Tx, lane: &str, probing: Probing) -> Result<Option<Slot>
         }
         Asked::Busy | Asked::Closed => {
             tx.execute_later(
-                "UPDATE lane SET probe_at = coalesce((SELECT min(lease_until) FROM lane_slot s
-                                                      WHERE s.lane_id = lane.lane_id AND lease_until > clock_timestamp()), probe_at)
+                // A call may end long before its lease does, and nobody tells.
+                "UPDATE lane SET probe_at = least(clock_timestamp() + make_interval(secs => $2),
+                                                  (SELECT min(lease_until) FROM lane_slot s
+                                                   WHERE s.lane_id = lane.lane_id AND lease_until > clock_timestamp()))
                  WHERE lane_id = $1",
-                &[&lane],
+                &[&lane, &probing.first.as_secs_f64()],
             )
             .await?;
             Ok(None)
