@@ -219,7 +219,10 @@ async fn rotate(args: RotateArgs) -> Outcome {
         Change::BeginRotation(None) if under_way => vault::open_existing(&operator.store, settings).await?,
         what => changed(&operator, what, reason).await?,
     };
-    let ending = rewrap(&operator, &vault).await?;
+    let mut ending = rewrap(&operator, &vault).await?;
+    if matches!(what, Change::FinishRotation) {
+        ending = name_damaged(&operator, &vault, ending).await?;
+    }
     let (version, place) = (vault.version(), vault.source());
     match what {
         Change::NewIndexKey => say(format!(
@@ -244,6 +247,19 @@ async fn rotate(args: RotateArgs) -> Outcome {
         ))?,
     }
     Ok(ending)
+}
+
+/// Names the keys that opened under neither identity: whoever has a copy of one in a backup needs the old identity for it.
+async fn name_damaged(operator: &Operator, vault: &Vault, ending: Ending) -> anyhow::Result<Ending> {
+    let verified = verify(&operator.store, vault, Extent::Sample(1), |_| {}).await?;
+    let damaged: Vec<_> = verified.named.iter().filter(|unfit| unfit.kind == "batch").collect();
+    for batch in &damaged {
+        note(&format!(
+            "the key of batch {} is damaged ({}): if a copy of the database has it, only the old identity opens that",
+            batch.subject, batch.why
+        ));
+    }
+    Ok(if damaged.is_empty() { ending } else { Ending::Failed })
 }
 
 /// Changes the vault; a file being entered is waited for.

@@ -104,7 +104,7 @@ impl Desk {
     /// Takes cards that open. Damaged ones are taken out of stock on the way; of a batch that does not open those that were
     /// taken, and the rest of it is passed by: it may be a million cards.
     pub(crate) async fn take_opened(&self, tx: &Tx, wants: &[Want]) -> Result<Taken, StoreError> {
-        let mut passed_by = Vec::new();
+        let mut passed_by = self.vault.shut();
         loop {
             let mut taken = store::cards::take(tx, &self.watermarks, wants, &passed_by).await?;
             let all: Vec<&Card> = taken.values().flatten().collect();

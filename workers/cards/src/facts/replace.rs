@@ -171,7 +171,7 @@ async fn take_for(
     product: &Product,
     conflict: ReservationId,
 ) -> Result<Option<(Card, Details)>, StoreError> {
-    let mut passed_by = Vec::new();
+    let mut passed_by = desk.vault.shut();
     while let Some(card) = store::cases::take_for(tx, product, conflict, &passed_by).await? {
         let (mut opened, shut) = desk.open_batches(tx, &[&card]).await?;
         passed_by.extend(shut);

@@ -21,7 +21,8 @@ mod wrap;
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use age::x25519::{Identity, Recipient};
 use contract::answer::SecretFields;
@@ -45,7 +46,12 @@ pub struct Vault {
     // Opened batch keys by batch: opening one costs an X25519, a card only a stream cipher. They stay what they are when
     // they are wrapped anew.
     opened: Mutex<HashMap<i64, Arc<BatchKey>>>,
+    // Batches whose keys are damaged, and when that was seen last.
+    shut: Mutex<HashMap<i64, Instant>>,
 }
+
+/// How long a batch with a damaged key is passed by: somebody may put its key back from a copy, and until then each look costs a card.
+const PASSED_BY: Duration = Duration::from_secs(600);
 
 impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -96,6 +102,7 @@ impl Vault {
             source,
             keyring: RwLock::new(Arc::new(keyring)),
             opened: Mutex::default(),
+            shut: Mutex::default(),
         }
     }
 
@@ -191,6 +198,7 @@ impl Vault {
                 Err(error) if keyring.should_open(&batch.recipients) => {
                     metrics::counter!("unigate_invariant_violations_total", "kind" => "unopenable_batch").increment(1);
                     tracing::error!(batch = batch.batch_id, import = %batch.import_id, %error, "a damaged batch key");
+                    self.shut_batches().insert(batch.batch_id, Instant::now());
                     continue;
                 }
                 Err(error) => return Err(self.behind(store::vault::latest_version(tx).await?, error)),
@@ -212,6 +220,17 @@ impl Vault {
         } else {
             VaultError::Behind { own, latest }
         }
+    }
+
+    /// Batches that were lately found to have damaged keys.
+    pub(crate) fn shut(&self) -> Vec<i64> {
+        let mut shut = self.shut_batches();
+        shut.retain(|_, seen| seen.elapsed() < PASSED_BY);
+        shut.keys().copied().collect()
+    }
+
+    fn shut_batches(&self) -> MutexGuard<'_, HashMap<i64, Instant>> {
+        self.shut.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn known(&self, batches: &HashSet<i64>) -> HashMap<i64, Arc<BatchKey>> {

@@ -4,6 +4,7 @@
 //! Every step can be done twice, by two at once, and be cut off anywhere.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use store::vault::Reindexed;
 use store::{Store, StoreError};
@@ -43,7 +44,10 @@ impl Vault {
             after = last.batch_id;
             for batch in &batches {
                 let Some(wrapped) = &batch.wrapped_key else { continue };
-                match keyring.open_batch_key(batch) {
+                // It may have been damaged since it was opened here.
+                let in_memory = || self.known(&HashSet::from([batch.batch_id])).remove(&batch.batch_id);
+                let opened = keyring.open_batch_key(batch).map(Arc::new);
+                match opened.or_else(|error| in_memory().ok_or(error)) {
                     Ok(key) => {
                         let wrapped = seal_to(&keyring.recipients, key.as_bytes())?;
                         let replaced = store::vault::rewrap_batch(store, batch, keyring.version, &wrapped).await?;

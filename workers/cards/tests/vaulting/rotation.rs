@@ -358,6 +358,23 @@ async fn a_batch_key_that_does_not_open_stops_neither_its_product_nor_a_rotation
 }
 
 #[tokio::test]
+async fn a_batch_key_that_was_damaged_since_it_was_opened_is_wrapped_from_memory() {
+    let stand = Stand::new().await;
+    stand.product("p", json!({})).await;
+    stand.stock("p", 1).await;
+    let own = stand.identity_file.clone();
+    let begun = stand.change(&own, Change::BeginRotation(None)).await.unwrap();
+    let tx = stand.store.begin().await.unwrap();
+    assert_eq!(begun.batch_keys(&tx, &[1].into()).await.unwrap().len(), 1);
+    tx.commit().await.unwrap();
+    stand.sql("UPDATE card_batch SET wrapped_key = 'x'").await;
+    let step = begun.rewrap(&stand.store).await.unwrap();
+    assert_eq!((step.done, step.unopenable, step.finished), (1, 0, true));
+    assert!(stand.verified_by(&own).await.named.is_empty());
+    stand.end().await;
+}
+
+#[tokio::test]
 async fn holders_are_those_that_were_heard_of() {
     let stand = Stand::new().await;
     says(&stand, "a", &stand.vault).await;
