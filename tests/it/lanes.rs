@@ -151,6 +151,28 @@ async fn a_payee_that_is_busy_gets_no_call_before_it_said_and_nobody_is_told_tha
 }
 
 #[tokio::test]
+async fn a_payee_that_is_not_available_for_long_is_down_at_once() {
+    let (world, payee) = provider("concurrency = 1\nretry_seconds = [600]").await;
+    let in_maintenance = Behaviour::Status {
+        code: 503,
+        headers: vec![("retry-after".to_owned(), "600".to_owned())],
+    };
+    payee.always(Verb::Pay, in_maintenance);
+    world.tell("payment.accepted", &online_payment(&new_id())).await;
+    wait_for("its breaker to open", PATIENCE, async || {
+        (world.value("SELECT breaker FROM lane").await == "open").then_some(())
+    })
+    .await;
+    let told = "SELECT count(*) FROM notice WHERE kind = 'payee.down'";
+    assert_eq!(world.value(told).await, "1");
+    assert_eq!(payee.requests().len(), 1);
+    payee.always(Verb::Pay, Behaviour::Accept);
+    done(&world, &["payees", "probe", "isp"]).await;
+    world.hurry().await;
+    payee.wait_for_credits(1, PATIENCE).await;
+}
+
+#[tokio::test]
 async fn a_payee_gets_no_more_calls_than_its_rate() {
     let (world, payee) = provider("concurrency = 10\nrate = { calls = 10 }").await;
     let other = world.another(&ONLINE, |_| {}).await;

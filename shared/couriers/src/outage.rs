@@ -42,9 +42,11 @@ pub(crate) async fn note<'a>(
             continue;
         };
         let lane = payee.id.as_str();
+        let probe = Duration::from_secs(profile.probe_seconds.into());
         let new = || Lane {
-            said: Said::new(lane, Duration::from_secs(profile.probe_seconds.into())),
+            said: Said::new(lane, probe),
             payee,
+            probe,
             complaint: None,
         };
         lanes.entry(lane).or_insert_with(new).hear(asking, told);
@@ -66,6 +68,8 @@ pub(crate) async fn note<'a>(
 struct Lane<'a> {
     said: Said<'a>,
     payee: &'a Payee,
+    /// The breaker's first interval.
+    probe: Duration,
     /// The last payment that the payee took for no request of ours.
     complaint: Option<&'a Told>,
 }
@@ -75,13 +79,16 @@ impl<'a> Lane<'a> {
         if told.ours.is_some() {
             return self.said.hindered(asking, told.error.as_deref());
         }
-        if let Some(busy_for) = told.busy_for() {
+        let busy_for = told.busy_for();
+        if let Some(busy_for) = busy_for {
             self.said.busy(busy_for);
         }
         if !told.is_alive() {
             let error = told.error.as_deref();
-            return match told.is_too_much() {
-                true => self.said.put_off(asking, error),
+            // In a pause as long as that between probes no other call would come to be counted.
+            return match busy_for.is_some_and(|pause| pause >= self.probe) {
+                _ if told.is_too_much() => self.said.put_off(asking, error),
+                true => self.said.gone(asking, error),
                 false => self.said.failed(asking, error),
             };
         }

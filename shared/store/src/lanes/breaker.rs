@@ -134,6 +134,12 @@ impl<'a> Said<'a> {
         self.error = error;
     }
 
+    /// The payee says that it is not there, and for how long: nothing is learned by asking it more often.
+    pub fn gone(&mut self, asking: Asking, error: Option<&'a str>) {
+        self.of(asking).for_each(|run| run.failures += FAILURES_TO_OPEN);
+        self.error = error;
+    }
+
     /// The payee wants to be left alone, whatever else it said.
     pub fn busy(&mut self, busy_for: Duration) {
         self.busy_for = self.busy_for.max(Some(busy_for));
