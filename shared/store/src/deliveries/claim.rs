@@ -31,9 +31,9 @@ pub struct Claimed {
 }
 
 /// Lanes with due payments, now or later, and how long until something of them may be called: not before a slot is free,
-/// nor before the payee's rate, its quiet hours and what it has asked us to wait allow it. Lanes whose breaker is open or that are paused are left out:
-/// nothing of them is claimed. So are those that the caller knows better about. Per lane one entry of an index is looked at,
-/// however many payments wait.
+/// nor before the payee's rate, its quiet hours and what it has asked us to wait allow it. Lanes whose breaker is open or that
+/// are paused are left out: nothing of them is claimed. So are those that the caller knows better about. Per lane one entry of an
+/// index is looked at, however many payments wait.
 pub async fn lanes_due(store: &Store, but_for: &[String]) -> Result<Vec<(String, Duration)>, StoreError> {
     let rows = store.query(LANES_DUE, &[&but_for]).await?;
     Ok(rows

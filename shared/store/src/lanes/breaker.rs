@@ -230,11 +230,12 @@ pub async fn note(tx: &Tx, said: &[Said<'_>]) -> Result<Vec<Noted>, StoreError> 
         .collect())
 }
 
-/// A payment that is answered closes a breaker (`back`). An answer to a question does where nothing waits to be paid; else
-/// it leads to the trial of one payment. How far the trials of an outage have come is kept until it is over: what failed one is
-/// passed over by the next. A trial that could not be made has failed, though nobody is told that the payee is down: it is not known, and the
-/// payment may be all that is wrong. A question that could not be asked says nothing of a trial: another worker's may be under way. A row is locked and written only when it changes: an answer is the common case, and so is, where a
-/// payee takes nothing or cannot be called, the same once more.
+/// A payment that is answered closes a breaker (`back`). An answer to a question does where nothing waits to be paid; else it leads
+/// to the trial of one payment. How far the trials of an outage have come is kept until it is over: what failed one is passed over
+/// by the next. A trial that could not be made has failed, though nobody is told that the payee is down: it is not known, and the
+/// payment may be all that is wrong. A question that could not be asked says nothing of a trial: another worker's may be under way.
+/// A row is locked and written only when it changes: an answer is the common case, and so is, where a payee takes nothing or cannot
+/// be called, the same once more.
 ///
 /// What a payee that is busy asks us to wait is one failure, however many calls were told so: those that end while it `waits` add none.
 const NOTE: &str = "WITH before AS MATERIALIZED (
