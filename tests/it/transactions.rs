@@ -175,7 +175,7 @@ async fn numbers_that_a_lost_transaction_drew_are_nobodys() {
     accept_in(&tx, &numbers, id(), ("isp", Gateway::Unikassa))
         .await
         .unwrap();
-    drop(tx);
+    tx.rollback().await.unwrap();
     scratch::sql(&stand.store(), "ALTER SEQUENCE payment_number RESTART")
         .await
         .unwrap();

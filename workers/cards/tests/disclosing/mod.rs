@@ -241,7 +241,7 @@ async fn a_return_is_taken_over_from_a_worker_that_died_and_tells_what_is_missin
         work_one(&stand.store, &stand.desk).await.unwrap().is_none(),
         "its transaction has it"
     );
-    drop(tx);
+    tx.rollback().await.unwrap();
     testkit::wait_for(
         "the dead one's lock to go",
         std::time::Duration::from_secs(30),
@@ -261,7 +261,7 @@ async fn a_return_is_taken_over_from_a_worker_that_died_and_tells_what_is_missin
         disclosures::own(&tx, &dead).await,
         Err(StoreError::Changed(_))
     ));
-    drop(tx);
+    tx.rollback().await.unwrap();
     stand.end().await;
 }
 

@@ -150,7 +150,7 @@ async fn a_zone_that_the_database_does_not_know_is_refused_when_it_is_declared()
         refused.to_string(),
         "product p: time_zone: the database does not know `Etc/Unknown`"
     );
-    drop(tx);
+    tx.rollback().await.unwrap();
     assert!(stand.declared().await.products.is_empty());
     stand.end().await;
 }

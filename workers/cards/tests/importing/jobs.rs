@@ -107,7 +107,7 @@ async fn a_cancelled_file_is_forgotten_and_its_worker_enters_nothing() {
         .await
         .unwrap_err();
     assert!(late.to_string().contains("too late to cancel"), "{late}");
-    drop(tx);
+    tx.rollback().await.unwrap();
     let audit = store::audit::of(&stand.store, "card_import", &waiting.to_string())
         .await
         .unwrap();
@@ -145,7 +145,7 @@ async fn how_far_a_file_is_can_be_seen_and_a_silent_worker_is_replaced() {
     // It falls silent: the same lease, over at once.
     let tx = stand.store.begin().await.unwrap();
     imports::own(&tx, &dead).await.unwrap();
-    drop(tx);
+    tx.rollback().await.unwrap();
     imports::cancel(&stand.store, id, "test", "its worker is gone")
         .await
         .unwrap();

@@ -100,7 +100,7 @@ async fn a_file_is_taken_over_from_a_worker_that_died() {
     imports::enter_alone(&tx).await.unwrap();
     imports::drop_duplicates(&tx, &dead.product, 10).await.unwrap();
     assert_eq!(imports::enter_staged(&tx, &dead.product, batch, 1).await.unwrap(), 1);
-    drop(tx);
+    tx.rollback().await.unwrap();
     let finished = import::work_one(&stand.store, &stand.vault, None)
         .await
         .unwrap()
@@ -111,7 +111,7 @@ async fn a_file_is_taken_over_from_a_worker_that_died() {
     assert!(matches!(late, Err(StoreError::Changed(_))));
     let tx = stand.store.begin().await.unwrap();
     assert!(imports::own(&tx, &dead).await.is_err());
-    drop(tx);
+    tx.rollback().await.unwrap();
     assert!(
         import::work_one(&stand.store, &stand.vault, None)
             .await

@@ -112,7 +112,7 @@ async fn a_key_waits_for_files_being_entered_and_no_later_one_is_indexed_under_t
     // This worker has worked out everything under the old key: it may not enter it.
     let tx = stand.store.begin().await.unwrap();
     assert!(stand.vault.hold(&tx, 1).await.unwrap_err().is_retryable());
-    drop(tx);
+    tx.rollback().await.unwrap();
     let finished = stand.import("p", "serial,pin\ns-1,823144000001\n").await;
     assert_eq!(finished.report.added, 1);
     assert_eq!(stand.indexed().await, ["2:1"]);
