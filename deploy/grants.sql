@@ -154,7 +154,8 @@ grant insert (who, act, subject_kind, subject, reason, allowed, before, after) o
 grant insert on attempt to unigate_unikassa, unigate_databases;
 grant update (ending, ended_at, late, result, error, request, response, http_status, credited) on attempt to unigate_unikassa, unigate_databases;
 grant update (breaker, failures, opened_at, probe_at, probe_count, last_error, question_waits_until, next_call_at,
-              quiet_until, recovered_to, unpaid, rejected, hindered, wait_until) on lane to unigate_unikassa, unigate_databases;
+              quiet_until, recovered_to, unpaid, rejected, hindered, hindered_by, hindered_at, wait_until)
+    on lane to unigate_unikassa, unigate_databases;
 grant update (token, lease_until) on lane_slot to unigate_unikassa, unigate_databases;
 -- Numbers that payees are told at a check.
 grant select on payment_identity, ledger, dealt_number to unigate_unikassa;
@@ -235,7 +236,7 @@ grant update (complete_at, items) on reconciliation to unigate_operator;
 grant select, insert, delete on reconciliation_item to unigate_operator;
 grant update (last_error, provider_reference, flags) on payment to unigate_operator;
 grant update (breaker, failures, opened_at, probe_at, probe_count, last_error, question_waits_until, unpaid, rejected,
-              hindered, wait_until) on lane to unigate_operator;
+              hindered, hindered_by, hindered_at, wait_until) on lane to unigate_operator;
 grant update (token, lease_until) on lane_slot to unigate_operator;
 grant insert on event to unigate_operator;
 -- Parked facts: correcting, putting back, discarding (which leaves the id refused).

@@ -10,9 +10,12 @@ alter table lane
     -- Payments in a row that the payee answered and took for no request of ours (a wrong secret, a clock that is off), as far as they
     -- are counted: it is there, so that no breaker opens, and gets nothing all the same.
     add column rejected integer not null default 0,
-    -- Calls in a row that could not be made from here (a secret that is not there, a certificate that is none), as far as they are
+    -- Calls in a row that a process could not make (a secret that is not there, a certificate that is none), as far as they are
     -- counted: nothing is known of the payee, so that no breaker opens, and it gets nothing all the same.
     add column hindered integer not null default 0,
+    -- By which process last, and when: calls that another one makes say nothing of what keeps this one.
+    add column hindered_by uuid,
+    add column hindered_at timestamptz,
     -- The least seconds from the beginning of one call to that of the next; null = no limit.
     add column call_interval double precision check (call_interval > 0),
     add column next_call_at  timestamptz not null default '-infinity',

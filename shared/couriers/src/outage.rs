@@ -145,7 +145,7 @@ async fn tell_of_rejections(tx: &Tx, payee: &Payee, complaint: &Told) -> Result<
     store::notices::add(tx, &notice).await
 }
 
-/// Once, until a call is made again.
+/// Once, until a call is made again by whom it could not be made.
 async fn tell_of_hindrance(tx: &Tx, payee: &Payee, why: &str) -> Result<(), StoreError> {
     let lane = payee.id.as_str();
     tracing::error!(payee = lane, why, "the payee cannot be called from here");

@@ -2,7 +2,10 @@
 //! schedule is spent. A payee that answers a probe is given one payment to try: one that answers questions and no payments
 //! would otherwise be paid again and again by all that waits for it.
 
+use std::sync::LazyLock;
 use std::time::Duration;
+
+use uuid::Uuid;
 
 use crate::{Store, StoreError, Tx};
 
@@ -11,6 +14,12 @@ use crate::{Store, StoreError, Tx};
 pub(super) const FAILURES_TO_OPEN: i32 = 5;
 /// The longest pause between probes, in seconds.
 pub(super) const LONGEST_PROBE_INTERVAL: f64 = 600.0;
+
+/// What keeps one process from calling may be nothing to another, whose calls take nothing back of that; unless it was not heard of for
+/// so many seconds, and has ended perhaps.
+const HINDERED_FOR: f64 = 600.0;
+/// Names this process among those that call.
+static HERE: LazyLock<Uuid> = LazyLock::new(Uuid::new_v4);
 
 /// What became of a breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +65,7 @@ pub struct Said<'a> {
     understood: bool,
     rejected: i32,
     complaint: Option<&'a str>,
-    /// Calls that could not be made since one was, and why.
+    /// Calls that could not be made from this process since one was, and why.
     hindered: i32,
     hindrance: Option<&'a str>,
     /// One of them was to pay, or to try whether one can.
@@ -212,6 +221,8 @@ pub async fn note(tx: &Tx, said: &[Said<'_>]) -> Result<Vec<Noted>, StoreError> 
                 &FAILURES_TO_OPEN,
                 &LONGEST_PROBE_INTERVAL,
                 &unmade,
+                &*HERE,
+                &HINDERED_FOR,
             ],
         )
         .await?;
@@ -240,7 +251,8 @@ pub async fn note(tx: &Tx, said: &[Said<'_>]) -> Result<Vec<Noted>, StoreError> 
 /// What a payee that is busy asks us to wait is one failure, however many calls were told so: those that end while it `waits` add none.
 const NOTE: &str = "WITH before AS MATERIALIZED (
          SELECT lane_id, breaker AS was, failures, unpaid, rejected AS rejected_was, hindered AS hindered_was,
-                wait_until > clock_timestamp() AS waits, probe, answered, lost, put_off, paid, pay_lost, pay_put_off, busy_for, error,
+                wait_until > clock_timestamp() AS waits,
+                hindered_by = $19 OR hindered_at < clock_timestamp() - make_interval(secs => $20) AS hindered_here, probe, answered, lost, put_off, paid, pay_lost, pay_put_off, busy_for, error,
                 understood, complaints, complaint, hindrances, hindrance, unmade,
                 CASE WHEN paid THEN true WHEN breaker = 'closed' OR NOT answered THEN false
                      ELSE NOT EXISTS (SELECT FROM payment
@@ -251,8 +263,10 @@ const NOTE: &str = "WITH before AS MATERIALIZED (
               AS u(lane_id, probe, answered, lost, put_off, paid, pay_lost, pay_put_off, busy_for, error, understood, complaints,
                    complaint, hindrances, hindrance, unmade) USING (lane_id)
          WHERE lost > 0 OR pay_lost > 0 OR busy_for > 0 OR breaker = 'trial' OR (paid AND unpaid > 0)
-            OR (answered AND (failures > 0 OR hindered > 0 OR breaker = 'open'))
-            OR (hindrances > 0 AND (hindered < $16 OR last_error IS DISTINCT FROM hindrance))
+            OR (answered AND (failures > 0 OR breaker = 'open'))
+            OR (answered AND hindered > 0 AND (hindered_by = $19 OR hindered_at < clock_timestamp() - make_interval(secs => $20)))
+            OR (hindrances > 0 AND (hindered < $16 OR last_error IS DISTINCT FROM hindrance
+                                    OR hindered_at < clock_timestamp() - make_interval(secs => $20 / 10)))
             OR (understood AND rejected > 0) OR (complaints > 0 AND (rejected < $16 OR last_error IS DISTINCT FROM complaint))
          ORDER BY lane_id FOR UPDATE OF lane),
      ended AS (
@@ -263,7 +277,7 @@ const NOTE: &str = "WITH before AS MATERIALIZED (
          SELECT *, CASE WHEN answered THEN 0 ELSE failures END + failed AS failures_now,
                 CASE WHEN back THEN 0 ELSE unpaid END + pay_failed AS unpaid_now,
                 least($16, CASE WHEN understood THEN 0 ELSE rejected_was END + complaints) AS rejected_now,
-                least($16, CASE WHEN made THEN 0 ELSE hindered_was END + hindrances) AS hindered_now
+                least($16, CASE WHEN made AND hindered_here THEN 0 ELSE hindered_was END + hindrances) AS hindered_now
          FROM ended),
      judged AS (
          SELECT *, (failed > 0 AND failures_now >= $16) OR (pay_failed > 0 AND unpaid_now >= $16)
@@ -272,6 +286,8 @@ const NOTE: &str = "WITH before AS MATERIALIZED (
          FROM counted)
      UPDATE lane l SET failures = failures_now, unpaid = unpaid_now,
             rejected = rejected_now, hindered = hindered_now,
+            hindered_by = CASE WHEN hindrances > 0 THEN $19 ELSE hindered_by END,
+            hindered_at = CASE WHEN hindrances > 0 THEN clock_timestamp() ELSE hindered_at END,
             wait_until = greatest(l.wait_until, clock_timestamp() + make_interval(secs => busy_for)),
             last_error = CASE WHEN failed > 0 OR pay_failed > 0 THEN error
                               WHEN hindered_now >= $16 THEN coalesce(hindrance, last_error)

@@ -12,6 +12,7 @@ use testkit::stand::Stand;
 
 use crate::{CALL, CALLS, claimed, declare, declare_with, note, note_all, sql, value};
 
+mod hindrances;
 mod probes;
 mod waits;
 
