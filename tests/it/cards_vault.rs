@@ -115,6 +115,40 @@ async fn an_identity_is_rotated_under_workers_that_run() {
     assert_eq!(acts, "6", "init, rotate, a finish denied, finish, index key, remove");
 }
 
+/// No worker has it in memory: it is not there, and only a copy of the database may have it.
+#[tokio::test]
+async fn the_end_of_a_rotation_names_a_damaged_key_and_how_to_put_it_back() {
+    let world = bare().await;
+    world.product(MTS).await;
+    world.cards("mts-100", 1, 3).await;
+    let keep = "CREATE TABLE copy AS SELECT batch_id, wrapped_key FROM card_batch";
+    let damage = "UPDATE card_batch SET wrapped_key = 'x'";
+    let put_back = "UPDATE card_batch b SET wrapped_key = copy.wrapped_key FROM copy WHERE copy.batch_id = b.batch_id";
+    for act in [keep, damage] {
+        world.sql(act).await;
+    }
+    let rotate = ["cards", "vault", "rotate", "--reason", "yearly"];
+    let begun = unigate(&world, &rotate).await;
+    failed(&begun, 1, "do not open");
+    let finished = unigate(&world, &[&rotate[..], &["--finish"]].concat()).await;
+    failed(&finished, 1, "the key of batch 1 (import ");
+    assert!(finished.stderr.contains("put that back"), "{finished:?}");
+    assert_eq!(
+        unigate(&world, &["cards", "vault", "verify", "--all"]).await.code,
+        Some(1)
+    );
+    // As it says: the old identity is still beside the new one.
+    world.sql(put_back).await;
+    let worker = Process::start_ready(&environment(&world, &[]), &["run", "cards"]).await;
+    wait_for("the key to be wrapped anew", PATIENCE, async || {
+        let verified = unigate(&world, &["cards", "vault", "verify", "--all"]).await;
+        (verified.code == Some(0)).then_some(())
+    })
+    .await;
+    reserves(&world).await;
+    assert!(worker.end().await.success());
+}
+
 #[tokio::test]
 async fn a_look_at_a_card_and_a_return_are_answered_by_a_worker_for_one_key() {
     let world = bare().await;

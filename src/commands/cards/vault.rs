@@ -255,7 +255,8 @@ async fn name_damaged(operator: &Operator, vault: &Vault, ending: Ending) -> any
     let damaged: Vec<_> = verified.named.iter().filter(|unfit| unfit.kind == "batch").collect();
     for batch in &damaged {
         note(&format!(
-            "the key of batch {} is damaged ({}): if a copy of the database has it, only the old identity opens that",
+            "the key of batch {} is damaged ({}): if a copy of the database has its `card_batch.wrapped_key`, put that back, and the old \
+             identity beside the new one where a cards worker runs, which wraps it anew within an hour",
             batch.subject, batch.why
         ));
     }

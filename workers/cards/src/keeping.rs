@@ -14,7 +14,7 @@ use crate::{Desk, disclosure};
 
 /// How often keys are looked over that nothing has changed about.
 const SELDOM: Duration = Duration::from_secs(60);
-/// How often it is looked for batch keys that open nothing any more.
+/// How often it is looked for batch keys that open nothing any more, or that do not open.
 const RARELY: Duration = Duration::from_secs(3600);
 /// A batch key outlives its last card by so many days: a copy of the database from before can be looked into.
 const FORGOTTEN_AFTER_DAYS: u32 = 1;
@@ -47,16 +47,21 @@ pub(crate) fn spawn_disclosures(context: &Context, desk: &Arc<Desk>) {
 
 /// Starts it.
 pub(crate) fn spawn(context: &Context, vault: &Arc<Vault>) {
-    let (opened, looked_over) = (vault.clone(), Arc::new(Mutex::new(None::<Instant>)));
+    let (opened, last) = (vault.clone(), Arc::new(Mutex::new(LookedOver::default())));
     let often = context.settings.sweep_interval;
     sweep::every(context, "cards.vault", often, move |context| {
-        let (vault, looked_over) = (opened.clone(), looked_over.clone());
+        let (vault, last) = (opened.clone(), last.clone());
         async move {
             let changed = look(&context, &vault).await?;
-            let mut looked_over = looked_over.lock().await;
-            if changed || looked_over.is_none_or(|at| at.elapsed() >= SELDOM) {
+            let mut last = last.lock().await;
+            let is_time = |last: Option<Instant>, pause| changed || last.is_none_or(|at| at.elapsed() >= pause);
+            if is_time(last.wrapped, SELDOM) {
                 vault.rewrap(&context.store).await?;
-                *looked_over = Some(Instant::now());
+                last.wrapped = Some(Instant::now());
+            }
+            if is_time(last.mended, RARELY) {
+                vault.mend(&context.store).await?;
+                last.mended = Some(Instant::now());
             }
             Ok(())
         }
@@ -72,6 +77,13 @@ pub(crate) fn spawn(context: &Context, vault: &Arc<Vault>) {
     sweep::every(context, "cards.forget_keys", RARELY, |context| async move {
         forget_keys(&context.store).await.map(drop)
     });
+}
+
+/// When batch keys were looked over.
+#[derive(Default)]
+struct LookedOver {
+    wrapped: Option<Instant>,
+    mended: Option<Instant>,
 }
 
 /// Opens the latest version, and says what this process has. True when anything changed. A version that does not open

@@ -69,8 +69,14 @@ impl Keyring {
 
     /// The key of a batch, if it is sealed to an identity here. One that was forgotten is damaged.
     pub(super) fn open_batch_key(&self, batch: &Batch) -> Result<BatchKey, VaultError> {
+        open_key(&self.identities, batch.wrapped_key.as_deref().unwrap_or_default())
+    }
+
+    /// Whether each identity here that this version is sealed to opens the key of a batch, as it has to once that is wrapped for it.
+    pub(super) fn opens_in_full(&self, batch: &Batch) -> bool {
         let wrapped = batch.wrapped_key.as_deref().unwrap_or_default();
-        BatchKey::from_secret(&open_with(&self.identities, wrapped)?)
+        self.fitting()
+            .all(|identity| open_key(std::slice::from_ref(identity), wrapped).is_ok())
     }
 
     /// The identities here that this version is sealed to.
@@ -103,6 +109,11 @@ impl Keyring {
     pub(super) fn holds_present_own(&self) -> bool {
         self.names.own().any(|own| self.held.contains(own))
     }
+}
+
+/// The key of a batch, opened with whichever of these fits.
+pub(super) fn open_key(identities: &[Identity], wrapped: &[u8]) -> Result<BatchKey, VaultError> {
+    BatchKey::from_secret(&open_with(identities, wrapped)?)
 }
 
 /// A row for these recipients and index keys, proven with these identities.

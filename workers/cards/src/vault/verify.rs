@@ -9,8 +9,8 @@ use serde::Serialize;
 use store::Store;
 use store::vault::{Batch, CheckedCard};
 
-use super::keyring::Keyring;
-use super::{BatchKey, CardPlace, Vault, VaultError, open_with};
+use super::keyring::{Keyring, open_key};
+use super::{BatchKey, CardPlace, Vault, VaultError};
 
 /// Read at a time.
 const PAGE: i64 = 2_000;
@@ -139,8 +139,7 @@ fn verify_batch(keyring: &Keyring, batch: &Batch, verified: &mut Verified) -> Op
     }
     let mut opened = None;
     for identity in keyring.fitting() {
-        let key = open_with(std::slice::from_ref(identity), wrapped).and_then(|secret| BatchKey::from_secret(&secret));
-        match key {
+        match open_key(std::slice::from_ref(identity), wrapped) {
             Ok(key) => opened = Some(key),
             // One that came later than this batch was wrapped has been told of above.
             Err(_) if batch.vault_version != keyring.version => {}

@@ -6,9 +6,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use store::vault::Reindexed;
+use store::vault::{Batch, Reindexed};
 use store::{Store, StoreError};
 
+use super::keyring::Keyring;
 use super::{Vault, VaultError, seal_to};
 
 /// Batches read at a time.
@@ -44,16 +45,8 @@ impl Vault {
             after = last.batch_id;
             for batch in &batches {
                 let Some(wrapped) = &batch.wrapped_key else { continue };
-                // It may have been damaged since it was opened here.
-                let in_memory = || self.known(&HashSet::from([batch.batch_id])).remove(&batch.batch_id);
-                let opened = keyring.open_batch_key(batch).map(Arc::new);
-                match opened.or_else(|error| in_memory().ok_or(error)) {
-                    Ok(key) => {
-                        let wrapped = seal_to(&keyring.recipients, key.as_bytes())?;
-                        let replaced = store::vault::rewrap_batch(store, batch, keyring.version, &wrapped).await?;
-                        step.done += u64::from(replaced);
-                        runtime::checkpoint("cards.vault", "key_wrapped");
-                    }
+                match self.wrap_anew(store, &keyring, batch).await? {
+                    Ok(replaced) => step.done += u64::from(replaced),
                     Err(error) => {
                         step.unopenable += 1;
                         tracing::error!(batch = batch.batch_id, import = %batch.import_id, %error, "a batch key cannot be wrapped anew");
@@ -64,6 +57,61 @@ impl Vault {
                 }
             }
         }
+    }
+
+    /// Wraps the keys anew that are wrapped for the version opened here and do not open with every identity of it here: damaged ones
+    /// that were opened before (whoever changes the vault comes first, and has opened none), and those put back from a copy of the
+    /// database, while the identity that opens them is still here. What cannot be had stays as it is.
+    pub async fn mend(&self, store: &Store) -> Result<Step, VaultError> {
+        let mut step = Step {
+            finished: true,
+            ..Step::default()
+        };
+        let keyring = self.keyring();
+        let mut after = 0;
+        loop {
+            let batches = store::vault::batches(store, after, PAGE).await?;
+            let Some(last) = batches.last() else { return Ok(step) };
+            after = last.batch_id;
+            let here = |batch: &&Batch| batch.vault_version == keyring.version && batch.wrapped_key.is_some();
+            for batch in batches
+                .iter()
+                .filter(here)
+                .filter(|batch| !keyring.opens_in_full(batch))
+            {
+                match self.wrap_anew(store, &keyring, batch).await? {
+                    Ok(replaced) => {
+                        tracing::warn!(batch = batch.batch_id, import = %batch.import_id, "a batch key that did not open was wrapped anew");
+                        self.shut_batches().remove(&batch.batch_id);
+                        step.done += u64::from(replaced);
+                    }
+                    Err(error) => {
+                        tracing::error!(batch = batch.batch_id, import = %batch.import_id, %error, "a damaged batch key");
+                        step.unopenable += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Wraps one key for the recipients of this version. The inner error says why it cannot be had here.
+    async fn wrap_anew(
+        &self,
+        store: &Store,
+        keyring: &Keyring,
+        batch: &Batch,
+    ) -> Result<Result<bool, VaultError>, VaultError> {
+        // It may have been damaged since it was opened here.
+        let in_memory = || self.known(&HashSet::from([batch.batch_id])).remove(&batch.batch_id);
+        let opened = keyring.open_batch_key(batch).map(Arc::new);
+        let key = match opened.or_else(|error| in_memory().ok_or(error)) {
+            Ok(key) => key,
+            Err(error) => return Ok(Err(error)),
+        };
+        let wrapped = seal_to(&keyring.recipients, key.as_bytes())?;
+        let replaced = store::vault::rewrap_batch(store, batch, keyring.version, &wrapped).await?;
+        runtime::checkpoint("cards.vault", "key_wrapped");
+        Ok(Ok(replaced))
     }
 
     /// Indexes the next few cards under the latest index key. `finished`: there is none left, or another process is at it.

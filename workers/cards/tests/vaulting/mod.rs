@@ -1,21 +1,30 @@
 //! The vault over the years: other recipients, another identity, another index key, and at no moment a card that nobody can
 //! open or that comes in twice.
 
+mod damaged;
 mod index;
 mod refused;
 mod rotation;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use age::x25519::Identity;
+use cards::Desk;
 use cards::vault::change::{Change, change};
 use cards::vault::verify::{Extent, Verified, verify};
 use cards::vault::{self, Vault, VaultError};
 use secrecy::ExposeSecret;
 
-use crate::stand::Stand;
+use crate::stand::{Stand, id, reserve};
 
 impl Stand {
+    /// The same stand, served by another worker's vault.
+    async fn sells_by(&mut self, vault: &Arc<Vault>) {
+        self.desk = Arc::new(Desk::new(vault.clone()));
+        assert_eq!(self.one(reserve(id(), "p")).await["outcome"], "reserved");
+    }
+
     /// Changes the vault with the identities of a file.
     async fn change(&self, file: &PathBuf, what: Change) -> Result<Vault, VaultError> {
         change(&self.store, file, &what, "tester", "a test").await

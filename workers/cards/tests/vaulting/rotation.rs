@@ -3,15 +3,13 @@
 use std::time::Duration;
 
 use age::x25519::Identity;
-use cards::Desk;
 use cards::vault::change::Change;
-use cards::vault::verify::{Extent, verify};
 use cards::vault::{self, Vault, VaultError};
 use serde_json::json;
 use std::sync::Arc;
 
 use super::{secret_of, whole};
-use crate::stand::{Stand, id, reprint, reserve, sell};
+use crate::stand::Stand;
 
 /// A worker's process, as far as the vault is concerned.
 async fn worker(stand: &Stand, name: &str, file: &std::path::PathBuf) -> Arc<Vault> {
@@ -24,14 +22,6 @@ async fn says(stand: &Stand, name: &str, vault: &Vault) {
     store::vault::seen_holding(&stand.store, name, &vault.held(), vault.version())
         .await
         .unwrap();
-}
-
-impl Stand {
-    /// The same stand, served by another worker's vault.
-    async fn sells_by(&mut self, vault: &Arc<Vault>) {
-        self.desk = Arc::new(Desk::new(vault.clone()));
-        assert_eq!(self.one(reserve(id(), "p")).await["outcome"], "reserved");
-    }
 }
 
 #[tokio::test]
@@ -149,7 +139,7 @@ async fn a_worker_left_behind_goes_on_with_what_it_has_opened_and_refuses_to_ent
     let tx = stand.store.begin().await.unwrap();
     let error = left.batch_keys(&tx, &[2].into()).await.unwrap_err();
     assert!(error.is_retryable() && store::StoreError::from(error).is_retryable());
-    drop(tx);
+    tx.rollback().await.unwrap();
     let file = stand.submit("p", "serial,pin\nr-1,823144200001\n").await;
     assert!(cards::import::work_one(&stand.store, &left, Some(file)).await.is_err());
     // The file was left to whoever can.
@@ -246,131 +236,6 @@ async fn who_can_only_write_to_the_database_gets_no_card() {
     );
     let step = stand.vault.rewrap(&stand.store).await.unwrap();
     assert_eq!(step.done, 0, "nothing is wrapped for a version that is not open");
-    stand.end().await;
-}
-
-#[tokio::test]
-async fn what_does_not_open_is_named() {
-    let stand = Stand::new().await;
-    stand.product("p", json!({})).await;
-    stand.stock("p", 5).await;
-    stand.import("p", "serial,pin\nq-1,823144100001\n").await;
-    stand
-        .sql(
-            "UPDATE card SET sealed = set_byte(sealed, 30, get_byte(sealed, 30) # 1) WHERE serial = 'p-1';
-             UPDATE card SET sealed = (SELECT sealed FROM card WHERE serial = 'p-3') WHERE serial = 'p-2';
-             UPDATE card_identity SET blind_index = sha256('x') WHERE serial = 'p-4';
-             UPDATE card_identity SET index_version = 7 WHERE serial = 'p-5';
-             UPDATE card_batch SET wrapped_key = 'x' WHERE batch_id = 2",
-        )
-        .await;
-    let verified = verify(&stand.store, &stand.vault, Extent::All, |_| {}).await.unwrap();
-    let named: Vec<_> = verified
-        .named
-        .iter()
-        .map(|one| (one.kind, one.subject.as_str()))
-        .collect();
-    assert_eq!(named.len(), 6, "{named:?}");
-    assert!(named[0].0 == "batch" && named[0].1.starts_with("2 (import "));
-    let cards: Vec<&str> = named[1..].iter().map(|(_, subject)| *subject).collect();
-    assert_eq!(cards, ["p/p-1", "p/p-2", "p/p-4", "p/p-5", "p/q-1"]);
-    assert!(!format!("{verified:?}").contains("823144"));
-    let some = verify(&stand.store, &stand.vault, Extent::Sample(1000), |_| {})
-        .await
-        .unwrap();
-    assert!((1..=6).contains(&some.cards), "{some:?}");
-    // Keys beyond the one that does not open are wrapped all the same.
-    let own = stand.identity_file.clone();
-    let escrow = Identity::generate().to_public();
-    let step = stand
-        .change(&own, Change::AddEscrow(escrow))
-        .await
-        .unwrap()
-        .rewrap(&stand.store)
-        .await
-        .unwrap();
-    assert_eq!((step.done, step.unopenable, step.finished), (1, 1, false));
-    stand.end().await;
-}
-
-#[tokio::test]
-async fn a_batch_key_that_does_not_open_stops_neither_its_product_nor_a_rotation() {
-    let mut stand = Stand::new().await;
-    stand.product("p", json!({})).await;
-    stand.stock("p", 5).await;
-    stand
-        .import("p", "serial,pin\nq-1,823144100001\nq-2,823144100002\n")
-        .await;
-    let (sold, held) = (id(), id());
-    for id in [sold, held] {
-        stand.one(reserve(id, "p")).await;
-    }
-    stand.one(sell(sold)).await;
-    let own = stand.identity_file.clone();
-    let begun = stand.change(&own, Change::BeginRotation(None)).await.unwrap();
-    // A worker that has the new identity alone opens no key yet, and takes nothing for damaged.
-    let new = stand.identity_file("new.txt", &[&stand.identities()[1]]);
-    let early = vault::open_existing(&stand.store, &new).await.unwrap();
-    let tx = stand.store.begin().await.unwrap();
-    assert!(early.batch_keys(&tx, &[1].into()).await.is_err());
-    drop(tx);
-
-    stand
-        .sql("UPDATE card_batch SET wrapped_key = 'x' WHERE batch_id = 1")
-        .await;
-    let fresh = Arc::new(vault::open_existing(&stand.store, &own).await.unwrap());
-    stand.sells_by(&fresh).await;
-    let serials = "SELECT serial || ' ' || state FROM card ORDER BY pos";
-    let found = [
-        "p-1 sold",
-        "p-2 reserved",
-        "p-3 faulty",
-        "p-4 available",
-        "p-5 available",
-        "q-1 reserved",
-        "q-2 available",
-    ];
-    assert_eq!(
-        stand.sql(serials).await,
-        found,
-        "of a file that does not open one card is lost for each that is asked for"
-    );
-    let answers = [
-        stand.one(reprint(sold)).await["reason"].clone(),
-        stand.one(reserve(held, "p")).await["reason"].clone(),
-    ];
-    assert_eq!(answers, ["reprint_over", "out_of_stock"]);
-    assert_eq!(stand.sql("SELECT kind FROM card_case").await, ["faulty"]);
-
-    let step = begun.rewrap(&stand.store).await.unwrap();
-    assert_eq!((step.done, step.unopenable), (1, 1));
-    let finished = stand.change(&own, Change::FinishRotation).await.unwrap();
-    let step = finished.rewrap(&stand.store).await.unwrap();
-    assert_eq!((step.done, step.unopenable), (1, 1), "it is told of again");
-    let alone = Arc::new(vault::open_existing(&stand.store, &new).await.unwrap());
-    stand.sells_by(&alone).await;
-    let named = stand.verified_by(&new).await.named;
-    assert!(
-        named[0].kind == "batch" && named[0].why.contains("does not open"),
-        "{named:?}"
-    );
-    stand.end().await;
-}
-
-#[tokio::test]
-async fn a_batch_key_that_was_damaged_since_it_was_opened_is_wrapped_from_memory() {
-    let stand = Stand::new().await;
-    stand.product("p", json!({})).await;
-    stand.stock("p", 1).await;
-    let own = stand.identity_file.clone();
-    let begun = stand.change(&own, Change::BeginRotation(None)).await.unwrap();
-    let tx = stand.store.begin().await.unwrap();
-    assert_eq!(begun.batch_keys(&tx, &[1].into()).await.unwrap().len(), 1);
-    tx.commit().await.unwrap();
-    stand.sql("UPDATE card_batch SET wrapped_key = 'x'").await;
-    let step = begun.rewrap(&stand.store).await.unwrap();
-    assert_eq!((step.done, step.unopenable, step.finished), (1, 0, true));
-    assert!(stand.verified_by(&own).await.named.is_empty());
     stand.end().await;
 }
 
