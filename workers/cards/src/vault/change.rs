@@ -271,8 +271,8 @@ async fn all_is_ready(store: &Store, keyring: &Keyring) -> Result<(), VaultError
         Ok(())
     } else {
         Err(NotNow(format!(
-            "these cards workers have not got the new identity yet: {}; give it to them (they take it without a restart), or \
-             stop them and wait a minute",
+            "these cards workers have not got the new identity yet: {}; give it to them (they take it without a \
+             restart, unless they have a copy of the file, as under systemd), or stop them and wait a minute",
             without.join(", ")
         ))
         .into())
