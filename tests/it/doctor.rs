@@ -2,9 +2,12 @@
 
 use serde_json::json;
 use testkit::payee::{Behaviour, Verb};
+use testkit::process::Process;
 
 use crate::cli::{done, failed, rows, unigate};
+use crate::faults::{bare, environment};
 use crate::fixtures::MTS;
+use crate::promises::shown;
 use crate::unikassa::{pay, provider};
 
 #[tokio::test]
@@ -123,4 +126,34 @@ async fn the_doctor_names_the_alerts_that_somebody_gets() {
     world.product(&told).await;
     let told = unigate(&world, &["doctor"]).await;
     assert!(told.stdout.contains("except low stock of mts-100"), "{told:?}");
+}
+
+/// For sessions that begin from now on the database's clock is so many seconds behind what it was.
+const CLOCK_BEHIND: &str = "CREATE SCHEMA aside;
+    CREATE FUNCTION aside.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
+        AS $$ SELECT pg_catalog.clock_timestamp() - interval '90 seconds' $$;
+    DO $$ BEGIN
+        EXECUTE format('ALTER DATABASE %I SET search_path = aside, public, pg_catalog', current_database());
+    END $$";
+
+#[tokio::test]
+async fn a_clock_that_is_not_the_databases_is_told_of() {
+    let world = bare().await;
+    let ahead = async |process: &Process| {
+        let told = shown(process, "unigate_clock_ahead_seconds").await.unwrap();
+        told.parse::<f64>().unwrap()
+    };
+    let well = unigate(&world, &["doctor"]).await.stdout;
+    assert!(well.contains("agrees with the database's"), "{well}");
+    let process = Process::start_ready(&environment(&world, &[]), &["run", "intake"]).await;
+    assert!(ahead(&process).await.abs() < 1.0);
+    assert!(process.end().await.success());
+
+    world.sql(CLOCK_BEHIND).await;
+    let ill = unigate(&world, &["doctor"]).await.stdout;
+    assert!(ill.contains("ahead of the database's") && ill.contains("NTP"), "{ill}");
+    let process = Process::start_ready(&environment(&world, &[]), &["run", "intake"]).await;
+    let told = ahead(&process).await;
+    assert!((told - 90.0).abs() < 5.0, "{told}");
+    assert!(process.end().await.success());
 }

@@ -24,8 +24,8 @@ const HOLDS: usize = 10;
 /// How long past its end the sweep may leave a hold: a few intervals of one second, on a machine that is busy.
 const LATE_SECONDS: f64 = 15.0;
 
-/// A counter that `/metrics` shows.
-async fn counted(process: &Process, line: &str) -> Option<String> {
+/// What `/metrics` shows on a line that begins so.
+pub(crate) async fn shown(process: &Process, line: &str) -> Option<String> {
     let (_, text) = process.get("/metrics").await?;
     text.lines()
         .find_map(|shown| shown.strip_prefix(line).map(|value| value.trim().to_owned()))
@@ -60,10 +60,10 @@ async fn holds_whose_messages_are_lost_are_ended_by_the_sweep_alone() {
     let by = |source: &str| format!("unigate_cards_reservations_ended_total{{kind=\"lapsed\",source=\"{source}\"}}");
     // The table has it a moment before the process has counted it.
     wait_for("all to be counted", PATIENCE, async || {
-        (counted(&process, &by("sweep")).await? == HOLDS.to_string()).then_some(())
+        (shown(&process, &by("sweep")).await? == HOLDS.to_string()).then_some(())
     })
     .await;
-    assert_eq!(counted(&process, &by("message")).await.unwrap_or("0".into()), "0");
+    assert_eq!(shown(&process, &by("message")).await.unwrap_or("0".into()), "0");
     assert!(process.end().await.success());
 }
 
@@ -164,6 +164,28 @@ async fn an_event_whose_relay_died_before_it_forgot_it_is_told_again_under_its_i
     .await;
     assert_eq!(ask_through(&frontend, &payment).await["outcome"], "already_accepted");
     assert!(healthy.end().await.success());
+}
+
+/// An event that nobody can be told yet, so that it stays.
+#[tokio::test]
+async fn for_how_long_an_event_waits_is_shown() {
+    let world = bare().await;
+    world
+        .sql(
+            "INSERT INTO event (event_id, kind, body, occurred_at, due_at)
+             VALUES (gen_random_uuid(), 'stock.low', '{}', now() - interval '100 seconds', now() + interval '1 hour')",
+        )
+        .await;
+    let process = Process::start_ready(&environment(&world, &[]), &["run", "intake"]).await;
+    let waits = wait_for("the gauge", PATIENCE, async || {
+        shown(&process, "unigate_events_waiting_seconds")
+            .await?
+            .parse::<f64>()
+            .ok()
+    })
+    .await;
+    assert!((100.0..200.0).contains(&waits), "{waits}");
+    assert!(process.end().await.success());
 }
 
 /// A payee whose declaration is in order, and whose host then turns out to be inside. An address in a URL is refused when
