@@ -1,10 +1,12 @@
 //! Sums that a payee's books have otherwise than ours: which of them a file means, and who sees to them.
 
+use serde_json::json;
+use testkit::payee::{Behaviour, Verb};
 use testkit::process::Done;
 
 use crate::cli::{Files, done, failed, unigate};
 use crate::reconciliation::{PERIOD, delivered, entry, lists};
-use crate::unikassa::provider;
+use crate::unikassa::{pay, provider};
 use crate::world::World;
 
 async fn compared(world: &World, file: &str, more: &[&str]) -> Done {
@@ -109,5 +111,62 @@ async fn what_a_payees_own_list_has_in_hundreds_was_credited_so() {
     )
     .await;
     assert!(told.stdout.contains("2 marked for a person"), "{told:?}");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_list_has_otherwise_is_paid_again_only_with_certainty() {
+    let (world, payee) = provider("idempotent = false\noffers_status = false").await;
+    let files = Files::new();
+    let resolve = ["--resolve", "--reason", "their books"];
+    let mut ids = Vec::new();
+    for (settled, rows, flag) in [
+        (false, "{number};495.00\n", "echoed_amount_differs"),
+        (false, "{number};500.00\n{number};500.00\n", "credited_twice"),
+        (true, "{number};495.00\n", "credited_after_settlement"),
+    ] {
+        payee.script(Verb::Pay, [Behaviour::Refuse("closed".into())]);
+        let (id, number) = pay(&world).await;
+        world.reaches(&id, "refused").await;
+        if settled {
+            let settle = format!("UPDATE payment SET flags = '{{settled_by_operator}}' WHERE payment_id = '{id}'");
+            world.sql(&settle).await;
+        }
+        let rows = rows.replace("{number}", &number.to_string());
+        let list = files.write("list.csv", &format!("number;amount\n{rows}"));
+        let told = compared(&world, &list, &resolve).await;
+        assert!(told.stdout.contains("1 marked for a person"), "{flag}: {told:?}");
+        let flags = format!("SELECT flags::text FROM payment WHERE payment_id = '{id}'");
+        assert!(world.value(&flags).await.contains(flag), "{flag}");
+        let revoked = world
+            .tell("payment.revoke", &json!({"payment_id": id, "terminal": "T-0001"}))
+            .await;
+        assert_eq!(revoked["reason"], "already_delivered", "{flag}: {revoked}");
+        ids.push(id);
+    }
+    let refused = ["--state", "refused", "--payee", "isp", "--from", "2020-01-01T00:00:00Z"];
+    let begin = ["deliveries", "requeue", "--reason", "once more"];
+    let looked = unigate(&world, &[&begin[..], &refused, &["--dry-run"]].concat()).await;
+    assert!(looked.stdout.contains("--certain"), "{looked:?}");
+    unigate(&world, &[&begin[..], &refused].concat()).await;
+    for id in &ids {
+        assert_eq!(world.payment(id).await.state.as_str(), "refused");
+    }
+    done(&world, &[&begin[..], &[&ids[0], "--certain"]].concat()).await;
+    world.reaches(&ids[0], "delivered").await;
+    world.stop().await;
+}
+
+/// As before it was revoked; what was given back to the payer is not what the payee has.
+#[tokio::test]
+async fn what_was_revoked_and_is_credited_otherwise_is_marked_as_credited() {
+    let (world, _payee) = provider("").await;
+    let (id, number) = delivered(&world).await;
+    world.sql("UPDATE payment SET state = 'revoked'").await;
+    let files = Files::new();
+    let list = files.write("list.csv", &format!("number;amount\n{number};495.00\n"));
+    compared(&world, &list, &["--resolve", "--reason", "their books"]).await;
+    let flags = format!("SELECT flags::text FROM payment WHERE payment_id = '{id}'");
+    assert_eq!(world.value(&flags).await, "{credited_after_revoke}");
     world.stop().await;
 }

@@ -249,6 +249,18 @@ impl Flag {
     }
 }
 
+/// Whether the payee has said that it credited a payment that stands as failed or refused, by its flags in the order in which they
+/// came: after an operator had settled it, or on a list of its own with another sum or more than once, which no operator has answered.
+pub fn has_said_credited(flags: &[impl AsRef<str>]) -> bool {
+    let place = |flag: Flag| flags.iter().position(|has| has.as_ref() == flag.as_str());
+    let settled = place(Flag::SettledByOperator);
+    let unanswered = |flag| place(flag).is_some_and(|at| settled.is_none_or(|settled| settled < at));
+    (settled.is_some() && place(Flag::CreditedAfterSettlement).is_some())
+        || [Flag::EchoedAmountDiffers, Flag::CreditedTwice]
+            .into_iter()
+            .any(unanswered)
+}
+
 /// Whether the payee has credited the payment in this very call, by its own word.
 pub fn has_credited(act: Act, ending: Ending) -> bool {
     act == Act::Pay && ending == Ending::Answered(Verdict::Accepted)

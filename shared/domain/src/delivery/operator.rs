@@ -49,7 +49,7 @@ pub struct Case {
     pub doubted: bool,
     /// The payee has said that it knows the number with another content: what it says about it is about another payment.
     pub number_conflict: bool,
-    /// The payee has said that it credited it after an operator had settled it otherwise, which stands.
+    /// The payee has said that it credited it, whatever it stands as ([`has_said_credited`](super::has_said_credited)).
     pub said_credited: bool,
     /// A call about it is open.
     pub is_open: bool,

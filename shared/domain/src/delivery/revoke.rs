@@ -15,7 +15,7 @@ pub struct Revocation<'a> {
     pub maybes: u32,
     /// The payee knows the number with another content: whatever it says about it is about somebody else's payment.
     pub number_conflict: bool,
-    /// The payee has said that it credited it after an operator had settled it otherwise, which stands.
+    /// The payee has said that it credited it, whatever it stands as ([`has_said_credited`](super::has_said_credited)).
     pub said_credited: bool,
     /// The payee, when it is online.
     pub profile: Option<Profile<'a>>,

@@ -247,6 +247,8 @@ async fn apply(tx: &Tx, act: &Running, items: &[Item], verdicts: &[Verdict]) -> 
             changes.generations.push(item.generation);
             changes.remedies.push(remedy.as_str());
             changes.hours.push(*give_up_hours);
+            let said_credited = item.facts.as_ref().is_some_and(|facts| facts.said_credited);
+            changes.maybes.push(said_credited.into());
         }
     }
     let done = changes.make(tx, act).await?;
@@ -271,6 +273,7 @@ struct Changes<'a> {
     generations: Vec<i32>,
     remedies: Vec<&'static str>,
     hours: Vec<i32>,
+    maybes: Vec<i32>,
 }
 
 /// Makes payments due now, at one moment so that their numbers decide. Their schedule begins anew, and what an operator had
@@ -279,11 +282,10 @@ const REQUEUE: &str =
     "UPDATE payment p SET generation = p.generation + 1, next_act = u.remedy, due_at = statement_timestamp(),
             step = 0, not_found = 0, give_up_at = statement_timestamp() + make_interval(hours => u.hours),
             state = CASE WHEN p.state = 'unknown' THEN p.state ELSE 'waiting' END, act_id = $6,
-            maybes = CASE WHEN p.flags @> '{settled_by_operator,credited_after_settlement}'
-                     THEN greatest(p.maybes, 1) ELSE p.maybes END,
+            maybes = greatest(p.maybes, u.maybes),
             flags = array_remove(p.flags, 'settled_by_operator'), updated_at = clock_timestamp()
-     FROM UNNEST($1::uuid[], $2::text[], $3::integer[], $4::text[], $5::integer[])
-          AS u(payment_id, state, generation, remedy, hours)
+     FROM UNNEST($1::uuid[], $2::text[], $3::integer[], $4::text[], $5::integer[], $7::integer[])
+          AS u(payment_id, state, generation, remedy, hours, maybes)
      WHERE p.payment_id = u.payment_id AND p.state = u.state AND p.generation = u.generation
        AND p.state IN ('failed', 'unknown', 'refused', 'stopped', 'waiting')
        AND NOT EXISTS (SELECT FROM attempt a WHERE a.payment_id = p.payment_id AND a.ending = 'open')
@@ -307,8 +309,11 @@ impl Changes<'_> {
             ActKind::Requeue | ActKind::Resume => {
                 let (act_id, remedies, hours) = (act.act_id.as_uuid(), &self.remedies, &self.hours);
                 let seen = (&self.ids, &self.states, &self.generations);
-                tx.query(REQUEUE, &[seen.0, seen.1, seen.2, remedies, hours, &act_id])
-                    .await?
+                tx.query(
+                    REQUEUE,
+                    &[seen.0, seen.1, seen.2, remedies, hours, &act_id, &self.maybes],
+                )
+                .await?
             }
         };
         Ok(rows.iter().map(|row| row.get(0)).collect())

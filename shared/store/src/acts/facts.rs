@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use domain::declaration::Payee;
+use domain::delivery::has_said_credited;
 use domain::delivery::operator::{Abilities, ActKind, Case, DUE_ALREADY, NOT_STOPPED, Remedy, judge};
 use domain::ids::PaymentId;
 use domain::payment::{Act, PaymentState};
@@ -21,7 +22,7 @@ pub(super) const FACTS: &str = "p.state, p.payee_id, p.gateway <> 'registers' AS
         WHERE a.payment_id = p.payment_id AND a.act = 'pay' AND a.ending <> 'not_sent')) AS reached,
     p.maybes > 0 AS doubted,
     'number_conflict' = ANY(p.flags) AS number_conflict,
-    p.flags @> '{settled_by_operator,credited_after_settlement}' AS said_credited,
+    p.flags,
     EXISTS (SELECT FROM attempt a WHERE a.payment_id = p.payment_id AND a.ending = 'open') AS is_open,
     CASE WHEN p.due_at <= statement_timestamp() THEN p.next_act END AS due";
 
@@ -38,7 +39,7 @@ pub(super) struct Facts {
     reached: bool,
     doubted: bool,
     number_conflict: bool,
-    said_credited: bool,
+    pub(super) said_credited: bool,
     is_open: bool,
     due: Option<Act>,
 }
@@ -53,7 +54,7 @@ impl Facts {
             reached: row.get("reached"),
             doubted: row.get("doubted"),
             number_conflict: row.get("number_conflict"),
-            said_credited: row.get("said_credited"),
+            said_credited: has_said_credited(&row.get::<_, Vec<&str>>("flags")),
             is_open: row.get("is_open"),
             due: row.get::<_, Option<&str>>("due").map(Act::parse).transpose()?,
         })
@@ -189,7 +190,7 @@ pub async fn preview(store: &Store, kind: ActKind, which: Which<'_>) -> Result<P
     let mut conditions = Conditions::of(&filter);
     let limit = conditions.place(filter.limit);
     let sql = format!(
-        "SELECT state, payee_id, online, reached, doubted, number_conflict, said_credited, is_open, due, is_busy, count(*),
+        "SELECT state, payee_id, online, reached, doubted, number_conflict, flags, is_open, due, is_busy, count(*),
                 (array_agg(payment_id ORDER BY accepted_at, number))[1:{EXAMPLES}]
          FROM (SELECT p.payment_id, p.accepted_at, p.number, {FACTS},
                       EXISTS (SELECT FROM act_item o

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::declaration::Online;
-use domain::delivery::{Flag, Profile, Revocation, RevokeVerdict, resolve_revoke};
+use domain::delivery::{Flag, Profile, Revocation, RevokeVerdict, has_said_credited, resolve_revoke};
 use domain::ids::{PaymentId, TerminalId};
 use domain::payment::{Act, PaymentState};
 
@@ -55,7 +55,7 @@ pub async fn revoke<'p>(
         state: Some(state_against_closing(tx, &row).await?),
         maybes: u32::try_from(row.maybes).unwrap_or(0),
         number_conflict: flagged(Flag::NumberConflict),
-        said_credited: flagged(Flag::SettledByOperator) && flagged(Flag::CreditedAfterSettlement),
+        said_credited: has_said_credited(&row.flags),
         profile: online.as_ref().map(Profile::from),
     };
     Ok(match resolve_revoke(&revocation) {

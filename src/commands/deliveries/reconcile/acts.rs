@@ -139,16 +139,22 @@ async fn act(
 
 /// A flag stays on the payment until somebody has looked.
 async fn mark(operator: &Operator, args: &ReconcileArgs, found: &Found, ours: &Ours) -> anyhow::Result<u64> {
+    use Finding as F;
     let flag = match (found.finding, ours.state) {
-        (Finding::MissingThere, PaymentState::Delivered) => Flag::PayeeDenies,
-        (Finding::NotDelivered, PaymentState::Revoked | PaymentState::Revoking) => Flag::CreditedAfterRevoke,
-        (Finding::NotDelivered, _) if ours.settled => Flag::CreditedAfterSettlement,
-        (Finding::AmountDiffers | Finding::CurrencyDiffers, _) => Flag::EchoedAmountDiffers,
-        _ => return Ok(0),
+        (F::MissingThere, PaymentState::Delivered) => Flag::PayeeDenies,
+        (F::MissingThere | F::MissingHere | F::Matched, _) => return Ok(0),
+        // However it was credited, it was not to be.
+        (_, PaymentState::Revoked | PaymentState::Revoking) => Flag::CreditedAfterRevoke,
+        (_, state) if ours.settled && state != PaymentState::Delivered => Flag::CreditedAfterSettlement,
+        (F::AmountDiffers | F::CurrencyDiffers, _) => Flag::EchoedAmountDiffers,
+        (F::DoubleThere, _) => Flag::CreditedTwice,
+        (F::NotDelivered, _) => return Ok(0),
     };
     let tx = operator.store.begin().await?;
     let marked = match flag {
-        Flag::EchoedAmountDiffers => reconciliation::flag_once(&tx, &[ours.payment_id], flag.as_str()).await?,
+        Flag::EchoedAmountDiffers | Flag::CreditedTwice => {
+            reconciliation::flag_once(&tx, &[ours.payment_id], flag.as_str()).await?
+        }
         _ => reconciliation::flag(&tx, &[ours.payment_id], flag.as_str()).await?,
     };
     let what = json!({ "flag": flag.as_str() });

@@ -50,6 +50,9 @@ impl Planner<'_> {
         };
         match self.end.ending {
             Ending::Answered(V::Accepted | V::AlreadyAccepted) => self.credited(),
+            Ending::Answered(V::Refused) if self.h.credited_before => {
+                self.denied("the payee says that it refused what it had credited")
+            }
             Ending::Answered(V::Refused) => {
                 self.settled_as_not_credited(not_credited, "the payee says that it refused it")
             }
@@ -88,6 +91,9 @@ impl Planner<'_> {
                 ..plan
             };
         }
+        if self.h.credited_before {
+            return self.denied("the payee does not know what it had credited");
+        }
         let never_came = "the payee never got it";
         if self.h.state == PaymentState::Revoking {
             return self.settled_as_not_credited(PaymentState::Revoked, never_came);
@@ -112,6 +118,16 @@ impl Planner<'_> {
             (true, false) => self.enter(PaymentState::Unknown, GAVE_UP),
             (false, true) if self.p.offers_cancel => self.schedule(self.rest(reason), Act::Cancel, self.h.step),
             (false, _) => self.schedule(self.rest(reason), act, self.h.step),
+        }
+    }
+
+    /// The payee contradicts itself, and nobody is told that it never had the payment: a person finds out.
+    fn denied(&self, reason: &'static str) -> Plan {
+        let plan = self.enter(PaymentState::Unknown, reason);
+        Plan {
+            flag: Some(Flag::PayeeDenies),
+            event: self.event_of_revocation(plan.event),
+            ..plan
         }
     }
 

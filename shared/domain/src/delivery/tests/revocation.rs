@@ -198,3 +198,64 @@ fn the_end_of_a_revocation_is_told() {
         (S::Delivered, Some(PaymentEvent::RevokeRefused))
     );
 }
+
+/// It said "credited" of an earlier call: what it says now contradicts that, and the payer may have nothing back because of it.
+#[test]
+fn who_denies_what_was_credited_is_not_believed() {
+    for (act, end) in [
+        (Act::Cancel, answered(Verdict::NotFound)),
+        (Act::Status, answered(Verdict::NotFound)),
+        (Act::Status, answered(Verdict::Refused)),
+    ] {
+        for (state, event) in [(S::Revoking, Some(PaymentEvent::RevokeRefused)), (S::Unknown, None)] {
+            let asked = History {
+                credited_before: true,
+                maybes: 1,
+                not_found: 1,
+                asked_at: at(100),
+                now: at(101),
+                ..history(state, act)
+            };
+            for idempotent in [true, false] {
+                let plan = plan(&asked, &profile(idempotent), &end);
+                assert_eq!(
+                    (plan.state, plan.next, plan.event),
+                    (S::Unknown, None, event),
+                    "{asked:?}"
+                );
+                assert_eq!((plan.flag, plan.maybes), (Some(Flag::PayeeDenies), 1));
+            }
+            let never = History {
+                credited_before: false,
+                ..asked
+            };
+            assert_ne!(plan(&never, &profile(false), &end).state, S::Unknown, "{never:?}");
+        }
+    }
+}
+
+#[test]
+fn what_a_payee_has_said_is_read_from_the_flags_in_their_order() {
+    let (settled, after, sum, twice) = (
+        Flag::SettledByOperator.as_str(),
+        Flag::CreditedAfterSettlement.as_str(),
+        Flag::EchoedAmountDiffers.as_str(),
+        Flag::CreditedTwice.as_str(),
+    );
+    for (flags, said) in [
+        (&[][..], false),
+        (&[settled], false),
+        (&[after], false),
+        (&[settled, after], true),
+        (&[after, settled], true),
+        (&[sum], true),
+        (&[twice], true),
+        // Somebody has found out what that was.
+        (&[sum, settled], false),
+        (&[twice, settled], false),
+        (&[settled, sum], true),
+        (&["number_conflict"], false),
+    ] {
+        assert_eq!(has_said_credited(flags), said, "{flags:?}");
+    }
+}
