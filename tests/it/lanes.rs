@@ -163,6 +163,16 @@ async fn a_payee_that_is_not_available_for_long_is_down_at_once() {
         (world.value("SELECT breaker FROM lane").await == "open").then_some(())
     })
     .await;
+    let ill = unigate(&world, &["doctor"]).await.stdout;
+    let about_it: Vec<&str> = ill
+        .lines()
+        .filter(|line| line.starts_with("warn") && line.contains("payee isp"))
+        .collect();
+    assert_eq!(about_it.len(), 1, "one cause: {ill}");
+    assert!(
+        ill.contains("is down since") && ill.contains("wants to be left alone until"),
+        "{ill}"
+    );
     let told = "SELECT count(*) FROM notice WHERE kind = 'payee.down'";
     assert_eq!(world.value(told).await, "1");
     assert_eq!(payee.requests().len(), 1);

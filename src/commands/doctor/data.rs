@@ -79,10 +79,13 @@ async fn look_at_lanes(operator: &Operator, findings: &mut Findings) -> Result<(
             let error = lane.last_error.as_deref().unwrap_or_default();
             let advice =
                 "ask the payee; it is probed, and what waits goes out when it is back; `unigate payees probe` asks now";
-            let found = format!("is down since {since}: {error}; {}", backlog(lane.waiting));
+            let alone = lane
+                .wait_until
+                .map(|until| format!(", and wants to be left alone until {until}"));
+            let alone = alone.unwrap_or_default();
+            let found = format!("is down since {since}{alone}: {error}; {}", backlog(lane.waiting));
             findings.warn(name.clone(), found, advice);
-        }
-        if let Some(until) = lane.wait_until.filter(|_| lane.waiting > 0) {
+        } else if let Some(until) = lane.wait_until.filter(|_| lane.waiting > 0) {
             let advice =
                 "by its own word (Retry-After); `unigate payees probe` tries it, and ends the wait where it answers";
             let found = format!("wants to be left alone until {until}; {}", backlog(lane.waiting));
