@@ -109,6 +109,17 @@ fn uid() -> String {
     own.map_or_else(|_| "unknown".to_owned(), |own| format!("uid {}", own.uid()))
 }
 
+/// Why an operator does something, as it is put into the audit log: 1 to 500 characters in a line.
+pub(crate) fn reason(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    let fits = !text.is_empty() && text.chars().count() <= 500 && !text.chars().any(char::is_control);
+    if fits {
+        Ok(text.to_owned())
+    } else {
+        Err("1 to 500 characters without control characters".to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -51,6 +51,40 @@ fn add_usages(command: &mut clap::Command, lines: &mut Vec<String>) {
     }
 }
 
+/// Whatever is done for a reason, blanks are none.
+#[test]
+fn a_reason_is_given_in_words() {
+    let mut paths = Vec::new();
+    with_reason(&Cli::command(), &mut Vec::new(), &mut paths);
+    assert!(paths.len() > 15, "{paths:?}");
+    for path in paths {
+        let line = path.iter().map(String::as_str).chain(["--reason", " "]);
+        let error = Cli::command().try_get_matches_from(line).unwrap_err();
+        assert_eq!(
+            error.kind(),
+            clap::error::ErrorKind::ValueValidation,
+            "{path:?}: {error}"
+        );
+        assert!(error.to_string().contains("1 to 500 characters"), "{path:?}: {error}");
+    }
+}
+
+/// The commands that take a reason in somebody's own words.
+fn with_reason(command: &clap::Command, path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
+    path.push(command.get_name().to_owned());
+    let in_words = |option: &clap::Arg| {
+        let named = option.get_value_names().unwrap_or_default();
+        option.get_id() == "reason" && named.iter().any(|name| name == "TEXT")
+    };
+    if command.get_arguments().any(in_words) {
+        found.push(path.clone());
+    }
+    for sub in command.get_subcommands() {
+        with_reason(sub, path, found);
+    }
+    path.pop();
+}
+
 #[test]
 fn wrong_usage_is_refused() {
     for line in [

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::commands::payments::act as act_of;
 use crate::ending::{Ending, Outcome};
 use crate::moment;
-use crate::operator::Operator;
+use crate::operator::{Operator, reason};
 use crate::output::{self, Column, FormatArg, Row, ShowFormatArg, say};
 
 /// What to do with cases.
@@ -99,7 +99,7 @@ pub(crate) struct ResolveArgs {
     #[arg(long, value_name = "TEXT", required_if_eq("how", "refunded"))]
     reference: Option<String>,
     /// Why; for the audit log
-    #[arg(long, value_name = "TEXT", required_if_eq("how", "dismissed"))]
+    #[arg(long, value_name = "TEXT", value_parser = reason, required_if_eq("how", "dismissed"))]
     reason: Option<String>,
 }
 

@@ -19,7 +19,7 @@ use store::disclosures::{self, Disclosure, Issuer, Return, Show};
 use uuid::Uuid;
 
 use crate::ending::{Ending, Outcome};
-use crate::operator::Operator;
+use crate::operator::{Operator, reason};
 use crate::output::{self, Column, Row, note, say};
 
 /// Pauses between looks grow from the first to the second.
@@ -81,16 +81,6 @@ pub(crate) struct ReturnArgs {
     wait: u64,
     /// Where to write the file
     file: PathBuf,
-}
-
-fn reason(text: &str) -> Result<String, String> {
-    let text = text.trim();
-    let fits = !text.is_empty() && text.chars().count() <= 500 && !text.chars().any(char::is_control);
-    if fits {
-        Ok(text.to_owned())
-    } else {
-        Err("1 to 500 characters without control characters".to_owned())
-    }
 }
 
 /// Shows one card.

@@ -15,7 +15,7 @@ use store::cases;
 use super::cases::tell_given;
 use crate::ending::{Ending, Outcome};
 use crate::moment;
-use crate::operator::Operator;
+use crate::operator::{Operator, reason};
 use crate::output::{self, Column, FormatArg, Row, note, say};
 
 /// Which card, what is wrong with it, and whether its payer gets another.
@@ -31,7 +31,7 @@ pub(crate) struct FaultyArgs {
     #[arg(long, value_name = "ID", value_parser = ProductId::parse, required = true)]
     product: Option<ProductId>,
     /// What is wrong with it; for the issuer and the audit log
-    #[arg(long, value_name = "TEXT", required = true)]
+    #[arg(long, value_name = "TEXT", value_parser = reason, required = true)]
     reason: Option<String>,
     /// Give its payer the next card in stock: the terminal prints it by `card.reprint` of the sale
     #[arg(long)]

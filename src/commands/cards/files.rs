@@ -8,7 +8,7 @@ use store::imports::{self, Import};
 use uuid::Uuid;
 
 use crate::ending::{Ending, Outcome};
-use crate::operator::Operator;
+use crate::operator::{Operator, reason};
 use crate::output::{self, Column, FormatArg, Row, say};
 
 /// All files, or the rows of one.
@@ -26,7 +26,7 @@ pub(crate) struct CancelArgs {
     /// The import
     import: Uuid,
     /// Why; for the audit log
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: String,
 }
 

@@ -20,7 +20,7 @@ use store::audit::Act;
 use store::cards::Stock;
 
 use crate::ending::{Ending, Outcome};
-use crate::operator::Operator;
+use crate::operator::{Operator, reason};
 use crate::output::{self, Column, FormatArg, Row, say};
 
 /// What to do with cards.
@@ -85,7 +85,7 @@ pub(crate) struct WithdrawArgs {
     #[arg(long, value_name = "S")]
     serial: String,
     /// Why; for the audit log
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: String,
     /// The card does not work; otherwise it is only not to be sold
     #[arg(long)]

@@ -15,7 +15,7 @@ use store::StoreError;
 use store::audit::Act;
 
 use crate::ending::{Ending, Outcome};
-use crate::operator::Operator;
+use crate::operator::{Operator, reason};
 use crate::output::{self, Column, FormatArg, Row, ShowFormatArg, note, say};
 
 /// Each is as long as a lock is waited for; a file of a million cards takes less than all of them.
@@ -59,7 +59,7 @@ pub(crate) struct RecipientArgs {
     #[arg(value_name = "AGE1…", value_parser = parse_recipient)]
     recipient: Recipient,
     /// Why; for the audit log
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: String,
 }
 
@@ -82,7 +82,7 @@ pub(crate) struct RotateArgs {
     #[arg(long, conflicts_with_all = ["finish", "cancel", "recover"])]
     index_key: bool,
     /// Why; for the audit log
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: String,
 }
 

@@ -9,7 +9,7 @@ use store::audit::{self, Act};
 
 use super::bulk::drive;
 use crate::ending::{Ending, Outcome};
-use crate::operator::Operator;
+use crate::operator::{Operator, reason};
 use crate::output::{self, Column, FormatArg, Row, ShowFormatArg, say};
 
 /// Lists acts, or does something about one.
@@ -67,7 +67,7 @@ struct SteerArgs {
     #[arg(value_name = "ACT", value_parser = ActId::parse)]
     act: ActId,
     /// Why; for the audit log
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: Option<String>,
 }
 

@@ -16,7 +16,7 @@ use super::named::Named;
 use super::search::Search;
 use crate::ending::{Ending, Outcome};
 use crate::moment::BadMoment;
-use crate::operator::Operator;
+use crate::operator::{Operator, reason};
 use crate::output::{note, say};
 
 /// Which payments to requeue, and how sure the operator is.
@@ -39,7 +39,7 @@ pub(crate) struct RequeueArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=100_000))]
     rate: Option<i32>,
     /// Why; for the audit log
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: Option<String>,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct NamedArgs {
     #[arg(value_name = "PAYMENT", value_parser = Named::parse, required = true)]
     payments: Vec<Named>,
     /// Why; for the audit log
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: String,
 }
 

@@ -6,7 +6,7 @@ use store::audit::{self, Act};
 use store::lanes::{self, LaneRow};
 
 use crate::ending::{Ending, Outcome};
-use crate::operator::Operator;
+use crate::operator::{Operator, reason};
 use crate::output::{self, Column, FormatArg, Row, say};
 
 /// How to list.
@@ -23,7 +23,7 @@ pub(crate) struct Switch {
     #[arg(value_name = "PAYEE", value_parser = PayeeId::parse)]
     payee: PayeeId,
     /// Why; for the audit log
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: String,
 }
 

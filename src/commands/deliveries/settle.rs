@@ -12,7 +12,7 @@ use store::deliveries::{self, Due, Settle, Settled};
 
 use super::named::Named;
 use crate::ending::{Ending, Outcome};
-use crate::operator::Operator;
+use crate::operator::{Operator, reason};
 use crate::output::say;
 
 /// Which payment, how it ended, and how that is known.
@@ -25,7 +25,7 @@ pub(crate) struct Args {
     #[arg(long = "as", value_name = "HOW", value_enum)]
     to: How,
     /// How that is known; for the audit log, and for the payment's last error when it was refused
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: String,
     /// The payee's own id of it
     #[arg(long, value_name = "TEXT")]

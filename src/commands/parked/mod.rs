@@ -14,7 +14,7 @@ use store::parked::{self, Filter, Parked};
 
 use super::payments::act;
 use crate::ending::{Ending, Outcome};
-use crate::operator::Operator;
+use crate::operator::{Operator, reason};
 use crate::output::{self, Column, FormatArg, Row, ShowFormatArg, note, say};
 
 /// What to do with parked facts.
@@ -66,7 +66,7 @@ pub(crate) struct PutBackArgs {
     #[arg(long, requires = "reason")]
     speaks_for_terminal: bool,
     /// Why; for the audit log
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: Option<String>,
 }
 
@@ -77,7 +77,7 @@ pub(crate) struct DiscardArgs {
     #[arg(value_parser = ParkedId::parse)]
     id: ParkedId,
     /// How it was settled; for the audit log
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: String,
 }
 

@@ -12,7 +12,7 @@ use store::declarations;
 
 use super::declared;
 use crate::ending::{Ending, Outcome};
-use crate::operator::Operator;
+use crate::operator::{Operator, reason};
 use crate::output::say;
 
 /// What to do with payees.
@@ -35,7 +35,7 @@ pub(crate) struct Switch {
     #[arg(value_name = "ID", value_parser = PayeeId::parse)]
     payee: PayeeId,
     /// Why; for the audit log
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: String,
 }
 

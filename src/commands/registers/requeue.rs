@@ -12,7 +12,7 @@ use store::registers::{self, Listed};
 
 use super::find;
 use crate::ending::{Ending, Outcome};
-use crate::operator::Operator;
+use crate::operator::{Operator, reason};
 use crate::output::say;
 
 /// What to do again.
@@ -42,7 +42,7 @@ pub(crate) struct ForgoArgs {
     #[arg(long, value_name = "MAIL")]
     recipient: String,
     /// Why
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: String,
 }
 

@@ -26,7 +26,7 @@ pub(crate) use self::found::Found;
 use self::found::Tally;
 use crate::ending::{Ending, Outcome};
 use crate::moment;
-use crate::operator::Operator;
+use crate::operator::{Operator, reason};
 use crate::output::{self, Format, FormatArg, note, say};
 
 /// Entries stored together.
@@ -62,7 +62,7 @@ pub(crate) struct ReconcileArgs {
     #[arg(long)]
     requeue_missing: bool,
     /// Why; for the audit log
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: Option<String>,
     /// Print at most so many differences; 0 = all
     #[arg(long, value_name = "N", default_value_t = 1000)]
