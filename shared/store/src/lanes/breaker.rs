@@ -5,6 +5,8 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use serde::Serialize;
+use tokio_postgres::types::Json;
 use uuid::Uuid;
 
 use crate::{Store, StoreError, Tx};
@@ -178,53 +180,56 @@ impl<'a> Said<'a> {
     }
 }
 
+/// What is told of a lane, by the names that [`NOTE`] has for it.
+#[derive(Debug, Serialize)]
+struct News<'a> {
+    lane_id: &'a str,
+    probe: f64,
+    answered: bool,
+    lost: i32,
+    put_off: bool,
+    paid: bool,
+    pay_lost: i32,
+    pay_put_off: bool,
+    busy_for: Option<f64>,
+    error: Option<&'a str>,
+    understood: bool,
+    complaints: i32,
+    complaint: Option<&'a str>,
+    hindrances: i32,
+    hindrance: Option<&'a str>,
+    unmade: bool,
+}
+
+impl<'a> News<'a> {
+    fn of(said: &Said<'a>) -> Self {
+        Self {
+            lane_id: said.lane,
+            probe: said.probe.as_secs_f64(),
+            answered: said.calls.answered,
+            lost: said.calls.failures,
+            put_off: said.calls.put_off,
+            paid: said.payments.answered,
+            pay_lost: said.payments.failures,
+            pay_put_off: said.payments.put_off,
+            busy_for: said.busy_for.map(|wait| wait.as_secs_f64()),
+            error: said.error,
+            understood: said.understood,
+            complaints: said.rejected,
+            complaint: said.complaint,
+            hindrances: said.hindered,
+            hindrance: said.hindrance,
+            unmade: said.unmade,
+        }
+    }
+}
+
 /// Tells lanes what calls said about their payees, each lane once. Returns what changed.
 pub async fn note(tx: &Tx, said: &[Said<'_>]) -> Result<Vec<Noted>, StoreError> {
-    let lanes: Vec<&str> = said.iter().map(|one| one.lane).collect();
-    let probes: Vec<f64> = said.iter().map(|one| one.probe.as_secs_f64()).collect();
-    let answered: Vec<bool> = said.iter().map(|one| one.calls.answered).collect();
-    let failures: Vec<i32> = said.iter().map(|one| one.calls.failures).collect();
-    let put_off: Vec<bool> = said.iter().map(|one| one.calls.put_off).collect();
-    let paid: Vec<bool> = said.iter().map(|one| one.payments.answered).collect();
-    let unpaid: Vec<i32> = said.iter().map(|one| one.payments.failures).collect();
-    let pay_put_off: Vec<bool> = said.iter().map(|one| one.payments.put_off).collect();
-    let busy: Vec<_> = said
-        .iter()
-        .map(|one| one.busy_for.map(|wait| wait.as_secs_f64()))
-        .collect();
-    let errors: Vec<_> = said.iter().map(|one| one.error).collect();
-    let understood: Vec<bool> = said.iter().map(|one| one.understood).collect();
-    let rejected: Vec<i32> = said.iter().map(|one| one.rejected).collect();
-    let complaints: Vec<_> = said.iter().map(|one| one.complaint).collect();
-    let hindered: Vec<i32> = said.iter().map(|one| one.hindered).collect();
-    let hindrances: Vec<_> = said.iter().map(|one| one.hindrance).collect();
-    let unmade: Vec<bool> = said.iter().map(|one| one.unmade).collect();
+    let news: Vec<News<'_>> = said.iter().map(News::of).collect();
+    let (most, longest) = (&FAILURES_TO_OPEN, &LONGEST_PROBE_INTERVAL);
     let rows = tx
-        .query(
-            NOTE,
-            &[
-                &lanes,
-                &probes,
-                &answered,
-                &failures,
-                &put_off,
-                &paid,
-                &unpaid,
-                &pay_put_off,
-                &busy,
-                &errors,
-                &understood,
-                &rejected,
-                &complaints,
-                &hindered,
-                &hindrances,
-                &FAILURES_TO_OPEN,
-                &LONGEST_PROBE_INTERVAL,
-                &unmade,
-                &*HERE,
-                &HINDERED_FOR,
-            ],
-        )
+        .query(NOTE, &[&Json(news), most, longest, &*HERE, &HINDERED_FOR])
         .await?;
     let noted = rows.iter().map(|row| Noted {
         lane: row.get(0),
@@ -252,22 +257,22 @@ pub async fn note(tx: &Tx, said: &[Said<'_>]) -> Result<Vec<Noted>, StoreError> 
 const NOTE: &str = "WITH before AS MATERIALIZED (
          SELECT lane_id, breaker AS was, failures, unpaid, rejected AS rejected_was, hindered AS hindered_was,
                 wait_until > clock_timestamp() AS waits,
-                hindered_by = $19 OR hindered_at < clock_timestamp() - make_interval(secs => $20) AS hindered_here, probe, answered, lost, put_off, paid, pay_lost, pay_put_off, busy_for, error,
-                understood, complaints, complaint, hindrances, hindrance, unmade,
+                hindered_by = $4 OR hindered_at < clock_timestamp() - make_interval(secs => $5) AS hindered_here,
+                probe, answered, lost, put_off, paid, pay_lost, pay_put_off, busy_for, error, understood, complaints, complaint,
+                hindrances, hindrance, unmade,
                 CASE WHEN paid THEN true WHEN breaker = 'closed' OR NOT answered THEN false
                      ELSE NOT EXISTS (SELECT FROM payment
                                       WHERE payee_id = lane_id AND due_at IS NOT NULL AND next_act = 'pay') END AS back
-         FROM lane JOIN UNNEST($1::text[], $2::float8[], $3::bool[], $4::int4[], $5::bool[], $6::bool[], $7::int4[], $8::bool[],
-                               $9::float8[], $10::text[], $11::bool[], $12::int4[], $13::text[], $14::int4[], $15::text[],
-                               $18::bool[])
-              AS u(lane_id, probe, answered, lost, put_off, paid, pay_lost, pay_put_off, busy_for, error, understood, complaints,
-                   complaint, hindrances, hindrance, unmade) USING (lane_id)
+         FROM lane JOIN json_to_recordset($1)
+              AS u(lane_id text, probe float8, answered bool, lost int4, put_off bool, paid bool, pay_lost int4, pay_put_off bool,
+                   busy_for float8, error text, understood bool, complaints int4, complaint text, hindrances int4, hindrance text,
+                   unmade bool) USING (lane_id)
          WHERE lost > 0 OR pay_lost > 0 OR busy_for > 0 OR breaker = 'trial' OR (paid AND unpaid > 0)
             OR (answered AND (failures > 0 OR breaker = 'open'))
-            OR (answered AND hindered > 0 AND (hindered_by = $19 OR hindered_at < clock_timestamp() - make_interval(secs => $20)))
-            OR (hindrances > 0 AND (hindered < $16 OR last_error IS DISTINCT FROM hindrance
-                                    OR hindered_at < clock_timestamp() - make_interval(secs => $20 / 10)))
-            OR (understood AND rejected > 0) OR (complaints > 0 AND (rejected < $16 OR last_error IS DISTINCT FROM complaint))
+            OR (answered AND hindered > 0 AND (hindered_by = $4 OR hindered_at < clock_timestamp() - make_interval(secs => $5)))
+            OR (hindrances > 0 AND (hindered < $2 OR last_error IS DISTINCT FROM hindrance
+                                    OR hindered_at < clock_timestamp() - make_interval(secs => $5 / 10)))
+            OR (understood AND rejected > 0) OR (complaints > 0 AND (rejected < $2 OR last_error IS DISTINCT FROM complaint))
          ORDER BY lane_id FOR UPDATE OF lane),
      ended AS (
          SELECT *, lost + (put_off AND NOT waits)::int4 AS failed, pay_lost + (pay_put_off AND NOT waits)::int4 AS pay_failed,
@@ -276,32 +281,32 @@ const NOTE: &str = "WITH before AS MATERIALIZED (
      counted AS (
          SELECT *, CASE WHEN answered THEN 0 ELSE failures END + failed AS failures_now,
                 CASE WHEN back THEN 0 ELSE unpaid END + pay_failed AS unpaid_now,
-                least($16, CASE WHEN understood THEN 0 ELSE rejected_was END + complaints) AS rejected_now,
-                least($16, CASE WHEN made AND hindered_here THEN 0 ELSE hindered_was END + hindrances) AS hindered_now
+                least($2, CASE WHEN understood THEN 0 ELSE rejected_was END + complaints) AS rejected_now,
+                least($2, CASE WHEN made AND hindered_here THEN 0 ELSE hindered_was END + hindrances) AS hindered_now
          FROM ended),
      judged AS (
-         SELECT *, (failed > 0 AND failures_now >= $16) OR (pay_failed > 0 AND unpaid_now >= $16)
+         SELECT *, (failed > 0 AND failures_now >= $2) OR (pay_failed > 0 AND unpaid_now >= $2)
                    OR (was <> 'closed' AND NOT back AND (failed > 0 OR unmade OR (was = 'open' AND NOT answered))) AS opens,
                 was <> 'closed' AND NOT back AS stays
          FROM counted)
      UPDATE lane l SET failures = failures_now, unpaid = unpaid_now,
             rejected = rejected_now, hindered = hindered_now,
-            hindered_by = CASE WHEN hindrances > 0 THEN $19 ELSE hindered_by END,
+            hindered_by = CASE WHEN hindrances > 0 THEN $4 ELSE hindered_by END,
             hindered_at = CASE WHEN hindrances > 0 THEN clock_timestamp() ELSE hindered_at END,
             wait_until = greatest(l.wait_until, clock_timestamp() + make_interval(secs => busy_for)),
             last_error = CASE WHEN failed > 0 OR pay_failed > 0 THEN error
-                              WHEN hindered_now >= $16 THEN coalesce(hindrance, last_error)
-                              WHEN rejected_now >= $16 THEN coalesce(complaint, last_error)
-                              WHEN rejected_was < $16 AND hindered_was < $16 THEN last_error END,
+                              WHEN hindered_now >= $2 THEN coalesce(hindrance, last_error)
+                              WHEN rejected_now >= $2 THEN coalesce(complaint, last_error)
+                              WHEN rejected_was < $2 AND hindered_was < $2 THEN last_error END,
             breaker = CASE WHEN opens THEN 'open' WHEN stays THEN 'trial' ELSE 'closed' END,
             opened_at = CASE WHEN opens THEN coalesce(opened_at, clock_timestamp()) WHEN stays THEN opened_at END,
             probe_at = CASE WHEN opens THEN coalesce(probe_at, clock_timestamp()
-                           + make_interval(secs => least($17, probe * 2 ^ least(probe_count, 16)))) END,
+                           + make_interval(secs => least($3, probe * 2 ^ least(probe_count, 16)))) END,
             probe_count = CASE WHEN back THEN 0 ELSE probe_count END,
             recovered_to = CASE WHEN opens AND was = 'closed' THEN NULL WHEN opens THEN recovered_to
                                 WHEN stays THEN coalesce(recovered_to, 0) WHEN was <> 'closed' THEN 0 ELSE recovered_to END
      FROM judged WHERE l.lane_id = judged.lane_id RETURNING l.lane_id, was, l.breaker,
-            rejected_was < $16 AND rejected_now >= $16, hindered_was < $16 AND hindered_now >= $16";
+            rejected_was < $2 AND rejected_now >= $2, hindered_was < $2 AND hindered_now >= $2";
 
 /// Which lanes are down, and which are held back or suspended.
 pub async fn doors(store: &Store) -> Result<Vec<(String, bool, bool)>, StoreError> {
