@@ -298,7 +298,7 @@ grant select on disclosure, disclosure_card, disclosure_chunk to unigate_operato
 grant insert (disclosure_id, kind, product_id, recipients, pgp_keys, reason, asked, requested_by, cards, total, currency)
     on disclosure to unigate_operator;
 -- And asking for a return again, also for another issuer; a trigger keeps the recipient of a card that is shown.
-grant update (state, refusal, finished_at, bytes, collected_at, cleared_at, recipients, pgp_keys)
+grant update (state, refusal, finished_at, bytes, collected_at, cleared_at, recipients, pgp_keys, again_by, again_reason, again_at)
     on disclosure to unigate_operator;
 grant insert on disclosure_card to unigate_operator;
 -- Every act of a command leaves a row, and no row can be changed or taken away. `who` is what the operator calls himself; `login` and

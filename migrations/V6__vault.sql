@@ -84,6 +84,12 @@ create table disclosure (
     missing       bigint not null default 0,
     collected_at  timestamptz,
     cleared_at    timestamptz,
+    -- A return: who had it made again last, and why; null: nobody did.
+    again_by      text,
+    again_reason  text check (again_reason <> ''),
+    again_at      timestamptz,
+    check (num_nulls(again_by, again_reason, again_at) in (0, 3)),
+    check (kind = 'return' or again_by is null),
     check (cardinality(pgp_keys) in (0, cardinality(recipients)) and (kind = 'return' or pgp_keys = '{}')),
     check ((state = 'working') = (lease_token is not null)),
     check ((state in ('done', 'refused')) = (finished_at is not null)),

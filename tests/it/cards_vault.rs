@@ -226,10 +226,15 @@ async fn a_look_at_a_card_and_a_return_are_answered_by_a_worker_for_one_key() {
             "return",
             "--again",
             listed[1]["disclosure_id"].as_str().unwrap(),
+            "--reason",
+            "the first copy is lost",
             &again,
         ],
     )
     .await;
+    let fetched =
+        "SELECT count(*) FROM audit WHERE act = 'cards disclosure fetched' AND reason = 'the first copy is lost'";
+    assert_eq!(world.value(fetched).await, "1");
     let acts = world
         .sql("SELECT act || CASE WHEN allowed THEN '' ELSE ' denied' END FROM audit WHERE act LIKE 'cards %show%' ORDER BY audit_id")
         .await;

@@ -64,30 +64,7 @@ async fn cards_are_sold_given_instead_and_returned_with_the_rights_of_each_role(
     ];
     assert!(done(&faulty).await.contains("card 0003"));
 
-    // Back to the issuer, once more, and to another one.
-    let (issuer, other, files) = (Identity::generate(), Identity::generate(), Files::new());
-    let [to_issuer, to_other] = [&issuer, &other].map(|identity| identity.to_public().to_string());
-    let [first, second] = ["first.age", "second.age"].map(|name| files.path().join(name).display().to_string());
-    let back = [
-        "cards",
-        "return",
-        "--product",
-        "mts-100",
-        "--reason",
-        "over",
-        "--to",
-        &to_issuer,
-        &first,
-    ];
-    done(&back).await;
-    let id = world.value("SELECT disclosure_id FROM disclosure").await;
-    done(&["cards", "return", "--again", &id, "--to", &to_other, &second]).await;
-    let [first, second] = [first, second].map(|file| std::fs::read(file).unwrap());
-    assert_eq!(
-        age::decrypt(&issuer, &first).unwrap(),
-        age::decrypt(&other, &second).unwrap()
-    );
-    assert!(age::decrypt(&issuer, &second).is_err());
+    returned_to_another_issuer(world, &by_hand).await;
 
     // A file in the wrong place is taken back, though nobody but the owner may delete a card.
     world.cards("mts-100", 6, 2).await;
@@ -110,6 +87,37 @@ async fn cards_are_sold_given_instead_and_returned_with_the_rights_of_each_role(
     drop(store);
 
     assert!(worker.end().await.success());
+}
+
+/// Back to the issuer, once more, and to another one.
+async fn returned_to_another_issuer(world: &World, by_hand: &[(String, String)]) {
+    let (issuer, other, files) = (Identity::generate(), Identity::generate(), Files::new());
+    let [to_issuer, to_other] = [&issuer, &other].map(|identity| identity.to_public().to_string());
+    let [first, second] = ["first.age", "second.age"].map(|name| files.path().join(name).display().to_string());
+    let back = async |which: [&str; 2], to: &str, reason: &str, file: &str| {
+        let command = [
+            &["cards", "return"][..],
+            &which,
+            &["--to", to, "--reason", reason, file],
+        ]
+        .concat();
+        run(by_hand, &command).await
+    };
+    let returned = back(["--product", "mts-100"], &to_issuer, "over", &first).await;
+    assert_eq!(returned.code, Some(0), "{returned:?}");
+    let unknown = back(["--again", &new_id()], &to_other, "sold", &second).await;
+    assert_eq!(unknown.code, Some(1), "{unknown:?}");
+    let denied = "SELECT reason FROM audit WHERE act = 'cards return --again' AND NOT allowed";
+    assert_eq!(world.value(denied).await, "sold");
+    let id = world.value("SELECT disclosure_id FROM disclosure").await;
+    let again = back(["--again", &id], &to_other, "sold", &second).await;
+    assert_eq!(again.code, Some(0), "{again:?}");
+    let [first, second] = [first, second].map(|file| std::fs::read(file).unwrap());
+    assert_eq!(
+        age::decrypt(&issuer, &first).unwrap(),
+        age::decrypt(&other, &second).unwrap()
+    );
+    assert!(age::decrypt(&issuer, &second).is_err());
 }
 
 /// Whoever may send a return to another issuer could else have what a colleague asked for sealed to a key of his own.

@@ -15,7 +15,7 @@ use jiff::civil::Date;
 use openpgp::PublicKey;
 use serde_json::json;
 use store::audit::Act;
-use store::disclosures::{self, Disclosure, Issuer, Return, Show};
+use store::disclosures::{self, Again, Disclosure, Issuer, Return, Show};
 use uuid::Uuid;
 
 use crate::ending::{Ending, Outcome};
@@ -69,12 +69,12 @@ pub(crate) struct ReturnArgs {
     #[arg(long)]
     fresh_only: bool,
     /// Why; for the audit log
-    #[arg(long, value_name = "TEXT", value_parser = reason, required_unless_present = "again")]
-    reason: Option<String>,
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    reason: String,
     /// Fetch the file of this earlier return once more, with the same cards, also one that was refused; nothing is withdrawn.
     /// With --to or --pgp-key it is for those
     #[arg(long, value_name = "ID",
-        conflicts_with_all = ["product", "expiring_before", "count", "fresh_only", "reason"])]
+        conflicts_with_all = ["product", "expiring_before", "count", "fresh_only"])]
     again: Option<Uuid>,
     /// How long to wait for a cards worker
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
@@ -148,7 +148,7 @@ pub(super) async fn show(args: ShowArgs) -> Outcome {
             output::text(&String::from_utf8(text).context("the answer is no text")?)?;
         }
     }
-    disclosures::collected(&operator.store, id, &operator.who).await?;
+    disclosures::collected(&operator.store, id, &operator.who, &args.reason).await?;
     Ok(Ending::Done)
 }
 
@@ -163,20 +163,20 @@ pub(super) async fn return_cards(args: ReturnArgs) -> Outcome {
     let Some(answered) = wait_for(&operator, id, args.wait).await? else {
         note(&format!(
             "no cards worker has finished within {} s; is one running? The cards are withdrawn, and return {id} stands: give the \
-             same command again, or `unigate cards return --again {id} FILE`",
+             same command again, or `unigate cards return --again {id} --reason TEXT FILE`",
             args.wait
         ));
         return Ok(Ending::Failed);
     };
     if let Some(why) = &answered.refusal {
         note(&format!(
-            "return {id}: {why}. Its cards are withdrawn; once that is mended: `unigate cards return --again {id} FILE`, for \
-             another issuer with --to or --pgp-key"
+            "return {id}: {why}. Its cards are withdrawn; once that is mended: `unigate cards return --again {id} --reason TEXT \
+             FILE`, for another issuer with --to or --pgp-key"
         ));
         return Ok(Ending::Failed);
     }
     write_file(&operator, &answered, &args.file).await?;
-    disclosures::collected(&operator.store, id, &operator.who).await?;
+    disclosures::collected(&operator.store, id, &operator.who, &args.reason).await?;
     say(format!(
         "return {id}: {} cards of {} worth {} {} (minor units) in {}, for {}",
         answered.cards,
@@ -196,11 +196,7 @@ pub(super) async fn return_cards(args: ReturnArgs) -> Outcome {
 }
 
 async fn ask_return(operator: &Operator, args: &ReturnArgs) -> anyhow::Result<Uuid> {
-    let (product, reason) = args
-        .product
-        .as_ref()
-        .zip(args.reason.as_deref())
-        .context("say --product and --reason")?;
+    let product = args.product.as_ref().context("say --product")?;
     let (recipients, pgp_keys) = issuer(args)?;
     let wanted = Return {
         product,
@@ -209,7 +205,7 @@ async fn ask_return(operator: &Operator, args: &ReturnArgs) -> anyhow::Result<Uu
         expiring_before: args.expiring_before,
         count: args.count,
         fresh_only: args.fresh_only,
-        reason,
+        reason: &args.reason,
         who: &operator.who,
     };
     match disclosures::ask_return(&operator.store, &wanted).await {
@@ -227,7 +223,7 @@ async fn ask_return(operator: &Operator, args: &ReturnArgs) -> anyhow::Result<Uu
                 act: "cards return",
                 subject_kind: "product",
                 subject: product.as_str(),
-                reason: Some(reason),
+                reason: Some(&args.reason),
                 before: None,
                 after: None,
             };
@@ -256,21 +252,27 @@ fn issuer(args: &ReturnArgs) -> anyhow::Result<(Vec<String>, Vec<String>)> {
 
 async fn once_more(operator: &Operator, id: Uuid, args: &ReturnArgs) -> anyhow::Result<Uuid> {
     let (recipients, pgp_keys) = issuer(args)?;
-    let issuer = (!recipients.is_empty()).then_some(Issuer {
-        recipients: &recipients,
-        pgp_keys: &pgp_keys,
-    });
-    disclosures::ask_again(&operator.store, id, issuer, &operator.who).await?;
-    match disclosures::find(&operator.store, id).await? {
-        Some(found) if found.kind == "return" => {
-            if issuer.is_some() && found.recipients != recipients {
-                let others = found.recipients.join(", ");
-                bail!("{id}: a worker is just writing the file for {others}: ask again once it is there");
-            }
-            Ok(id)
-        }
-        _ => bail!("{id}: there is no return of this name; `unigate cards disclosures` lists them"),
+    let again = Again {
+        issuer: (!recipients.is_empty()).then_some(Issuer {
+            recipients: &recipients,
+            pgp_keys: &pgp_keys,
+        }),
+        reason: &args.reason,
+        who: &operator.who,
+    };
+    if let Err(error) = disclosures::ask_again(&operator.store, id, &again).await {
+        let act = Act {
+            who: &operator.who,
+            act: "cards return --again",
+            subject_kind: "disclosure",
+            subject: &id.to_string(),
+            reason: Some(&args.reason),
+            before: None,
+            after: None,
+        };
+        return Err(operator.denied(act, error).await);
     }
+    Ok(id)
 }
 
 /// The answer, or the refusal; none when it did not come in time.
@@ -346,5 +348,8 @@ impl Row for Disclosure {
         Column::new("finished_at", |row| json!(row.finished_at)),
         Column::new("collected_at", |row| json!(row.collected_at)),
         Column::new("refusal", |row| json!(row.refusal)),
+        Column::new("again_by", |row| json!(row.again_by)),
+        Column::new("again_reason", |row| json!(row.again_reason)),
+        Column::new("again_at", |row| json!(row.again_at)),
     ];
 }

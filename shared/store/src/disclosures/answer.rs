@@ -22,9 +22,9 @@ pub struct Claimed {
     pub recipients: Vec<String>,
     /// The OpenPGP keys of the recipients, in their order, armoured; none where they are of age.
     pub pgp_keys: Vec<String>,
-    /// Why.
+    /// Why, as it was asked for last.
     pub reason: String,
-    /// Who asked.
+    /// Who asked last.
     pub requested_by: String,
     /// How many cards.
     pub cards: i64,
@@ -56,7 +56,8 @@ pub async fn claim(store: &Store, lease_seconds: i32) -> Result<Option<Claimed>,
                  SELECT disclosure_id FROM disclosure
                  WHERE state = 'waiting' OR (state = 'working' AND lease_until < clock_timestamp())
                  ORDER BY requested_at LIMIT 1 FOR UPDATE SKIP LOCKED)
-             RETURNING disclosure_id, kind, product_id, recipients, reason, requested_by, cards, pgp_keys",
+             RETURNING disclosure_id, kind, product_id, recipients, coalesce(again_reason, reason),
+                       coalesce(again_by, requested_by), cards, pgp_keys",
             &[&token, &f64::from(lease_seconds)],
         )
         .await?;

@@ -2,7 +2,7 @@
 
 use domain::ids::ProductId;
 use jiff::civil::Date;
-use serde_json::json;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::audit::{self, Act};
@@ -114,21 +114,7 @@ pub async fn ask_return(store: &Store, wanted: &Return<'_>) -> Result<Asked, Sto
         &[&wanted.product.as_str()],
     )
     .await?;
-    let before = tx
-        .query_opt(
-            "SELECT disclosure_id FROM disclosure
-             WHERE kind = 'return' AND product_id = $1 AND recipients = $2 AND reason = $3 AND asked = $4
-               AND collected_at IS NULL ORDER BY requested_at DESC LIMIT 1",
-            &[&wanted.product.as_str(), &wanted.recipients, &wanted.reason, &asked],
-        )
-        .await?;
-    if let Some(before) = before {
-        let disclosure_id = before.get(0);
-        let issuer = Issuer {
-            recipients: wanted.recipients,
-            pgp_keys: wanted.pgp_keys,
-        };
-        again(&tx, disclosure_id, Some(issuer), wanted.who).await?;
+    if let Some(disclosure_id) = asked_before(&tx, wanted, &asked).await? {
         tx.commit().await?;
         return Ok(Asked {
             disclosure_id,
@@ -173,6 +159,30 @@ pub async fn ask_return(store: &Store, wanted: &Return<'_>) -> Result<Asked, Sto
         disclosure_id,
         again: false,
     })
+}
+
+/// The same return with the same words, whose file was not fetched: asked for again.
+async fn asked_before(tx: &Tx, wanted: &Return<'_>, asked: &Value) -> Result<Option<Uuid>, StoreError> {
+    let before = tx
+        .query_opt(
+            "SELECT disclosure_id FROM disclosure
+             WHERE kind = 'return' AND product_id = $1 AND recipients = $2 AND reason = $3 AND asked = $4
+               AND collected_at IS NULL ORDER BY requested_at DESC LIMIT 1",
+            &[&wanted.product.as_str(), &wanted.recipients, &wanted.reason, &asked],
+        )
+        .await?;
+    let Some(before) = before else { return Ok(None) };
+    let disclosure_id = before.get(0);
+    let asking = Again {
+        issuer: Some(Issuer {
+            recipients: wanted.recipients,
+            pgp_keys: wanted.pgp_keys,
+        }),
+        reason: wanted.reason,
+        who: wanted.who,
+    };
+    again(tx, disclosure_id, &asking).await?;
+    Ok(Some(disclosure_id))
 }
 
 /// How many cards a return has.
@@ -228,7 +238,7 @@ struct New<'a> {
     recipients: &'a [String],
     pgp_keys: &'a [String],
     reason: &'a str,
-    asked: serde_json::Value,
+    asked: Value,
     who: &'a str,
     cards: i64,
 }
@@ -270,40 +280,77 @@ pub struct Issuer<'a> {
     pub pgp_keys: &'a [String],
 }
 
+/// A return asked for again.
+#[derive(Clone, Copy, Debug)]
+pub struct Again<'a> {
+    /// For whom; none: for those it was for.
+    pub issuer: Option<Issuer<'a>>,
+    /// Why.
+    pub reason: &'a str,
+    /// Who asks.
+    pub who: &'a str,
+}
+
 /// A return that was refused, whose file was cleared away, or whose file is for another issuer than this one, is worked off
-/// once more, with the same cards. False: there is nothing to do, or a worker is at it.
-pub async fn ask_again(store: &Store, id: Uuid, issuer: Option<Issuer<'_>>, who: &str) -> Result<bool, StoreError> {
+/// once more, with the same cards. False: there is nothing to do, or a worker is at it. [`StoreError::Changed`] when there is no
+/// such return, or a worker is at it for others.
+pub async fn ask_again(store: &Store, id: Uuid, asking: &Again<'_>) -> Result<bool, StoreError> {
     let tx = store.begin().await?;
-    let again = again(&tx, id, issuer, who).await?;
+    let again = again(&tx, id, asking).await?;
+    if !again {
+        stands(&tx, id, asking.issuer).await?;
+    }
     tx.commit().await?;
     Ok(again)
 }
 
-async fn again(tx: &Tx, id: Uuid, issuer: Option<Issuer<'_>>, who: &str) -> Result<bool, StoreError> {
+/// Refuses where what is there, or comes, is no return or for others.
+async fn stands(tx: &Tx, id: Uuid, issuer: Option<Issuer<'_>>) -> Result<(), StoreError> {
+    let sql = "SELECT recipients FROM disclosure WHERE disclosure_id = $1 AND kind = 'return'";
+    let Some(row) = tx.query_opt(sql, &[&id]).await? else {
+        return Err(StoreError::Changed(format!(
+            "{id}: there is no return of this name; `unigate cards disclosures` lists them"
+        )));
+    };
+    let recipients: Vec<String> = row.get(0);
+    if issuer.is_some_and(|issuer| issuer.recipients != recipients) {
+        return Err(StoreError::Changed(format!(
+            "{id}: a worker is just writing the file for {}: ask again once it is there",
+            recipients.join(", ")
+        )));
+    }
+    Ok(())
+}
+
+/// Who was given a file is told by who asked last: it may be for another issuer than the first one said.
+async fn again(tx: &Tx, id: Uuid, asking: &Again<'_>) -> Result<bool, StoreError> {
     let asked = tx
         .query_opt(
             "UPDATE disclosure SET state = 'waiting', finished_at = NULL, refusal = NULL, bytes = NULL, collected_at = NULL,
-                    cleared_at = NULL, recipients = coalesce($2, recipients), pgp_keys = coalesce($3, pgp_keys)
+                    cleared_at = NULL, recipients = coalesce($2, recipients), pgp_keys = coalesce($3, pgp_keys),
+                    again_by = $4, again_reason = $5, again_at = clock_timestamp()
              WHERE disclosure_id = $1 AND kind = 'return'
                AND (state = 'refused' OR cleared_at IS NOT NULL
                     OR state IN ('done', 'waiting') AND recipients <> coalesce($2, recipients))
-             RETURNING reason, recipients",
+             RETURNING recipients",
             &[
                 &id,
-                &issuer.map(|issuer| issuer.recipients),
-                &issuer.map(|issuer| issuer.pgp_keys),
+                &asking.issuer.map(|issuer| issuer.recipients),
+                &asking.issuer.map(|issuer| issuer.pgp_keys),
+                &asking.who,
+                &asking.reason,
             ],
         )
         .await?;
     let Some(asked) = asked else { return Ok(false) };
     let act = Act {
-        who,
+        who: asking.who,
         act: "cards return --again",
         subject_kind: "disclosure",
         subject: &id.to_string(),
-        reason: asked.get(0),
+        reason: Some(asking.reason),
         before: None,
-        after: Some(json!({ "recipients": asked.get::<_, Vec<String>>(1) })),
+        after: Some(json!({ "recipients": asked.get::<_, Vec<String>>(0) })),
     };
     audit::record(tx, &act).await?;
     Ok(true)
@@ -322,8 +369,8 @@ pub async fn give_up(store: &Store, id: Uuid) -> Result<bool, StoreError> {
     Ok(given_up == 1)
 }
 
-/// The file was fetched.
-pub async fn collected(store: &Store, id: Uuid, who: &str) -> Result<(), StoreError> {
+/// The file was fetched, by whom and why.
+pub async fn collected(store: &Store, id: Uuid, who: &str, reason: &str) -> Result<(), StoreError> {
     let tx = store.begin().await?;
     tx.execute(
         "UPDATE disclosure SET collected_at = coalesce(collected_at, clock_timestamp())
@@ -336,7 +383,7 @@ pub async fn collected(store: &Store, id: Uuid, who: &str) -> Result<(), StoreEr
         act: "cards disclosure fetched",
         subject_kind: "disclosure",
         subject: &id.to_string(),
-        reason: None,
+        reason: Some(reason),
         before: None,
         after: None,
     };

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::{Store, StoreError};
 
 pub use answer::{AskedCard, Claimed, add_chunk, cards_after, claim, clear_old, finish, not_withdrawn, own, refuse};
-pub use ask::{Asked, Issuer, Return, Show, ask_again, ask_return, ask_show, collected, give_up};
+pub use ask::{Again, Asked, Issuer, Return, Show, ask_again, ask_return, ask_show, collected, give_up};
 
 /// The size of every chunk of a file but the last, in bytes.
 pub const CHUNK_BYTES: usize = 1024 * 1024;
@@ -56,10 +56,16 @@ pub struct Disclosure {
     pub cleared_at: Option<Timestamp>,
     /// Why it was refused.
     pub refusal: Option<String>,
+    /// Who had it made again last; none: nobody did.
+    pub again_by: Option<String>,
+    /// Why.
+    pub again_reason: Option<String>,
+    /// When.
+    pub again_at: Option<Timestamp>,
 }
 
 const COLUMNS: &str = "disclosure_id, kind, product_id, recipients, reason, requested_by, requested_at, state, cards, total, \
-     currency, missing, bytes, finished_at, collected_at, cleared_at, refusal";
+     currency, missing, bytes, finished_at, collected_at, cleared_at, refusal, again_by, again_reason, again_at";
 
 /// One of them.
 pub async fn find(store: &Store, id: Uuid) -> Result<Option<Disclosure>, StoreError> {
@@ -108,5 +114,8 @@ fn disclosure_of(row: &Row) -> Result<Disclosure, StoreError> {
         collected_at: row.get(14),
         cleared_at: row.get(15),
         refusal: row.get(16),
+        again_by: row.get(17),
+        again_reason: row.get(18),
+        again_at: row.get(19),
     })
 }

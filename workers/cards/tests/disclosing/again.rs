@@ -3,21 +3,24 @@
 use age::x25519::Identity;
 use cards::disclosure::Answered;
 use serde_json::json;
-use store::disclosures::{self, Issuer};
+use store::StoreError;
+use store::disclosures::{self, Again, Issuer};
 use uuid::Uuid;
 
 use crate::stand::{Stand, id, release, reserve, sell};
 
 impl Stand {
-    async fn ask_again_for(&self, id: Uuid, to: &Identity) -> bool {
+    async fn ask_again_for(&self, id: Uuid, to: &Identity) -> Result<bool, StoreError> {
         let recipients = [to.to_public().to_string()];
-        let issuer = Issuer {
-            recipients: &recipients,
-            pgp_keys: &[],
+        let asking = Again {
+            issuer: Some(Issuer {
+                recipients: &recipients,
+                pgp_keys: &[],
+            }),
+            reason: "another issuer",
+            who: "colleague",
         };
-        disclosures::ask_again(&self.store, id, Some(issuer), "tester")
-            .await
-            .unwrap()
+        disclosures::ask_again(&self.store, id, &asking).await
     }
 
     /// Whether the file of this return opens for who has the identity, and has all cards.
@@ -78,11 +81,14 @@ async fn a_return_is_made_again_for_another_issuer() {
     stand.stock("p", 3).await;
     let (first, second, third) = (Identity::generate(), Identity::generate(), Identity::generate());
     let asked = stand.ask_return(&first, |_| {}).await.unwrap().disclosure_id;
-    assert!(stand.ask_again_for(asked, &second).await, "nobody has begun to answer");
+    assert!(
+        stand.ask_again_for(asked, &second).await.unwrap(),
+        "nobody has begun to answer"
+    );
     assert_eq!(stand.answer_all().await, [Answered::Done]);
     assert!(stand.is_for(asked, &second).await && !stand.is_for(asked, &first).await);
-    assert!(!stand.ask_again_for(asked, &second).await, "it is for them");
-    assert!(stand.ask_again_for(asked, &third).await);
+    assert!(!stand.ask_again_for(asked, &second).await.unwrap(), "it is for them");
+    assert!(stand.ask_again_for(asked, &third).await.unwrap());
     assert_eq!(stand.answer_all().await, [Answered::Done]);
     assert!(stand.is_for(asked, &third).await && !stand.is_for(asked, &second).await);
     let told = "SELECT after->'recipients'->>0 FROM audit WHERE act = 'cards return --again' ORDER BY audit_id";
@@ -90,6 +96,42 @@ async fn a_return_is_made_again_for_another_issuer() {
         stand.sql(told).await,
         [second.to_public().to_string(), third.to_public().to_string()]
     );
+    stand.end().await;
+}
+
+#[tokio::test]
+async fn who_had_a_return_made_again_is_named_with_the_reason() {
+    let stand = Stand::new().await;
+    stand.product("p", json!({})).await;
+    stand.stock("p", 3).await;
+    let (first, second, third) = (Identity::generate(), Identity::generate(), Identity::generate());
+    let asked = stand.ask_return(&first, |_| {}).await.unwrap().disclosure_id;
+    assert_eq!(stand.answer_all().await, [Answered::Done]);
+    assert!(stand.ask_again_for(asked, &second).await.unwrap());
+    // While a worker is at it for the second nobody else is told that it is for him.
+    let working = disclosures::claim(&stand.store, 0).await.unwrap().unwrap();
+    assert_eq!(
+        (working.requested_by.as_str(), working.reason.as_str()),
+        ("colleague", "another issuer")
+    );
+    for id in [asked, id()] {
+        let refused = stand.ask_again_for(id, &third).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Changed(_)), "{refused}");
+    }
+    assert_eq!(stand.answer_all().await, [Answered::Done]);
+    let told = "SELECT who || ': ' || reason || ': ' || (after->'recipients'->>0) FROM audit
+                WHERE act = 'cards return (answered)' ORDER BY audit_id";
+    assert_eq!(
+        stand.sql(told).await,
+        [
+            format!("tester: the contract ends: {}", first.to_public()),
+            format!("colleague: another issuer: {}", second.to_public())
+        ]
+    );
+    let found = stand.found(asked).await;
+    assert_eq!((&*found.requested_by, &*found.reason), ("tester", "the contract ends"));
+    let again = (found.again_by.as_deref(), found.again_reason.as_deref());
+    assert_eq!(again, (Some("colleague"), Some("another issuer")));
     stand.end().await;
 }
 

@@ -74,7 +74,7 @@ async fn a_return_to_an_openpgp_key_opens_in_gpg() {
     assert_eq!(stand.sql(told).await, [key.name(), key.name()], "asked and answered");
 
     // Who writes another key beside the name of this one is given nothing.
-    disclosures::collected(&stand.store, asked.disclosure_id, "tester")
+    disclosures::collected(&stand.store, asked.disclosure_id, "tester", "a test")
         .await
         .unwrap();
     ask(&stand, &["openpgp:0123".to_owned()], &keys).await;

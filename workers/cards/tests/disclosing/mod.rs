@@ -10,7 +10,7 @@ use cards::disclosure::{Answered, work_one};
 use domain::ids::ProductId;
 use serde_json::{Value, json};
 use store::StoreError;
-use store::disclosures::{self, Asked, Disclosure, Return, Show};
+use store::disclosures::{self, Again, Asked, Disclosure, Return, Show};
 use testkit::leak::digits;
 use uuid::Uuid;
 
@@ -46,7 +46,12 @@ impl Stand {
     }
 
     async fn ask_again(&self, id: Uuid) -> bool {
-        disclosures::ask_again(&self.store, id, None, "tester").await.unwrap()
+        let asking = Again {
+            issuer: None,
+            reason: "once more",
+            who: "tester",
+        };
+        disclosures::ask_again(&self.store, id, &asking).await.unwrap()
     }
 
     async fn answer_all(&self) -> Vec<Answered> {
@@ -106,7 +111,9 @@ async fn a_card_is_shown_to_who_asks_and_to_nobody_else() {
         ]
     );
     // Fetched, it is cleared away; not fetched, a day later.
-    disclosures::collected(&stand.store, asked, "tester").await.unwrap();
+    disclosures::collected(&stand.store, asked, "tester", "a test")
+        .await
+        .unwrap();
     disclosures::clear_old(&stand.store, 30).await.unwrap();
     assert!(stand.file(asked).await.is_empty() && stand.found(asked).await.cleared_at.is_some());
 
@@ -196,7 +203,7 @@ async fn unsold_cards_are_withdrawn_and_returned_once() {
         )
     );
     // Cleared away, and asked for again: the same cards, and nothing more withdrawn.
-    disclosures::collected(&stand.store, first.disclosure_id, "tester")
+    disclosures::collected(&stand.store, first.disclosure_id, "tester", "a test")
         .await
         .unwrap();
     stand
