@@ -33,7 +33,7 @@ pub(crate) fn spawn(context: &Context) {
 }
 
 /// Tells of declared terminals that were shown as many cards as they may, or unusually many, within the last hour without
-/// selling them. Returns how many were told.
+/// selling them, those that they hold still among them. Returns how many were told.
 pub async fn tell_unsold(
     store: &Store,
     declarations: &Declarations,
@@ -51,7 +51,7 @@ pub async fn tell_unsold(
         let tx = store.begin().await?;
         if !notices::was_told(&tx, KIND, unsold.terminal.as_str(), TOLD_EVERY).await? {
             let (terminal, cards) = (&unsold.terminal, unsold.cards);
-            tracing::warn!(%terminal, cards, "a terminal was shown cards within an hour that it did not sell");
+            tracing::warn!(%terminal, cards, "a terminal was shown cards within an hour that it has not sold");
             notices::add(&tx, &notice(&unsold, limit)).await?;
             told += 1;
         }
@@ -69,7 +69,7 @@ fn notice(unsold: &Unsold, limit: Option<u32>) -> NewNotice<'_> {
     NewNotice {
         kind: KIND,
         subject: terminal.as_str(),
-        title: format!("Terminal {terminal} was shown {cards} cards or more within an hour and did not sell them"),
+        title: format!("Terminal {terminal} was shown {cards} cards or more within an hour and has not sold them"),
         lines: vec![
             stopped,
             "It is broken, or somebody uses it to learn what stands on the cards: those it has seen are `exposed`"

@@ -12,13 +12,17 @@ use crate::{Store, StoreError, Tx};
 /// Of the cards that `asked.id` was shown within the last hour, those it neither sold nor holds any more, up to `asked.unsold`. A
 /// hold that is over counts, whether or not a sweep came by.
 const UNSOLD: &str = "
-    (SELECT count(*) FROM (
         (SELECT FROM reservation r WHERE r.terminal_id = asked.id AND r.card_id IS NOT NULL
              AND r.state IN ('lapsed', 'released', 'expired', 'superseded')
              AND r.created_at > statement_timestamp() - interval '1 hour' ORDER BY r.created_at DESC LIMIT asked.unsold)
         UNION ALL
         (SELECT FROM reservation r WHERE r.terminal_id = asked.id AND r.state = 'held'
-             AND r.held_until <= statement_timestamp() ORDER BY r.held_until DESC LIMIT asked.unsold)) seen)";
+             AND r.held_until <= statement_timestamp() ORDER BY r.held_until DESC LIMIT asked.unsold)";
+/// Of the same cards those it holds. A hold may last for an hour: when it is over, what it showed is of the hour before.
+const HELD: &str = "
+        (SELECT FROM reservation r WHERE r.terminal_id = asked.id AND r.state = 'held'
+             AND r.held_until > statement_timestamp() AND r.created_at > statement_timestamp() - interval '1 hour'
+             ORDER BY r.held_until DESC LIMIT asked.unsold)";
 
 /// What these terminals have taken, of what their limits ask for. Locks them: until this transaction ends nobody else is
 /// told, so of two who ask at once the second one sees what the first one took. Taken before any other lock.
@@ -51,7 +55,7 @@ pub async fn lock_usage(
                     (SELECT count(*) FROM (SELECT FROM reservation r WHERE r.terminal_id = asked.id AND r.state = 'sold'
                          AND r.ended_at > statement_timestamp() - interval '1 hour' AND NOT r.gratis
                          ORDER BY r.ended_at LIMIT asked.sales) sold),
-                    {UNSOLD}
+                    (SELECT count(*) FROM ({UNSOLD}) seen)
              FROM UNNEST($1::text[], $2::bigint[], $3::bigint[], $4::bigint[]) AS asked (id, holds, sales, unsold)"
     );
     let rows = tx.query(&sql, &[&ids, &holds, &sales, &unsold]).await?;
@@ -68,21 +72,23 @@ pub async fn lock_usage(
         .collect()
 }
 
-/// A terminal that was shown cards and did not sell them.
+/// A terminal that was shown cards and has not sold them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsold {
     /// Which.
     pub terminal: TerminalId,
-    /// So many within the last hour, counted no further than what was asked about.
+    /// So many within the last hour, those that it holds among them; it may be more, where these are as many as were asked about.
     pub cards: u32,
 }
 
-/// Those of these terminals that were shown so many cards within the last hour without selling them.
+/// Those of these terminals that were shown so many cards within the last hour that they have not sold; what they hold counts, as it
+/// does for the limit.
 pub async fn unsold(store: &Store, asked: &[(TerminalId, u32)]) -> Result<Vec<Unsold>, StoreError> {
     let ids: Vec<&str> = asked.iter().map(|(id, _)| id.as_str()).collect();
     let most: Vec<i64> = asked.iter().map(|(_, most)| i64::from(*most)).collect();
     let sql = format!(
-        "SELECT id, cards FROM (SELECT asked.id, asked.unsold, {UNSOLD} AS cards
+        "SELECT id, cards FROM (
+             SELECT asked.id, asked.unsold, (SELECT count(*) FROM ({UNSOLD} UNION ALL {HELD}) seen) AS cards
              FROM UNNEST($1::text[], $2::bigint[]) AS asked (id, unsold)) counted
          WHERE cards >= unsold ORDER BY id"
     );

@@ -7,6 +7,7 @@ use cards::unsold::tell_unsold;
 use domain::declaration::{TerminalGroup, TerminalLimits};
 use serde_json::{Value, json};
 use store::declarations;
+use uuid::Uuid;
 
 use crate::stand::{Stand, id, release, reserve, reserve_briefly, sell, with};
 
@@ -218,6 +219,32 @@ async fn a_terminal_that_reserves_and_releases_learns_so_many_cards_and_people_a
     assert_eq!(tell().await, 1);
     let told = "SELECT lines[1] FROM notice WHERE subject = 'T-2'";
     assert!(stand.sql(told).await[0].contains("Nothing stops it"));
+    stand.end().await;
+}
+
+#[tokio::test]
+async fn a_terminal_that_holds_its_cards_for_an_hour_is_told_of_while_it_does() {
+    let stand = Stand::new().await;
+    stand.product("p", json!({"holds_seconds": [3600]})).await;
+    stand.stock("p", 100).await;
+    stand.terminal(json!({"id": "T-1"})).await;
+    let declared = stand.declared().await;
+    let tell = async || {
+        let none = TerminalLimits::default();
+        tell_unsold(&stand.store, &declared, none).await.unwrap()
+    };
+    let asked: Vec<Value> = (0..99).map(|_| reserve(id(), "p")).collect();
+    assert_eq!(words(&stand.batch(&asked).await), ["reserved"; 99]);
+    assert_eq!(tell().await, 0);
+    assert_eq!(stand.one(reserve(id(), "p")).await["outcome"], "reserved");
+    assert_eq!(tell().await, 1);
+    let title = "SELECT title FROM notice";
+    assert!(stand.sql(title).await[0].contains("was shown 100 cards or more within an hour and has not sold them"));
+    // Sold they count no more.
+    stand.sql("DELETE FROM notice").await;
+    let one: Uuid = serde_json::from_value(asked[0]["reservation_id"].clone()).unwrap();
+    assert_eq!(stand.one(sell(one)).await["outcome"], "sold");
+    assert_eq!(tell().await, 0);
     stand.end().await;
 }
 
