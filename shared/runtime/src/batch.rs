@@ -34,6 +34,8 @@ const SUSPICIOUS_DELIVERIES: u32 = 2;
 const PATIENCE: Duration = Duration::from_secs(600);
 /// Twice what the database allows one statement (`statement_timeout`): past this it hangs without saying so.
 const TRANSACTION_LIMIT: Duration = Duration::from_secs(120);
+// And reports count on its end, with as much time as one statement has for the server to end what was given up here.
+const _: () = assert!(TRANSACTION_LIMIT.as_secs() + 60 <= store::SETTLES_WITHIN.as_secs());
 
 /// A worker that handles messages inside a database transaction.
 pub trait BatchWorker: Send + Sync + 'static {

@@ -44,5 +44,5 @@ pub mod vault;
 pub use error::StoreError;
 pub use migrate::{create_database, create_from_template, drop_database, migrate, pending_migrations};
 pub use pool::{Store, StoreSettings};
-pub use settled::{Recorded, settled};
+pub use settled::{Recorded, SETTLES_WITHIN, settled};
 pub use tx::Tx;
