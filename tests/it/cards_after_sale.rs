@@ -239,6 +239,26 @@ async fn a_case_is_settled_once_and_says_by_whom() {
         (&json!("tester"), 4)
     );
     holds(&world).await;
+    are_listed_by_when_they_were_settled(&world, money).await;
+}
+
+/// The surplus was given back at seven in Tokyo, a month after its sale; the other case was settled just now.
+async fn are_listed_by_when_they_were_settled(world: &World, surplus: &str) {
+    let times = "opened_at = '2020-01-15 00:00Z', resolved_at = '2020-02-15 22:00Z'";
+    world
+        .sql(&format!("UPDATE card_case SET {times} WHERE case_id = '{surplus}'"))
+        .await;
+    let day = ["--resolved-from", "2020-02-16", "--resolved-to", "2020-02-17"];
+    for (filter, count) in [
+        (&["--resolved-from", "2020-02-01", "--resolved-to", "2020-03-01"][..], 1),
+        (&["--resolved-to", "2020-02-01"], 0),
+        (&["--resolved-from", "2020-02-01"], 2),
+        (&["--resolved-from", "2020-02-01", "--state", "open"], 0),
+        (&day, 0),
+        (&[&day[..], &["--time-zone", "Asia/Tokyo"]].concat(), 1),
+    ] {
+        assert_eq!(cases(world, filter).await.len(), count, "{filter:?}");
+    }
 }
 
 #[tokio::test]

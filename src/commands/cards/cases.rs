@@ -2,6 +2,7 @@
 //! note of the money that went back, or with a reason why nothing is owed.
 
 use anyhow::bail;
+use clap::builder::ArgPredicate;
 use clap::{Subcommand, ValueEnum};
 use contract::event::{CardEvent, CardItem, Events};
 use domain::card::{CaseKind, Resolution, Wanted};
@@ -33,8 +34,8 @@ pub(crate) enum Command {
 /// Which cases.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ListArgs {
-    /// Whether they are settled
-    #[arg(long, value_enum, default_value_t)]
+    /// Whether they are settled; unless it is given, those that are where --resolved-from or --resolved-to is
+    #[arg(long, value_enum, default_value_t, default_value_ifs(["resolved_from", "resolved_to"].map(resolved_if)))]
     state: StateArg,
     /// Only of this kind: conflict, faulty, withdrawn or surplus
     #[arg(long, value_name = "KIND", value_parser = CaseKind::parse)]
@@ -51,6 +52,12 @@ pub(crate) struct ListArgs {
     /// Opened before this moment
     #[arg(long, value_name = "T")]
     to: Option<String>,
+    /// Settled at this moment or later: what was given back in a period, whenever it was sold
+    #[arg(long, value_name = "T")]
+    resolved_from: Option<String>,
+    /// Settled before this moment
+    #[arg(long, value_name = "T")]
+    resolved_to: Option<String>,
     /// Whose midnight a date is
     #[arg(long, value_name = "ZONE", default_value = "UTC", value_parser = moment::zone)]
     time_zone: TimeZone,
@@ -67,6 +74,11 @@ enum StateArg {
     Resolved,
     /// All
     All,
+}
+
+/// Where this argument is given, the state is not the one that is usual.
+fn resolved_if(given: &'static str) -> (&'static str, ArgPredicate, &'static str) {
+    (given, ArgPredicate::IsPresent, "resolved")
 }
 
 /// Which one.
@@ -139,6 +151,8 @@ async fn list(args: ListArgs) -> Outcome {
         terminal: args.terminal.clone(),
         from: moment(&args.from)?,
         to: moment(&args.to)?,
+        resolved_from: moment(&args.resolved_from)?,
+        resolved_to: moment(&args.resolved_to)?,
     };
     output::list(
         args.format.format,

@@ -45,7 +45,8 @@ pub(crate) enum Command {
     Stock(StockArgs),
     /// Tell what was sold in a period: sale by sale, summed up, or by serial for the issuer
     ///
-    /// A sale counts by when it was recorded, by the database's clock. Money is in minor units, but for spreadsheets.
+    /// A sale counts by when it was recorded, by the database's clock. Money is in minor units, but for spreadsheets. It is what was
+    /// paid: what was given back is in `cards cases list --state resolved --resolved-from T`.
     Report(report::ReportArgs),
     /// Take a card out of stock, by its serial. Paid still beats it: one that a terminal has shown may be sold all the same
     Withdraw(WithdrawArgs),

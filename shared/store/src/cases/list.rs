@@ -88,6 +88,10 @@ pub struct Filter {
     pub from: Option<Timestamp>,
     /// Opened before this moment.
     pub to: Option<Timestamp>,
+    /// Resolved at this moment or later.
+    pub resolved_from: Option<Timestamp>,
+    /// Resolved before this moment.
+    pub resolved_to: Option<Timestamp>,
 }
 
 const SELECT: &str = "SELECT c.case_id, c.kind, c.opened_at, c.opened_by,
@@ -110,6 +114,7 @@ pub async fn list(store: &Store, filter: &Filter) -> Result<Vec<CaseRow>, StoreE
         "{SELECT} WHERE ($1::boolean IS NULL OR (c.resolution IS NOT NULL) = $1) AND ($2::text IS NULL OR c.kind = $2)
            AND ($3::text IS NULL OR card.product_id = $3) AND ($4::text IS NULL OR r.terminal_id = $4)
            AND ($5::timestamptz IS NULL OR c.opened_at >= $5) AND ($6::timestamptz IS NULL OR c.opened_at < $6)
+           AND ($7::timestamptz IS NULL OR c.resolved_at >= $7) AND ($8::timestamptz IS NULL OR c.resolved_at < $8)
          ORDER BY c.opened_at, c.case_id"
     );
     let rows = store
@@ -122,6 +127,8 @@ pub async fn list(store: &Store, filter: &Filter) -> Result<Vec<CaseRow>, StoreE
                 &filter.terminal.as_ref().map(TerminalId::as_str),
                 &filter.from,
                 &filter.to,
+                &filter.resolved_from,
+                &filter.resolved_to,
             ],
         )
         .await?;
