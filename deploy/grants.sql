@@ -198,6 +198,7 @@ grant select (parked_id, parked_at, payment_id, reservation_id, reason, state) o
 grant select (payment_id, gateway, due_at) on payment to unigate_mailer;
 grant select (payment_id, ending) on attempt to unigate_mailer;
 grant select (payment_id, outcome) on act_item to unigate_mailer;
+grant select (kind, opened_at, resolution) on card_case to unigate_mailer;
 grant update (until) on notice_pause to unigate_mailer;
 
 -- -------------------------------------------------------------------------------- operators: the command line

@@ -44,8 +44,8 @@ create index notice_latest on notice (last_at);
 -- Whether people were told of it lately.
 create index notice_told on notice (kind, subject, last_at);
 
--- What people were told that it waits for one of them: parked facts of a reason, unsettled payments of a payee; and how many of it,
--- those that somebody has seen to since not among them. It is told again when there are more, and not before some time is over.
+-- What people were told that it waits for one of them: parked facts of a reason, unsettled payments of a payee, cases of a kind; and
+-- how many of it, those that somebody has seen to since not among them. It is told again when there are more, and not before some time is over.
 create table notice_open (
     kind    text not null,
     subject text not null,

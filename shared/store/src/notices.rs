@@ -24,7 +24,7 @@ const GATHERED_AT_ONCE: i64 = 500;
 /// Something that people should know of.
 #[derive(Clone, Debug)]
 pub struct NewNotice<'a> {
-    /// The routing key of its event: `stock.low`.
+    /// The routing key of its event: `stock.low`; or a name of that form.
     pub kind: &'a str,
     /// Which product, payee or register.
     pub subject: &'a str,

@@ -1,15 +1,18 @@
-//! The watch over what waits for a person: parked facts, and payments that do not go on by themselves. Each is told of when the
-//! first of its reason or payee begins to wait, and, once in an hour, when more of it do.
+//! The watch over what waits for a person: parked facts, payments that do not go on by themselves, and cases of cards. Each is told
+//! of when the first of its reason, payee or kind begins to wait, and, once in an hour, when more of it do.
 
+use domain::card::CaseKind;
+use store::cases;
 use store::notices::{self, NewNotice, ParkedId, ParkedOpen, Unsettled};
 use store::{Store, StoreError};
 
 const PARKED: &str = "message.parked";
 const UNSETTLED: &str = "payment.unsettled";
+const CASES: &str = "case.open";
 
 /// Tells of what has begun to wait for a person. Returns how many were told. Two mailers at once tell it once.
 pub async fn tell_waiting(store: &Store) -> Result<usize, StoreError> {
-    Ok(tell_parked(store).await? + tell_unsettled(store).await?)
+    Ok(tell_parked(store).await? + tell_unsettled(store).await? + tell_cases(store).await?)
 }
 
 async fn tell_parked(store: &Store) -> Result<usize, StoreError> {
@@ -44,6 +47,22 @@ async fn tell_unsettled(store: &Store) -> Result<usize, StoreError> {
         let tx = store.begin().await?;
         if notices::note_open(&tx, UNSETTLED, &unsettled.payee, waiting(unsettled)).await? {
             notices::add(&tx, &unsettled_notice(unsettled)).await?;
+            told += 1;
+        }
+        tx.commit().await?;
+    }
+    Ok(told)
+}
+
+async fn tell_cases(store: &Store) -> Result<usize, StoreError> {
+    let all = cases::count_open(store).await?;
+    let still: Vec<_> = all.iter().map(|(kind, open, _)| (kind.as_str(), *open)).collect();
+    notices::keep_open(store, CASES, &still).await?;
+    let mut told = 0;
+    for (kind, open, _) in all {
+        let tx = store.begin().await?;
+        if notices::note_open(&tx, CASES, kind.as_str(), open).await? {
+            notices::add(&tx, &cases_notice(kind, open)).await?;
             told += 1;
         }
         tx.commit().await?;
@@ -87,6 +106,19 @@ fn unsettled_notice(unsettled: &Unsettled) -> NewNotice<'_> {
         title: format!("Payments of {payee} wait for a person: {unknown} unknown, {failed} failed"),
         lines: vec![format!(
             "To look: unigate deliveries groups --payee {payee}. Requeue or settle them; of more that come you are told once in an hour"
+        )],
+        mail_to: &[],
+    }
+}
+
+fn cases_notice(kind: CaseKind, open: i64) -> NewNotice<'static> {
+    let kind = kind.as_str();
+    NewNotice {
+        kind: CASES,
+        subject: kind,
+        title: format!("Cases of cards wait for a person: {open} of kind {kind}"),
+        lines: vec![format!(
+            "To look: unigate cards cases list --kind {kind}. Resolve each; of more that come you are told once in an hour"
         )],
         mail_to: &[],
     }

@@ -24,6 +24,63 @@ async fn payments(stand: &Stand, states: &[&str]) {
         .await;
 }
 
+/// Open cases of these kinds, each of a sale of its own.
+async fn cases(stand: &Stand, kinds: &[&str]) {
+    for kind in kinds {
+        stand
+            .sql(&format!(
+                "WITH sale AS (
+                     INSERT INTO reservation (reservation_id, terminal_id, state, ended_at, ended_by)
+                     VALUES (gen_random_uuid(), 'T-1', 'released', now(), 'release') RETURNING reservation_id
+                 ),
+                 sold AS (
+                     INSERT INTO card (product_id, pos, batch_id, serial, state) VALUES ('p', 1, 1, 's', 'faulty') RETURNING card_id
+                 )
+                 INSERT INTO card_case (case_id, kind, reservation_id, card_id)
+                 SELECT gen_random_uuid(), '{kind}', reservation_id, card_id FROM sale, sold"
+            ))
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn open_cases_are_told_of_kind_by_kind() {
+    on_stand(|stand| async move {
+        let tell = async || mailer::tell_waiting(&stand.store).await.unwrap();
+        let resolve = "UPDATE card_case SET resolution = 'dismissed', resolved_at = now(), resolved_by = 'anna', note = 'nothing is owed'";
+        cases(&stand, &["conflict"]).await;
+        stand.sql(resolve).await;
+        assert_eq!(tell().await, 0, "it is settled");
+        cases(&stand, &["conflict", "surplus", "surplus"]).await;
+        let (one, other) = tokio::join!(tell(), tell());
+        assert_eq!(one + other, 2, "two processes tell each once");
+        let of = |kind: &str, open: u32| {
+            format!("case.open {kind}: Cases of cards wait for a person: {open} of kind {kind}")
+        };
+        let mut titles = told(&stand).await;
+        titles.sort();
+        assert_eq!(titles, [of("conflict", 1), of("surplus", 2)]);
+
+        stand.sql("UPDATE notice SET gathered_at = clock_timestamp()").await;
+        cases(&stand, &["surplus"]).await;
+        assert_eq!(tell().await, 0, "an hour is not over");
+        stand
+            .sql("UPDATE notice_open SET told_at = told_at - interval '1 hour'")
+            .await;
+        assert_eq!(tell().await, 1);
+        assert_eq!(told(&stand).await.last(), Some(&of("surplus", 3)));
+
+        // All are settled, and it begins anew.
+        stand.sql(&format!("{resolve} WHERE resolution IS NULL")).await;
+        assert_eq!(tell().await, 0);
+        stand.sql("UPDATE notice SET gathered_at = clock_timestamp()").await;
+        cases(&stand, &["conflict"]).await;
+        assert_eq!(tell().await, 1);
+        assert_eq!(told(&stand).await.last(), Some(&of("conflict", 1)));
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn what_waits_for_a_person_is_told_once_until_nothing_of_it_does() {
     on_stand(|stand| async move {
