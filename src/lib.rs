@@ -18,6 +18,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use runtime::no_core_files;
 use runtime::settings::{LogSettings, SettingsError};
 use runtime::telemetry;
 
@@ -30,6 +31,8 @@ const STRAGGLERS: Duration = Duration::from_secs(2);
 /// Parses the arguments, runs the command and turns its end into an exit code: 0 done, 1 failed, 2 wrong usage, 64 bad
 /// configuration.
 pub fn main() -> ExitCode {
+    // Before anything is in memory that must not be in a file: a command has cards, keys and passwords as workers do.
+    let forbidden = no_core_files(None);
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(told) => {
@@ -42,6 +45,9 @@ pub fn main() -> ExitCode {
         && let Err(error) = start_log(&cli.command)
     {
         return ending::report(&error.into());
+    }
+    if let Err(error) = forbidden {
+        tracing::warn!(%error, "core files of this process cannot be forbidden: see to it that the system writes none");
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -1,6 +1,6 @@
 //! `unigate run`: workers until SIGTERM. A database or broker that is away is waited for, with readiness red.
 
-use runtime::{Context, end_within, no_core_files, on_signal};
+use runtime::{Context, end_within, on_signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::ending::{Ending, Outcome};
@@ -17,12 +17,7 @@ pub(crate) struct Args {
 
 /// Runs until told to end.
 pub(crate) async fn run(args: Args) -> Outcome {
-    // Before anything is in memory that must not be in a file.
-    let forbidden = no_core_files(None);
     let settings = load_settings()?;
-    if let Err(error) = forbidden {
-        tracing::warn!(%error, "core files of this process cannot be forbidden: see to it that the system writes none");
-    }
     let shutdown = CancellationToken::new();
     on_signal(shutdown.clone())?;
     if settings.terminals_open {

@@ -8,7 +8,9 @@ use testkit::process::Process;
 use testkit::wait_for;
 
 use crate::cards::{parked, reserve, shop};
+use crate::faults::{bare, environment};
 use crate::fixtures::{MTS, about, new_id, reservation, sale};
+use crate::registers_sealed::leaves_no_core_file;
 use crate::rights::Site;
 use crate::world::{PATIENCE, refused, with};
 
@@ -249,4 +251,29 @@ async fn a_return_of_cards_that_were_not_withdrawn_is_refused_as_a_whole() {
     let told = "SELECT count(*) FROM audit WHERE act = 'cards return (answered)' AND after ? 'refused'";
     assert_eq!(world.value(told).await, "4");
     assert!(worker.end().await.success());
+}
+
+#[tokio::test]
+async fn a_command_that_crashes_leaves_no_core_file() {
+    let world = bare().await;
+    world.product(MTS).await;
+    world.cards("mts-100", 1, 1).await;
+    let to = Identity::generate().to_public().to_string();
+    let show = [
+        "cards",
+        "show",
+        "0001",
+        "--product",
+        "mts-100",
+        "--reason",
+        "a test",
+        "--to",
+        &to,
+    ];
+    let command = Process::start(&environment(&world, &[]), &show);
+    wait_for("the command to wait for a worker", PATIENCE, async || {
+        (world.value("SELECT count(*) FROM disclosure").await == "1").then_some(())
+    })
+    .await;
+    leaves_no_core_file(&command);
 }
