@@ -2,6 +2,7 @@
 
 mod card;
 mod payee;
+mod product;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::{Store, StoreError, Tx};
 
 pub use card::{PayeeCard, payee_card, payee_cards};
 pub use payee::apply_payee;
+pub use product::apply_product;
 
 /// A declaration with its version, counted from 1.
 #[derive(Clone, Debug)]
@@ -167,18 +169,6 @@ async fn check_zone(tx: &Tx, zone: &Zone, place: impl FnOnce() -> String) -> Res
         StoreError::Data(_) => StoreError::Changed(format!("{}: the database does not know `{zone}`", place())),
         other => other,
     })
-}
-
-/// Declares a product.
-pub async fn apply_product(tx: &Tx, product: &Product, who: &str) -> Result<Applied, StoreError> {
-    check_zone(tx, &product.time_zone, || format!("product {}: time_zone", product.id)).await?;
-    let sql = Plain {
-        current: "SELECT version, declaration FROM product WHERE product_id = $1 FOR NO KEY UPDATE",
-        write: "INSERT INTO product (product_id, version, declaration) VALUES ($1, $2, $3)
-                ON CONFLICT (product_id) DO UPDATE SET version = excluded.version, declaration = excluded.declaration,
-                    updated_at = clock_timestamp()",
-    };
-    apply_plain(tx, sql, product, who).await
 }
 
 /// Declares a terminal.

@@ -1,9 +1,9 @@
 //! A file that is in stock already and does not belong there.
 
-use domain::declaration::Zone;
+use domain::declaration::{Product, Zone};
 use domain::ids::ProductId;
 use serde_json::json;
-use store::imports;
+use store::{declarations, imports};
 
 use super::jobs::state;
 use crate::stand::{Stand, id, release, reserve};
@@ -46,6 +46,43 @@ async fn a_file_that_went_into_the_wrong_product_is_taken_back_and_goes_into_the
     let right = stand.import("right", FILE).await;
     assert_eq!((right.entered, right.report.added), (true, 3));
     assert_eq!(stand.one(reserve(id(), "right")).await["card"]["serial"], "s-1");
+    stand.end().await;
+}
+
+#[tokio::test]
+async fn a_currency_of_a_product_can_be_put_right_until_a_file_of_its_cards_came_in() {
+    let stand = Stand::new().await;
+    let apply = async |currency: &str| {
+        let product = json!({"id": "p", "name": "Card", "face_value": 100, "price": 100, "currency": currency});
+        let product: Product = serde_json::from_value(product).unwrap();
+        let tx = stand.store.begin().await.unwrap();
+        match declarations::apply_product(&tx, &product, "test").await {
+            Ok(_) => tx.commit().await.map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        }
+    };
+    let refused = "product p: the currency cannot change from RUB to USD: a file of its cards came in, or is coming in; declare \
+                   another product";
+    apply("USD").await.unwrap();
+    apply("RUB").await.unwrap();
+    let file = stand.submit("p", FILE).await;
+    let claimed = imports::claim(&stand.store, Some(file), 60).await.unwrap().unwrap();
+    assert_eq!(
+        apply("USD").await.unwrap_err(),
+        refused,
+        "it is read as declared just now"
+    );
+    imports::give_back(&stand.store, &claimed).await.unwrap();
+    apply("USD").await.unwrap();
+    apply("RUB").await.unwrap();
+    let done = cards::import::work_one(&stand.store, &stand.vault, Some(file)).await;
+    assert_eq!(done.unwrap().unwrap().report.added, 3);
+    assert_eq!(apply("USD").await.unwrap_err(), refused);
+    apply("RUB").await.unwrap();
+    imports::cancel(&stand.store, file, "test", "another currency")
+        .await
+        .unwrap();
+    apply("USD").await.unwrap();
     stand.end().await;
 }
 
