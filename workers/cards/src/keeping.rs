@@ -86,8 +86,8 @@ struct LookedOver {
     mended: Option<Instant>,
 }
 
-/// Opens the latest version, and says what this process has. True when anything changed. A version that does not open
-/// leaves the one before in use, and says so where readiness is read.
+/// Opens the latest version, and says what this process has. True when anything changed. A version that does not open,
+/// or is an earlier one, leaves the one before in use, and says so where readiness is read.
 async fn look(context: &Context, vault: &Vault) -> Result<bool, StoreError> {
     let refreshed = vault.refresh(&context.store).await;
     let changed = match refreshed {
@@ -99,7 +99,7 @@ async fn look(context: &Context, vault: &Vault) -> Result<bool, StoreError> {
         Err(error) => {
             let why = format!("version {} of the vault is still in use: {error}", vault.version());
             if context.readiness.is_part_ready("vault") {
-                tracing::error!(%error, version = vault.version(), "a later version of the vault does not open here");
+                tracing::error!(%error, version = vault.version(), "the latest version of the vault is not opened here");
             }
             context.readiness.set("vault", Some(why));
             false

@@ -67,6 +67,17 @@ pub enum VaultError {
         /// What is there.
         latest: i32,
     },
+    /// The database has an earlier version than this process has opened.
+    #[error(
+        "the vault is at version {latest}, and this process has opened {own}: the database was put back to an earlier time; if \
+         that is meant, start the cards workers anew"
+    )]
+    Backwards {
+        /// What this process has opened.
+        own: i32,
+        /// What is there.
+        latest: i32,
+    },
     /// A change that is not possible as the vault stands.
     #[error("{0}")]
     NotNow(String),
@@ -93,11 +104,21 @@ pub enum VaultError {
 }
 
 impl VaultError {
-    /// Whether the same will succeed later: the database is away, or not migrated yet, or the vault has just changed.
+    /// The latest version is not the one that this process has opened.
+    pub(super) fn of_versions(own: i32, latest: i32) -> Self {
+        if latest < own {
+            Self::Backwards { own, latest }
+        } else {
+            Self::Behind { own, latest }
+        }
+    }
+
+    /// Whether the same will succeed later: the database is away, or not migrated yet, or the vault has just changed; or it is not
+    /// the database that it was, which people have to see to.
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Store(error) => error.is_retryable(),
-            Self::Behind { .. } => true,
+            Self::Behind { .. } | Self::Backwards { .. } => true,
             _ => false,
         }
     }
@@ -110,13 +131,15 @@ impl From<NotNow> for VaultError {
 }
 
 /// Inside a batch a vault that does not open is an error of ours: nothing is committed. One that was changed a moment ago
-/// is waited for.
+/// is waited for, and so is one that was put back.
 impl From<VaultError> for StoreError {
     fn from(error: VaultError) -> Self {
         match error {
             VaultError::Store(error) => error,
             VaultError::NotNow(why) => Self::Changed(why),
-            behind @ VaultError::Behind { .. } => Self::Infrastructure(Box::new(behind)),
+            another @ (VaultError::Behind { .. } | VaultError::Backwards { .. }) => {
+                Self::Infrastructure(Box::new(another))
+            }
             other => Self::unreadable(other),
         }
     }

@@ -136,7 +136,8 @@ impl Vault {
     }
 
     /// Opens the latest version if this process has not, and takes identities that have come or gone. True when anything
-    /// changed. After an error everything is as before.
+    /// changed. After an error everything is as before; it is one when the latest version is an earlier one than was opened here:
+    /// that may be sealed to an identity that has left, and nothing is to be sealed to it again without anybody's word.
     pub async fn refresh(&self, store: &Store) -> Result<bool, VaultError> {
         let before = self.keyring();
         let identities = self.source.read()?;
@@ -145,8 +146,15 @@ impl Vault {
             return Ok(false);
         }
         let row = store::vault::current(store).await?.ok_or(VaultError::None)?;
+        if row.version < before.version {
+            return Err(VaultError::of_versions(before.version, row.version));
+        }
         let keyring = Keyring::open(&self.source, identities, &row)?;
-        *self.keyring.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keyring);
+        let mut opened = self.keyring.write().unwrap_or_else(PoisonError::into_inner);
+        // Somebody else in this process may have opened a later one meanwhile.
+        if opened.version <= keyring.version {
+            *opened = Arc::new(keyring);
+        }
         Ok(true)
     }
 
@@ -157,7 +165,7 @@ impl Vault {
         if latest == since && self.version() == since {
             Ok(())
         } else {
-            Err(VaultError::Behind { own: since, latest }.into())
+            Err(VaultError::of_versions(since, latest).into())
         }
     }
 
@@ -218,7 +226,7 @@ impl Vault {
         if latest == own {
             error
         } else {
-            VaultError::Behind { own, latest }
+            VaultError::of_versions(own, latest)
         }
     }
 

@@ -127,11 +127,7 @@ impl Vault {
         };
         if at.index_version != index.version() {
             let latest = store::vault::latest_version(&tx).await?;
-            return Err(VaultError::Behind {
-                own: self.version(),
-                latest,
-            }
-            .into());
+            return Err(VaultError::of_versions(self.version(), latest).into());
         }
         let mut step = Step::default();
         let mut anew = Vec::with_capacity(cards.len());

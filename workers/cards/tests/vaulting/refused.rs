@@ -1,6 +1,9 @@
 //! Changes of the vault that would leave somebody without it are refused, and leave it as it was.
 
+use std::sync::Arc;
+
 use age::x25519::Identity;
+use cards::import;
 use cards::vault::change::Change;
 use cards::vault::{self, VaultError};
 use serde_json::json;
@@ -65,5 +68,37 @@ async fn a_rotation_waits_for_files_sealed_to_the_old_identity() {
     assert_eq!(entered.unwrap().unwrap().report.added, 1);
     let finished = stand.change(&own, Change::FinishRotation).await.unwrap();
     assert_eq!(finished.version(), 3);
+    stand.end().await;
+}
+
+/// A copy that was put back, or somebody who can write to the database, would else have cards sealed to an identity that has left.
+#[tokio::test]
+async fn an_earlier_version_is_opened_by_a_new_process_alone() {
+    let stand = Stand::new().await;
+    stand.product("p", json!({})).await;
+    let own = stand.identity_file.clone();
+    stand.sql("CREATE TABLE kept AS TABLE vault_index_key").await;
+    let escrow = Identity::generate().to_public();
+    stand.change(&own, Change::AddEscrow(escrow)).await.unwrap();
+    assert!(stand.vault.refresh(&stand.store).await.unwrap());
+    stand
+        .sql(
+            "DELETE FROM vault_index_key; DELETE FROM vault WHERE version = 2;
+             INSERT INTO vault_index_key SELECT * FROM kept",
+        )
+        .await;
+    let error = stand.vault.refresh(&stand.store).await.unwrap_err();
+    assert!(matches!(error, VaultError::Backwards { own: 2, latest: 1 }), "{error}");
+    assert_eq!(stand.vault.version(), 2);
+    // Nothing comes in meanwhile, and nothing is refused for it.
+    let file = stand.submit("p", "serial,pin\ns-1,823144000001\n").await;
+    let error = import::work_one(&stand.store, &stand.vault, Some(file))
+        .await
+        .unwrap_err();
+    assert!(error.is_retryable(), "{error}");
+    let anew = Arc::new(vault::open_existing(&stand.store, &own).await.unwrap());
+    assert_eq!(anew.version(), 1);
+    let done = import::work_one(&stand.store, &anew, Some(file)).await.unwrap();
+    assert_eq!(done.unwrap().report.added, 1);
     stand.end().await;
 }
