@@ -2,6 +2,7 @@
 //! have been seen to do. What each expects is the same too; where dialects differ, [`Spoken`] says how.
 
 mod checks;
+mod described;
 mod mixtures;
 mod questions;
 mod suite;

@@ -52,6 +52,7 @@ impl Gateway for Unikassa {
             request: Some(shown),
             told: heard::of_act(
                 wire,
+                &target.mask,
                 |status| target.dialect.judges(act, status),
                 |answer| target.dialect.read_act(act, due, answer),
             ),
@@ -114,6 +115,7 @@ impl Gateway for Unikassa {
         let wire = self.caller.call(&target, request, None).await;
         heard::of_act(
             wire,
+            &target.mask,
             |status| status == 200,
             |answer| dialect.read_probe(number, answer),
         )
@@ -121,7 +123,7 @@ impl Gateway for Unikassa {
 }
 
 fn read(payee: &Payee, target: &Target, number: Option<Number>, answer: &Answer) -> Result<CheckAnswer, String> {
-    target.dialect.read_check(number, answer).map_err(|unreadable| {
+    target.read_check(number, answer).map_err(|unreadable| {
         // What exactly is wrong may quote what the payee says about a payer.
         tracing::warn!(payee = %payee.id, "the payee's answer to a check cannot be read");
         tracing::debug!(payee = %payee.id, %unreadable, "in detail");

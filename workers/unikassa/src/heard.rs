@@ -5,6 +5,7 @@ use couriers::{Told, kept};
 use domain::delivery::{Ending, Verdict};
 
 use crate::client::{Answer, Wire};
+use crate::mask::Mask;
 
 /// Requests that their server did not take up: safe to repeat for everybody.
 const NOT_TAKEN: [u16; 3] = [408, 425, 429];
@@ -13,9 +14,15 @@ const NOT_TAKEN: [u16; 3] = [408, 425, 429];
 const BUSY: [u16; 2] = [429, 503];
 
 /// What came of an act. An answer whose status the dialect `judges` is read by it; the rest is the same for all. Of one that is to be
-/// read and is not all there nobody knows what it says.
-pub(crate) fn of_act(wire: Wire, judges: impl FnOnce(u16) -> bool, read: impl FnOnce(&Answer) -> Told) -> Told {
-    match wire {
+/// read and is not all there nobody knows what it says. Nothing that goes on from here has a secret in it: whatever is read is
+/// read first, and masked then.
+pub(crate) fn of_act(
+    wire: Wire,
+    mask: &Mask,
+    judges: impl FnOnce(u16) -> bool,
+    read: impl FnOnce(&Answer) -> Told,
+) -> Told {
+    mask.told(match wire {
         Wire::NotMade(why) => Told::not_made(why),
         Wire::NotSent(why) => Told::not_sent(why),
         Wire::Lost(why) => Told {
@@ -37,7 +44,7 @@ pub(crate) fn of_act(wire: Wire, judges: impl FnOnce(u16) -> bool, read: impl Fn
                 ..waiting(told, &answer)
             }
         }
-    }
+    })
 }
 
 /// With what the payee asks us to wait.
@@ -95,7 +102,12 @@ mod tests {
                 whole: true,
             };
             let asked = of_question(&Wire::Answer(answer()));
-            let acted = of_act(Wire::Answer(answer()), |_| false, |_| Told::present());
+            let acted = of_act(
+                Wire::Answer(answer()),
+                &Mask::of(&[], None),
+                |_| false,
+                |_| Told::present(),
+            );
             assert_eq!(asked.busy_for(), acted.busy_for(), "{status} {retry_after:?}");
             assert_eq!(acted.retry_after_seconds.is_some(), retry_after.is_some());
             let waits = acted.busy_for().is_some();

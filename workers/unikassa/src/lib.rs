@@ -8,6 +8,7 @@ mod dialect;
 mod gateway;
 mod heard;
 mod list;
+mod mask;
 mod profiles;
 pub mod rehearsal;
 mod trying;

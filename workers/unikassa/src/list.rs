@@ -22,7 +22,6 @@ pub async fn list(store: &Store, caller: &Caller, payee: &Payee, page: &List) ->
     match question::ask(store, &caller.lines, payee, call, heard::of_question).await? {
         Err(why) | Ok(Wire::NotMade(why) | Wire::NotSent(why) | Wire::Lost(why)) => unavailable(why),
         Ok(Wire::Answer(answer)) if answer.status == 200 => target
-            .dialect
             .read_list(&answer.body)
             .map_err(|why| ListError::Unavailable(format!("HTTP 200, but the answer {why}"))),
         Ok(Wire::Answer(answer)) => unavailable(format!("HTTP {}", answer.status)),

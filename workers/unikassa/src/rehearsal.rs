@@ -34,6 +34,7 @@ impl Bare {
         let wire = self.caller.call(&self.targets[payee], request, None).await;
         let told = heard::of_act(
             wire,
+            &self.targets[payee].mask,
             |status| dialect.judges(Act::Pay, status),
             |answer| dialect.read_act(Act::Pay, due, answer),
         );

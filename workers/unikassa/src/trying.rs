@@ -260,11 +260,11 @@ async fn ask(
         status => return Err(format!("HTTP {status}")),
     }
     match question {
-        Question::Check(_, number) => match target.dialect.read_check(*number, &answer)?.result {
+        Question::Check(_, number) => match target.read_check(*number, &answer)?.result {
             CheckResult::Refused => Ok("it answers: this account may not be paid".to_owned()),
             CheckResult::Payable | CheckResult::Ask => Ok("it answers: this account may be paid".to_owned()),
         },
-        Question::Status(number) => read_status(&target.dialect.read_probe(*number, &answer)),
+        Question::Status(number) => read_status(&target.mask.told(target.dialect.read_probe(*number, &answer))),
         Question::Greeting => Ok("it answers".to_owned()),
     }
 }

@@ -122,9 +122,9 @@ impl Caller {
         builder.send().await.map_err(|error| {
             // Name resolution, connecting and the TLS handshake come before any byte of the request that anybody can read.
             if error.is_connect() || error.is_builder() || turns_us_away(&error) {
-                Wire::NotSent(told(&error))
+                Wire::NotSent(told(error))
             } else {
-                Wire::Lost(told(&error))
+                Wire::Lost(told(error))
             }
         })
     }
@@ -144,7 +144,7 @@ impl Caller {
                 Err(Wire::NotSent(format!("HTTP {}", answer.status().as_u16())))
             }
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(Wire::NotSent(told(&error))),
+            Ok(Err(error)) => Err(Wire::NotSent(told(error))),
             Err(_) => Err(Wire::NotSent(format!(
                 "no answer within {} s",
                 target.timeout.as_secs()
@@ -210,7 +210,7 @@ async fn read(mut response: reqwest::Response, until: Instant, late: &str) -> Wi
                     whole: true,
                 });
             }
-            Ok(Err(error)) => return unfinished(body, &format!("the answer broke off: {}", told(&error))),
+            Ok(Err(error)) => return unfinished(body, &format!("the answer broke off: {}", told(error))),
             Err(_) => return unfinished(body, late),
         }
     }
@@ -273,14 +273,15 @@ fn turns_us_away(error: &reqwest::Error) -> bool {
     false
 }
 
-/// reqwest's own text names only the URL; the cause says what happened.
-fn told(error: &reqwest::Error) -> String {
+/// The cause says what happened; reqwest's own text, where there is none, without the URL, in whose query a secret may stand.
+fn told(error: reqwest::Error) -> String {
     let mut text = if error.is_timeout() {
         "timed out".to_owned()
     } else {
         String::new()
     };
-    let mut source = std::error::Error::source(error);
+    let error = error.without_url();
+    let mut source = std::error::Error::source(&error);
     while let Some(cause) = source {
         if !text.is_empty() {
             text.push_str(": ");
@@ -298,3 +299,5 @@ fn told(error: &reqwest::Error) -> String {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_told;

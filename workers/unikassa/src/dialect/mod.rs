@@ -28,7 +28,7 @@ use store::deliveries::Due;
 use url::Url;
 
 use crate::client::Answer;
-use crate::profiles;
+use crate::profiles::Fetched;
 use couriers::Told;
 
 /// A request, ready to be sent: nothing in it is the client's business.
@@ -101,15 +101,16 @@ pub(crate) trait Dialect: fmt::Debug + Send + Sync {
     }
 }
 
-/// What a payee speaks, or why it cannot be spoken to: something an operator has to set right.
-pub(crate) fn of(payee: &Payee, profile: &UnikassaProfile) -> Result<Arc<dyn Dialect>, String> {
-    let template = || -> Result<template::Template, String> {
-        let secret = profiles::secret_of(profile)?;
-        Ok(template::Template::new(payee.clone(), profile.clone(), secret))
-    };
+/// What a payee speaks with these secrets, or why it cannot be spoken to: something an operator has to set right.
+pub(crate) fn of(payee: &Payee, profile: &UnikassaProfile, secrets: Fetched) -> Result<Arc<dyn Dialect>, String> {
+    let template = |secret| template::Template::new(payee.clone(), profile.clone(), secret);
     Ok(match profile.dialect {
-        Word::Unikassa => Arc::new(unikassa::Unikassa::new(profile.clone(), profiles::secrets_of(profile)?)),
-        Word::Osmp => Arc::new(osmp::Osmp::new(payee.clone(), profile.clone(), template()?)),
-        Word::Template => Arc::new(template()?),
+        Word::Unikassa => Arc::new(unikassa::Unikassa::new(profile.clone(), secrets.signing()?)),
+        Word::Osmp => Arc::new(osmp::Osmp::new(
+            payee.clone(),
+            profile.clone(),
+            template(secrets.secret),
+        )),
+        Word::Template => Arc::new(template(secrets.secret)),
     })
 }

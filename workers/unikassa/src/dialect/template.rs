@@ -15,10 +15,8 @@ use store::deliveries::Due;
 
 use super::{Dialect, HttpRequest, heard};
 use crate::client::Answer;
+use crate::mask::MASK;
 use couriers::Told;
-
-/// What operators read in the place of a secret.
-const MASK: &str = "***";
 
 /// The protocol towards one payee.
 #[derive(Debug)]

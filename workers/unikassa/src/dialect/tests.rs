@@ -9,6 +9,8 @@ use store::deliveries::Due;
 
 use super::{Dialect, HttpRequest};
 use crate::client::{Answer, Wire};
+use crate::mask::Mask;
+use crate::profiles::Target;
 use couriers::Told;
 
 fn payee(profile: &str) -> Payee {
@@ -23,8 +25,7 @@ fn payee(profile: &str) -> Payee {
 }
 
 fn dialect(profile: &str) -> std::sync::Arc<dyn Dialect> {
-    let payee = payee(profile);
-    super::of(&payee, payee.unikassa.as_ref().unwrap()).unwrap()
+    Target::of(&payee(profile)).unwrap().dialect
 }
 
 fn due() -> Due {
@@ -54,6 +55,10 @@ fn due() -> Due {
 }
 
 fn told(dialect: &dyn Dialect, act: Act, status: u16, body: &str) -> Told {
+    told_with(&Mask::of(&[], None), dialect, act, status, body)
+}
+
+fn told_with(mask: &Mask, dialect: &dyn Dialect, act: Act, status: u16, body: &str) -> Told {
     let wire = Wire::Answer(Answer {
         status,
         retry_after: None,
@@ -62,6 +67,7 @@ fn told(dialect: &dyn Dialect, act: Act, status: u16, body: &str) -> Told {
     });
     crate::heard::of_act(
         wire,
+        mask,
         |status| dialect.judges(act, status),
         |answer| dialect.read_act(act, &due(), answer),
     )
@@ -276,4 +282,64 @@ fn a_described_payee_needs_no_code() {
             "{act} {status} {body}"
         );
     }
+}
+
+const KEY: &str = "k3y/of-17";
+const PASSWORD: &str = "pass-word-17";
+
+/// The described payee, called with a secret and a password, whose answers have words.
+fn talkative() -> Target {
+    let secrets = format!("secret = '{KEY}'\nbasic = {{ user = 'unigate', password = '{PASSWORD}' }}");
+    let profile = DESCRIBED.replace("secret = 'k3y'", &secrets).replace(
+        "number = \"/id\"\n",
+        "number = \"/id\"\ncomment = \"/words\"\nreference = \"/ref\"\n",
+    );
+    let check = "[unikassa.template.check]\npath = '/{{ account }}'\nanswer = { format = 'json', result = '/status', \
+                 comment = '/words', codes = { fine = 'success', no = 'refused' } }\n";
+    Target::of(&payee(&format!("{profile}{check}"))).unwrap()
+}
+
+#[test]
+fn what_a_payee_says_back_of_a_secret_is_told_to_nobody() {
+    let target = talkative();
+    let told = |status, body: &str| told_with(&target.mask, &*target.dialect, Act::Pay, status, body);
+    let words = "unknown key k3y%2Fof-17, user unigate:pass-word-17";
+    let body = |status: &str| json!({"status": status, "words": words, "ref": format!("{KEY}.1")}).to_string();
+    for (status, code, error) in [
+        (200, "done", None),
+        (
+            200,
+            KEY,
+            Some("the profile does not say what *** means: unknown key ***, user unigate:***"),
+        ),
+        (422, "no", Some("HTTP 422: unknown key ***, user unigate:***")),
+        (
+            401,
+            "no",
+            Some("HTTP 401: the payee does not take this request; see its URL and secret"),
+        ),
+    ] {
+        let told = told(status, &body(code));
+        assert_eq!(told.error.as_deref(), error, "{status} {code}");
+        let all = format!("{told:?}");
+        assert!(
+            !all.contains(KEY) && !all.contains("of-17") && !all.contains(PASSWORD),
+            "{all}"
+        );
+        assert!(told.response.unwrap().contains("unknown key ***"));
+    }
+    assert_eq!(told(200, &body("done")).provider_reference.as_deref(), Some("***.1"));
+    let checked = |code: &str| {
+        let answer = Answer {
+            status: 200,
+            retry_after: None,
+            body: body(code).into_bytes(),
+            whole: true,
+        };
+        target.read_check(None, &answer)
+    };
+    let masked = Some("unknown key ***, user unigate:***");
+    assert_eq!(checked("fine").unwrap().display.as_deref(), masked);
+    assert_eq!(checked("no").unwrap().reason.as_deref(), masked);
+    assert!(checked(KEY).unwrap_err().starts_with("has the code ***, of which"));
 }

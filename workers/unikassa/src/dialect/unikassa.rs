@@ -205,6 +205,7 @@ mod tests {
         });
         crate::heard::of_act(
             wire,
+            &crate::mask::Mask::of(&[], None),
             |status| status == 200,
             |answer| read_body(act, Number::new(7).unwrap(), &answer.body),
         )

@@ -1,0 +1,65 @@
+//! What only described payees have: secrets in their requests.
+
+use serde_json::json;
+use testkit::leak;
+use testkit::payee::{Behaviour, Payee, Verb};
+
+use super::{Spoken, pay_to};
+use crate::cli::Files;
+use crate::fixtures::{about, new_id};
+use crate::unikassa::ONLINE;
+use crate::world::World;
+
+/// A world with the described payee, after something in its description was replaced.
+async fn described(more: &str, replaced: &[(&str, &str)]) -> (World, Payee) {
+    let world = World::start(&ONLINE).await;
+    let payee = Payee::start().await.unwrap();
+    let declared = Spoken::Template.declared("isp", &payee, false, false, more);
+    let declared = replaced.iter().fold(declared, |declared, (from, to)| {
+        assert!(declared.contains(from), "{from}");
+        declared.replace(from, to)
+    });
+    world.payee(&declared).await;
+    (world, payee)
+}
+
+/// That it is stored and told nowhere else, the stand looks for when it is dropped.
+#[tokio::test]
+async fn a_secret_that_a_payee_says_back_is_masked() {
+    let (files, secret) = (Files::new(), leak::pin(17));
+    let kept = format!("secret = \"file:{}\"", files.write("key", &secret));
+    let (world, payee) = described(
+        &kept,
+        &[
+            (
+                "method = \"PUT\"",
+                "method = \"PUT\"\nquery = { key = \"{{ secret }}\" }",
+            ),
+            ("reference = \"/ref\"", "reference = \"/ref\"\ncomment = \"/padding\""),
+            ("codes = { fine", "comment = \"/padding\", codes = { fine"),
+        ],
+    )
+    .await;
+    let says = |result: &str| {
+        let words = format!("unknown key {secret}");
+        Behaviour::Answer(json!({"result": result, "padding": words, "provider_reference": secret}))
+    };
+    payee.script(Verb::Pay, [says("refused")]);
+    let mut events = world.listen("payment.refused").await;
+    let (id, _) = pay_to(&world, "isp").await;
+    let row = world.reaches(&id, "refused").await;
+    let (sent, masked) = (&payee.requests_of(Verb::Pay)[0], "unknown key ***");
+    assert_eq!(sent.body["key"], secret.as_str(), "the payee itself is told");
+    assert!(row.last_error.unwrap().contains(masked));
+    let event = events.item("payment.refused", "payment_id", &id).await;
+    assert!(event["error"].as_str().unwrap().contains(masked), "{event}");
+    let status = world.ask("payment.status", &about("payment_id", &id)).await;
+    assert!(status["last_error"].as_str().unwrap().contains(masked), "{status}");
+    let answer = "SELECT response FROM attempt WHERE response IS NOT NULL";
+    assert!(world.value(answer).await.contains(masked));
+
+    payee.script(Verb::Check, [says("payable")]);
+    let check = json!({"payment_id": new_id(), "terminal": "T-0001", "payee": "isp", "account": "17"});
+    let answer = world.ask("payment.check", &check).await;
+    assert_eq!(answer["display"], masked, "{answer}");
+}
