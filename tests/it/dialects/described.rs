@@ -1,4 +1,4 @@
-//! What only described payees have: secrets in their requests.
+//! What only described payees have: secrets in their requests, statuses with a meaning of their own.
 
 use serde_json::json;
 use testkit::leak;
@@ -8,7 +8,7 @@ use super::{Spoken, pay_to};
 use crate::cli::Files;
 use crate::fixtures::{about, new_id};
 use crate::unikassa::ONLINE;
-use crate::world::World;
+use crate::world::{World, refused};
 
 /// A world with the described payee, after something in its description was replaced.
 async fn described(more: &str, replaced: &[(&str, &str)]) -> (World, Payee) {
@@ -62,4 +62,25 @@ async fn a_secret_that_a_payee_says_back_is_masked() {
     let check = json!({"payment_id": new_id(), "terminal": "T-0001", "payee": "isp", "account": "17"});
     let answer = world.ask("payment.check", &check).await;
     assert_eq!(answer["display"], masked, "{answer}");
+}
+
+/// More often than opens a breaker.
+const OFTEN: usize = 7;
+
+#[tokio::test]
+async fn a_payee_that_answers_checks_with_a_status_of_its_own_is_not_down() {
+    let (world, payee) = described("", &[("http = { 422 =", "http = { 500 =")]).await;
+    let check = || json!({"payment_id": new_id(), "terminal": "T-0001", "payee": "isp", "account": "17"});
+    payee.script(Verb::Check, vec![Behaviour::DatabaseDown; OFTEN]);
+    for _ in 0..OFTEN {
+        refused(&world.ask("payment.check", &check()).await, "account_not_found", "");
+    }
+    // A status that nobody explained is none.
+    let mut events = world.listen("payee.down").await;
+    payee.script(Verb::Check, vec![Behaviour::status(503); OFTEN]);
+    for _ in 0..OFTEN {
+        let answer = world.ask("payment.check", &check()).await;
+        assert_eq!(answer["outcome"], "unavailable", "{answer}");
+    }
+    events.item("payee.down", "payee", "isp").await;
 }

@@ -13,7 +13,7 @@ use runtime::{Context, Nudge};
 use store::deliveries::Due;
 use store::{StoreError, payments};
 
-use crate::client::{Answer, Caller, Wire};
+use crate::client::{Caller, Wire};
 use crate::heard;
 use crate::profiles::Target;
 
@@ -87,18 +87,20 @@ impl Gateway for Unikassa {
                 return not_in_order();
             }
         };
-        let call = self.caller.call(&target, request, traceparent);
-        let lines = &self.caller.lines;
-        let wire = question::ask(&self.context.store, lines, payee, call, heard::of_question).await?;
+        let call = async {
+            let wire = self.caller.call(&target, request, traceparent).await;
+            let read = read(payee, &target, number, &wire);
+            (wire, read)
+        };
+        // Whoever answers what was asked is there, with whatever status it says so.
+        let told = |(wire, read): &(Wire, Result<CheckAnswer, String>)| match read {
+            Ok(_) => Told::present(),
+            Err(_) => heard::of_question(wire),
+        };
+        let asked = question::ask(&self.context.store, &self.caller.lines, payee, call, told).await?;
         // Its slot is free: a payment may be waiting for it.
         self.context.nudge(Self::NUDGE);
-        Ok(match wire {
-            Err(why) => Err(why),
-            Ok(Wire::Answer(answer)) if answer.whole && target.dialect.judges_check(answer.status) => {
-                read(payee, &target, number, &answer)
-            }
-            Ok(_) => Err("the payee did not answer".to_owned()),
-        })
+        Ok(asked.and_then(|(_, read)| read))
     }
 
     async fn probe(&self, payee: &Payee, number: Option<Number>) -> Told {
@@ -122,7 +124,12 @@ impl Gateway for Unikassa {
     }
 }
 
-fn read(payee: &Payee, target: &Target, number: Option<Number>, answer: &Answer) -> Result<CheckAnswer, String> {
+/// What the payee says to a check. An error, to whoever asks: why it says nothing.
+fn read(payee: &Payee, target: &Target, number: Option<Number>, wire: &Wire) -> Result<CheckAnswer, String> {
+    let answer = match wire {
+        Wire::Answer(answer) if answer.whole && target.dialect.judges_check(answer.status) => answer,
+        _ => return Err("the payee did not answer".to_owned()),
+    };
     target.read_check(number, answer).map_err(|unreadable| {
         // What exactly is wrong may quote what the payee says about a payer.
         tracing::warn!(payee = %payee.id, "the payee's answer to a check cannot be read");
