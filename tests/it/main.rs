@@ -65,6 +65,7 @@ mod promises;
 mod receivers;
 mod reconciliation;
 mod reconciliation_amounts;
+mod reconciliation_lists;
 mod registers;
 mod registers_again;
 mod registers_delivered;

@@ -51,7 +51,7 @@ async fn reconcile(world: &World, more: &[&str]) -> Done {
     unigate(world, &[begin, &PERIOD, &["--format", "json"], more].concat()).await
 }
 
-fn findings(done: &Done) -> Vec<(String, String)> {
+pub(crate) fn findings(done: &Done) -> Vec<(String, String)> {
     let text = |row: &Value, name: &str| row[name].as_str().unwrap_or_default().to_owned();
     let rows = done.rows();
     rows.iter()
@@ -234,7 +234,7 @@ async fn a_payee_that_is_declared_to_have_no_list_is_not_asked_for_one() {
 }
 
 /// The period of a list, in its own words.
-async fn reconcile_file(world: &World, from: &str, to: &str, file: &str, more: &[&str]) -> Done {
+pub(crate) async fn reconcile_file(world: &World, from: &str, to: &str, file: &str, more: &[&str]) -> Done {
     let begin = [
         "deliveries",
         "reconcile",

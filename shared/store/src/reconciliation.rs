@@ -107,9 +107,9 @@ pub type Joined = (Number, Option<Ours>, Option<Theirs>);
 
 /// The list beside our payments, in the order of their numbers and beyond one of them: those of the list, whenever they are
 /// from, and those of the period that are delivered, or were last called then and may have been. A payee credits first and we
-/// know later, perhaps on another day, but never after the list was asked for: what this list lacks may be on an earlier one,
-/// credited before this one's period, and is told as it is there. A later list about that time which does not have it any more
-/// takes that back. Whoever reads the rows acts on none of them before he has read all that he wants:
+/// know later, perhaps on another day; and what it lacked once and was paid again it credits later than we first knew. So what
+/// this list lacks may be on another one, credited before or after this one's period, and is told as it is there. A later list
+/// about that time which does not have it any more takes that back. Whoever reads the rows acts on none of them before he has read all that he wants:
 /// [`StoreError::ReaderAway`].
 pub async fn compare(
     store: &Store,
@@ -143,11 +143,12 @@ const COMPARED: &str = "
          listed AS (
              SELECT number, line, amount, currency, credited_at, provider_reference FROM item
              UNION ALL
-             SELECT m.number, 0, earlier.* FROM missing m CROSS JOIN LATERAL (
+             SELECT m.number, 0, elsewhere.* FROM missing m CROSS JOIN LATERAL (
                  SELECT e.amount, e.currency, e.credited_at, e.provider_reference
                  FROM reconciliation r JOIN reconciliation_item e USING (reconciliation_id)
                  WHERE e.number = m.number AND r.payee_id = $2 AND r.complete_at IS NOT NULL
-                   AND coalesce(e.credited_at, r.to_at) <= $3
+                   AND (coalesce(e.credited_at, r.from_at) >= $4
+                        OR coalesce(e.credited_at, r.to_at) <= $3 AND e.credited_at IS DISTINCT FROM $3)
                    AND NOT EXISTS (
                        SELECT FROM reconciliation later
                        WHERE later.payee_id = $2 AND later.complete_at IS NOT NULL AND later.begun_at > r.begun_at
@@ -155,7 +156,7 @@ const COMPARED: &str = "
                          AND coalesce(e.credited_at, r.from_at) < later.to_at
                          AND NOT EXISTS (SELECT FROM reconciliation_item l
                                          WHERE l.reconciliation_id = later.reconciliation_id AND l.number = m.number))
-                 ORDER BY r.begun_at DESC LIMIT 1) earlier)
+                 ORDER BY r.begun_at DESC LIMIT 1) elsewhere)
     SELECT coalesce(i.number, o.number), o.payment_id, o.payee_id = $2, o.state, o.generation, o.amount, o.currency,
            o.first_call_at, o.last_call_at, o.maybes > 0 OR o.first_call_at IS NOT NULL, i.amount, i.currency,
            i.credited_at, i.provider_reference, o.flags
