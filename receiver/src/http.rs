@@ -188,11 +188,20 @@ fn refuse(refusal: &Refusal) -> (&'static str, Response) {
     )
 }
 
+/// What a database says is told whole where it is about the connection; else it may quote a payer's data, and is there for who
+/// looks closer.
 fn log(result: &'static str, refusal: &Refusal) {
-    let error: &dyn std::error::Error = refusal;
+    let said = match refusal {
+        Refusal::Failed(failure) => failure.of_database(),
+        _ => None,
+    };
+    let cause = said.filter(|said| said.is_away()).map(DatabaseError::in_full);
     match result {
-        "rejected" | "too_long" | "unreadable" => tracing::warn!(error, result, "request refused"),
-        _ => tracing::error!(error, result, "request failed"),
+        "rejected" | "too_long" | "unreadable" => tracing::warn!(error = %refusal, result, "request refused"),
+        _ => tracing::error!(error = %refusal, cause, result, "request failed"),
+    }
+    if let Some(said) = said {
+        tracing::debug!(said = said.in_full(), result, "the database's own words");
     }
 }
 

@@ -58,14 +58,15 @@ pub(crate) enum Section {
     List,
 }
 
-/// Why a request got no answer in the protocol's words.
+/// Why a request got no answer in the protocol's words. It prints what goes into the log and to the gateway: of what a database says
+/// only of what kind it is, since its own words may quote a payer's data.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     /// The request makes no sense.
     #[error("{0}")]
     Request(String),
     /// A statement of the configuration failed on it; nothing was entered.
-    #[error("{place}: {source}")]
+    #[error("{place}: {}", source.in_short())]
     Statement { place: String, source: DatabaseError },
     /// A statement answered what cannot be used; nothing was entered.
     #[error("{place}: {why}")]
@@ -74,7 +75,7 @@ pub(crate) enum Failure {
     #[error("the number is in doubt until the payee's administrator settles it: {0}")]
     Doubt(String),
     /// The journal or the transaction itself failed.
-    #[error(transparent)]
+    #[error("{}", .0.in_short())]
     Database(#[from] DatabaseError),
     /// It took too long.
     #[error("no answer within {0:?}")]
@@ -82,6 +83,14 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// What the database said, where it did.
+    pub(crate) fn of_database(&self) -> Option<&DatabaseError> {
+        match self {
+            Self::Statement { source, .. } | Self::Database(source) => Some(source),
+            Self::Request(_) | Self::Answer { .. } | Self::Doubt(_) | Self::TooLong(_) => None,
+        }
+    }
+
     /// Whether the same transaction again is what the database asks for.
     pub(crate) fn is_contended(&self) -> bool {
         matches!(

@@ -215,7 +215,7 @@ impl Trial<'_> {
                 let text = format!("works: {} of the last day", items.len());
                 self.findings.note(Severity::Fine, place, text);
             }
-            Err(Failure::Statement { source, .. }) => {
+            Err(Failure::Statement { source, .. } | Failure::Database(source)) => {
                 if source.is_away() {
                     return Err(source);
                 }

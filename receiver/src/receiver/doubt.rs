@@ -39,12 +39,10 @@ async fn write_down(database: &Database, journal: &Journal, pay: &Pay, asked_at:
         match try_to_write_down(database, journal, pay, asked_at, why).await {
             Ok(()) => return,
             Err(error) if error.is_away() || matches!(error, DatabaseError::Contended(_)) => {
-                let error: &dyn std::error::Error = &error;
-                tracing::warn!(error, number = %pay.number, "the doubt about a number could not be written down yet");
+                tracing::warn!(error = error.in_short(), number = %pay.number, "the doubt about a number could not be written down yet");
             }
             Err(error) => {
-                let error: &dyn std::error::Error = &error;
-                tracing::error!(error, number = %pay.number, "the doubt about a number cannot be written down");
+                tracing::error!(error = error.in_short(), number = %pay.number, "the doubt about a number cannot be written down");
                 return;
             }
         }

@@ -88,7 +88,12 @@ async fn run_whole(tx: &mut Transaction, statement: &Statement, values: &Values)
         // committed with it, and the number is in doubt there. A lock that was not given in time undoes its statement alone, and
         // then it can be seen whether the transaction is still there.
         Err(Failure::Statement { source, .. }) if source.has_ended_the_transaction() => return done,
-        Err(failure) => format!(" ({failure})"),
+        Err(failure) => {
+            if let Some(said) = failure.of_database() {
+                tracing::debug!(said = said.in_full(), "the database's own words");
+            }
+            format!(" ({failure})")
+        }
         Ok(_) => String::new(),
     };
     if tx.call_has_ended_it().await? {

@@ -1,8 +1,12 @@
 //! The administrator's statements: hostile values stay values, failing statements enter nothing, decimals are exact.
 
+use std::io;
+use std::sync::{Arc, Mutex};
+
 use axum::http::StatusCode;
 use contract::unikassa::{Check, Request};
 use domain::money::Amount;
+use tracing::instrument::WithSubscriber as _;
 
 use crate::stand::{Backend, Stand, check, config, on, payment, send_to, short};
 
@@ -88,6 +92,60 @@ async fn failing(stand: Stand) {
         "accepted",
         "after the administrator put it right"
     );
+}
+
+/// What is logged, in the place of a file.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_a_database_quotes_of_a_payment_is_told_to_who_looks_closer_only() {
+    const NUMBERS: &str = r#"
+[check]
+sql = "select 1 as one"
+[pay]
+sql = "insert into numbered (account) values (%)"
+"#;
+    for (backend, account, code) in [
+        (Backend::Postgres, "cast(:account as integer)", "22P02"),
+        (Backend::Mariadb, ":account", "22007"),
+    ] {
+        let statements = NUMBERS.replace('%', account);
+        on(backend, Some(&statements), async move |stand: Stand| {
+            stand.execute("create table numbered (account integer)").await;
+            for (filter, is_quoted) in [("info,sqlx=warn", false), ("info,receiver=debug,sqlx=warn", true)] {
+                let lines = Lines::default();
+                let written = lines.clone();
+                let subscriber = tracing_subscriber::fmt().with_env_filter(filter);
+                let subscriber = subscriber.with_writer(move || written.clone()).finish();
+                let asked = Request::Pay(payment(1, "Ivanova-17"));
+                let (status, answer) = stand.send(&asked).with_subscriber(subscriber).await;
+                assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
+                let told = format!("pay.sql[1]: the statement was refused ({code})");
+                assert_eq!(answer["error"], told);
+                let log = lines.text();
+                assert!(log.contains(&told), "{log}");
+                assert_eq!(log.contains("Ivanova"), is_quoted, "{log}");
+            }
+        })
+        .await;
+    }
 }
 
 fn statement_config(sql: &str, optional: bool) -> receiver::config::StatementConfig {
