@@ -179,7 +179,15 @@ pub fn append_minor(text: &mut String, minor: i64, currency: Currency, mark: cha
 /// Reads an amount of major units as people and spreadsheets write it: `150`, `150.00`, `150,5`, `1 500.00`. Not more digits
 /// than the currency has, and groups of three only; `None` = it is no amount. Never rounded.
 pub fn parse_major(text: &str, currency: Currency) -> Option<Amount> {
-    let digits = currency.digits() as usize;
+    parse_sum(text, currency.digits() as usize)
+}
+
+/// The same of minor units: `15000`, `15 000`, without a fraction.
+pub fn parse_minor(text: &str) -> Option<Amount> {
+    parse_sum(text, 0)
+}
+
+fn parse_sum(text: &str, digits: usize) -> Option<Amount> {
     let (whole, fraction) = text.split_once(['.', ',']).unwrap_or((text, ""));
     let has_point = whole.len() < text.len();
     if (has_point && fraction.is_empty()) || fraction.len() > digits || !is_number(fraction) {

@@ -1,20 +1,22 @@
-//! What only described payees have: secrets in their requests, statuses with a meaning of their own.
+//! What only described payees have: secrets in their requests, statuses with a meaning of their own, sums in the units in which
+//! they count.
 
 use serde_json::json;
 use testkit::leak;
 use testkit::payee::{Behaviour, Payee, Verb};
 
 use super::{Spoken, pay_to};
-use crate::cli::Files;
+use crate::cli::{Files, done};
 use crate::fixtures::{about, new_id};
+use crate::reconciliation::PERIOD;
 use crate::unikassa::ONLINE;
 use crate::world::{World, refused};
 
 /// A world with the described payee, after something in its description was replaced.
-async fn described(more: &str, replaced: &[(&str, &str)]) -> (World, Payee) {
+async fn described(asked: bool, more: &str, replaced: &[(&str, &str)]) -> (World, Payee) {
     let world = World::start(&ONLINE).await;
     let payee = Payee::start().await.unwrap();
-    let declared = Spoken::Template.declared("isp", &payee, false, false, more);
+    let declared = Spoken::Template.declared("isp", &payee, false, asked, more);
     let declared = replaced.iter().fold(declared, |declared, (from, to)| {
         assert!(declared.contains(from), "{from}");
         declared.replace(from, to)
@@ -29,6 +31,7 @@ async fn a_secret_that_a_payee_says_back_is_masked() {
     let (files, secret) = (Files::new(), leak::pin(17));
     let kept = format!("secret = \"file:{}\"", files.write("key", &secret));
     let (world, payee) = described(
+        false,
         &kept,
         &[
             (
@@ -69,7 +72,7 @@ const OFTEN: usize = 7;
 
 #[tokio::test]
 async fn a_payee_that_answers_checks_with_a_status_of_its_own_is_not_down() {
-    let (world, payee) = described("", &[("http = { 422 =", "http = { 500 =")]).await;
+    let (world, payee) = described(false, "", &[("http = { 422 =", "http = { 500 =")]).await;
     let check = || json!({"payment_id": new_id(), "terminal": "T-0001", "payee": "isp", "account": "17"});
     payee.script(Verb::Check, vec![Behaviour::DatabaseDown; OFTEN]);
     for _ in 0..OFTEN {
@@ -83,4 +86,22 @@ async fn a_payee_that_answers_checks_with_a_status_of_its_own_is_not_down() {
         assert_eq!(answer["outcome"], "unavailable", "{answer}");
     }
     events.item("payee.down", "payee", "isp").await;
+}
+
+#[tokio::test]
+async fn a_payee_that_counts_in_minor_units_is_reconciled_by_its_list() {
+    let (world, _payee) = described(
+        true,
+        "",
+        &[(
+            "amount = \"/sum\"\n    credited_at",
+            "amount = \"/amount\"\n    amount_as = \"minor\"\n    credited_at",
+        )],
+    )
+    .await;
+    let (id, _) = pay_to(&world, "isp").await;
+    world.reaches(&id, "delivered").await;
+    let reconcile = ["deliveries", "reconcile", "isp"];
+    let compared = done(&world, &[&reconcile[..], &PERIOD].concat()).await;
+    assert!(compared.stdout.contains("matched: 1,"), "{compared:?}");
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::osmp::check_date_format;
-use super::{Codes, Findings, Meaning, Payee, Zone};
+use super::{AmountAs, Codes, Findings, Meaning, Payee, Zone};
 use crate::exchange::{self, Selector, Verb};
 
 /// The most entries of a query, a form or the headers.
@@ -128,16 +128,19 @@ pub struct AnswerRules {
     /// The number it says it is about; compared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<String>,
-    /// The sum in major units; compared, of a list taken.
+    /// The sum, as `amount_as` says; compared, of a list taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount: Option<String>,
+    /// What sums look like in it.
+    #[serde(default = "usual_amounts", skip_serializing_if = "are_usual_amounts")]
+    pub amount_as: AmountAs,
     /// The payee's own name for the payment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
     /// Words for people; of a check, what the payer is shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
-    /// Of a check: what is owed, in major units.
+    /// Of a check: what is owed, as `amount_as` says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount_due: Option<String>,
     /// Of a list: where its items are; the other selectors then begin inside of one.
@@ -154,6 +157,15 @@ pub struct AnswerRules {
     pub next: Option<String>,
 }
 
+/// In most protocols a sum is written as people write it.
+fn usual_amounts() -> AmountAs {
+    AmountAs::Decimal
+}
+
+fn are_usual_amounts(amount_as: &AmountAs) -> bool {
+    *amount_as == usual_amounts()
+}
+
 impl AnswerRules {
     /// Rules that find nothing yet.
     pub(super) fn of(format: AnswerFormat) -> Self {
@@ -166,6 +178,7 @@ impl AnswerRules {
             plain_text: None,
             number: None,
             amount: None,
+            amount_as: usual_amounts(),
             reference: None,
             comment: None,
             amount_due: None,
@@ -202,6 +215,9 @@ impl AnswerRules {
         if let Some(format) = &self.date_format {
             check_date_format("date_format", format, &mut found);
         }
+        let sums = self.amount.is_some() || self.amount_due.is_some();
+        let idle = !are_usual_amounts(&self.amount_as) && !sums;
+        found.refuse_if(idle, "amount_as", "is of use only where amount or amount_due is read");
         self.codes.check("codes", &mut found);
         for status in self.http.keys() {
             let is_status = status.parse().is_ok_and(|code: u16| (200..=599).contains(&code));

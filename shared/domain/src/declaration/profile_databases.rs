@@ -87,7 +87,7 @@ pub struct DatabasesProfile {
     pub list: Option<Step>,
 }
 
-/// What amounts look like in the payee's data.
+/// What amounts look like in the payee's data, or in what it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AmountAs {

@@ -224,6 +224,9 @@ fn what_a_description_says_wrongly_is_refused() {
             &format!("amount = \"/s\", credited_at = \"/c\", {more}"),
         )
     };
+    assert!(payee(&judged("amount_as = \"minor\"")).is_ok());
+    let idle = PAY.replace("codes =", "amount_as = \"minor\", codes =");
+    refused(&idle, &format!("{at}.answer.amount_as"), "is of use only where");
     assert!(payee(&judged("result = \"/r\", codes = { OK = \"success\", NO = \"retry\" }")).is_ok());
     for (more, place, why) in [
         ("result = \"/r\"", "codes", "is missing: what does"),

@@ -10,7 +10,7 @@ mod values;
 mod xml;
 
 pub use document::{Document, Selector};
-pub use reading::{Heard, HeardItem, Page, read, read_list, same_amount};
+pub use reading::{Heard, HeardItem, Page, Sum, read, read_list};
 pub use render::{Rendered, render};
 pub(crate) use samples::check;
 pub use values::{Values, Verb};

@@ -1,13 +1,15 @@
 //! What a payee's answer says, by the rules that describe it.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use jiff::fmt::strtime;
 
 use super::document::{Document, Selector};
-use crate::declaration::{AnswerFormat, AnswerRules, Codes, Meaning, Zone};
+use crate::declaration::{AmountAs, AnswerFormat, AnswerRules, Codes, Meaning, Zone};
 use crate::ids::Number;
 use crate::invalid::Invalid;
-use crate::money::{Amount, Currency, parse_major};
+use crate::money::{Amount, Currency, parse_major, parse_minor};
 
 /// The longest text of a payee that is kept, in characters.
 const TEXT_MAX: usize = 500;
@@ -22,14 +24,62 @@ pub struct Heard {
     pub meaning: Option<Meaning>,
     /// The number it says it is about.
     pub number: Option<String>,
-    /// The sum it says it credited, in major units.
-    pub amount: Option<String>,
+    /// The sum it says it credited.
+    pub amount: Option<Sum>,
     /// The payee's own name for the payment.
     pub reference: Option<String>,
     /// Words for people.
     pub comment: Option<String>,
-    /// What is owed, in major units; of a check.
-    pub amount_due: Option<String>,
+    /// What is owed; of a check.
+    pub amount_due: Option<Sum>,
+}
+
+/// A sum as a payee wrote it, in the units in which it counts. It prints as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sum {
+    text: String,
+    amount_as: AmountAs,
+}
+
+impl Sum {
+    /// What was written, in units of this kind.
+    pub fn new(text: impl Into<String>, amount_as: AmountAs) -> Self {
+        Self {
+            text: text.into(),
+            amount_as,
+        }
+    }
+
+    /// The amount; `None`: it is none of this currency. `150`, `150.00`, `150,0000` and `150.0` are one sum in major units, `15000`
+    /// and `15000.0` in minor ones.
+    pub fn amount(&self, currency: Currency) -> Option<Amount> {
+        let short = without_idle_zeros(self.text.trim());
+        match self.amount_as {
+            AmountAs::Decimal => parse_major(&short, currency),
+            AmountAs::Minor => parse_minor(&short),
+        }
+    }
+}
+
+impl fmt::Display for Sum {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)?;
+        match self.amount_as {
+            AmountAs::Decimal => Ok(()),
+            AmountAs::Minor => f.write_str(" in minor units"),
+        }
+    }
+}
+
+fn without_idle_zeros(sum: &str) -> String {
+    let whole = sum.replace(',', ".");
+    match whole.split_once('.') {
+        Some((units, rest)) => match rest.trim_end_matches('0') {
+            "" => units.to_owned(),
+            rest => format!("{units}.{rest}"),
+        },
+        None => whole,
+    }
 }
 
 /// Reads an answer. The HTTP status has the word where the rules say so, else the body.
@@ -83,12 +133,13 @@ fn details(rules: &AnswerRules, document: &Document) -> Result<Heard, String> {
         let picked = pick(rules.format, document, selector.as_deref());
         picked.map(|text| text.map(|text| clean(&text)))
     };
+    let sum = |selector: &Option<String>| get(selector).map(|text| text.map(|text| Sum::new(text, rules.amount_as)));
     Ok(Heard {
         number: get(&rules.number)?,
-        amount: get(&rules.amount)?,
+        amount: sum(&rules.amount)?,
         reference: get(&rules.reference)?,
         comment: get(&rules.comment)?,
-        amount_due: get(&rules.amount_due)?,
+        amount_due: sum(&rules.amount_due)?,
         ..Heard::default()
     })
 }
@@ -105,23 +156,6 @@ fn clean(text: &str) -> String {
         .map(|c| if c.is_control() { ' ' } else { c })
         .take(TEXT_MAX)
         .collect()
-}
-
-/// Whether an echoed sum is this amount: `150`, `150.00`, `150,0000` and `150.0` are one sum.
-pub fn same_amount(echoed: &str, amount: i64, currency: Currency) -> bool {
-    let whole = echoed.trim().replace(',', ".");
-    let short = match whole.split_once('.') {
-        Some((major, rest)) => {
-            let rest = rest.trim_end_matches('0');
-            if rest.is_empty() {
-                major.to_owned()
-            } else {
-                format!("{major}.{rest}")
-            }
-        }
-        None => whole,
-    };
-    parse_major(&short, currency).is_some_and(|read| read.minor() == amount)
 }
 
 /// One payment as the payee has it.
@@ -181,7 +215,9 @@ fn read_item(rules: &AnswerRules, currency: Currency, zone: &Zone, item: &Docume
     let moment = get("credited_at", &rules.credited_at)?;
     Ok(HeardItem {
         number: Number::parse(&get("number", &rules.number)?).map_err(|refused: Invalid| refused.to_string())?,
-        amount: parse_major(&amount, currency).ok_or("amount is no sum")?,
+        amount: Sum::new(amount, rules.amount_as)
+            .amount(currency)
+            .ok_or("amount is no sum")?,
         credited_at: read_moment(&moment, rules.date_format.as_deref(), zone)
             .ok_or("credited_at is no moment of the declared format")?,
         reference: pick(rules.format, item, rules.reference.as_deref())?.map(|text| clean(&text)),

@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::declaration::{AnswerFormat, AnswerRules, Codes, Meaning, OsmpProfile, Parsing, RequestTemplate, Zone};
+use crate::declaration::{
+    AmountAs, AnswerFormat, AnswerRules, Codes, Meaning, OsmpProfile, Parsing, RequestTemplate, Zone,
+};
 use crate::money::Currency;
 
 fn rub() -> Currency {
@@ -123,7 +125,7 @@ fn an_osmp_answer_is_read() {
         code: "0".to_owned(),
         meaning: Some(Meaning::Success),
         number: Some("17".to_owned()),
-        amount: Some("150.00".to_owned()),
+        amount: Some(Sum::new("150.00", AmountAs::Decimal)),
         reference: Some("2016".to_owned()),
         comment: Some("OK & ж".to_owned()),
         amount_due: None,
@@ -228,7 +230,7 @@ fn json_and_text_answers_are_read_by_their_selectors() {
     let heard = |status, body: &str| read(&rules, &rules.codes, status, body.as_bytes());
     let ok = heard(200, r#"{"id": 17, "sum": 150.5, "state": {"code": "OK"}}"#).unwrap();
     assert_eq!((ok.meaning, ok.number.as_deref()), (Some(Meaning::Success), Some("17")));
-    assert_eq!(ok.amount.as_deref(), Some("150.5"));
+    assert_eq!(ok.amount, Some(Sum::new("150.5", AmountAs::Decimal)));
     assert_eq!(
         heard(200, r#"{"state": {"code": 7}}"#).unwrap().meaning,
         Some(Meaning::Refused)
@@ -266,10 +268,10 @@ fn whatever_a_payee_writes_its_words_are_clean_and_cut() {
     let plain = heard("plain_text = '(?s)^result=(.+)$'", &format!("result={hostile}")).unwrap();
     let details = [
         read_all.number,
-        read_all.amount,
+        read_all.amount.map(|sum| sum.to_string()),
         read_all.reference,
         read_all.comment,
-        read_all.amount_due,
+        read_all.amount_due.map(|sum| sum.to_string()),
     ];
     for words in [read_all.code, plain.code]
         .into_iter()
@@ -308,6 +310,13 @@ fn a_list_is_read_whole_or_not() {
             .unwrap_err()
             .contains("item 1")
     );
+    let minor = AnswerRules {
+        amount_as: AmountAs::Minor,
+        ..json
+    };
+    let body = body.replace("\"150.00\"", "15000");
+    let page = read_list(&minor, rub(), &zone, body.as_bytes()).unwrap();
+    assert_eq!(page.items[0].amount.minor(), 15_000);
     let xml: AnswerRules = toml::from_str(
         "format = 'xml'\nitems = '/list/payment'\nnumber = '/@id'\namount = '/sum'\ncredited_at = '/at'",
     )
@@ -368,11 +377,19 @@ fn a_list_with_a_code_is_read_when_the_code_is_a_success() {
 }
 
 #[test]
-fn an_echoed_sum_is_compared_as_a_sum() {
+fn a_sum_is_read_in_the_units_in_which_a_payee_counts() {
+    use AmountAs::{Decimal, Minor};
+    let minor = |text: &str, amount_as| Sum::new(text, amount_as).amount(rub()).map(|sum| sum.minor());
     for same in ["150", "150.00", "150,0", "150.0000", " 150.00 "] {
-        assert!(same_amount(same, 15_000, rub()), "{same}");
+        assert_eq!(minor(same, Decimal), Some(15_000), "{same}");
     }
     for other in ["150.01", "15000", "", "a", "-150", "150.001"] {
-        assert!(!same_amount(other, 15_000, rub()), "{other}");
+        assert_ne!(minor(other, Decimal), Some(15_000), "{other}");
+    }
+    for same in ["15000", "15 000", "15000.0", " 15000,00"] {
+        assert_eq!(minor(same, Minor), Some(15_000), "{same}");
+    }
+    for other in ["150.00", "15000.5", "1.5e4", "-15000", "a", ""] {
+        assert_ne!(minor(other, Minor), Some(15_000), "{other}");
     }
 }

@@ -5,9 +5,9 @@ use contract::Reason;
 use contract::unikassa::{CheckAnswer, CheckResult};
 use domain::declaration::{Meaning, Payee};
 use domain::delivery::{Ending, Flag, Verdict};
-use domain::exchange::{Heard, Verb, same_amount};
+use domain::exchange::{Heard, Sum, Verb};
 use domain::ids::Number;
-use domain::money::{Currency, parse_major};
+use domain::money::Currency;
 use domain::payment::Act;
 use store::deliveries::Due;
 
@@ -62,7 +62,7 @@ pub(super) fn told(act: Act, due: &Due, heard: Result<Heard, String>) -> Told {
     let credited = act != Act::Cancel && matches!(verdict, Verdict::Accepted | Verdict::AlreadyAccepted);
     let other_sum = heard
         .amount
-        .as_deref()
+        .as_ref()
         .filter(|echoed| credited && !is_the_sum(echoed, due));
     Told {
         error: match other_sum {
@@ -82,8 +82,10 @@ fn is_of_another(heard: &Heard, asked: Number) -> bool {
     echoed.is_some_and(|echoed| Number::parse(echoed).ok() != Some(asked))
 }
 
-fn is_the_sum(echoed: &str, due: &Due) -> bool {
-    Currency::parse(&due.currency).is_ok_and(|currency| same_amount(echoed, due.amount, currency))
+fn is_the_sum(echoed: &Sum, due: &Due) -> bool {
+    let currency = Currency::parse(&due.currency).ok();
+    let credited = currency.and_then(|currency| echoed.amount(currency));
+    credited.is_some_and(|credited| credited.minor() == due.amount)
 }
 
 fn verdict(act: Act, meaning: Meaning) -> Verdict {
@@ -118,8 +120,8 @@ pub(super) fn checked(payee: &Payee, number: Option<Number>, heard: Heard) -> Re
             display: heard.comment.clone(),
             amount_due: heard
                 .amount_due
-                .as_deref()
-                .and_then(|due| parse_major(due, payee.currency))
+                .as_ref()
+                .and_then(|due| due.amount(payee.currency))
                 .map(|due| due.minor()),
             ..CheckAnswer::bare(number, CheckResult::Payable)
         }),

@@ -284,6 +284,42 @@ fn a_described_payee_needs_no_code() {
     }
 }
 
+#[test]
+fn a_payee_that_counts_in_minor_units_is_understood() {
+    let in_minor = "number = \"/id\"\namount = \"/sum\"\namount_as = \"minor\"\n";
+    let check = "[unikassa.template.check]\npath = '/{{ account }}'\nanswer = { format = 'json', result = '/status', \
+                 amount_due = '/debt', amount_as = 'minor', codes = { fine = 'success' } }\n";
+    let profile = DESCRIBED.replace("number = \"/id\"\n", in_minor);
+    let dialect = dialect(&format!("{profile}{check}"));
+    for (sum, flag) in [
+        (json!(15_050), None),
+        (json!("15050"), None),
+        (json!(15_051), Some(Flag::EchoedAmountDiffers)),
+        (json!("150.50"), Some(Flag::EchoedAmountDiffers)),
+    ] {
+        let told = told(
+            &*dialect,
+            Act::Pay,
+            200,
+            &json!({"status": "done", "sum": sum}).to_string(),
+        );
+        assert_eq!(
+            (told.ending, told.flag),
+            (Ending::Answered(Verdict::Accepted), flag),
+            "{sum}"
+        );
+        let error = told.error.unwrap_or_default();
+        assert_eq!(error.ends_with(" in minor units"), flag.is_some(), "{error}");
+    }
+    let answer = Answer {
+        status: 200,
+        retry_after: None,
+        body: br#"{"status": "fine", "debt": 125040}"#.to_vec(),
+        whole: true,
+    };
+    assert_eq!(dialect.read_check(None, &answer).unwrap().amount_due, Some(125_040));
+}
+
 const KEY: &str = "k3y/of-17";
 const PASSWORD: &str = "pass-word-17";
 
