@@ -5,18 +5,21 @@
 //! size and not read when they come compressed, and private addresses are refused unless the payee's profile allows them.
 
 mod connection;
+mod targets;
+
+use std::net::IpAddr;
+use std::sync::Arc;
 
 use domain::declaration::Payee;
 use domain::limits::PAYEE_ANSWER_MAX_BYTES;
 use reqwest::header::{CONTENT_ENCODING, HeaderMap, RETRY_AFTER};
-use runtime::aside::Aside;
 use secrecy::ExposeSecret;
-use std::net::IpAddr;
 use tokio::time::{Instant, timeout_at};
 
 use crate::dialect::HttpRequest;
 use crate::profiles::Target;
 use couriers::question::Lines;
+use targets::Targets;
 
 pub(crate) use connection::{Certificates, Connections, Reach};
 
@@ -62,8 +65,7 @@ pub struct Caller {
     pub(crate) connections: Connections,
     /// Where questions wait for their turn.
     pub(crate) lines: Lines,
-    /// Where payees' secrets are fetched: one may lie on a share that hangs.
-    aside: Aside,
+    targets: Targets,
 }
 
 impl Caller {
@@ -72,15 +74,13 @@ impl Caller {
         Ok(Self {
             connections: Connections::new().map_err(ClientError)?,
             lines: Lines::default(),
-            aside: Aside::default(),
+            targets: Targets::default(),
         })
     }
 
-    /// The target of a payee with its secrets as they are now, or why it cannot be called from here.
-    pub(crate) async fn target(&self, payee: &Payee) -> Result<Target, String> {
-        let declared = payee.clone();
-        let target = self.aside.look(payee.id.as_str(), move || Target::of(&declared));
-        target.await.flatten()
+    /// The target of a payee with its secrets as they were a moment ago, or why it cannot be called from here.
+    pub(crate) async fn target(&self, payee: &Payee) -> Result<Arc<Target>, String> {
+        self.targets.of(payee).await
     }
 
     /// Makes one call. Never takes longer than the target's timeout.
