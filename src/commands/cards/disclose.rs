@@ -2,7 +2,7 @@
 //! is opened here: a cards worker answers, this waits, prints or saves. What is withdrawn is withdrawn before it is answered.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -311,9 +311,29 @@ async fn write_file(operator: &Operator, answered: &Disclosure, file: &Path) -> 
     let draft = file.with_file_name(format!("{name}.part"));
     let kept = write_draft(operator, answered, &draft)
         .await
-        .and_then(|()| std::fs::hard_link(&draft, file).with_context(|| file.display().to_string()));
+        .and_then(|()| give_name(&draft, file).with_context(|| file.display().to_string()));
     let _ = std::fs::remove_file(&draft);
     kept
+}
+
+/// Its own name, under which nothing may be yet.
+fn give_name(draft: &Path, file: &Path) -> io::Result<()> {
+    match std::fs::hard_link(draft, file) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => copy_as(draft, file),
+        linked => linked,
+    }
+}
+
+/// Where there are no links, as on a memory stick.
+fn copy_as(draft: &Path, file: &Path) -> io::Result<()> {
+    let mut copy = File::create_new(file)?;
+    let copied = File::open(draft)
+        .and_then(|mut draft| io::copy(&mut draft, &mut copy))
+        .and_then(|_| copy.sync_all());
+    if copied.is_err() {
+        let _ = std::fs::remove_file(file);
+    }
+    copied
 }
 
 async fn write_draft(operator: &Operator, answered: &Disclosure, draft: &Path) -> anyhow::Result<()> {
@@ -352,4 +372,29 @@ impl Row for Disclosure {
         Column::new("again_reason", |row| json!(row.again_reason)),
         Column::new("again_at", |row| json!(row.again_at)),
     ];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_gets_its_name_with_links_or_without_and_never_anothers() {
+        let directory = tempfile::tempdir().unwrap();
+        let [draft, file] = ["return.age.part", "return.age"].map(|name| directory.path().join(name));
+        for give in [give_name, copy_as] {
+            std::fs::write(&draft, "sealed").unwrap();
+            give(&draft, &file).unwrap();
+            assert_eq!(std::fs::read(&file).unwrap(), b"sealed");
+            std::fs::remove_file(&draft).unwrap();
+            std::fs::write(&draft, "another").unwrap();
+            let taken = give(&draft, &file).unwrap_err();
+            assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
+            assert_eq!(std::fs::read(&file).unwrap(), b"sealed");
+            std::fs::remove_file(&file).unwrap();
+            std::fs::remove_file(&draft).unwrap();
+            assert!(give(&draft, &file).is_err());
+            assert!(!file.exists(), "nothing half done is left");
+        }
+    }
 }
