@@ -50,3 +50,5 @@ create table reconciliation_item (
     provider_reference text,
     primary key (reconciliation_id, number, line)
 );
+-- What one list lacks, or has under another name, is looked for on all others of its payee.
+create index reconciliation_item_number on reconciliation_item (number);

@@ -81,3 +81,16 @@ async fn what_was_missing_and_paid_again_is_found_on_the_list_of_the_day_when_it
     );
     books.finds(&books.compare(SUNDAY, None, &[]).await, "missing_there");
 }
+
+#[tokio::test]
+async fn a_second_credit_on_the_list_of_another_day_is_told_of_on_both() {
+    let books = Books::open().await;
+    matches(&books.compare(SUNDAY, Some("there-1"), &[]).await);
+    // Under one name it is one credit, whatever days it is listed on.
+    matches(&books.compare(MONDAY, Some("there-1"), &[]).await);
+    books.finds(&books.compare(MONDAY, Some("there-2"), &[]).await, "double_there");
+    books.finds(&books.compare(SUNDAY, Some("there-1"), &[]).await, "double_there");
+    // A later list of Monday has it no more.
+    assert_eq!(findings(&books.compare(MONDAY, None, &[]).await), []);
+    matches(&books.compare(SUNDAY, Some("there-1"), &[]).await);
+}

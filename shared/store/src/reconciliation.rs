@@ -108,9 +108,10 @@ pub type Joined = (Number, Option<Ours>, Option<Theirs>);
 /// The list beside our payments, in the order of their numbers and beyond one of them: those of the list, whenever they are
 /// from, and those of the period that are delivered, or were last called then and may have been. A payee credits first and we
 /// know later, perhaps on another day; and what it lacked once and was paid again it credits later than we first knew. So what
-/// this list lacks may be on another one, credited before or after this one's period, and is told as it is there. A later list
-/// about that time which does not have it any more takes that back. Whoever reads the rows acts on none of them before he has read all that he wants:
-/// [`StoreError::ReaderAway`].
+/// this list lacks may be on another one, credited before or after this one's period, and is told as it is there. What this list
+/// has under a name of the payee's own, and another one under another name, credited then, was credited twice: both are told. A
+/// later list about that time which does not have it any more takes that back. Whoever reads the rows acts on none of them
+/// before he has read all that he wants: [`StoreError::ReaderAway`].
 pub async fn compare(
     store: &Store,
     run: &Run,
@@ -137,16 +138,20 @@ const COMPARED: &str = "
              SELECT p.*, (SELECT min(started_at) FROM attempt a
                           WHERE a.payment_id = p.payment_id AND act = 'pay' AND ending <> 'not_sent') AS first_call_at
              FROM wanted JOIN payment p USING (payment_id) WHERE p.number > $5),
-         missing AS MATERIALIZED (
-             SELECT number FROM ours
-             WHERE state = 'delivered' AND NOT EXISTS (SELECT FROM item WHERE item.number = ours.number)),
+         sought AS MATERIALIZED (
+             SELECT number, NULL::text[] AS names FROM ours
+             WHERE state = 'delivered' AND NOT EXISTS (SELECT FROM item WHERE item.number = ours.number)
+             UNION ALL
+             SELECT number, array_agg(provider_reference) FROM item
+             GROUP BY number HAVING count(*) = count(provider_reference)),
          listed AS (
              SELECT number, line, amount, currency, credited_at, provider_reference FROM item
              UNION ALL
-             SELECT m.number, 0, elsewhere.* FROM missing m CROSS JOIN LATERAL (
+             SELECT s.number, 9223372036854775807, elsewhere.* FROM sought s CROSS JOIN LATERAL (
                  SELECT e.amount, e.currency, e.credited_at, e.provider_reference
                  FROM reconciliation r JOIN reconciliation_item e USING (reconciliation_id)
-                 WHERE e.number = m.number AND r.payee_id = $2 AND r.complete_at IS NOT NULL
+                 WHERE e.number = s.number AND r.payee_id = $2 AND r.complete_at IS NOT NULL
+                   AND (s.names IS NULL OR e.provider_reference <> ALL (s.names))
                    AND (coalesce(e.credited_at, r.from_at) >= $4
                         OR coalesce(e.credited_at, r.to_at) <= $3 AND e.credited_at IS DISTINCT FROM $3)
                    AND NOT EXISTS (
@@ -155,7 +160,7 @@ const COMPARED: &str = "
                          AND coalesce(e.credited_at, r.from_at) >= later.from_at
                          AND coalesce(e.credited_at, r.from_at) < later.to_at
                          AND NOT EXISTS (SELECT FROM reconciliation_item l
-                                         WHERE l.reconciliation_id = later.reconciliation_id AND l.number = m.number))
+                                         WHERE l.reconciliation_id = later.reconciliation_id AND l.number = s.number))
                  ORDER BY r.begun_at DESC LIMIT 1) elsewhere)
     SELECT coalesce(i.number, o.number), o.payment_id, o.payee_id = $2, o.state, o.generation, o.amount, o.currency,
            o.first_call_at, o.last_call_at, o.maybes > 0 OR o.first_call_at IS NOT NULL, i.amount, i.currency,
