@@ -82,8 +82,19 @@ const LONG_ENOUGH: Duration = Duration::from_millis(250);
 /// nothing. Those that another closer is at, or was, are passed over: several that find the same series due must not do the
 /// work twice. Of a long absence some may stay due.
 pub async fn close_due(store: &Store, series: &[i64], until: Timestamp) -> Result<Closing, StoreError> {
-    let begun = Instant::now();
     let tx = store.begin().await?;
+    match close_free(&tx, series, until).await {
+        Ok(closing) => tx.commit().await.map(|()| closing),
+        Err(error) => {
+            // Before they are tried one by one: who is passed over while a lock lingers stays open until the next look.
+            let _ = tx.rollback().await;
+            Err(error)
+        }
+    }
+}
+
+async fn close_free(tx: &Tx, series: &[i64], until: Timestamp) -> Result<Closing, StoreError> {
+    let begun = Instant::now();
     let still_due = format!(
         "{SERIES} s WHERE series_id = ANY($1)
              AND (next_cutoff <= clock_timestamp() OR every_payments IS NOT NULL
@@ -92,18 +103,16 @@ pub async fn close_due(store: &Store, series: &[i64], until: Timestamp) -> Resul
     );
     let locked = tx.query(&still_due, &[&series]).await?;
     if locked.is_empty() {
-        tx.rollback().await?;
         return Ok(Closing::default());
     }
     let mut closing = Closing::default();
-    for mut series in Series::read_all(&tx, &locked).await? {
+    for mut series in Series::read_all(tx, &locked).await? {
         if closing.registers.len() >= MOST_AT_ONCE || begun.elapsed() > LONG_ENOUGH {
             closing.left.push(series.series_id);
         } else if !series.payee.suspended {
-            closing.registers.extend(series.close_due(&tx, until).await?);
+            closing.registers.extend(series.close_due(tx, until).await?);
         }
     }
-    tx.commit().await?;
     Ok(closing)
 }
 
