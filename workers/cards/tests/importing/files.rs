@@ -5,6 +5,7 @@ use cards::vault;
 use domain::ids::ProductId;
 use serde_json::{Value, json};
 use store::imports;
+use testkit::leak::is_in;
 
 use crate::stand::{Stand, id, reserve, sell, with};
 
@@ -24,9 +25,9 @@ pub(super) async fn import_as(stand: &Stand, bytes: impl AsRef<[u8]>, options: O
         .await
         .unwrap()
         .unwrap();
-    assert!(!format!("{finished:?}").contains("8231"), "a report repeats a secret");
+    assert!(!is_in(format!("{finished:?}").as_bytes()), "a report repeats a secret");
     let stored = imports::find(&stand.store, import_id).await.unwrap().unwrap();
-    assert!(!stored.report.unwrap_or_default().to_string().contains("8231"));
+    assert!(!is_in(stored.report.unwrap_or_default().to_string().as_bytes()));
     assert_eq!(stored.rows_total, Some(stored.rows_done));
     assert_eq!(
         imports::chunk(&stand.store, import_id, 0).await.unwrap(),

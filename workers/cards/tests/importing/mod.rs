@@ -12,6 +12,7 @@ use cards::{Desk, import};
 use serde_json::json;
 use store::StoreError;
 use store::imports::{self, NewCard};
+use testkit::leak::is_in;
 
 use crate::stand::{Stand, id, reserve};
 
@@ -32,7 +33,7 @@ async fn a_file_is_entered_all_or_nothing() {
             .collect::<Vec<_>>(),
         [3, 4]
     );
-    assert!(!format!("{bad:?}").contains("823144"));
+    assert!(!is_in(format!("{bad:?}").as_bytes()));
     assert_eq!(stand.counts("p").await, [0; 5]);
     let text = "serial,pin,expires_on\ns-2,8231 4400 0001,\ns-1,823144000002,2999-12-31\ns-3,823144000003,2020-01-01\n\
                 s-2,823144000009,\ns-9,8231-4400-0002,\n";
@@ -64,10 +65,10 @@ async fn a_file_is_entered_all_or_nothing() {
     }
     let stored = imports::find(&stand.store, good.import_id).await.unwrap().unwrap();
     assert_eq!((stored.state.as_str(), stored.added, stored.duplicates), ("done", 2, 2));
-    assert!(!stored.report.unwrap().to_string().contains("8231"));
+    assert!(!is_in(stored.report.unwrap().to_string().as_bytes()));
     for whole in ["", "serial\n1\n", "serial,pin\n", "823144000001,823144000002\n"] {
         let refused = stand.import("p", whole).await;
-        assert!(!refused.entered && !format!("{refused:?}").contains("8231"));
+        assert!(!refused.entered && !is_in(format!("{refused:?}").as_bytes()));
     }
     stand.end().await;
 }
